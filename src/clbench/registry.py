@@ -1,0 +1,225 @@
+"""Registries: one component is one file, registered by a decorator under the file's own name.
+
+A registry finds its names by parsing the files of its package, without importing them, so that `clbench list` needs no
+torch. `get` imports the one file that is asked for. Third parties add components by an entry point of the group
+`clbench.<kind>` or by naming a Python file.
+"""
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
+from types import ModuleType
+from typing import Generic, TypeVar
+
+from clbench.errors import RegistryError, did_you_mean
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What is known of a component before it is imported."""
+
+    name: str
+    description: str
+    source: str
+    """Module name of a component of this package, `module (entry point)` or the path of a file."""
+    module: str
+    origin: Path | None = None
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """A registered component."""
+
+    name: str
+    value: T
+    config: type | None = None
+    details: dict[str, str] = field(default_factory=dict)
+    module: str = ""
+
+
+class Registry(Generic[T]):
+    """Named components of one kind.
+
+    Args:
+        kind: The word for one component, as error messages use it (`strategy`).
+        package: Where the project's own components live (`clbench.strategies`).
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self.package = package
+        self._variable = {"strategy": "STRATEGIES"}.get(kind, f"{kind.upper()}S")
+        self._entries: dict[str, Entry[T]] = {}
+        self._files: dict[str, Listing] = {}
+
+    def register(self, name: str, *, config: type | None = None, **details: str) -> Callable[[T], T]:
+        """Decorator that registers a class or function under `name`, which must be the name of its file.
+
+        A file that holds variants of one thing registers them as `<file>.<variant>`. Underscores and dashes are equal
+        in this comparison.
+
+        Raises:
+            RegistryError: When the name is taken by another component, or is not the file's name.
+        """
+
+        def add(value: T) -> T:
+            module = str(getattr(value, "__module__", ""))
+            stem = module.rpartition(".")[2]
+            if _plain(name.partition(".")[0]) != _plain(stem):
+                raise RegistryError(f"{self.kind} {name!r} is registered in {module}: the file must be named {_plain(name)}.py")
+            old = self._entries.get(name)
+            if old is not None and old.module != module:
+                raise RegistryError(f"{self.kind} {name!r} is registered twice: by {old.module} and by {module}")
+            self._entries[name] = Entry(name, value, config, dict(details), module)
+            return value
+
+        return add
+
+    def listings(self) -> list[Listing]:
+        """All known components, by name; imports none of them."""
+        found = dict(self._own)
+        for listing in (*self._from_entry_points, *self._files.values()):
+            if listing.name in found and found[listing.name].module != listing.module:
+                first = found[listing.name].source
+                raise RegistryError(f"{self.kind} {listing.name!r} is registered twice: by {first} and by {listing.source}")
+            found[listing.name] = listing
+        return [found[name] for name in sorted(found)]
+
+    def names(self) -> list[str]:
+        """The names of all known components, sorted."""
+        return [listing.name for listing in self.listings()]
+
+    def get(self, name: str) -> Entry[T]:
+        """The component of that name, imported if need be; a path of a `.py` file names the component in it.
+
+        Raises:
+            RegistryError: For an unknown name, a file that does not import or does not register what it says.
+        """
+        if name.endswith(".py"):
+            name = self.add_file(Path(name)).name
+        if name not in self._entries:
+            listing = self.listing(name)
+            self._import(listing)
+        if name not in self._entries:
+            raise RegistryError(f"{self.kind} {name!r}: {listing.source} was imported but did not register it")
+        return self._entries[name]
+
+    def listing(self, name: str) -> Listing:
+        """What is known of one component without importing it.
+
+        Raises:
+            RegistryError: For an unknown name.
+        """
+        known = {listing.name: listing for listing in self.listings()}
+        if name not in known:
+            raise RegistryError(f"unknown {self.kind} {name!r}: {did_you_mean(name, known)}")
+        return known[name]
+
+    def digest(self, name: str) -> str:
+        """SHA-256 of the component's source file, so that an edited component is not taken for the old one."""
+        origin = self.listing(self.add_file(Path(name)).name if name.endswith(".py") else name).origin
+        return hashlib.sha256(origin.read_bytes()).hexdigest() if origin else ""
+
+    def add_file(self, path: Path) -> Listing:
+        """Make the component in a Python file known (the first one that it registers) and return its listing.
+
+        Raises:
+            RegistryError: When the file is missing, is not Python or registers no component of this kind.
+        """
+        if not path.is_file():
+            raise RegistryError(f"{self.kind} file {path}: no such file")
+        module = f"clbench_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}.{_plain(path.stem)}"
+        listings = list(self._scan(path, module, str(path)))
+        if not listings:
+            raise RegistryError(f"{path}: registers no {self.kind} (wanted a class decorated by @{self._variable}.register)")
+        for listing in listings:
+            self._files[listing.name] = listing
+        return listings[0]
+
+    def _import(self, listing: Listing) -> ModuleType:
+        if listing.name in self._files and listing.origin is not None:
+            return self._import_file(listing.module, listing.origin)
+        try:
+            return importlib.import_module(listing.module)
+        except ImportError as error:
+            raise RegistryError(f"{self.kind} {listing.name!r}: {listing.source} does not import: {error}") from error
+
+    def _import_file(self, module: str, path: Path) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(module, path)
+        assert spec is not None and spec.loader is not None  # a path that ends in .py always has a loader
+        loaded = importlib.util.module_from_spec(spec)
+        sys.modules[module] = loaded  # dataclasses and pydantic look their module up here
+        try:
+            spec.loader.exec_module(loaded)
+        except (ImportError, SyntaxError, NameError) as error:
+            del sys.modules[module]
+            raise RegistryError(f"{self.kind} file {path} does not import: {error}") from error
+        return loaded
+
+    @cached_property
+    def _own(self) -> dict[str, Listing]:
+        found: dict[str, Listing] = {}
+        root = Path(str(files(self.package)))
+        for path in sorted(root.glob("*.py")):
+            module = f"{self.package}.{path.stem}"
+            for listing in self._scan(path, module, module):
+                if listing.name in found:
+                    raise RegistryError(f"{self.kind} {listing.name!r} is registered twice: by {found[listing.name].source} and by {module}")
+                found[listing.name] = listing
+        return found
+
+    @cached_property
+    def _from_entry_points(self) -> list[Listing]:
+        found = []
+        for point in entry_points(group=f"clbench.{self.package.rpartition('.')[2]}"):
+            spec = importlib.util.find_spec(point.module)
+            origin = Path(spec.origin) if spec is not None and spec.origin else None
+            source = f"{point.module} (entry point)"
+            scanned = [item for item in self._scan(origin, point.module, source) if item.name == point.name] if origin else []
+            if not scanned:
+                raise RegistryError(f"entry point {point.name!r} ({point.value}): {point.module} registers no {self.kind} of that name")
+            found += scanned
+        return found
+
+    def _scan(self, path: Path, module: str, source: str) -> Iterator[Listing]:
+        """The components that a file registers, read from its syntax tree."""
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except (SyntaxError, UnicodeDecodeError) as error:
+            raise RegistryError(f"{self.kind} file {path} is not Python: {error}") from error
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                for decorator in node.decorator_list:
+                    name = self._registered_name(decorator)
+                    if name is not None:
+                        text = ast.get_docstring(node) or ast.get_docstring(tree) or ""
+                        yield Listing(name, text.partition("\n")[0], source, module, path)
+
+    def _registered_name(self, node: ast.expr) -> str | None:
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id=owner), attr="register"),
+                args=[ast.Constant(value=str(name)), *_],
+            ) if owner == self._variable:
+                return name
+        return None
+
+
+def _plain(name: str) -> str:
+    return name.replace("-", "_")
+
+
+STRATEGIES: "Registry[type]" = Registry("strategy", "clbench.strategies")
+LEARNERS: "Registry[Callable[..., object]]" = Registry("learner", "clbench.models")
+LOADERS: "Registry[Callable[..., object]]" = Registry("loader", "clbench.streams.loaders")
+METRICS: "Registry[Callable[..., float]]" = Registry("metric", "clbench.reports.metrics")
