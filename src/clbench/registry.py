@@ -170,8 +170,8 @@ class Registry(Generic[T]):
     def _own(self) -> dict[str, Listing]:
         found: dict[str, Listing] = {}
         root = Path(str(files(self.package)))
-        for path in sorted(root.glob("*.py")):
-            module = f"{self.package}.{path.stem}"
+        for path in sorted((*root.glob("*.py"), *root.glob("*/__init__.py"))):
+            module = f"{self.package}.{path.parent.name if path.stem == '__init__' else path.stem}"
             for listing in self._scan(path, module, module):
                 if listing.name in found:
                     raise RegistryError(f"{self.kind} {listing.name!r} is registered twice: by {found[listing.name].source} and by {module}")

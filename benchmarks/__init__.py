@@ -1,0 +1,1 @@
+"""Benchmarks: suites, the runner, the evaluator and the tracking of runs."""

@@ -1,0 +1,24 @@
+"""The contracts between the rooms: task, stream, learner, strategy."""
+
+from clbench.contracts.learner import Learner, LinearLayer, Predictions, Predictor, Samples
+from clbench.contracts.strategy import Budget, Context, Strategy, StrategyConfig
+from clbench.contracts.stream import Protocol, Stream
+from clbench.contracts.task import Batch, Kind, Split, Task
+
+__all__ = [
+    "Batch",
+    "Budget",
+    "Context",
+    "Kind",
+    "Learner",
+    "LinearLayer",
+    "Predictions",
+    "Predictor",
+    "Protocol",
+    "Samples",
+    "Split",
+    "Strategy",
+    "StrategyConfig",
+    "Stream",
+    "Task",
+]

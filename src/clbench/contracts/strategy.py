@@ -1,0 +1,97 @@
+"""A strategy: what turns version t of a model into version t + 1."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar, final
+
+import torch
+from pydantic import Field
+
+from clbench.config import Config
+from clbench.contracts.learner import Learner, Samples
+from clbench.contracts.task import Split, Task
+from clbench.seeding import derive, generator_for, seed_globally
+
+
+class StrategyConfig(Config):
+    """Settings of a strategy; the base has none."""
+
+
+class Budget(Config):
+    """What every strategy of a suite may spend on one task; the suite sets it, so that comparisons are fair."""
+
+    steps: int = Field(100, ge=1, description="Optimiser steps a task.")
+    batch_size: int = Field(32, ge=1, description="Training samples a step.")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the runner gives a strategy.
+
+    Attributes:
+        learner: The model at version t; the strategy changes it in place.
+        budget: What it may spend on a task.
+        seed: The cell's seed.
+        samples: The encoded samples of a task's split, on the learner's device; kept between calls.
+        new_learner: Builds another learner at version 0 (the pre-trained model) on the same device.
+        progress: To be called with (steps done, steps in all) as training goes on; cheap.
+        record: Logs a named number of this version (a diagnostic) to the run.
+    """
+
+    learner: Learner
+    budget: Budget
+    seed: int
+    samples: Callable[[Task, Split], Samples]
+    new_learner: Callable[[], Learner]
+    progress: Callable[[int, int], None]
+    record: Callable[[str, float], None]
+
+
+C = TypeVar("C", bound=StrategyConfig)
+
+
+class Strategy(ABC, Generic[C]):
+    """What turns version t into t + 1.
+
+    A subclass implements `learn` and, if it carries anything from one task to the next besides the learner's weights,
+    `state_dict` and `load_state_dict`. Tensors, numbers, strings, lists and string-keyed dictionaries of them can be
+    saved. Whatever is not in there is gone when a killed cell resumes.
+    """
+
+    def __init__(self, config: C, context: Context) -> None:
+        self.config = config
+        self.context = context
+        self.learner = context.learner
+        self.seen: list[Task] = []
+        """The tasks learnt so far, the current one included."""
+        self.generator = generator_for(context.seed, "version 0")
+        """Randomness of the current update, on the CPU."""
+
+    @abstractmethod
+    def learn(self, task: Task) -> None:
+        """Change the learner from the version before the task to the one after it."""
+
+    def state_dict(self) -> Mapping[str, object]:
+        """What must survive between tasks besides the learner's weights."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Take back what `state_dict` gave."""
+
+    @final
+    def update(self, task: Task) -> None:
+        """Learn one task with randomness that depends only on the cell's seed and the task's position.
+
+        So a resumed cell draws what an uninterrupted one would have drawn, and no random state needs saving.
+        """
+        self.seen.append(task)
+        words = ("version", len(self.seen))
+        self.generator = generator_for(self.context.seed, *words)
+        seed_globally(derive(self.context.seed, "global", *words))  # for libraries that draw from the global state
+        self.learn(task)
+
+    @torch.no_grad()
+    def restore_pretrained(self) -> None:
+        """Put the learner back to version 0."""
+        self.learner.load_state_dict(self.context.new_learner().state_dict())

@@ -1,0 +1,47 @@
+"""A stream: tasks in the order in which they arrive, and what is known of a sample when it is tested."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from clbench.contracts.task import Task
+
+if TYPE_CHECKING:
+    from avalanche.benchmarks import CLScenario
+
+Protocol = Literal["task-id", "union"]
+"""How test samples are told apart: `task-id` lets only the classes of the sample's own task compete, `union` those of all
+tasks of the stream, learnt or not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """An ordered list of tasks.
+
+    Attributes:
+        name: As registered.
+        tasks: In training order; the columns of R.
+        protocols: Every version is tested under each; the first one is the stream's headline.
+        learner: The learner that a suite uses when it names none.
+        card: What the stream's card says beyond this (licences, citations, reason of the order).
+    """
+
+    name: str
+    tasks: tuple[Task, ...]
+    protocols: tuple[Protocol, ...]
+    learner: str
+    card: Mapping[str, object] = field(default_factory=dict)
+
+    def to_avalanche(self, size: int = 32) -> "CLScenario":
+        """The same tasks as an Avalanche benchmark (train and test stream, one experience a task).
+
+        Args:
+            size: Pictures are resized to `size` x `size`.
+
+        Returns:
+            A scenario whose datasets yield `(picture (3, size, size) in [0, 1], label, task label)`; labels count
+            through all tasks in order, so that class-incremental strategies work too.
+        """
+        from clbench.avalanche_bridge import scenario_of  # avalanche takes seconds to import
+
+        return scenario_of(self, size)

@@ -1,0 +1,73 @@
+"""The ledger: one row per (version, protocol, task, test sample), in Parquet.
+
+It lives in the core because the benchmarks room writes it and the reports room reads it, and those two must not meet.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from clbench.errors import DataError
+from clbench.storage import written_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SCHEMA = pa.schema(
+    [
+        pa.field("version", pa.int32(), nullable=False),
+        pa.field("protocol", pa.string(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("prediction", pa.string()),
+        pa.field("target", pa.string()),
+        pa.field("correct", pa.bool_()),
+        pa.field("score", pa.float64()),
+        pa.field("confidence", pa.float32()),
+    ]
+)
+"""`correct` for tasks with right and wrong answers, `score` (higher is better) for graded ones, at least one of them."""
+
+
+def write_ledger(table: pa.Table, path: Path) -> None:
+    """Write a ledger, whole or not at all.
+
+    Raises:
+        ClbenchError: When the disk is full or not writable.
+    """
+    with written_whole(path) as aside:
+        pq.write_table(table.cast(SCHEMA), aside, compression="zstd")
+
+
+def read_ledger(path: Path, columns: "Sequence[str] | None" = None) -> pa.Table:
+    """Read a ledger, or some of its columns.
+
+    Raises:
+        DataError: When the file is missing, truncated, not Parquet, or lacks a column.
+    """
+    try:
+        schema = pq.read_schema(path)
+        missing = [name for name in SCHEMA.names if name not in schema.names]
+        if missing:
+            raise DataError(f"{path}: not a ledger: column {missing[0]!r} is missing")
+        return pq.read_table(path, columns=list(columns) if columns else SCHEMA.names)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such ledger") from None
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: damaged or not Parquet: {str(error).splitlines()[0]}") from None
+
+
+def row_scores(table: pa.Table) -> pa.ChunkedArray:
+    """The score of every row, float64: `score` where there is one, else 1 for correct and 0 for wrong."""
+    return pc.coalesce(table["score"], pc.cast(table["correct"], pa.float64()))
+
+
+def task_scores(table: pa.Table, protocol: str) -> dict[tuple[int, str], float]:
+    """Mean score of each (version, task) under one protocol: the cells of R."""
+    chosen = table.filter(pc.equal(table["protocol"], protocol))
+    with_scores = chosen.select(["version", "task"]).append_column("value", row_scores(chosen))
+    means = with_scores.group_by(["version", "task"]).aggregate([("value", "mean")])
+    return {(row["version"], row["task"]): row["value_mean"] for row in means.to_pylist()}

@@ -1,0 +1,1 @@
+"""Learners: model families with the code that computes their losses and predictions."""

@@ -1,0 +1,181 @@
+"""The CLIP family: pictures classified by the text of their class names."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import torch
+import torch.nn.functional as F
+from open_clip import CLIP
+from open_clip.transformer import text_global_pool
+from torch import Tensor, nn
+
+from clbench.contracts import Batch, Learner, LinearLayer, Predictions, Predictor, Protocol, Samples, Task
+from clbench.errors import ConfigError, DataError
+from clbench.models.attention import split_fused_attention
+from clbench.models.augment import random_resized_crop
+from clbench.models.pictures import decode_pictures
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+TEXT_CHUNK = 512
+"""Prompts encoded at a time without gradient: bounds the memory of a thousand classes."""
+
+ROLES = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "out_proj": "out", "c_fc": "up", "c_proj": "down"}
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a CLIP model wants its pictures: side in pixels, mean and standard deviation by channel in [0, 1]."""
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class ClipLearner(Learner):
+    """An open_clip model as a classifier over class names (Radford et al. 2021, section 3.1).
+
+    Fused attention projections are split into plain linear layers; outputs stay the same to round-off. The logit scale
+    is not trained: with a softmax over the few classes of one task it would drift to fit that task alone.
+
+    Args:
+        name: As in a suite.
+        model: An `open_clip.CLIP`, or another open_clip model with the same methods.
+        tokenizer: Texts to `(n, context)` int64 tokens.
+        preprocess: Size and normalisation of pictures.
+    """
+
+    def __init__(self, name: str, model: nn.Module, tokenizer: Callable[[Sequence[str]], Tensor], preprocess: Preprocess) -> None:
+        split_fused_attention(model)
+        super().__init__(name, model.eval())
+        self._tokenizer = tokenizer
+        self._preprocess = preprocess
+        self._tokens: dict[tuple[str, ...], Tensor] = {}
+        self._mean = torch.tensor(preprocess.mean).view(3, 1, 1)
+        self._std = torch.tensor(preprocess.std).view(3, 1, 1)
+
+    def encode(self, rows: "Dataset", task: Task) -> Samples:
+        """Pictures `image` `(n, 3, size, size)` uint8 and `label` `(n,)` int64."""
+        labels = torch.tensor(rows["label"][:], dtype=torch.int64)
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(task.classes):
+            raise DataError(f"task {task.name!r}: labels must be 0 to {len(task.classes) - 1}, got {int(labels.min())} to {int(labels.max())}")
+        ids = pa.array(rows["sample_id"][:], pa.string())
+        return Samples(ids, {"image": decode_pictures(rows, self._preprocess.size), "label": labels})
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """CLIP's training view: a random crop of 0.9 to 1 of the area."""
+        return {**batch, "image": random_resized_crop(self._normalise(batch["image"]), generator)}
+
+    def loss(self, batch: Batch, task: Task) -> Tensor:
+        """Cross-entropy of each picture over the class names of its task."""
+        return F.cross_entropy(self.logits(batch, [task]), batch["label"])
+
+    def logits(self, batch: Batch, tasks: Sequence[Task]) -> Tensor:
+        """Scaled cosine of each picture with each class name of `tasks` (first template), `(n, classes)`."""
+        prompts = tuple(task.templates[0].format(name) for task in tasks for name in task.classes)
+        return self._logits(self.image_features(batch), F.normalize(self._encode_text(self._tokenise(prompts)), dim=-1))
+
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+        """Nearest class name; text features are encoded here, the mean over all templates of a task."""
+        with torch.inference_mode():
+            features = torch.cat([self._class_features(task) for task in tasks])
+        spans: dict[str, tuple[int, int]] = {}
+        for task in tasks:
+            start = max((end for _, end in spans.values()), default=0)
+            spans[task.name] = (start, start + len(task.classes))
+        union = [f"{task.name}: {name}" for task in tasks for name in task.classes]
+
+        def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
+            logits = self._logits(self.image_features(batch), features).float()
+            start, end = spans[task.name]
+            views: dict[Protocol, Predictions] = {
+                "task-id": _predictions(logits[:, start:end], batch["label"], task.classes),
+                "union": _predictions(logits, batch["label"] + start, union),
+            }
+            return {protocol: views[protocol] for protocol in protocols}
+
+        return predict
+
+    def linear_layers(self) -> tuple[LinearLayer, ...]:
+        """The projections of attention and MLP in both towers."""
+        found = []
+        for name, module in self.module.named_modules():
+            block = re.search(r"(?:resblocks|blocks|layers?)\.(\d+)\.", name)
+            if isinstance(module, nn.Linear) and block:
+                role = ROLES.get(name.rpartition(".")[2], "other")
+                tower = "vision" if name.startswith("visual.") else "text"
+                found.append(LinearLayer(name, role, tower, int(block.group(1))))
+        return tuple(found)
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """All weights but the logit scale and bias."""
+        return {name: p for name, p in self.module.named_parameters() if name not in ("logit_scale", "logit_bias")}
+
+    def image_features(self, batch: Batch) -> Tensor:
+        """Unit image features `(n, embedding)`."""
+        return F.normalize(self.module.encode_image(self._normalise(batch["image"])), dim=-1)
+
+    def _class_features(self, task: Task) -> Tensor:
+        """Unit text features `(classes, embedding)`, the normalised mean over the task's templates."""
+        prompts = tuple(template.format(name) for name in task.classes for template in task.templates)
+        chunks = [self._encode_text(chunk) for chunk in self._tokenise(prompts).split(TEXT_CHUNK)]
+        features = F.normalize(torch.cat(chunks), dim=-1).unflatten(0, (len(task.classes), len(task.templates)))
+        return F.normalize(features.mean(dim=1), dim=-1)
+
+    def _logits(self, image: Tensor, text: Tensor) -> Tensor:
+        return self.module.logit_scale.exp() * image @ text.T
+
+    def _normalise(self, pictures: Tensor) -> Tensor:
+        if pictures.is_floating_point():  # already normalised by `augment`
+            return pictures
+        if self._mean.device != pictures.device:
+            self._mean, self._std = self._mean.to(pictures.device), self._std.to(pictures.device)
+        return (pictures.float() / 255 - self._mean) / self._std
+
+    def _tokenise(self, prompts: tuple[str, ...]) -> Tensor:
+        """Tokens of prompts, cut to the longest of them, kept on the device."""
+        if prompts not in self._tokens:
+            tokens = self._tokenizer(list(prompts))
+            if isinstance(self.module, CLIP) and self.module.text_pool_type == "argmax":
+                tokens = tokens[:, : int(tokens.argmax(dim=-1).max()) + 1]
+            self._tokens[prompts] = tokens.to(self.device)
+        return self._tokens[prompts]
+
+    def _encode_text(self, tokens: Tensor) -> Tensor:
+        """Text features `(n, embedding)` without padding work.
+
+        Attention is causal and the feature is read at the end-of-text token, so positions after the last such token
+        change nothing: for class names this leaves about 10 of 77 positions to compute.
+        """
+        model = self.module
+        if not isinstance(model, CLIP) or model.text_pool_type != "argmax":
+            return model.encode_text(tokens)
+        length = tokens.shape[1]
+        x = model.token_embedding(tokens) + model.positional_embedding[:length]
+        x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
+        x = text_global_pool(x, tokens, "argmax")
+        if model.text_projection is None:
+            return x
+        return model.text_projection(x) if isinstance(model.text_projection, nn.Linear) else x @ model.text_projection
+
+
+def _predictions(logits: Tensor, target: Tensor, names: Sequence[str]) -> Predictions:
+    confidence, prediction = logits.softmax(dim=-1).max(dim=-1)
+    return Predictions(prediction, target, names, correct=prediction == target, confidence=confidence)
+
+
+def check_prompts(task: Task) -> None:
+    """Refuse a task that a CLIP model cannot classify.
+
+    Raises:
+        ConfigError: When it has no classes or a template without `{}`.
+    """
+    if not task.classes:
+        raise ConfigError(f"task {task.name!r}: a CLIP learner needs class names, got none")
+    for template in task.templates:
+        if "{}" not in template:
+            raise ConfigError(f"task {task.name!r}: template {template!r} has no {{}} for the class name")

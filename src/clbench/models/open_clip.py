@@ -1,0 +1,74 @@
+"""Any model of open_clip: random weights, pre-trained weights by tag, or a local checkpoint."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import open_clip
+from clbench.errors import CheckpointError, ConfigError, did_you_mean
+from clbench.models.clip import ClipLearner, Preprocess
+from clbench.registry import LEARNERS
+from clbench.seeding import derive
+from clbench.storage import load_tensors
+
+
+@LEARNERS.register("open_clip")
+def open_clip_learner(argument: str, seed: int) -> ClipLearner:
+    """An open_clip model: `open_clip:ARCH` (random weights), `open_clip:ARCH/TAG` (hub or cache), `open_clip:ARCH/FILE`.
+
+    Args:
+        argument: `ViT-B-16`, `ViT-B-16/openai` or `ViT-B-16/weights.safetensors`.
+        seed: For random weights.
+
+    Raises:
+        ConfigError: For an unknown architecture or tag.
+        CheckpointError: For weights that are missing, cannot be fetched or belong to another architecture.
+    """
+    architecture, _, weights = argument.partition("/")
+    if architecture not in open_clip.list_models():
+        raise ConfigError(f"learner open_clip:{argument}: unknown architecture {architecture!r}: {did_you_mean(architecture, open_clip.list_models())}")
+    model = _with_weights(architecture, weights, seed)
+    shape = open_clip.get_model_preprocess_cfg(model)
+    size = shape["size"] if isinstance(shape["size"], int) else shape["size"][0]
+    return ClipLearner(
+        f"open_clip:{argument}", model, open_clip.get_tokenizer(architecture), Preprocess(size, tuple(shape["mean"]), tuple(shape["std"]))
+    )
+
+
+def _with_weights(architecture: str, weights: str, seed: int) -> nn.Module:
+    name = f"learner open_clip:{architecture}/{weights}"
+    if not weights:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "learner"))
+            return open_clip.create_model(architecture)
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if weights in tags:
+        try:
+            return open_clip.create_model(architecture, pretrained=weights)
+        except (OSError, RuntimeError, ValueError) as error:  # the hub's client raises these when there is no network
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise CheckpointError(f"{name}: the weights are not in the cache and cannot be fetched: {reason}") from None
+    if not weights.endswith(".safetensors"):
+        raise ConfigError(f"{name}: wanted a .safetensors file or a tag: {did_you_mean(weights, tags)}")
+    model = open_clip.create_model(architecture)
+    load_into(model, Path(weights))
+    return model
+
+
+def load_into(model: nn.Module, path: Path) -> None:
+    """Load a safetensors file with open_clip's parameter names into a model.
+
+    Raises:
+        CheckpointError: When the file is missing, damaged or made for another architecture.
+    """
+    state = load_tensors(path)
+    wanted = model.state_dict()
+    for name in sorted(wanted.keys() | state.keys()):
+        if name not in state or name not in wanted:
+            raise CheckpointError(f"{path}: made for another architecture: {name} is {'missing' if name not in state else 'not wanted'}")
+        if state[name].shape != wanted[name].shape:
+            raise CheckpointError(
+                f"{path}: made for another architecture: {name} must be {tuple(wanted[name].shape)}, got {tuple(state[name].shape)}"
+            )
+    model.load_state_dict(state)

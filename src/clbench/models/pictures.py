@@ -1,0 +1,68 @@
+"""Decoding of pictures, once, into one uint8 tensor."""
+
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from clbench.errors import DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def decode_pictures(rows: "Dataset", size: int) -> Tensor:
+    """Decode the column `image` as CLIP's test transform does: shorter side to `size` (bicubic), centre crop.
+
+    The transform ends in uint8 for every CLIP, so keeping uint8 loses nothing and takes a quarter of the memory.
+
+    Args:
+        rows: With columns `image` (encoded bytes) and `sample_id`.
+        size: Side of the result in pixels.
+
+    Returns:
+        `(n, 3, size, size)` uint8, RGB.
+
+    Raises:
+        DataError: For a picture that does not decode, by its sample id.
+    """
+    from datasets import Image as ImageFeature
+
+    encoded = rows.cast_column("image", ImageFeature(decode=False))
+    pictures = np.empty((len(rows), size, size, 3), dtype=np.uint8)
+
+    def decode(item: tuple[int, dict[str, object], str]) -> None:
+        index, image, sample = item
+        pictures[index] = _decode_one(image, size, sample)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(decode, zip(range(len(rows)), encoded["image"], encoded["sample_id"], strict=True), chunksize=64):
+            pass
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
+
+
+def _decode_one(image: dict[str, object], size: int, sample: str) -> NDArray[np.uint8]:
+    try:
+        data = image["bytes"]
+        source = io.BytesIO(data) if isinstance(data, bytes) else str(image["path"])
+        with Image.open(source) as opened:
+            picture = opened.convert("RGB")
+    except (UnidentifiedImageError, OSError, KeyError, ValueError) as error:
+        raise DataError(f"sample {sample!r}: the picture does not decode: {error}") from None
+    if picture.size != (size, size):
+        picture = _resize_and_crop(picture, size)
+    return np.asarray(picture)
+
+
+def _resize_and_crop(picture: Image.Image, size: int) -> Image.Image:
+    width, height = picture.size
+    factor = size / min(width, height)
+    wide, high = max(size, round(width * factor)), max(size, round(height * factor))
+    left, top = (wide - size) // 2, (high - size) // 2
+    return picture.resize((wide, high), Image.Resampling.BICUBIC).crop((left, top, left + size, top + size))

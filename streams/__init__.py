@@ -1,0 +1,1 @@
+"""Streams: which tasks, in which order."""
