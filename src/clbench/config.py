@@ -34,7 +34,9 @@ def validate(model: type[M], values: Mapping[str, object], where: str) -> M:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(model, item, where) for item in error.errors(include_url=False)[:3])) from None
+        raise ConfigError(
+            "; ".join(_explain(model, item, where) for item in error.errors(include_url=False)[:3])
+        ) from None
 
 
 def _explain(model: type[BaseModel], item: "ErrorDetails", where: str) -> str:

@@ -76,7 +76,9 @@ class Registry(Generic[T]):
             module = str(getattr(value, "__module__", ""))
             stem = module.rpartition(".")[2]
             if _plain(name.partition(".")[0]) != _plain(stem):
-                raise RegistryError(f"{self.kind} {name!r} is registered in {module}: the file must be named {_plain(name)}.py")
+                raise RegistryError(
+                    f"{self.kind} {name!r} is registered in {module}: the file must be named {_plain(name)}.py"
+                )
             old = self._entries.get(name)
             if old is not None and old.module != module:
                 raise RegistryError(f"{self.kind} {name!r} is registered twice: by {old.module} and by {module}")
@@ -91,7 +93,9 @@ class Registry(Generic[T]):
         for listing in (*self._from_entry_points, *self._files.values()):
             if listing.name in found and found[listing.name].module != listing.module:
                 first = found[listing.name].source
-                raise RegistryError(f"{self.kind} {listing.name!r} is registered twice: by {first} and by {listing.source}")
+                raise RegistryError(
+                    f"{self.kind} {listing.name!r} is registered twice: by {first} and by {listing.source}"
+                )
             found[listing.name] = listing
         return [found[name] for name in sorted(found)]
 
@@ -141,7 +145,9 @@ class Registry(Generic[T]):
         module = f"clbench_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}.{_plain(path.stem)}"
         listings = list(self._scan(path, module, str(path)))
         if not listings:
-            raise RegistryError(f"{path}: registers no {self.kind} (wanted a class decorated by @{self._variable}.register)")
+            raise RegistryError(
+                f"{path}: registers no {self.kind} (wanted a class decorated by @{self._variable}.register)"
+            )
         for listing in listings:
             self._files[listing.name] = listing
         return listings[0]
@@ -174,7 +180,9 @@ class Registry(Generic[T]):
             module = f"{self.package}.{path.parent.name if path.stem == '__init__' else path.stem}"
             for listing in self._scan(path, module, module):
                 if listing.name in found:
-                    raise RegistryError(f"{self.kind} {listing.name!r} is registered twice: by {found[listing.name].source} and by {module}")
+                    raise RegistryError(
+                        f"{self.kind} {listing.name!r} is registered twice: by {found[listing.name].source} and by {module}"
+                    )
                 found[listing.name] = listing
         return found
 
@@ -185,9 +193,13 @@ class Registry(Generic[T]):
             spec = importlib.util.find_spec(point.module)
             origin = Path(spec.origin) if spec is not None and spec.origin else None
             source = f"{point.module} (entry point)"
-            scanned = [item for item in self._scan(origin, point.module, source) if item.name == point.name] if origin else []
+            scanned = (
+                [item for item in self._scan(origin, point.module, source) if item.name == point.name] if origin else []
+            )
             if not scanned:
-                raise RegistryError(f"entry point {point.name!r} ({point.value}): {point.module} registers no {self.kind} of that name")
+                raise RegistryError(
+                    f"entry point {point.name!r} ({point.value}): {point.module} registers no {self.kind} of that name"
+                )
             found += scanned
         return found
 

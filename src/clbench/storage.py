@@ -141,7 +141,9 @@ def _strip(value: object, tensors: "dict[str, Tensor]", path: str) -> object:
         return [_strip(item, tensors, f"{path}/{index}") for index, item in enumerate(value)]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"state {path}: {type(value).__name__} cannot be saved; use tensors, numbers, strings, lists, dicts")
+    raise TypeError(
+        f"state {path}: {type(value).__name__} cannot be saved; use tensors, numbers, strings, lists, dicts"
+    )
 
 
 def _fill(value: object, tensors: "dict[str, Tensor]") -> object:

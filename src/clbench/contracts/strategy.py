@@ -79,6 +79,13 @@ class Strategy(ABC, Generic[C]):
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Take back what `state_dict` gave."""
 
+    def footprint(self) -> dict[str, int]:
+        """What learning a task trains, for `clbench show`: `trainable_parameters`, `adapters` and whatever else counts.
+
+        Called on a learner that is thrown away afterwards, so it may be changed.
+        """
+        return {"trainable_parameters": 0, "adapters": 0}
+
     @final
     def update(self, task: Task) -> None:
         """Learn one task with randomness that depends only on the cell's seed and the task's position.

@@ -72,7 +72,11 @@ def split_fused_attention(module: nn.Module) -> None:
 
 def fuse_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The state of a model with split attention under the names of the fused original, for saving to other tools."""
-    fused = {name: tensor for name, tensor in state.items() if not name.rpartition(".")[0].endswith(("q_proj", "k_proj", "v_proj"))}
+    fused = {
+        name: tensor
+        for name, tensor in state.items()
+        if not name.rpartition(".")[0].endswith(("q_proj", "k_proj", "v_proj"))
+    }
     for name in state:
         prefix, found, kind = name.partition(".q_proj.")
         if found:

@@ -49,7 +49,9 @@ class ClipLearner(Learner):
         preprocess: Size and normalisation of pictures.
     """
 
-    def __init__(self, name: str, model: nn.Module, tokenizer: Callable[[Sequence[str]], Tensor], preprocess: Preprocess) -> None:
+    def __init__(
+        self, name: str, model: nn.Module, tokenizer: Callable[[Sequence[str]], Tensor], preprocess: Preprocess
+    ) -> None:
         split_fused_attention(model)
         super().__init__(name, model.eval())
         self._tokenizer = tokenizer
@@ -62,7 +64,9 @@ class ClipLearner(Learner):
         """Pictures `image` `(n, 3, size, size)` uint8 and `label` `(n,)` int64."""
         labels = torch.tensor(rows["label"][:], dtype=torch.int64)
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(task.classes):
-            raise DataError(f"task {task.name!r}: labels must be 0 to {len(task.classes) - 1}, got {int(labels.min())} to {int(labels.max())}")
+            raise DataError(
+                f"task {task.name!r}: labels must be 0 to {len(task.classes) - 1}, got {int(labels.min())} to {int(labels.max())}"
+            )
         ids = pa.array(rows["sample_id"][:], pa.string())
         return Samples(ids, {"image": decode_pictures(rows, self._preprocess.size), "label": labels})
 

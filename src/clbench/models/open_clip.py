@@ -27,12 +27,17 @@ def open_clip_learner(argument: str, seed: int) -> ClipLearner:
     """
     architecture, _, weights = argument.partition("/")
     if architecture not in open_clip.list_models():
-        raise ConfigError(f"learner open_clip:{argument}: unknown architecture {architecture!r}: {did_you_mean(architecture, open_clip.list_models())}")
+        raise ConfigError(
+            f"learner open_clip:{argument}: unknown architecture {architecture!r}: {did_you_mean(architecture, open_clip.list_models())}"
+        )
     model = _with_weights(architecture, weights, seed)
     shape = open_clip.get_model_preprocess_cfg(model)
     size = shape["size"] if isinstance(shape["size"], int) else shape["size"][0]
     return ClipLearner(
-        f"open_clip:{argument}", model, open_clip.get_tokenizer(architecture), Preprocess(size, tuple(shape["mean"]), tuple(shape["std"]))
+        f"open_clip:{argument}",
+        model,
+        open_clip.get_tokenizer(architecture),
+        Preprocess(size, tuple(shape["mean"]), tuple(shape["std"])),
     )
 
 
@@ -66,7 +71,9 @@ def load_into(model: nn.Module, path: Path) -> None:
     wanted = model.state_dict()
     for name in sorted(wanted.keys() | state.keys()):
         if name not in state or name not in wanted:
-            raise CheckpointError(f"{path}: made for another architecture: {name} is {'missing' if name not in state else 'not wanted'}")
+            raise CheckpointError(
+                f"{path}: made for another architecture: {name} is {'missing' if name not in state else 'not wanted'}"
+            )
         if state[name].shape != wanted[name].shape:
             raise CheckpointError(
                 f"{path}: made for another architecture: {name} must be {tuple(wanted[name].shape)}, got {tuple(state[name].shape)}"

@@ -42,7 +42,9 @@ def decode_pictures(rows: "Dataset", size: int) -> Tensor:
         pictures[index] = _decode_one(image, size, sample)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(decode, zip(range(len(rows)), encoded["image"], encoded["sample_id"], strict=True), chunksize=64):
+        for _ in pool.map(
+            decode, zip(range(len(rows)), encoded["image"], encoded["sample_id"], strict=True), chunksize=64
+        ):
             pass
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
 

@@ -1,0 +1,187 @@
+"""How one cell runs: versions one after another, each tested and saved before the next begins."""
+
+import resource
+import time
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import pyarrow as pa
+import torch
+
+from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.evaluator import Evaluator, repeat_version
+from clbench.benchmarks.folder import CellFolder, Record
+from clbench.contracts import Budget, Context, Learner, Samples, Split, Strategy, StrategyConfig, Stream, Task
+from clbench.errors import CheckpointError
+from clbench.ledger import task_scores
+from clbench.registry import LEARNERS, STRATEGIES
+from clbench.reports.matrix import ScoreMatrix
+from clbench.streams.card import load_stream
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is done now, steps done, steps in all) of one version."""
+
+
+def build_learner(specification: str, seed: int, device: torch.device) -> Learner:
+    """The learner `name` or `name:argument` at version 0, on a device."""
+    name, _, argument = specification.partition(":")
+    learner = cast(Learner, LEARNERS.get(name).value(argument, seed=seed))
+    learner.module.to(device)
+    return learner
+
+
+class SampleStore:
+    """Encoded samples by (stream, learner, task, split), shared by the cells of a suite: each is decoded once."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._kept: dict[tuple[str, str, str, Split], Samples] = {}
+
+    def of(self, stream: str, learner: Learner) -> Callable[[Task, Split], Samples]:
+        """The look-up for one stream and learner."""
+
+        def samples(task: Task, split: Split) -> Samples:
+            key = (stream, learner.name, task.name, split)
+            if key not in self._kept:
+                self._kept[key] = learner.encode(task.load(split), task).to(self._device)
+            return self._kept[key]
+
+        return samples
+
+
+class CellRun:
+    """One cell on its way through the tasks.
+
+    Args:
+        cell: What to run.
+        folder: Where it is kept; versions that are there already are not computed again.
+        store: Encoded samples.
+        device: Where the learner computes.
+        progress: Told of every step.
+    """
+
+    def __init__(
+        self, cell: Cell, folder: CellFolder, store: SampleStore, device: torch.device, progress: Progress
+    ) -> None:
+        self._cell = cell
+        self._folder = folder
+        self._device = device
+        self._progress = progress
+        self._numbers: dict[str, float] = {}
+        self.stream: Stream = load_stream(cell.stream)
+        self._learner = build_learner(cell.learner, cell.seed, device)
+        samples = store.of(cell.stream, self._learner)
+        self._evaluator = Evaluator(self.stream, cell.split, samples)
+        self._strategy = self._build_strategy(samples)
+
+    def run(self, after_version: Callable[[int], None]) -> None:
+        """Compute the versions that are missing, then mark the cell as finished.
+
+        Args:
+            after_version: Called with each version once it is safe on disk.
+        """
+        self._folder.begin(self._cell)
+        done = self._folder.last_version
+        if done is not None:
+            self._resume(done)
+        for version in range(0 if done is None else done + 1, len(self.stream.tasks) + 1):
+            self._compute(version)
+            after_version(version)
+        self._folder.finish(matrix_json(self.stream, self._folder))
+
+    def _build_strategy(self, samples: Callable[[Task, Split], Samples]) -> Strategy[StrategyConfig]:
+        cell = self._cell
+        context = Context(
+            learner=self._learner,
+            budget=cell.budget,
+            seed=cell.seed,
+            samples=samples,
+            new_learner=lambda: build_learner(cell.learner, cell.seed, self._device),
+            progress=lambda step, total: self._progress("train", step, total),
+            record=self._numbers.__setitem__,
+        )
+        return cast(Strategy[StrategyConfig], STRATEGIES.get(cell.strategy).value(cell.config, context))
+
+    def _resume(self, version: int) -> None:
+        if version > len(self.stream.tasks):
+            raise CheckpointError(
+                f"{self._folder.path}: holds version {version}, the stream has {len(self.stream.tasks)} tasks"
+            )
+        self._folder.load_version(version, self._learner, self._strategy)
+        self._strategy.seen = list(self.stream.tasks[:version])
+
+    def _compute(self, version: int) -> None:
+        self._numbers.clear()
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+        started = time.perf_counter()
+        if version:
+            self._strategy.update(self.stream.tasks[version - 1])
+        digest = self._learner.digest()  # waits for the device, so that the clock tells the truth
+        trained = time.perf_counter()
+        self._progress("test", 0, 1)
+        rows = self._test(version, digest)
+        tested = time.perf_counter()
+        self._numbers |= {
+            "seconds/train": trained - started,
+            "seconds/eval": tested - trained,
+            "memory/peak_mb": _peak_mb(self._device),
+        }
+        self._folder.save_version(Record(version, digest, dict(self._numbers)), rows, self._learner, self._strategy)
+
+    def _test(self, version: int, digest: str) -> pa.Table:
+        if version and self._folder.record(version - 1).digest == digest:
+            return repeat_version(self._folder.rows(version - 1), version)
+        return self._evaluator.evaluate(self._learner, version)
+
+
+def matrices(stream: Stream, folder: CellFolder) -> Mapping[str, ScoreMatrix]:
+    """R under every protocol, from the ledgers of the versions that are there; NaN for the others."""
+    last = folder.last_version
+    rows = pa.concat_tables([folder.rows(version) for version in range(0 if last is None else last + 1)])
+    names = tuple(task.name for task in stream.tasks)
+    result = {}
+    for protocol in stream.protocols:
+        cells = task_scores(rows, protocol)
+        versions = sorted({version for version, _ in cells})
+        result[protocol] = ScoreMatrix.from_rows(
+            names, {v: [cells.get((v, name), float("nan")) for name in names] for v in versions}
+        )
+    return result
+
+
+def matrix_json(stream: Stream, folder: CellFolder) -> dict[str, object]:
+    """All matrices of a cell as JSON; null where not measured."""
+    found = matrices(stream, folder)
+    tasks = [task.name for task in stream.tasks]
+    return {
+        "schema": 1,
+        "tasks": tasks,
+        "protocols": {
+            name: [[None if x != x else x for x in row] for row in m.scores.tolist()] for name, m in found.items()
+        },
+    }
+
+
+def _peak_mb(device: torch.device) -> float:
+    """Peak memory in MiB: of the device where there is one, else of the process so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def footprint(strategy: str, learner: str) -> dict[str, object]:
+    """What a strategy with default settings trains on a learner: parameters and, for low-rank ones, adapters."""
+    entry = STRATEGIES.get(strategy)
+    assert entry.config is not None
+    built = build_learner(learner, 0, torch.device("cpu"))
+    total = sum(p.numel() for p in built.module.parameters())
+
+    def unavailable(task: Task, split: Split) -> Samples:
+        raise AssertionError("counting parameters needs no data")
+
+    context = Context(
+        built, Budget(), 0, unavailable, lambda: built, lambda step, steps: None, lambda name, value: None
+    )
+    found = cast(Strategy[StrategyConfig], entry.value(entry.config(), context)).footprint()
+    return {"trainable_parameters": found.pop("trainable_parameters", 0), "total_parameters": total, **found}

@@ -1,0 +1,156 @@
+"""Suites: a YAML file names streams, strategies and seeds; their product are the cells."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import cast
+
+from pydantic import Field, field_validator
+
+from clbench.benchmarks.cell import Cell
+from clbench.cards import STREAM_CARDS, SUITE_CARDS
+from clbench.config import Config, validate
+from clbench.contracts.strategy import Budget, StrategyConfig
+from clbench.contracts.task import Split
+from clbench.errors import ConfigError, did_you_mean
+from clbench.registry import LEARNERS, STRATEGIES
+from clbench.streams.card import StreamCard
+
+
+class SuiteConfig(Config):
+    """What a suite's file says."""
+
+    description: str = Field("", description="One line.")
+    streams: tuple[str, ...] = Field(min_length=1, description="Names or card files.")
+    learners: tuple[str, ...] = Field((), description="Learners for every stream; the stream's own when empty.")
+    strategies: tuple[dict[str, object], ...] = Field(
+        min_length=1, description="A name or a file, or a mapping with `name` and settings."
+    )
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="One cell a seed.")
+    budget: Budget = Field(Budget(steps=100, batch_size=32), description="What every strategy may spend on a task.")
+    split: Split = Field(
+        "test", description="The part of the tasks that is tested; `validation` for choosing settings."
+    )
+
+    @field_validator("strategies", mode="before")
+    @classmethod
+    def _names_are_strategies_without_settings(cls, value: object) -> object:
+        items = value if isinstance(value, list | tuple) else [value]
+        return [{"name": item} if isinstance(item, str) else item for item in items]
+
+    @field_validator("strategies")
+    @classmethod
+    def _strategies_have_names(cls, value: tuple[dict[str, object], ...]) -> tuple[dict[str, object], ...]:
+        for item in value:
+            if not isinstance(item.get("name"), str):
+                raise ValueError(f"every strategy needs a name, got {item}")
+        return value
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named suite with its cells."""
+
+    name: str
+    config: SuiteConfig
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the command line changes in a suite; None leaves it."""
+
+    streams: Sequence[str] | None = None
+    learners: Sequence[str] | None = None
+    strategies: Sequence[str] | None = None
+    seeds: Sequence[int] | None = None
+    overrides: Mapping[str, object] | None = None
+
+
+def load_suite(name: str, choice: Choice = Choice()) -> Suite:
+    """Read a suite, apply the command line's choice, check every setting and list the cells.
+
+    Raises:
+        ConfigError: For a malformed suite, unknown or out-of-range settings, or overrides that apply to nothing.
+        RegistryError: For unknown names.
+    """
+    file = SUITE_CARDS.get(name)
+    values = dict(file.values)
+    overrides = dict(choice.overrides or {})
+    for key in ("streams", "learners", "seeds"):
+        chosen = getattr(choice, key)
+        if chosen:
+            values[key] = list(chosen)
+    _apply_to_suite(values, overrides)
+    config = validate(SuiteConfig, values, f"suite {file.path.name}")
+    if choice.strategies:
+        config = config.model_copy(update={"strategies": _chosen(config.strategies, choice.strategies)})
+    cells = tuple(_cells(config, overrides))
+    if overrides:
+        raise ConfigError(f"--set {next(iter(overrides))}: applies to no strategy and no setting of suite {file.name}")
+    keys = [cell.key for cell in cells]
+    if len(set(keys)) < len(keys):
+        raise ConfigError(f"suite {file.path.name}: the cell {max(keys, key=keys.count)} is there twice")
+    return Suite(file.name, config, cells)
+
+
+def _chosen(listed: tuple[dict[str, object], ...], names: Sequence[str]) -> tuple[dict[str, object], ...]:
+    """The suite's entries of the named strategies, with their settings; a name that it does not list has defaults."""
+    result: list[dict[str, object]] = []
+    for name in names:
+        found = [item for item in listed if item["name"] == name]
+        result += found or [{"name": name}]
+    return tuple(result)
+
+
+def _apply_to_suite(values: dict[str, object], overrides: dict[str, object]) -> None:
+    """Move the overrides that belong to the suite itself (`budget.steps=20`, `split=validation`) into its values."""
+    for key in list(overrides):
+        head, _, rest = key.partition(".")
+        if head == "budget" and rest:
+            budget = values.get("budget") or {}
+            values["budget"] = {**cast(Mapping[str, object], budget), rest: overrides.pop(key)}
+        elif not rest and head in SuiteConfig.model_fields:
+            values[head] = overrides.pop(key)
+        elif not rest:
+            raise ConfigError(f"--set {key}: unknown setting: {did_you_mean(key, SuiteConfig.model_fields)}")
+
+
+def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
+    strategies = list(_strategies(config, overrides))
+    for stream in config.streams:
+        card = validate(StreamCard, (file := STREAM_CARDS.get(stream)).values, f"stream {file.path.name}")
+        for learner, (name, label, settings), seed in product(
+            config.learners or (card.learner,), strategies, config.seeds
+        ):
+            LEARNERS.listing(learner.partition(":")[0])
+            yield Cell(stream, learner, name, label, settings, config.budget, seed, config.split)
+
+
+def _strategies(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[tuple[str, str, StrategyConfig]]:
+    used: set[str] = set()
+    for item in config.strategies:
+        name = str(item["name"])
+        entry = STRATEGIES.get(name)
+        assert entry.config is not None  # the contract test checks every strategy for it
+        settings = {key: value for key, value in item.items() if key not in ("name", "label")}
+        for key, value in overrides.items():
+            head, _, setting = key.partition(".")
+            if head == entry.name or (head == "strategy" and setting in entry.config.model_fields):
+                settings[setting] = value
+                used.add(key)
+        checked = cast(StrategyConfig, validate(entry.config, settings, f"strategy {entry.name}"))
+        yield name, str(item.get("label") or label_of(entry.name, checked)), checked
+    for key in used:
+        del overrides[key]
+
+
+def label_of(name: str, config: StrategyConfig) -> str:
+    """What tables show: the name and the settings that differ from their defaults."""
+    defaults = type(config)()
+    changed = [f"{key}={_short(value)}" for key, value in config if value != getattr(defaults, key)]
+    return " ".join([name, *changed])
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

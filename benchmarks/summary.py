@@ -1,0 +1,45 @@
+"""What the command line prints at the end of a suite."""
+
+from collections.abc import Sequence
+
+from clbench.benchmarks.execution import matrices
+from clbench.benchmarks.runner import Outcome
+from clbench.reports.metrics.compute import compute_all
+from clbench.streams.card import load_stream
+
+COLUMNS = {
+    "average_accuracy": "average",
+    "forgetting.chaudhry": "forgetting",
+    "bwt.gem": "BWT",
+    "mtil.transfer": "Transfer",
+    "mtil.average": "Average",
+    "mtil.last": "Last",
+    "union.average_accuracy": "union avg",
+}
+"""Keys of a row and the headings of their columns; the headline protocol unless the key says otherwise."""
+
+
+def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
+    """One row a cell: status, and for finished ones every metric (fractions) under every protocol."""
+    rows = []
+    for outcome in outcomes:
+        row: dict[str, object] = {
+            "cell": outcome.cell.title,
+            "status": outcome.status,
+            "folder": str(outcome.folder.path),
+        }
+        if outcome.status == "failed":
+            row["error"] = outcome.error
+        else:
+            row |= _numbers(outcome)
+        rows.append(row)
+    return rows
+
+
+def _numbers(outcome: Outcome) -> dict[str, float]:
+    stream = load_stream(outcome.cell.stream)
+    result: dict[str, float] = {}
+    for index, (protocol, matrix) in enumerate(matrices(stream, outcome.folder).items()):
+        prefix = f"{protocol}." if index else ""
+        result |= {prefix + name: value for name, value in compute_all(matrix).values.items() if value is not None}
+    return result

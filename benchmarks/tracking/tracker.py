@@ -1,0 +1,202 @@
+"""Records a suite in MLflow: one run for the suite, one nested run for each cell, a step for each version."""
+
+import re
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from clbench.benchmarks.cell import SCHEMA, Cell
+from clbench.benchmarks.execution import matrices
+from clbench.benchmarks.folder import CellFolder
+from clbench.benchmarks.tracking.store import connect, one_line_errors
+from clbench.contracts import Stream
+from clbench.errors import CheckpointError
+from clbench.reports.matrix import ScoreMatrix
+from clbench.reports.metrics.compute import compute_all
+from clbench.storage import read_json, write_json
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+
+
+class Tracker:
+    """Copies what is on disk to MLflow; safe to call again, logs only what is not there yet.
+
+    Args:
+        uri: The tracking store.
+        out: Output folder; artifacts of a local store go there.
+        suite: Name of the suite.
+        folder: The suite's folder, which remembers its run.
+        environment: What `environment.describe` gave.
+
+    Raises:
+        TrackingError: When the store does not answer.
+    """
+
+    def __init__(self, uri: str, out: Path, suite: str, folder: Path, environment: Mapping[str, object]) -> None:
+        self._uri = uri
+        self._suite = suite
+        self._environment = environment
+        self._current: str | None = None
+        self._client, self._experiment = connect(uri, out)
+        tags = {"clbench.kind": "suite", "clbench.schema": str(SCHEMA), "clbench.suite": suite}
+        with one_line_errors(uri):
+            self._parent = self._run_of(folder / "tracking.json", suite, tags)
+
+    def begin(self, cell: Cell, folder: CellFolder) -> None:
+        """Open the cell's run, or go on with the one that an earlier call opened."""
+        with one_line_errors(self._uri):
+            run = self._cell_run(cell, folder)
+            self._client.update_run(run, status="RUNNING")
+            self._current = run
+
+    def version(self, cell: Cell, folder: CellFolder, stream: Stream) -> None:
+        """Log the versions that are on disk and not yet in the run, in one batch each."""
+        last = folder.last_version
+        memory = _read(folder.path / "tracking.json")
+        with one_line_errors(self._uri):
+            run = self._cell_run(cell, folder)
+            logged = cast(dict[str, int], memory.get("logged", {})).get(run, -1)
+            if last is None or last <= logged:
+                return
+            found = matrices(stream, folder)
+            for version in range(logged + 1, last + 1):
+                self._client.log_batch(run, metrics=_metrics_of_version(folder, found, version))
+        _remember(folder.path / "tracking.json", "logged", run, last)
+
+    def finish(self, cell: Cell, folder: CellFolder, stream: Stream) -> None:
+        """Log what is missing, the files, and close the run."""
+        if self._closed(folder):
+            return
+        self.version(cell, folder, stream)
+        with one_line_errors(self._uri):
+            run = self._cell_run(cell, folder)
+            with tempfile.TemporaryDirectory() as temporary:
+                self._log_files(run, cell, folder, stream, Path(temporary))
+            self._client.set_terminated(run, "FINISHED")
+        self._current = None
+        _remember(folder.path / "tracking.json", "closed", run, True)
+
+    def fail(self, cell: Cell, folder: CellFolder, error: str) -> None:
+        """Close the cell's run as failed, with the error in one line."""
+        with one_line_errors(self._uri):
+            run = self._cell_run(cell, folder)
+            self._client.set_tag(run, "clbench.error", error[:500])
+            self._client.log_dict(run, dict(self._environment), "environment.json")
+            self._client.set_terminated(run, "FAILED")
+        self._current = None
+
+    def interrupt(self) -> None:
+        """Mark the suite's run, and the cell's that was running, as killed."""
+        with one_line_errors(self._uri):
+            for run in filter(None, (self._current, self._parent)):
+                self._client.set_terminated(run, "KILLED")
+
+    def close(self, failed: bool) -> None:
+        """Close the suite's run."""
+        with one_line_errors(self._uri):
+            self._client.set_terminated(self._parent, "FAILED" if failed else "FINISHED")
+
+    def _closed(self, folder: CellFolder) -> bool:
+        memory = _read(folder.path / "tracking.json")
+        run = cast(dict[str, str], memory.get("runs", {})).get(self._uri)
+        return run is not None and run in cast(dict[str, bool], memory.get("closed", {}))
+
+    def _cell_run(self, cell: Cell, folder: CellFolder) -> str:
+        tags = {
+            "clbench.kind": "cell",
+            "clbench.schema": str(SCHEMA),
+            "clbench.suite": self._suite,
+            "clbench.stream": cell.stream,
+            "clbench.learner": cell.learner,
+            "clbench.strategy": cell.strategy,
+            "clbench.label": cell.label,
+            "clbench.seed": str(cell.seed),
+            "clbench.split": cell.split,
+            "clbench.cell": cell.digest,
+            "mlflow.parentRunId": self._parent,
+        }
+        return self._run_of(folder.path / "tracking.json", cell.title, tags, flat(cell.resolved))
+
+    def _run_of(
+        self, memory: Path, name: str, tags: dict[str, str], parameters: Mapping[str, str] | None = None
+    ) -> str:
+        """The run that `memory` knows for this store, or a new one."""
+        from mlflow.entities import Param
+
+        known = cast(dict[str, str], _read(memory).get("runs", {})).get(self._uri)
+        if known is not None:
+            return known
+        run = str(self._client.create_run(self._experiment, tags=tags, run_name=name).info.run_id)
+        if parameters:
+            self._client.log_batch(run, params=[Param(key, value[:500]) for key, value in parameters.items()])
+        _remember(memory, "runs", self._uri, run)
+        return run
+
+    def _log_files(self, run: str, cell: Cell, folder: CellFolder, stream: Stream, temporary: Path) -> None:
+        from clbench.reports.figures import matrix_figure
+
+        write_json(temporary / "config.json", cell.resolved)
+        write_json(temporary / "environment.json", self._environment)
+        for protocol, matrix in matrices(stream, folder).items():
+            (temporary / f"R-{protocol}.csv").write_text(matrix.to_csv(), encoding="utf-8")
+            matrix_figure(matrix, f"{cell.title} ({protocol})", temporary / f"matrix-{protocol}.png")
+        self._client.log_artifacts(run, str(temporary))
+        for name in ("ledger.parquet", "matrix.json"):
+            self._client.log_artifact(run, str(folder.path / name))
+
+
+def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    """Nested settings as `a.b` names and texts, as MLflow parameters want them."""
+    result: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            result |= flat(value, f"{prefix}{key}.")
+        else:
+            result[prefix + key] = str(value)
+    return result
+
+
+def _metrics_of_version(folder: CellFolder, found: Mapping[str, ScoreMatrix], version: int) -> "list[Metric]":
+    """R's row, and every metric of the stream as if it ended with this version."""
+    from mlflow.entities import Metric
+
+    values: dict[str, float] = dict(folder.record(version).numbers)
+    for protocol, matrix in found.items():
+        values |= {
+            f"{protocol}/R/{task}": float(x) for task, x in zip(matrix.tasks, matrix.scores[version], strict=True)
+        }
+        if version:
+            values |= {
+                f"{protocol}/{name}": x
+                for name, x in compute_all(_until(matrix, version)).values.items()
+                if x is not None
+            }
+    now = int(time.time() * 1000)
+    return [Metric(_allowed(name), value, now, version) for name, value in values.items() if np.isfinite(value)]
+
+
+def _until(matrix: ScoreMatrix, version: int) -> ScoreMatrix:
+    """The matrix of the stream cut after a version and its task."""
+    return ScoreMatrix(matrix.tasks[:version], matrix.scores[: version + 1, :version])
+
+
+def _allowed(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_\-. /]", "_", name)
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        return read_json(path) if path.is_file() else {}
+    except CheckpointError:
+        return {}  # a lost memory only means a new run in MLflow
+
+
+def _remember(path: Path, group: str, key: str, value: object) -> None:
+    memory = _read(path)
+    memory[group] = {**cast(dict[str, object], memory.get(group, {})), key: value}
+    write_json(path, memory)

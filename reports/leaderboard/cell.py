@@ -1,0 +1,72 @@
+"""One run as the leaderboard sees it: what was run, how it ended, and its accuracy matrices."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import final
+
+from clbench.errors import DataError
+from clbench.reports.matrix import ScoreMatrix
+
+SCHEMA = "1"
+"""The layout of tags and of `matrix.json` that this code reads."""
+
+
+@final
+@dataclass(frozen=True)
+class Cell:
+    """A (stream, learner, strategy, seed) of a suite, from the one of its runs that counts.
+
+    Args:
+        matrices: By protocol, the primary one first; empty unless the run finished.
+        error: Why there are no matrices, one line; None for a finished run.
+        environment: What else the run says of itself (versions, hardware).
+    """
+
+    run_id: str
+    key: str
+    stream: str
+    learner: str
+    strategy: str
+    label: str
+    seed: str
+    split: str
+    status: str
+    started: int
+    matrices: Mapping[str, ScoreMatrix] = field(default_factory=dict)
+    error: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has a result."""
+        return bool(self.matrices)
+
+
+def read_matrices(text: Mapping[str, object]) -> dict[str, ScoreMatrix]:
+    """The accuracy matrices of `matrix.json`, by protocol in the order of the file.
+
+    Raises:
+        DataError: For another schema or a layout that does not fit.
+    """
+    schema, tasks, protocols = text.get("schema"), text.get("tasks"), text.get("protocols")
+    if str(schema) != SCHEMA:
+        raise DataError(f"matrix.json: wanted schema {SCHEMA}, got {schema!r}")
+    if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
+        raise DataError(f"matrix.json: tasks must be a list of names, got {tasks!r:.60}")
+    if not isinstance(protocols, dict) or not protocols:
+        raise DataError(f"matrix.json: protocols must be an object with at least one matrix, got {protocols!r:.60}")
+    return {str(name): _matrix(str(name), tasks, rows) for name, rows in protocols.items()}
+
+
+def _matrix(protocol: str, tasks: list[str], rows: object) -> ScoreMatrix:
+    if not isinstance(rows, list) or len(rows) != len(tasks) + 1 or not all(isinstance(row, list) for row in rows):
+        raise DataError(f"matrix.json, protocol {protocol!r}: wanted {len(tasks) + 1} rows, got {rows!r:.60}")
+    return ScoreMatrix.from_rows(tasks, {t: [_score(protocol, cell) for cell in row] for t, row in enumerate(rows)})
+
+
+def _score(protocol: str, cell: object) -> float:
+    if cell is None:
+        return float("nan")
+    if isinstance(cell, bool) or not isinstance(cell, int | float):
+        raise DataError(f"matrix.json, protocol {protocol!r}: wanted numbers and nulls, got {cell!r:.60}")
+    return float(cell)

@@ -1,0 +1,140 @@
+"""The MLflow store as the leaderboard needs it: opened without creating anything, failures in one clear line."""
+
+import contextlib
+import json
+import os
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from http.client import HTTPException
+from pathlib import Path
+from typing import TYPE_CHECKING, cast, final
+
+from clbench.errors import DataError, TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+SECONDS_TO_ANSWER = 10
+QUIET = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
+
+
+@final
+class RunStore:
+    """Read access to the cells of one experiment.
+
+    Args:
+        tracking_uri: As MLflow takes it: `sqlite:///runs.db`, `https://...`.
+        experiment: Name of the experiment.
+
+    Raises:
+        TrackingError: When the store does not answer, refuses, or has no such experiment.
+    """
+
+    def __init__(self, tracking_uri: str, experiment: str) -> None:
+        self._uri, self._shown = tracking_uri, shown_uri(tracking_uri)
+        self._experiment = experiment
+        with self._told_in_one_line():
+            _check_that_it_answers(tracking_uri)
+            from mlflow import MlflowClient
+
+            self._client: MlflowClient = MlflowClient(tracking_uri=tracking_uri)
+            found = self._client.get_experiment_by_name(experiment)
+        if found is None:
+            raise TrackingError(f"MLflow store {self._shown}: no experiment named {experiment!r}")
+        self._id: str = found.experiment_id
+
+    def cells(self, page_size: int = 1000) -> "Iterator[Run]":
+        """All runs of cells that were not deleted, page by page.
+
+        Raises:
+            TrackingError: When the store stops answering, or the experiment holds no cells.
+        """
+        token: str | None = None
+        number = 0
+        while number == 0 or token:
+            with self._told_in_one_line():
+                page = self._client.search_runs(
+                    [self._id], "tags.`clbench.kind` = 'cell'", max_results=page_size, page_token=token
+                )
+            if number == 0 and not page:
+                raise TrackingError(f"MLflow store {self._shown}: experiment {self._experiment!r} has no clbench runs")
+            yield from page
+            number, token = number + len(page), page.token
+
+    def read_json(self, run_id: str, name: str) -> dict[str, object]:
+        """Download one JSON artifact of a run.
+
+        Raises:
+            DataError: When it is missing or not a JSON object.
+        """
+        with tempfile.TemporaryDirectory() as folder, _no_progress_bar():
+            from mlflow.exceptions import MlflowException
+
+            try:
+                value = json.loads(Path(self._client.download_artifacts(run_id, name, folder)).read_text("utf-8"))
+            except (MlflowException, OSError, ValueError) as error:
+                raise DataError(f"{name} of run {run_id} cannot be read: {one_line(error)}") from error
+        if not isinstance(value, dict):
+            raise DataError(f"{name} of run {run_id}: wanted a JSON object, got {type(value).__name__}")
+        return cast("dict[str, object]", value)
+
+    @contextlib.contextmanager
+    def _told_in_one_line(self) -> Iterator[None]:
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:  # a database driver may be missing
+            reason = one_line(str(error).replace(self._uri, self._shown) or type(error).__name__)
+            raise TrackingError(f"MLflow store {self._shown} does not answer: {reason}") from error
+
+
+def shown_uri(uri: str) -> str:
+    """The address without the name and password that it may hold."""
+    scheme, mark, rest = uri.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def one_line(error: BaseException | str) -> str:
+    """The first line of a message, cut where it becomes too long to read."""
+    text = " ".join((str(error).strip() or type(error).__name__).splitlines()[0].split())
+    return text if len(text) <= 300 else f"{text[:297]}..."
+
+
+def _check_that_it_answers(uri: str) -> None:
+    """Fail fast: MLflow creates a database that is not there, and asks a dead server for minutes."""
+    if uri.startswith("sqlite:///"):
+        path = Path(urllib.parse.unquote(uri.removeprefix("sqlite:///").partition("?")[0]))
+        if not path.is_file():
+            raise FileNotFoundError("no such file")
+    if uri.startswith(("http://", "https://")):
+        _knock(f"{shown_uri(uri).rstrip('/')}/health")
+
+
+def _knock(address: str) -> None:
+    try:
+        urllib.request.urlopen(address, timeout=SECONDS_TO_ANSWER).close()
+    except urllib.error.HTTPError:  # an answer, if not a kind one: MLflow will say what it refuses
+        pass
+    except (HTTPException, ValueError) as error:
+        raise ConnectionError(f"not the address of an HTTP server: {error}") from error
+
+
+@contextlib.contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """MLflow draws a bar for every file, and one file a run is thousands of bars."""
+    before = os.environ.get(QUIET)
+    os.environ[QUIET] = "false"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[QUIET]
+        else:
+            os.environ[QUIET] = before

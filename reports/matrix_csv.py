@@ -1,0 +1,103 @@
+"""The CSV form of an accuracy matrix: every defect of a file is named with its row and column."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from clbench.errors import DataError
+
+Rows = dict[int, list[float]]
+
+
+def parse_matrix(path: Path) -> tuple[tuple[str, ...], Rows]:
+    """Read the tasks and the rows by version; empty cells are NaN.
+
+    Raises:
+        DataError: When the file is missing or malformed, with file, row and column.
+    """
+    lines = _lines(path)
+    tasks = _header(path, *lines[0])
+    rows: Rows = {}
+    for number, line in lines[1:]:
+        place = f"{path}, row {number}"
+        if len(line) != len(tasks) + 1:
+            raise DataError(f"{place}: wanted {len(tasks) + 1} cells (version and {len(tasks)} tasks), got {len(line)}")
+        version = _version(place, line[0], len(tasks))
+        if version in rows:
+            raise DataError(f"{place}, column 'version': wanted each version once, got {version} again")
+        rows[version] = [_score(f"{place}, column {task!r}", cell) for task, cell in zip(tasks, line[1:], strict=True)]
+    if not rows:
+        raise DataError(f"{path}: wanted at least one row of scores, got only the header")
+    return tasks, rows
+
+
+def format_matrix(tasks: Sequence[str], scores: Sequence[Sequence[float]]) -> str:
+    """The CSV text of a matrix: versions without any score are left out, unmeasured cells are empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["version", *tasks])
+    for version, row in enumerate(scores):
+        cells = ["" if math.isnan(score) else repr(score) for score in row]
+        if any(cells) or version == len(tasks):  # the last row stays, so that a matrix without scores is readable
+            writer.writerow([version, *cells])
+    return text.getvalue()
+
+
+def _lines(path: Path) -> list[tuple[int, list[str]]]:
+    """The lines that are not blank, with their numbers counted from 1 as an editor does."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")  # spreadsheets put a byte order mark in front
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        rows = list(_numbered(reader))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file (wanted a CSV file with the header version,<task>,...)") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: wanted UTF-8 text, got byte 0x{error.object[error.start]:02x} at {error.start}") from None
+    except csv.Error as error:
+        raise DataError(f"{path}, row {reader.line_num}: wanted CSV, got {error}") from None
+    if not rows:
+        raise DataError(f"{path}: wanted the header version,<task>,..., got an empty file")
+    return rows
+
+
+def _numbered(reader: "csv._reader") -> "list[tuple[int, list[str]]]":
+    lines = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
+    return [(number, cells) for number, cells in lines if cells not in ([], [""])]
+
+
+def _header(path: Path, number: int, header: list[str]) -> tuple[str, ...]:
+    place, first, tasks = f"{path}, row {number}", header[0], tuple(header[1:])
+    if first != "version":
+        raise DataError(f"{place}: wanted the header to start with 'version', got {first!r}")
+    if not tasks:
+        raise DataError(f"{place}: wanted at least one task after 'version', got none")
+    if not all(tasks):
+        raise DataError(f"{place}, column {tasks.index('') + 2}: wanted the name of a task, got an empty cell")
+    for task, following in pairwise(sorted(tasks)):
+        if task == following:
+            raise DataError(f"{place}: wanted each task once, got {task!r} twice")
+    return tasks
+
+
+def _version(place: str, cell: str, tasks: int) -> int:
+    wanted = f"wanted a whole number from 0 to {tasks} (the number of tasks)"
+    if not (cell.isascii() and cell.isdecimal()) or len(cell) > 9 or int(cell) > tasks:
+        raise DataError(f"{place}, column 'version': {wanted}, got {cell[:40]!r}")
+    return int(cell)
+
+
+def _score(place: str, cell: str) -> float:
+    if not cell:
+        return math.nan
+    try:
+        score = float(cell)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score) or "_" in cell:  # Python reads 1_0 as 10; a table that says so is damaged
+        raise DataError(f"{place}: wanted a finite number or an empty cell, got {cell[:40]!r}")
+    return score

@@ -1,0 +1,28 @@
+"""Average accuracy: how good the last version is over all tasks."""
+
+import numpy as np
+
+from clbench.registry import METRICS
+from clbench.reports.matrix import ScoreMatrix
+
+
+@METRICS.register("average_accuracy", direction="higher")
+def average_accuracy(scores: ScoreMatrix) -> float:
+    """Mean score of the last version over all tasks.
+
+    Formula: mean over i of R[T][i]
+    Unit: that of the scores
+    Direction: higher is better
+    Source: Lopez-Paz and Ranzato 2017 (GEM)
+
+    Args:
+        scores: R, versions x tasks; the last row must be complete.
+
+    Returns:
+        The mean, also defined for a single task.
+
+    Raises:
+        MetricError: When the last version was not tested on every task.
+    """
+    last = scores.number_of_tasks
+    return float(scores.cells(last, np.arange(1, last + 1)).mean())

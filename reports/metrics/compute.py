@@ -1,0 +1,68 @@
+"""All registered metrics of one matrix at once; those that are undefined say why."""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+from clbench.errors import MetricError, RegistryError
+from clbench.registry import METRICS
+from clbench.reports.matrix import ScoreMatrix
+
+Nested = dict[str, float | None | dict[str, float | None] | dict[str, str]]
+
+
+@final
+@dataclass(frozen=True)
+class MetricReport:
+    """Every metric by its flat name (`bwt.gem`), None where it is undefined, and the reasons for those."""
+
+    values: dict[str, float | None]
+    undefined: dict[str, str]
+
+    def nested(self) -> Nested:
+        """The values with one level a family, and the reasons under `undefined`; ready for JSON.
+
+        Raises:
+            RegistryError: When a name is that of a family, or of `undefined`, so that both cannot be shown.
+        """
+        families: dict[str, dict[str, float | None]] = {}
+        result: Nested = {}
+        for name, value in self.values.items():
+            family, dot, variant = name.partition(".")
+            if family == "undefined" or (dot and family in self.values):
+                raise RegistryError(f"metric {name!r}: wanted a name that differs from the families of the others")
+            if dot:
+                families.setdefault(family, {})[variant] = value
+            else:
+                result[name] = value
+        return {**result, **families, "undefined": dict(self.undefined)}
+
+
+def compute_all(matrix: ScoreMatrix) -> MetricReport:
+    """Evaluate every registered metric, third-party ones included, on one matrix.
+
+    Args:
+        matrix: R, versions x tasks.
+
+    Returns:
+        All values, None and a reason where a metric is not defined for this matrix.
+
+    Raises:
+        RegistryError: When the file of a metric does not import.
+    """
+    values: dict[str, float | None] = {}
+    undefined: dict[str, str] = {}
+    for name in METRICS.names():
+        try:
+            values[name] = _finite(METRICS.get(name).value(matrix))
+        except MetricError as error:
+            values[name] = None
+            undefined[name] = str(error)
+    return MetricReport(values, undefined)
+
+
+def _finite(value: float) -> float:
+    """A float that JSON can hold; NaN would read as a number that was measured."""
+    if not math.isfinite(value):
+        raise MetricError(f"the formula gave {value}, wanted a finite number")
+    return float(value)

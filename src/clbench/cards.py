@@ -1,0 +1,84 @@
+"""Cards: streams and suites are YAML files, found by their names or given as a path."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+
+from clbench.errors import RegistryError, did_you_mean
+
+
+@dataclass(frozen=True)
+class CardFile:
+    """A YAML file and what it holds."""
+
+    name: str
+    path: Path
+    values: Mapping[str, object]
+
+    @property
+    def description(self) -> str:
+        """The card's own one-line description."""
+        return str(self.values.get("description", ""))
+
+
+class Cards:
+    """The YAML files of one kind below a package.
+
+    Args:
+        kind: The word for one of them, as error messages use it (`suite`).
+        package: Where they live; the name of a card is its file's stem, with dashes.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self.package = package
+
+    def names(self) -> list[str]:
+        """The names of all cards, sorted."""
+        return sorted(self._paths)
+
+    def get(self, name: str) -> CardFile:
+        """The card of that name, or the one in a file if `name` is the path of a YAML file.
+
+        Raises:
+            RegistryError: For an unknown name or a file that is missing or not a YAML mapping.
+        """
+        path = Path(name) if name.endswith((".yaml", ".yml")) else self._paths.get(name)
+        if path is None:
+            raise RegistryError(f"unknown {self.kind} {name!r}: {did_you_mean(name, self._paths)}")
+        return CardFile(path.stem.replace("_", "-"), path, read_yaml(path, self.kind))
+
+    @cached_property
+    def _paths(self) -> dict[str, Path]:
+        found: dict[str, Path] = {}
+        for path in sorted(Path(str(files(self.package))).rglob("*.yaml")):
+            name = path.stem.replace("_", "-")
+            if name in found:
+                raise RegistryError(f"{self.kind} {name!r} exists twice: {found[name]} and {path}")
+            found[name] = path
+        return found
+
+
+def read_yaml(path: Path, kind: str) -> Mapping[str, object]:
+    """Read a YAML mapping (safe loader: nothing in it can run).
+
+    Raises:
+        RegistryError: When the file is missing, not YAML or not a mapping.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RegistryError(f"{kind} file {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RegistryError(f"{kind} file {path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, Mapping):
+        raise RegistryError(f"{kind} file {path}: wanted a mapping of settings, got {type(values).__name__}")
+    return values
+
+
+STREAM_CARDS = Cards("stream", "clbench.streams")
+SUITE_CARDS = Cards("suite", "clbench.benchmarks.suites")

@@ -1,0 +1,66 @@
+"""`clbench doctor`: what is installed, where things go, what is missing."""
+
+import os
+import platform
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def doctor(
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("clbench-runs"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Versions, device, memory, where data and runs go, what is missing."""
+    from clbench.cli.output import print_json, print_texts
+
+    found = _examine(out)
+    if as_json:
+        print_json(found)
+        return
+    print_texts(("what", "is"), [(name, _short(value)) for name, value in _flat(found)])
+
+
+def _examine(out: Path) -> dict[str, object]:
+    from clbench.benchmarks.environment import git_state, hardware, package_versions
+    from clbench.benchmarks.tracking.store import default_uri
+    from clbench.cards import STREAM_CARDS
+
+    packages = package_versions()
+    existing = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.exists())
+    return {
+        "python": platform.python_version(),
+        "packages": packages,
+        "git": git_state(),
+        "hardware": hardware(),
+        "device": _device(),
+        "paths": {
+            "runs": str(out.resolve()),
+            "tracking": default_uri(out),
+            "streams": {name: str(STREAM_CARDS.get(name).path) for name in STREAM_CARDS.names()},
+            "hub_cache": os.environ.get("HF_HOME", str(Path.home() / ".cache" / "huggingface")),
+        },
+        "disk_free_gib": round(shutil.disk_usage(existing).free / 2**30, 1),
+        "missing": [name for name, version in packages.items() if version is None],
+    }
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _flat(values: dict[str, object], prefix: str = "") -> list[tuple[str, object]]:
+    rows: list[tuple[str, object]] = []
+    for key, value in values.items():
+        rows += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
+    return rows
+
+
+def _short(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "nothing"
+    return "not there" if value is None else str(value)

@@ -1,0 +1,156 @@
+"""`clbench list` and `clbench show`: what there is, and one thing in full."""
+
+import sys
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from clbench.cards import STREAM_CARDS, SUITE_CARDS, CardFile, Cards
+from clbench.registry import LEARNERS, METRICS, STRATEGIES, Registry
+
+if TYPE_CHECKING:
+    from clbench.contracts import Learner
+
+
+class Kinds(str, Enum):
+    """What can be listed."""
+
+    strategies = "strategies"
+    streams = "streams"
+    learners = "learners"
+    suites = "suites"
+    metrics = "metrics"
+
+
+class Kind(str, Enum):
+    """What can be shown."""
+
+    strategy = "strategy"
+    stream = "stream"
+    learner = "learner"
+    suite = "suite"
+    metric = "metric"
+
+
+REGISTRIES: dict[str, Registry[Any] | Cards] = {
+    "strategy": STRATEGIES,
+    "stream": STREAM_CARDS,
+    "learner": LEARNERS,
+    "suite": SUITE_CARDS,
+    "metric": METRICS,
+}
+SINGULAR = {"strategies": "strategy"} | {f"{kind}s": kind for kind in REGISTRIES if kind != "strategy"}
+
+
+def list_components(
+    kind: Annotated[Optional[Kinds], typer.Argument(help="One kind; all when absent.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List strategies, streams, learners, suites or metrics."""
+    from clbench.cli.output import print_json, print_texts
+
+    wanted = [kind.value] if kind else [item.value for item in Kinds]
+    found = {plural: _rows(REGISTRIES[SINGULAR[plural]]) for plural in wanted}
+    if as_json:
+        print_json(found[kind.value] if kind else found)
+        return
+    for plural, rows in found.items():
+        print_texts((plural, "description"), [(row["name"], row["description"]) for row in rows])
+        if not kind:
+            print()
+
+
+def show(
+    kind: Annotated[Kind, typer.Argument(help="What kind of thing.")],
+    name: Annotated[str, typer.Argument(help="Its name, or the path of its file.")],
+    learner: Annotated[
+        Optional[str], typer.Option(help="With a strategy: count its parameters on this learner.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show one strategy, stream, learner, suite or metric: description, source, settings."""
+    from clbench.cli.output import print_json, print_texts
+
+    found = _describe(kind.value, name)
+    if kind is Kind.strategy and learner:
+        found |= _counts(name, learner)
+    if as_json:
+        print_json(found)
+        return
+    schema = found.pop("config", None)
+    print_texts(("", ""), [(key, _text(value)) for key, value in found.items()])
+    if isinstance(schema, dict):
+        sys.stdout.write("\n")
+        rows = [
+            (key, str(item.get("default")), str(item.get("description", "")))
+            for key, item in schema.get("properties", {}).items()
+        ]
+        print_texts(("setting", "default", "description"), rows)
+
+
+def _rows(registry: Registry[Any] | Cards) -> list[dict[str, str]]:
+    if isinstance(registry, Cards):
+        cards = [registry.get(name) for name in registry.names()]
+        return [{"name": card.name, "description": card.description, "source": card.path.name} for card in cards]
+    return [{"name": item.name, "description": item.description, "source": item.source} for item in registry.listings()]
+
+
+def _describe(kind: str, name: str) -> dict[str, Any]:
+    registry = REGISTRIES[kind]
+    if isinstance(registry, Cards):
+        return _describe_card(kind, registry.get(name))
+    entry = registry.get(name.partition(":")[0] if kind == "learner" else name)
+    listing = registry.listing(entry.name)
+    found: dict[str, Any] = {
+        "name": entry.name,
+        "description": listing.description,
+        "source": listing.source,
+        "documentation": entry.value.__doc__ or "",
+        **entry.details,
+    }
+    if entry.config is not None:
+        found["config"] = entry.config.model_json_schema()
+    if kind == "learner" and (":" in name or entry.name != "open_clip"):
+        found |= _learner_counts(_build(name))
+    return found
+
+
+def _describe_card(kind: str, card: CardFile) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": card.name,
+        "description": card.description,
+        "source": str(card.path),
+        **card.values,
+    }
+    if kind == "stream":
+        from clbench.streams.card import load_stream
+
+        found["classes"] = {task.name: list(task.classes) for task in load_stream(str(card.path)).tasks}
+    return found
+
+
+def _build(name: str) -> "Learner":
+    import torch
+
+    from clbench.benchmarks.execution import build_learner
+
+    return build_learner(name, 0, torch.device("cpu"))
+
+
+def _learner_counts(learner: "Learner") -> dict[str, int]:
+    parameters = sum(p.numel() for p in learner.module.parameters())
+    return {"parameters": parameters, "linear_layers": len(learner.linear_layers())}
+
+
+def _counts(strategy: str, learner: str) -> dict[str, object]:
+    """What a strategy with default settings trains on a learner."""
+    from clbench.benchmarks.execution import footprint
+
+    return footprint(strategy, learner)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_text(item)}" for key, item in value.items())
+    return ", ".join(map(_text, value)) if isinstance(value, list | tuple) else str(value).strip()

@@ -1,0 +1,26 @@
+"""`clbench metrics`: every metric of an accuracy matrix in a CSV file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def metrics(
+    matrix: Annotated[Path, typer.Argument(help="CSV with a header `version,<task>,...` and a row a version.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Forgetting, transfer and accuracy of a matrix R, in every variant that frameworks use."""
+    from clbench.cli.output import print_json, print_table
+    from clbench.reports.matrix import ScoreMatrix
+    from clbench.reports.metrics.compute import compute_all
+
+    report = compute_all(ScoreMatrix.from_csv(matrix))
+    if as_json:
+        print_json(report.nested())
+        return
+    rows = [
+        (name, "n/a" if value is None else f"{value:.4f}", report.undefined.get(name, ""))
+        for name, value in report.values.items()
+    ]
+    print_table(str(matrix), ("metric", "value", "why not"), rows)

@@ -1,0 +1,37 @@
+"""Printing for people and for programs."""
+
+import json
+from collections.abc import Iterable, Sequence
+
+
+def print_json(value: object) -> None:
+    """Print JSON on standard output, nothing else."""
+    print(json.dumps(value, indent=2))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table: the first column is text, the others are numbers."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title) or None, title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(escape(column), justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console().print(table)
+
+
+def print_texts(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows of texts without rules."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(escape(column), overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console().print(table)

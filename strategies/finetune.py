@@ -1,0 +1,12 @@
+"""Sequential full fine-tuning: train everything on each task and do nothing about forgetting."""
+
+from typing import final
+
+from clbench.registry import STRATEGIES
+from clbench.strategies.gradient import GradientConfig, GradientStrategy
+
+
+@STRATEGIES.register("finetune", config=GradientConfig)
+@final
+class Finetune(GradientStrategy[GradientConfig]):
+    """Trains all weights on one task after another (the lower baseline of most papers)."""

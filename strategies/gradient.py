@@ -1,0 +1,111 @@
+"""Strategies with a gradient loop: one loop, a few named hooks, nothing that waits for the device in between."""
+
+from collections.abc import Iterator
+from typing import Generic, Literal, TypeVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from clbench.contracts import Batch, Strategy, StrategyConfig, Task
+from clbench.errors import TrainingError
+from clbench.strategies.optimisation import autocast, batches_of, warmup_then
+
+
+class GradientConfig(StrategyConfig):
+    """Settings of every strategy that trains by gradients."""
+
+    lr: float = Field(3e-4, gt=0, description="Peak learning rate of AdamW.")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="Shape of the learning rate after warm-up.")
+    warmup: float = Field(
+        0.1, ge=0, lt=1, description="Share of a task's steps in which the learning rate rises from 0."
+    )
+    clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient; larger ones are scaled down to it.")
+
+
+G = TypeVar("G", bound=GradientConfig)
+
+
+class GradientStrategy(Strategy[G], Generic[G]):
+    """Trains the learner on each task with AdamW, a new optimiser a task; subclasses override the hooks they need."""
+
+    def begin_task(self, task: Task) -> None:
+        """Before the first step: the learner is the version before the task."""
+
+    def loss(self, batch: Batch, task: Task) -> Tensor:
+        """What is minimised, a scalar; the learner's task loss unless overridden."""
+        return self.learner.loss(batch, task)
+
+    def after_backward(self, task: Task) -> None:
+        """Gradients are there, not yet clipped; they may be changed in place."""
+
+    def after_step(self, task: Task, step: int) -> None:
+        """The optimiser has made its step number `step` (from 1); weights may be changed in place, without gradient."""
+
+    def end_task(self, task: Task) -> None:
+        """After the last step: leave the learner as the version after the task."""
+
+    def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters that the optimiser gets, by name; all that the learner offers unless overridden."""
+        yield from self.learner.trainable().items()
+
+    def batches(self, task: Task) -> Iterator[tuple[Batch, Task]]:
+        """Training batches, each with the one task that its samples belong to: `budget.steps` random ones of the task."""
+        samples = self.context.samples(task, "train")
+        for index in batches_of(len(samples), self.context.budget, self.generator, self.learner.device):
+            yield samples.batch(index), task
+
+    def number_of_steps(self, task: Task) -> int:
+        """How many batches `batches` yields."""
+        return self.context.budget.steps
+
+    def footprint(self) -> dict[str, int]:
+        """The size of `trainable_parameters`."""
+        return {"trainable_parameters": sum(p.numel() for _, p in self.trainable_parameters()), "adapters": 0}
+
+    def learn(self, task: Task) -> None:
+        """Run the loop over one task.
+
+        Raises:
+            TrainingError: When the loss is not finite at some step; it is read once, after the last one.
+        """
+        self.begin_task(task)
+        losses = self._train(task)
+        self.end_task(task)
+        finite = torch.isfinite(losses)
+        if not bool(finite.all()):
+            step = int((~finite).nonzero()[0]) + 1
+            raise TrainingError(
+                f"task {task.name!r}: the loss is not finite at step {step} (learning rate {self.config.lr:g}): try a smaller one"
+            )
+        self.context.record("train/loss_first", float(losses[: max(1, len(losses) // 10)].mean()))
+        self.context.record("train/loss_last", float(losses[-max(1, len(losses) // 10) :].mean()))
+
+    def _train(self, task: Task) -> Tensor:
+        """All steps of a task; returns the losses `(steps,)`, still on the device."""
+        parameters = [p.requires_grad_() for _, p in self.trainable_parameters()]
+        chosen = set(map(id, parameters))
+        for p in self.learner.module.parameters():
+            p.requires_grad_(id(p) in chosen)
+        total = self.number_of_steps(task)
+        optimiser = torch.optim.AdamW(parameters, lr=self.config.lr, weight_decay=self.config.weight_decay, fused=True)
+        scheduler = LambdaLR(optimiser, warmup_then(self.config.schedule, self.config.warmup, total))
+        losses = torch.zeros(total, device=self.learner.device)
+        self.learner.module.train()
+        for step, (batch, owner) in enumerate(self.batches(task), 1):
+            with autocast(self.learner.device):
+                loss = self.loss(self.learner.augment(batch, self.generator), owner)
+            loss.backward()
+            self.after_backward(owner)
+            nn.utils.clip_grad_norm_(parameters, self.config.clip_norm, foreach=True)
+            optimiser.step()
+            scheduler.step()
+            optimiser.zero_grad(set_to_none=True)
+            losses[step - 1] = loss.detach()
+            with torch.no_grad():
+                self.after_step(owner, step)
+            self.context.progress(step, total)
+        self.learner.module.eval()
+        return losses

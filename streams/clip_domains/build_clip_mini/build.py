@@ -1,0 +1,96 @@
+"""Builds clip-mini: `python streams/clip_domains/build_clip_mini/build.py --out DATA --cache DIR`.
+
+Also writes `corpus.npz` into the cache, the pictures that `clbench/models/mini_clip/pretrain.py` trains on.
+"""
+
+import argparse
+import io
+from pathlib import Path
+
+import numpy as np
+from datasets import ClassLabel, Dataset, Features, Value
+from datasets import Image as ImageFeature
+from PIL import Image
+
+from clbench.streams.clip_domains.build_clip_mini.corpus import Corpus, build_corpus, save_corpus
+from clbench.streams.clip_domains.build_clip_mini.domains import Domain, Sample, all_domains
+from clbench.streams.clip_domains.build_clip_mini.duplicates import NEAR, nearest
+from clbench.streams.clip_domains.build_clip_mini.render import Picture
+
+FLAGS = "flags"
+"""Near-duplicates stay here and are counted: the flag of a state is one design, whoever draws it."""
+
+
+def main() -> None:
+    """Fetch, render, remove duplicates and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the stream's data")
+    parser.add_argument("--cache", type=Path, required=True, help="folder that keeps fetched packages")
+    options = parser.parse_args()
+    options.cache.mkdir(parents=True, exist_ok=True)
+    domains, corpus = all_domains(options.cache), build_corpus(options.cache)
+    drop_duplicates(domains, corpus)
+    save_corpus(corpus, options.cache / "corpus.npz")
+    for name, domain in domains.items():
+        for part, samples in domain.parts.items():
+            write(samples, domain.classes, options.out / name / f"{part}.parquet")
+        print(name, f"{len(domain.classes)} classes", {part: len(s) for part, s in domain.parts.items()})
+
+
+def drop_duplicates(domains: dict[str, Domain], corpus: Corpus) -> None:
+    """Drop pictures equal to an earlier one, and test or validation pictures that look like a training picture.
+
+    The order corpus, train, validation, test says who stays. Distances are printed, for `SOURCES.md`.
+    """
+    seen = {picture.tobytes() for picture in corpus.pictures}
+    for part in ("train", "validation", "test"):
+        for name, domain in domains.items():
+            samples = _without_equal(domain.parts[part], seen)
+            earlier = [corpus.pictures]
+            earlier += [stack(domain.parts[p]) for p in ("train", "validation") if p != part and part != "train"]
+            if part != "train":
+                others = np.concatenate(earlier[: 3 if part == "test" else 2])
+                near = nearest(stack(samples), others)[0] < NEAR
+                print(f"{name} {part}: {int(near.sum())} of {len(samples)} pictures nearer than {NEAR} to an earlier one")
+                if name != FLAGS:
+                    samples = [s for s, is_near in zip(samples, near, strict=True) if not is_near]
+            print(f"{name} {part}: {len(domain.parts[part]) - len(samples)} dropped")
+            domain.parts[part] = samples
+
+
+def _without_equal(samples: list[Sample], seen: set[bytes]) -> list[Sample]:
+    kept = []
+    for sample in samples:
+        pixels = sample.picture.tobytes()
+        if pixels not in seen:
+            seen.add(pixels)
+            kept.append(sample)
+    return kept
+
+
+def stack(samples: list[Sample]) -> Picture:
+    """The pictures of samples, `(n, 32, 32, 3)` uint8."""
+    return np.stack([sample.picture for sample in samples])
+
+
+def write(samples: list[Sample], classes: list[str], path: Path) -> None:
+    """Write one part; the Hugging Face features travel in the file's metadata."""
+    features = Features({"sample_id": Value("string"), "image": ImageFeature(), "label": ClassLabel(names=classes)})
+    columns = {
+        "sample_id": [sample.sample_id for sample in samples],
+        "image": [{"bytes": png(sample.picture), "path": None} for sample in samples],
+        "label": [sample.label for sample in samples],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Dataset.from_dict(columns, features=features).to_parquet(str(path))
+
+
+def png(picture: Picture) -> bytes:
+    """The smallest PNG that Pillow writes."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    main()
