@@ -19,7 +19,7 @@ BATCH = 256
 class Evaluator:
     """Tests versions of one learner on one stream.
 
-    Test data are decoded once (by `samples`). A version is forwarded once for all protocols, under inference mode;
+    Test data are decoded once (by `samples`). A version is forwarded once for all protocols, without gradient;
     predictions stay on the device until a task is done and then come over in one go.
 
     Args:
@@ -41,7 +41,8 @@ class Evaluator:
         """
         learner.module.eval()
         tables = []
-        with torch.inference_mode(), autocast(learner.device):
+        # No inference mode: what a learner caches in it (tokens, say) could not be used in training afterwards.
+        with torch.no_grad(), autocast(learner.device):
             predictor = learner.predictor(self._stream.tasks, self._stream.protocols)
             for task in self._stream.tasks:
                 samples = self._samples(task, self._split)

@@ -18,10 +18,11 @@ from typing import cast
 import pyarrow as pa
 
 from clbench.benchmarks.cell import Cell
+from clbench.checkpoints import load_tensors, load_tree, save_tensors, save_tree
 from clbench.contracts import Learner, Strategy, StrategyConfig
 from clbench.errors import CheckpointError
 from clbench.ledger import read_ledger, write_ledger
-from clbench.storage import load_tensors, load_tree, read_json, save_tensors, save_tree, write_json, written_whole
+from clbench.storage import read_json, write_json, written_whole
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,10 @@ class ScoreMatrix:
         """Check the shape and make the scores read-only."""
         tasks = tuple(self.tasks)
         scores = np.array(self.scores, dtype=np.float64)
-        if not tasks or not all(task and task == task.strip() for task in tasks):  # a CSV file cannot keep the spaces
-            raise DataError(f"tasks of a score matrix: wanted names without spaces around them, at least one, got {tasks}")
+        if not tasks or not all(task and task == task.strip() for task in tasks):  # CSV does not keep the spaces
+            raise DataError(f"score matrix: wanted at least one task, names without spaces around them, got {tasks}")
         if len(set(tasks)) < len(tasks):
-            raise DataError(f"tasks of a score matrix: wanted distinct names, got {', '.join(tasks)}")
+            raise DataError(f"score matrix: wanted distinct names of tasks, got {', '.join(tasks)}")
         if scores.shape != (len(tasks) + 1, len(tasks)):
             raise DataError(f"score matrix: wanted {len(tasks) + 1} versions x {len(tasks)} tasks, got {scores.shape}")
         if np.isinf(scores).any():

@@ -51,23 +51,20 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
     try:
         text = path.read_bytes().decode("utf-8-sig")  # spreadsheets put a byte order mark in front
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        rows = list(_numbered(reader))
+        lines = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
     except FileNotFoundError:
         raise DataError(f"{path}: no such file (wanted a CSV file with the header version,<task>,...)") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: wanted UTF-8 text, got byte 0x{error.object[error.start]:02x} at {error.start}") from None
+        wrong = f"byte 0x{error.object[error.start]:02x} at position {error.start}"
+        raise DataError(f"{path}: wanted UTF-8 text, got {wrong}") from None
     except csv.Error as error:
         raise DataError(f"{path}, row {reader.line_num}: wanted CSV, got {error}") from None
-    if not rows:
+    filled = [(number, cells) for number, cells in lines if cells not in ([], [""])]
+    if not filled:
         raise DataError(f"{path}: wanted the header version,<task>,..., got an empty file")
-    return rows
-
-
-def _numbered(reader: "csv._reader") -> "list[tuple[int, list[str]]]":
-    lines = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
-    return [(number, cells) for number, cells in lines if cells not in ([], [""])]
+    return filled
 
 
 def _header(path: Path, number: int, header: list[str]) -> tuple[str, ...]:

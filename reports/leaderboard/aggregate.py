@@ -114,19 +114,22 @@ def _section(cells: Sequence[Cell]) -> Section:
 def _standing(cells: Sequence[Cell]) -> Standing:
     by_seed = _grouped(sorted(cells, key=lambda cell: (cell.finished, cell.started)), lambda cell: cell.seed)
     notes = tuple(
-        f"seed {seed} was run with {len(several)} configurations or versions of the code; the newest is shown"
+        f"seed {seed} was run with {len(several)} configurations or versions of the code; the newest result is shown"
         for seed, several in sorted(by_seed.items())
         if len(several) > 1
     )
     kept = sorted((several[-1] for several in by_seed.values()), key=lambda cell: (len(cell.seed), cell.seed))
     finished = tuple(cell for cell in kept if cell.finished)
-    protocols = dict.fromkeys(name for cell in finished for name in cell.matrices)
+    matrices: dict[str, list[ScoreMatrix]] = {}
+    for cell in finished:
+        for protocol, matrix in cell.matrices.items():
+            matrices.setdefault(protocol, []).append(matrix)
     return Standing(
         label=cells[0].label,
         strategy=cells[0].strategy,
         finished=finished,
         failed=tuple(cell for cell in kept if not cell.finished),
-        results={name: _result([cell.matrices[name] for cell in finished if name in cell.matrices]) for name in protocols},
+        results={protocol: _result(several) for protocol, several in matrices.items()},
         notes=notes,
     )
 

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, cast, final
 from clbench.errors import DataError, TrackingError
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import Run
 
-SECONDS_TO_ANSWER = 10
+SECONDS_TO_ANSWER = 30
 QUIET = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
 
@@ -35,13 +34,14 @@ class RunStore:
     """
 
     def __init__(self, tracking_uri: str, experiment: str) -> None:
+        """Look the experiment up, so that a store that does not answer is told at once."""
         self._uri, self._shown = tracking_uri, shown_uri(tracking_uri)
         self._experiment = experiment
         with self._told_in_one_line():
             _check_that_it_answers(tracking_uri)
             from mlflow import MlflowClient
 
-            self._client: MlflowClient = MlflowClient(tracking_uri=tracking_uri)
+            self._client = MlflowClient(tracking_uri=tracking_uri)
             found = self._client.get_experiment_by_name(experiment)
         if found is None:
             raise TrackingError(f"MLflow store {self._shown}: no experiment named {experiment!r}")
@@ -119,7 +119,7 @@ def _check_that_it_answers(uri: str) -> None:
 
 def _knock(address: str) -> None:
     try:
-        urllib.request.urlopen(address, timeout=SECONDS_TO_ANSWER).close()
+        urllib.request.urlopen(address, timeout=SECONDS_TO_ANSWER).close()  # noqa: S310 (only called for http and https)
     except urllib.error.HTTPError:  # an answer, if not a kind one: MLflow will say what it refuses
         pass
     except (HTTPException, ValueError) as error:

@@ -8,7 +8,7 @@ from clbench.errors import MetricError, RegistryError
 from clbench.registry import METRICS
 from clbench.reports.matrix import ScoreMatrix
 
-Nested = dict[str, float | None | dict[str, float | None] | dict[str, str]]
+Nested = dict[str, float | dict[str, float | None] | dict[str, str] | None]
 
 
 @final

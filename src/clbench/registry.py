@@ -109,21 +109,21 @@ class Registry(Generic[T]):
         Raises:
             RegistryError: For an unknown name, a file that does not import or does not register what it says.
         """
-        if name.endswith(".py"):
-            name = self.add_file(Path(name)).name
-        if name not in self._entries:
-            listing = self.listing(name)
+        listing = self.listing(name)
+        if listing.name not in self._entries:
             self._import(listing)
-        if name not in self._entries:
+        if listing.name not in self._entries:
             raise RegistryError(f"{self.kind} {name!r}: {listing.source} was imported but did not register it")
-        return self._entries[name]
+        return self._entries[listing.name]
 
     def listing(self, name: str) -> Listing:
-        """What is known of one component without importing it.
+        """What is known of one component, or of the one in a `.py` file, without importing it.
 
         Raises:
             RegistryError: For an unknown name.
         """
+        if name.endswith(".py"):
+            return self.add_file(Path(name))
         known = {listing.name: listing for listing in self.listings()}
         if name not in known:
             raise RegistryError(f"unknown {self.kind} {name!r}: {did_you_mean(name, known)}")
@@ -131,7 +131,7 @@ class Registry(Generic[T]):
 
     def digest(self, name: str) -> str:
         """SHA-256 of the component's source file, so that an edited component is not taken for the old one."""
-        origin = self.listing(self.add_file(Path(name)).name if name.endswith(".py") else name).origin
+        origin = self.listing(name).origin
         return hashlib.sha256(origin.read_bytes()).hexdigest() if origin else ""
 
     def add_file(self, path: Path) -> Listing:

@@ -62,6 +62,7 @@ class ClipLearner(Learner):
 
     def encode(self, rows: "Dataset", task: Task) -> Samples:
         """Pictures `image` `(n, 3, size, size)` uint8 and `label` `(n,)` int64."""
+        check_prompts(task)
         labels = torch.tensor(rows["label"][:], dtype=torch.int64)
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(task.classes):
             raise DataError(
@@ -85,7 +86,7 @@ class ClipLearner(Learner):
 
     def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
         """Nearest class name; text features are encoded here, the mean over all templates of a task."""
-        with torch.inference_mode():
+        with torch.no_grad():
             features = torch.cat([self._class_features(task) for task in tasks])
         spans: dict[str, tuple[int, int]] = {}
         for task in tasks:

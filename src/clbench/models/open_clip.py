@@ -8,9 +8,9 @@ from torch import nn
 import open_clip
 from clbench.errors import CheckpointError, ConfigError, did_you_mean
 from clbench.models.clip import ClipLearner, Preprocess
+from clbench.models.weights import load_into
 from clbench.registry import LEARNERS
 from clbench.seeding import derive
-from clbench.storage import load_tensors
 
 
 @LEARNERS.register("open_clip")
@@ -59,23 +59,3 @@ def _with_weights(architecture: str, weights: str, seed: int) -> nn.Module:
     model = open_clip.create_model(architecture)
     load_into(model, Path(weights))
     return model
-
-
-def load_into(model: nn.Module, path: Path) -> None:
-    """Load a safetensors file with open_clip's parameter names into a model.
-
-    Raises:
-        CheckpointError: When the file is missing, damaged or made for another architecture.
-    """
-    state = load_tensors(path)
-    wanted = model.state_dict()
-    for name in sorted(wanted.keys() | state.keys()):
-        if name not in state or name not in wanted:
-            raise CheckpointError(
-                f"{path}: made for another architecture: {name} is {'missing' if name not in state else 'not wanted'}"
-            )
-        if state[name].shape != wanted[name].shape:
-            raise CheckpointError(
-                f"{path}: made for another architecture: {name} must be {tuple(wanted[name].shape)}, got {tuple(state[name].shape)}"
-            )
-    model.load_state_dict(state)

@@ -5,6 +5,7 @@ Also writes `corpus.npz` into the cache, the pictures that `clbench/models/mini_
 
 import argparse
 import io
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,7 @@ from clbench.streams.clip_domains.build_clip_mini.domains import Domain, Sample,
 from clbench.streams.clip_domains.build_clip_mini.duplicates import NEAR, nearest
 from clbench.streams.clip_domains.build_clip_mini.render import Picture
 
-FLAGS = "flags"
-"""Near-duplicates stay here and are counted: the flag of a state is one design, whoever draws it."""
+LOG = logging.getLogger("build")
 
 
 def main() -> None:
@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the stream's data")
     parser.add_argument("--cache", type=Path, required=True, help="folder that keeps fetched packages")
     options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     options.cache.mkdir(parents=True, exist_ok=True)
     domains, corpus = all_domains(options.cache), build_corpus(options.cache)
     drop_duplicates(domains, corpus)
@@ -34,28 +35,30 @@ def main() -> None:
     for name, domain in domains.items():
         for part, samples in domain.parts.items():
             write(samples, domain.classes, options.out / name / f"{part}.parquet")
-        print(name, f"{len(domain.classes)} classes", {part: len(s) for part, s in domain.parts.items()})
 
 
 def drop_duplicates(domains: dict[str, Domain], corpus: Corpus) -> None:
-    """Drop pictures equal to an earlier one, and test or validation pictures that look like a training picture.
+    """Drop pictures equal to an earlier one, and validation or test pictures that look like an earlier one.
 
-    The order corpus, train, validation, test says who stays. Distances are printed, for `SOURCES.md`.
+    Earlier are the corpus and the parts before, in the order train, validation, test. Counts go to `SOURCES.md`.
     """
     seen = {picture.tobytes() for picture in corpus.pictures}
-    for part in ("train", "validation", "test"):
-        for name, domain in domains.items():
-            samples = _without_equal(domain.parts[part], seen)
-            earlier = [corpus.pictures]
-            earlier += [stack(domain.parts[p]) for p in ("train", "validation") if p != part and part != "train"]
-            if part != "train":
-                others = np.concatenate(earlier[: 3 if part == "test" else 2])
-                near = nearest(stack(samples), others)[0] < NEAR
-                print(f"{name} {part}: {int(near.sum())} of {len(samples)} pictures nearer than {NEAR} to an earlier one")
-                if name != FLAGS:
-                    samples = [s for s, is_near in zip(samples, near, strict=True) if not is_near]
-            print(f"{name} {part}: {len(domain.parts[part]) - len(samples)} dropped")
-            domain.parts[part] = samples
+    for name, domain in domains.items():
+        earlier = corpus.pictures
+        for part in ("train", "validation", "test"):
+            unequal = _without_equal(domain.parts[part], seen)
+            near = nearest(stack(unequal), earlier)[0] < NEAR
+            kept = [sample for sample, is_near in zip(unequal, near, strict=True) if part == "train" or not is_near]
+            LOG.info(
+                "%s %s: %d equal, %d near, %d kept",
+                name,
+                part,
+                len(domain.parts[part]) - len(unequal),
+                near.sum(),
+                len(kept),
+            )
+            domain.parts[part] = kept
+            earlier = np.concatenate([earlier, stack(kept)])
 
 
 def _without_equal(samples: list[Sample], seen: set[bytes]) -> list[Sample]:

@@ -84,6 +84,8 @@ def icon_name(icons: IconSet, emoji: Emoji) -> str | None:
         name = name.replace("-", "")
         if name in FX_FACES:
             return None
+    if icons.name == "streamline-emojis" and name == "turkey":  # there it is the flag
+        return None
     return name if name in icons else None
 
 

@@ -3,9 +3,9 @@
 import io
 from pathlib import Path
 
-from fontTools.pens.boundsPen import BoundsPen
-from fontTools.pens.svgPathPen import SVGPathPen
-from fontTools.ttLib import TTFont
+from fontTools.pens.boundsPen import BoundsPen  # type: ignore[import-untyped]
+from fontTools.pens.svgPathPen import SVGPathPen  # type: ignore[import-untyped]
+from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 
 from clbench.streams.clip_domains.build_clip_mini.packages import TYPEFACE_VERSION, member, npm
 from clbench.streams.clip_domains.build_clip_mini.render import Picture, svg_picture

@@ -27,16 +27,48 @@ ICON_SETS = {
 """Versions of `@iconify-json/NAME`."""
 
 TYPEFACES = {
-    "train": (
-        "abril-fatface amatic-sc anton arvo bangers bebas-neue black-ops-one caveat cinzel comfortaa courier-prime "
-        "creepster eb-garamond fredoka-one josefin-sans lato lobster orbitron oswald permanent-marker "
-        "playfair-display quicksand silkscreen special-elite ubuntu"
-    ).split(),
-    "validation": "architects-daughter luckiest-guy merriweather righteous vt323".split(),
-    "test": (
-        "alice cormorant-garamond dancing-script indie-flower kalam monofett pacifico poppins press-start-2p "
-        "rock-salt shadows-into-light unifrakturmaguntia"
-    ).split(),
+    "train": [
+        "abril-fatface",
+        "amatic-sc",
+        "anton",
+        "arvo",
+        "bangers",
+        "bebas-neue",
+        "black-ops-one",
+        "caveat",
+        "cinzel",
+        "comfortaa",
+        "courier-prime",
+        "creepster",
+        "eb-garamond",
+        "fredoka-one",
+        "josefin-sans",
+        "lato",
+        "lobster",
+        "orbitron",
+        "oswald",
+        "permanent-marker",
+        "playfair-display",
+        "quicksand",
+        "silkscreen",
+        "special-elite",
+        "ubuntu",
+    ],
+    "validation": ["architects-daughter", "luckiest-guy", "merriweather", "righteous", "vt323"],
+    "test": [
+        "alice",
+        "cormorant-garamond",
+        "dancing-script",
+        "indie-flower",
+        "kalam",
+        "monofett",
+        "pacifico",
+        "poppins",
+        "press-start-2p",
+        "rock-salt",
+        "shadows-into-light",
+        "unifrakturmaguntia",
+    ],
 }
 """Families of `@fontsource/NAME`, disjoint between the parts."""
 TYPEFACE_VERSION = "5.3.0"

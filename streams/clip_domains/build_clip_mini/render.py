@@ -41,6 +41,7 @@ class IconSet:
     """
 
     def __init__(self, name: str, cache: Path) -> None:
+        """Read the drawings."""
         self.name = name
         self._data: dict[str, Any] = member_json(npm(f"@iconify-json/{name}@{ICON_SETS[name]}", cache), "icons.json")
         self._icons: dict[str, Any] = self._data["icons"]
@@ -51,6 +52,7 @@ class IconSet:
         return sorted(self._icons)
 
     def __contains__(self, icon: str) -> bool:
+        """Whether there is a drawing of that name."""
         return icon in self._icons or icon in self._aliases
 
     def render(self, icon: str) -> Picture:

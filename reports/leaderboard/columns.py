@@ -1,0 +1,83 @@
+"""The columns of the leaderboard: every registered metric, with what its docstring says of it."""
+
+import inspect
+import re
+from dataclasses import dataclass
+from typing import final
+
+from clbench.registry import METRICS
+
+MAIN = {
+    "average_accuracy": "Average accuracy",
+    "mtil.last": "Last",
+    "mtil.transfer": "Transfer",
+    "mtil.average": "Average",
+    "forgetting.chaudhry": "Forgetting (Chaudhry)",
+    "bwt.gem": "BWT (GEM)",
+    "fwt.gem": "FWT (GEM)",
+}
+"""The metrics of the first table, in its order; all others follow in a second one."""
+
+ARROWS = {"higher": "↑", "lower": "↓"}
+
+
+@final
+@dataclass(frozen=True)
+class Column:
+    """A metric as a reader meets it.
+
+    Args:
+        facts: Formula, unit, direction and source as the docstring gives them.
+        remarks: The other paragraphs of the docstring.
+    """
+
+    name: str
+    title: str
+    direction: str
+    summary: str
+    facts: dict[str, str]
+    remarks: tuple[str, ...]
+
+    @property
+    def arrow(self) -> str:
+        """Where better is; empty when the metric does not say."""
+        return ARROWS.get(self.direction, "")
+
+    @property
+    def heading(self) -> str:
+        """Title and arrow, which stay on one line."""
+        return f"{self.title}\N{NO-BREAK SPACE}{self.arrow}" if self.arrow else self.title
+
+    @property
+    def is_main(self) -> bool:
+        """Whether the metric belongs in the first table."""
+        return self.name in MAIN
+
+
+def columns() -> list[Column]:
+    """All registered metrics, those of the first table first."""
+    names = METRICS.names()
+    ordered = [name for name in MAIN if name in names] + [name for name in names if name not in MAIN]
+    return [_column(name) for name in ordered]
+
+
+def _column(name: str) -> Column:
+    entry = METRICS.get(name)
+    summary, facts, remarks = read_docstring(inspect.getdoc(entry.value) or "")
+    family, _, variant = name.partition(".")
+    title = MAIN.get(name) or (f"{family} ({variant})" if variant else family)
+    return Column(name, title, entry.details.get("direction", ""), summary, facts, remarks)
+
+
+def read_docstring(text: str) -> tuple[str, dict[str, str], tuple[str, ...]]:
+    """First line, facts (`Formula: ...`, indented lines go on), and the paragraphs before the Google sections."""
+    body = re.split(r"(?m)^(?:Args|Returns|Raises|Examples?):\s*$", text)[0]
+    facts: dict[str, str] = {}
+    paragraphs: list[str] = []
+    for block in re.split(r"\n\s*\n", body.strip()):
+        joined = re.sub(r"\n\s+", " ", block)
+        found = re.findall(r"(?m)^(Formula|Unit|Direction|Source): (.+)$", joined)
+        facts.update(found)
+        if not found:
+            paragraphs.append(" ".join(joined.split()))
+    return (paragraphs[0] if paragraphs else ""), facts, tuple(paragraphs[1:])

@@ -1,0 +1,55 @@
+"""The leaderboard as one static page: no scripts, nothing loaded from elsewhere."""
+
+import math
+from importlib.resources import files
+
+from clbench import __version__
+from clbench.reports.leaderboard.aggregate import Section
+from clbench.reports.leaderboard.board import Board
+from clbench.reports.leaderboard.columns import Column
+from clbench.reports.leaderboard.tables import TUNING_NOTE
+from clbench.reports.leaderboard.text import percent, plain, with_error
+from clbench.reports.matrix import ScoreMatrix
+
+
+def to_html(board: Board) -> str:
+    """Fill the template; autoescape keeps what runs bring from becoming markup, a policy in the page any script."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(plain=plain, percent=percent)
+    template = environment.from_string(files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        board=board,
+        version=__version__,
+        tuning_note=TUNING_NOTE,
+        main=[column for column in board.columns if column.is_main],
+        others=[column for column in board.columns if not column.is_main],
+        with_error=with_error,
+        best=best,
+        heat=heat,
+        cell_class=cell_class,
+    )
+
+
+def best(section: Section, protocol: str, column: Column) -> float | None:
+    """The best mean of a column, which the page sets in bold; None without a direction or with one strategy."""
+    results = [standing.results[protocol] for standing in section.standings if protocol in standing.results]
+    means = [result.metrics[column.name].mean for result in results if column.name in result.metrics]
+    if len(means) < 2 or not column.arrow:
+        return None
+    return max(means) if column.direction == "higher" else min(means)
+
+
+def heat(score: float) -> str:
+    """How much colour a cell gets, in percent of the full colour; a number, so it is safe inside a style."""
+    return "0" if math.isnan(score) else f"{100 * min(max(score, 0.0), 1.0):.0f}"
+
+
+def cell_class(matrix: ScoreMatrix, version: int, task: int) -> str:
+    """Whether a cell is before, at or after the version that learnt its task (counted from 1)."""
+    if math.isnan(matrix.scores[version, task - 1]):
+        return "missing"
+    if version == task:
+        return "learnt"
+    return "future" if version < task else "past"

@@ -1,0 +1,142 @@
+"""The leaderboard for machines and for Git: Markdown, CSV and JSON."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+
+from clbench.reports.leaderboard.aggregate import Result, Section, Standing
+from clbench.reports.leaderboard.board import Board
+from clbench.reports.leaderboard.columns import Column
+from clbench.reports.leaderboard.text import NOTHING, csv_text, markdown, with_error
+
+TUNING_NOTE = "Used to choose settings; never comparable with the results on test data."
+
+
+def to_markdown(board: Board) -> str:
+    """The main tables, failed cells and the meaning of the metrics."""
+    lines = [f"# Leaderboard: {markdown(board.experiment)}", "", f"{board.generated:%Y-%m-%d %H:%M} UTC. {board.units}"]
+    for section in board.sections:
+        where = f"{markdown(section.stream)}, {markdown(section.learner)}"
+        lines += ["", f"## {where}" if section.is_test else f"## Tuning ({markdown(section.split)} split): {where}"]
+        lines += [] if section.is_test else ["", f"**{TUNING_NOTE}**"]
+        for protocol in section.protocols or ("",):
+            lines += ["", *_markdown_table(section, protocol, [column for column in board.columns if column.is_main])]
+        lines += _markdown_failures(section)
+    lines += ["", "## Metrics", ""]
+    for column in board.columns:
+        formula = column.facts.get("Formula", "see its documentation")
+        meaning = f"{markdown(column.summary)} Formula: {markdown(formula)}"
+        lines.append(f"- **{markdown(column.name)}** {column.arrow}: {meaning}")
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_table(section: Section, protocol: str, shown: Sequence[Column]) -> list[str]:
+    title = [f"Protocol: {markdown(protocol)}", ""] if protocol else []
+    header = ["Strategy", "Seeds", "No result", *(column.heading for column in shown)]
+    lines = [*title, f"| {' | '.join(header)} |", f"|---|{'---:|' * (len(header) - 1)}"]
+    for standing in section.standings:
+        result = standing.results.get(protocol)
+        seeds = len(standing.finished)
+        cells = [with_error(result.metrics.get(column.name), seeds) if result else NOTHING for column in shown]
+        first = [markdown(standing.label), str(seeds), str(len(standing.failed))]
+        lines.append(f"| {' | '.join(first + cells)} |")
+    return lines
+
+
+def _markdown_failures(section: Section) -> list[str]:
+    failed = [(standing, cell) for standing in section.standings for cell in standing.failed]
+    lines = ["", "Without a result:", ""] if failed else []
+    for standing, cell in failed:
+        words = (f"{standing.label}, seed {cell.seed}", cell.status, cell.error or "")
+        lines.append(f"- {': '.join(map(markdown, words))}")
+    return lines
+
+
+def to_csv(board: Board) -> str:
+    """One row for each strategy and protocol, fractions with every digit; empty where there is no number."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = [column.name for column in board.columns]
+    metrics = [csv_text(f"{name}{what}") for name in names for what in ("", " standard error", " n")]
+    writer.writerow(
+        ["split", "stream", "learner", "strategy", "protocol", "seeds", "without_result", *metrics, "errors"]
+    )
+    for section in board.sections:
+        for standing in section.standings:
+            errors = csv_text("; ".join(f"seed {cell.seed}: {cell.error}" for cell in standing.failed))
+            for protocol in standing.results or ("",):
+                words = (section.split, section.stream, section.learner, standing.label, protocol)
+                counts = (len(standing.finished), len(standing.failed))
+                numbers = _csv_numbers(standing.results.get(protocol), names)
+                writer.writerow([*map(csv_text, words), *counts, *numbers, errors])
+    return text.getvalue()
+
+
+def _csv_numbers(result: Result | None, names: Sequence[str]) -> list[float | int | str]:
+    cells: list[float | int | str] = []
+    for name in names:
+        found = result.metrics.get(name) if result else None
+        error = found.standard_error if found else None
+        cells += [found.mean if found else "", error if error is not None else "", found.n if found else ""]
+    return cells
+
+
+def to_json(board: Board) -> str:
+    """Everything, with the runs behind each number; null where there is none."""
+    value = {
+        "schema": 1,
+        "experiment": board.experiment,
+        "generated": board.generated.isoformat(timespec="seconds"),
+        "sections": [_json_section(section) for section in board.sections],
+        "metrics": {column.name: _json_column(column) for column in board.columns},
+        "environment": board.environment,
+    }
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
+
+
+def _json_column(column: Column) -> dict[str, str]:
+    return {**{fact.lower(): text for fact, text in column.facts.items()}, "direction": column.direction}
+
+
+def _json_section(section: Section) -> dict[str, object]:
+    return {
+        "stream": section.stream,
+        "learner": section.learner,
+        "split": section.split,
+        "protocols": section.protocols,
+        "standings": [_json_standing(standing) for standing in section.standings],
+    }
+
+
+def _json_standing(standing: Standing) -> dict[str, object]:
+    return {
+        "label": standing.label,
+        "strategy": standing.strategy,
+        "finished": [{"seed": cell.seed, "cell": cell.key, "run": cell.run_id} for cell in standing.finished],
+        "failed": [
+            {"seed": cell.seed, "cell": cell.key, "run": cell.run_id, "status": cell.status, "error": cell.error}
+            for cell in standing.failed
+        ],
+        "notes": standing.notes,
+        "results": {protocol: _json_result(result) for protocol, result in standing.results.items()},
+    }
+
+
+def _json_result(result: Result) -> dict[str, object]:
+    metrics: dict[str, object] = {
+        name: {"mean": found.mean, "standard_error": found.standard_error, "n": found.n}
+        for name, found in result.metrics.items()
+    }
+    matrix = result.matrix
+    return {
+        "metrics": {**metrics, **dict.fromkeys(result.undefined)},
+        "undefined": dict(result.undefined),
+        "tasks": matrix.tasks if matrix else None,
+        "matrix": [[_json_number(score) for score in row] for row in matrix.scores.tolist()] if matrix else None,
+    }
+
+
+def _json_number(score: float) -> float | None:
+    return None if math.isnan(score) else score

@@ -1,0 +1,89 @@
+"""Trees of tensors and plain values, saved as safetensors and JSON: nothing that is loaded can run code."""
+
+import errno
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from clbench.errors import CheckpointError
+from clbench.storage import read_json, write_json, written_whole
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write named tensors as safetensors, whole or not at all."""
+    with written_whole(path) as aside:
+        try:
+            save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, aside)
+        except SafetensorError as error:  # its own class, for a full disk too
+            raise OSError(errno.ENOSPC if "No space" in str(error) else errno.EIO, str(error)) from error
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        CheckpointError: When it is missing, truncated or not safetensors.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read as safetensors: {error}") from None
+
+
+def save_tree(folder: Path, tree: Mapping[str, object]) -> None:
+    """Write nested dictionaries and lists of tensors, numbers, strings and None as `tree.json` and `tensors.safetensors`.
+
+    Raises:
+        TypeError: For anything else, which is a defect of the strategy whose state it is.
+    """
+    tensors: dict[str, Tensor] = {}
+    plain = _strip(tree, tensors, "")
+    save_tensors(folder / "tensors.safetensors", tensors)
+    write_json(folder / "tree.json", plain)
+
+
+def load_tree(folder: Path) -> dict[str, object]:
+    """Read what `save_tree` wrote.
+
+    Raises:
+        CheckpointError: When a file is missing or damaged.
+    """
+    tensors = load_tensors(folder / "tensors.safetensors")
+    plain = read_json(folder / "tree.json")
+    try:
+        result = _fill(plain, tensors)
+    except KeyError as error:
+        raise CheckpointError(f"{folder}: tensor {error} is missing from tensors.safetensors") from None
+    assert isinstance(result, dict)
+    return result
+
+
+def _strip(value: object, tensors: dict[str, Tensor], path: str) -> object:
+    if isinstance(value, Tensor):
+        tensors[path] = value
+        return {"$tensor": path}
+    if isinstance(value, Mapping):
+        bad = [key for key in value if not isinstance(key, str) or key == "$tensor"]
+        if bad:
+            raise TypeError(f"state {path or '.'}: keys must be strings, got {bad[0]!r}")
+        return {key: _strip(item, tensors, f"{path}/{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strip(item, tensors, f"{path}/{index}") for index, item in enumerate(value)]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(
+        f"state {path}: {type(value).__name__} cannot be saved; use tensors, numbers, strings, lists, dicts"
+    )
+
+
+def _fill(value: object, tensors: dict[str, Tensor]) -> object:
+    if isinstance(value, dict):
+        if set(value) == {"$tensor"}:
+            return tensors[value["$tensor"]]
+        return {key: _fill(item, tensors) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(item, tensors) for item in value]
+    return value

@@ -1,0 +1,49 @@
+"""mini-clip: a CLIP of 1.9 million weights that ships with the package, pre-trained by `pretrain.py` beside this file."""
+
+import json
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import open_clip
+import torch
+from torch import Tensor
+
+from clbench.errors import ConfigError
+from clbench.models.clip import ClipLearner, Preprocess
+from clbench.models.weights import load_into
+from clbench.registry import LEARNERS
+
+
+@LEARNERS.register("mini-clip")
+def mini_clip(argument: str, seed: int) -> ClipLearner:
+    """A small CLIP pre-trained on drawings of animals, food and things; knows some domains of clip-mini, not others.
+
+    Args:
+        argument: Must be empty.
+        seed: Not used: the weights are those that ship with the package.
+
+    Raises:
+        ConfigError: For an argument.
+        CheckpointError: When the installed weights are damaged.
+    """
+    if argument:
+        raise ConfigError(f"learner mini-clip takes no argument, got {argument!r}")
+    folder = Path(str(files(__package__)))
+    model = open_clip.CLIP(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    load_into(model, folder / "model.safetensors")
+    shape = json.loads((folder / "preprocess.json").read_text(encoding="utf-8"))
+    preprocess = Preprocess(shape["size"], tuple(shape["mean"]), tuple(shape["std"]))
+    return ClipLearner("mini-clip", model, small_tokenizer(folder / "tokenizer.json"), preprocess)
+
+
+def small_tokenizer(path: Path) -> Callable[[Sequence[str]], Tensor]:
+    """Texts to `(n, context)` int64 tokens, by a file of the `tokenizers` library that says how to pad and truncate."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path))
+
+    def tokenise(texts: Sequence[str]) -> Tensor:
+        return torch.tensor([item.ids for item in tokenizer.encode_batch(list(texts))], dtype=torch.int64)
+
+    return tokenise

@@ -1,0 +1,28 @@
+"""Loading weights into a model, with one line that says what does not fit."""
+
+from pathlib import Path
+
+from torch import nn
+
+from clbench.errors import CheckpointError
+from clbench.checkpoints import load_tensors
+
+
+def load_into(model: nn.Module, path: Path) -> None:
+    """Load a safetensors file with open_clip's parameter names into a model.
+
+    Raises:
+        CheckpointError: When the file is missing, damaged or made for another architecture.
+    """
+    state = load_tensors(path)
+    wanted = model.state_dict()
+    for name in sorted(wanted.keys() | state.keys()):
+        if name not in state or name not in wanted:
+            raise CheckpointError(
+                f"{path}: made for another architecture: {name} is {'missing' if name not in state else 'not wanted'}"
+            )
+        if state[name].shape != wanted[name].shape:
+            raise CheckpointError(
+                f"{path}: made for another architecture: {name} must be {tuple(wanted[name].shape)}, got {tuple(state[name].shape)}"
+            )
+    model.load_state_dict(state)

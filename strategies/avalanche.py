@@ -1,0 +1,150 @@
+"""Avalanche's plugins as clbench strategies: Avalanche's own training loop, unpatched, on our learners and streams."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from clbench.contracts import Strategy, Task
+from clbench.errors import TrainingError
+from clbench.strategies.avalanche_data import dataset_of, positions
+from clbench.strategies.avalanche_loop import BudgetPlugin, without_own_deprecations
+from clbench.strategies.avalanche_model import AvalancheModel, Scope, Views
+from clbench.strategies.avalanche_state import capture, restore
+from clbench.strategies.gradient import GradientConfig
+from clbench.strategies.optimisation import batches_of, warmup_then
+
+if TYPE_CHECKING:
+    from avalanche.benchmarks import DatasetExperience
+
+
+class AvalancheConfig(GradientConfig):
+    """Settings of every strategy that runs in Avalanche's loop."""
+
+
+A = TypeVar("A", bound=AvalancheConfig)
+
+
+class AvalancheStrategy(Strategy[A], Generic[A]):
+    """Trains the learner in Avalanche's `SupervisedTemplate` with the plugins that a subclass names.
+
+    Without plugins it does what `finetune` does, to the last bit. Avalanche sees datasets of sample positions, a model
+    that turns positions into logits, and a criterion that compares each sample with the classes of its own task.
+
+    Avalanche's objects live for one task. What they carry to the next goes through `capture` and `restore` at every
+    task, killed or not, so a resumed cell takes the very path of an uninterrupted one.
+    """
+
+    scope: ClassVar[Scope] = "batch"
+    """Which classes are scored in a step; what a method distils must be among them."""
+    mixed: ClassVar[bool] = False
+    """Whether batches hold samples of earlier tasks too. If so, from the second task on, Avalanche shuffles new samples
+    and memory, and each step waits for the device once, to learn which tasks are in its batch."""
+    carried: ClassVar[tuple[str, ...]] = ()
+    """Attributes of the `carrier` that survive from task to task; dots lead into attributes."""
+
+    _memory: Mapping[str, object]
+
+    @abstractmethod
+    def plugins(self) -> list[Any]:
+        """Fresh plugins of the method, as they are before the first task."""
+
+    def template(self, **settings: Any) -> Any:
+        """Avalanche's strategy object; a `SupervisedTemplate` unless the method has a class of its own."""
+        from avalanche.training.templates import SupervisedTemplate
+
+        return SupervisedTemplate(**settings)
+
+    def carrier(self, template: Any) -> Any:
+        """The object that has the `carried` attributes: the first plugin."""
+        return template.plugins[0]
+
+    def begin_task(self, template: Any) -> None:
+        """Everything is built and restored, training is about to begin."""
+
+    def footprint(self) -> dict[str, int]:
+        """The size of all that the learner offers for training."""
+        return {"trainable_parameters": sum(p.numel() for p in self.learner.trainable().values()), "adapters": 0}
+
+    def state_dict(self) -> Mapping[str, object]:
+        """What the plugins remember."""
+        return getattr(self, "_memory", {})
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Take back what the plugins remembered."""
+        self._memory = state
+
+    def learn(self, task: Task) -> None:
+        """Train one Avalanche experience.
+
+        Raises:
+            TrainingError: When the loss is not finite at some step; it is read once, after the last one.
+        """
+        mixed = self.mixed and len(self.seen) > 1
+        views = Views(self.context, tuple(self.seen), self.generator, mixed)
+        model = AvalancheModel(self.learner, self.context, views, tuple(self.seen), self.scope)
+        budget = self._budget_plugin(task)
+        template = self._build(model, budget)
+        restore(self.carrier(template), self.state_dict(), model)
+        self.begin_task(template)
+        with without_own_deprecations():
+            template.train(self._experience(task), eval_streams=[], shuffle=mixed)
+        self._memory = capture(self.carrier(template), self.carried)
+        self.learner.module.eval()
+        self._report(task, budget.losses)
+
+    def _budget_plugin(self, task: Task) -> BudgetPlugin:
+        """The plugin that keeps the budget, with a new optimiser's schedule; chooses what is trained."""
+        config, budget = self.config, self.context.budget
+        parameters = list(self.learner.trainable().values())
+        self.learner.module.requires_grad_(False)
+        for p in parameters:
+            p.requires_grad_()
+        optimiser = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+        scheduler = LambdaLR(optimiser, warmup_then(config.schedule, config.warmup, budget.steps))
+        drawn = batches_of(len(self.context.samples(task, "train")), budget, self.generator, torch.device("cpu"))
+        order = torch.cat(list(drawn)).tolist()
+        return BudgetPlugin(
+            order, parameters, config.clip_norm, optimiser, scheduler, budget.steps, self.context.progress
+        )
+
+    def _build(self, model: AvalancheModel, budget: BudgetPlugin) -> Any:
+        from avalanche.logging import BaseLogger
+        from avalanche.training.plugins import EvaluationPlugin
+
+        template = self.template(
+            model=model,
+            optimizer=budget.optimiser,
+            criterion=model.task_loss,
+            train_mb_size=self.context.budget.batch_size,
+            device=model.device,
+            plugins=[*self.plugins(), budget],
+            evaluator=EvaluationPlugin(loggers=[BaseLogger()]),  # logs nothing, and does not warn that it does not
+        )
+        template.clock.train_exp_counter = len(self.seen) - 1  # by which plugins number what they keep
+        return template
+
+    def _experience(self, task: Task) -> "DatasetExperience":
+        """The task's training samples as Avalanche gets them, each once."""
+        from avalanche.benchmarks import DatasetExperience
+
+        before = sum(len(known.classes) for known in self.seen[:-1])
+        labels = self.context.samples(task, "train").tensors["label"].cpu() + before
+        number = len(self.seen) - 1
+        dataset = dataset_of(positions(number, torch.arange(len(labels))), labels)
+        experience = DatasetExperience(dataset=dataset, current_experience=number)
+        experience.classes_in_this_experience = sorted(dataset.targets.uniques)
+        return experience
+
+    def _report(self, task: Task, losses: Tensor) -> None:
+        finite = torch.isfinite(losses)
+        if not bool(finite.all()):
+            step = int((~finite).nonzero()[0]) + 1
+            raise TrainingError(
+                f"task {task.name!r}: the loss is not finite at step {step} (learning rate {self.config.lr:g}): try a smaller one"
+            )
+        self.context.record("train/loss_first", float(losses[: max(1, len(losses) // 10)].mean()))
+        self.context.record("train/loss_last", float(losses[-max(1, len(losses) // 10) :].mean()))

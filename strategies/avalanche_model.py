@@ -1,0 +1,138 @@
+"""A learner as the model that Avalanche's strategies train: positions of samples in, logits of all classes seen out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clbench.contracts import Batch, Context, Learner, Task
+from clbench.strategies.avalanche_data import owners_and_rows
+from clbench.strategies.optimisation import autocast
+
+Scope = Literal["batch", "seen"]
+"""Whose classes are scored: those of the tasks in the batch (the other columns are 0), or of all tasks seen."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A batch as the learner wants it, and the numbers of the tasks that its samples are of."""
+
+    batch: Batch
+    owners: Sequence[int]
+
+
+class Views:
+    """Turns positions into batches; shared by a model and its copies.
+
+    The last view is kept, so that a teacher that is asked right after its student sees the same random crops.
+
+    Args:
+        context: Gives the samples.
+        tasks: The tasks seen, the current one last.
+        generator: For augmentation.
+        mixed: Whether batches may hold samples of earlier tasks. If not, no step has to wait for the device to tell.
+    """
+
+    def __init__(self, context: Context, tasks: Sequence[Task], generator: torch.Generator, mixed: bool) -> None:
+        self._context = context
+        self._tasks = tasks
+        self._generator = generator
+        self.mixed = mixed
+        self._last: tuple[Tensor, bool, View] | None = None
+
+    def of(self, at: Tensor, augmented: bool) -> View:
+        """The samples at the positions `at` `(n,)`, in that order."""
+        if self._last is not None and self._last[0] is at and self._last[1] == augmented:
+            return self._last[2]
+        view = self._gather_mixed(at) if self.mixed else self._gather(at)
+        if augmented:
+            view = View(self._context.learner.augment(view.batch, self._generator), view.owners)
+        self._last = (at, augmented, view)
+        return view
+
+    def _gather(self, at: Tensor) -> View:
+        return View(self._context.samples(self._tasks[-1], "train").batch(owners_and_rows(at)[1]), [len(self._tasks) - 1])
+
+    def _gather_mixed(self, at: Tensor) -> View:
+        """One look-up a task, then everything back into the order of `at`."""
+        owners, rows = owners_and_rows(at.cpu())
+        present = owners.unique().tolist()
+        parts = [
+            self._context.samples(self._tasks[owner], "train").batch(rows[owners == owner].to(at.device))
+            for owner in present
+        ]
+        order = owners.argsort(stable=True).argsort().to(at.device)
+        return View({name: torch.cat([part[name] for part in parts])[order] for name in parts[0]}, present)
+
+
+class AvalancheModel(nn.Module):
+    """Logits of the classes of all tasks seen, `(n, classes)`, for positions `(n,)`.
+
+    The learner's module is a submodule, so that plugins find its parameters. A deep copy (LwF takes one as teacher)
+    copies the weights and nothing else.
+
+    Args:
+        learner: Whose logits.
+        context: Makes learners for copies.
+        views: Turns positions into batches.
+        tasks: Whose classes are the columns, in order.
+        scope: Which columns are computed; the rest is 0. Scoring a class costs the encoding of its text, with gradient.
+    """
+
+    def __init__(self, learner: Learner, context: Context, views: Views, tasks: Sequence[Task], scope: Scope) -> None:
+        super().__init__()
+        self.module = learner.module
+        self.tasks = tasks
+        self._learner = learner
+        self._context = context
+        self._views = views
+        self._scope = scope
+        self._sizes = [len(task.classes) for task in tasks]
+        self._owner = torch.arange(len(tasks)).repeat_interleave(torch.tensor(self._sizes)).to(learner.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._learner.device
+
+    def forward(self, at: Tensor) -> Tensor:
+        """Score the samples at the positions `at`, augmented in training mode."""
+        with autocast(self.device):
+            view = self._views.of(at, self.training)
+            scored = range(len(self.tasks)) if self._scope == "seen" else view.owners
+            logits = self._learner.logits(view.batch, [self.tasks[owner] for owner in scored]).float()
+        if len(scored) == len(self.tasks):
+            return logits
+        parts = dict(zip(scored, logits.split([self._sizes[owner] for owner in scored], dim=1), strict=True))
+        return torch.cat(
+            [parts.get(owner, logits.new_zeros(len(at), size)) for owner, size in enumerate(self._sizes)], dim=1
+        )
+
+    def task_loss(self, out: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy of each row of `out` over the columns of its own task: `learner.loss` for many tasks.
+
+        Args:
+            out: Logits `(n, classes)`.
+            labels: Classes counted through all tasks `(n,)`.
+        """
+        if self._views.mixed:
+            others = self._owner != self._owner[labels].unsqueeze(1)
+            return F.cross_entropy(out.masked_fill(others, -torch.inf), labels)
+        start = sum(self._sizes[:-1])
+        return F.cross_entropy(out[:, start:], labels - start)
+
+    def copy_with(self, weights: dict[str, Tensor], tasks: Sequence[Task]) -> "AvalancheModel":
+        """A model with other weights and fewer tasks that sees the same views."""
+        learner = self._context.new_learner()
+        learner.load_state_dict(weights)
+        return AvalancheModel(learner, self._context, self._views, tasks, self._scope).train(self.training)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The learner's weights, not copied."""
+        return self._learner.state_dict()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "AvalancheModel":
+        return self.copy_with(self.weights(), self.tasks)

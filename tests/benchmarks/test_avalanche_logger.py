@@ -1,0 +1,108 @@
+"""The MLflow logger for Avalanche users."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from avalanche.benchmarks import benchmark_from_datasets
+from avalanche.benchmarks.utils import DataAttribute, TaskAwareSupervisedClassificationDataset, TaskLabels
+from avalanche.evaluation.metric_results import AlternativeValues
+from avalanche.evaluation.metrics import StreamConfusionMatrix, accuracy_metrics, loss_metrics
+from avalanche.training.plugins import EvaluationPlugin
+from avalanche.training.supervised import Naive
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from clbench.benchmarks.tracking import AvalancheMLflowLogger
+from clbench.errors import TrackingError
+
+
+@pytest.fixture
+def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A store of the test's own; artifacts go below the working folder."""
+    monkeypatch.chdir(tmp_path)
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def dataset(start: int) -> TaskAwareSupervisedClassificationDataset:
+    """Twelve samples of two classes."""
+    labels = torch.arange(12) % 2 + start
+    data = TensorDataset(torch.nn.functional.one_hot(labels, 4).float(), labels)
+    attributes = [DataAttribute(labels.tolist(), "targets"), TaskLabels([0] * 12)]
+    return TaskAwareSupervisedClassificationDataset([data], data_attributes=attributes)
+
+
+def test_a_training_of_avalanche_ends_up_in_mlflow(uri: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(4, 4)
+    scenario = benchmark_from_datasets(train=[dataset(0), dataset(2)], test=[dataset(0), dataset(2)])
+    with AvalancheMLflowLogger(run_name="naive", tracking_uri=uri) as logger:
+        logger.log_params({"lr": 0.5, "mem size!": 3})
+        metrics = accuracy_metrics(epoch=True, stream=True), loss_metrics(minibatch=True)
+        evaluator = EvaluationPlugin(*metrics, StreamConfusionMatrix(num_classes=4), loggers=[logger])
+        optimiser = torch.optim.SGD(model.parameters(), 0.5)
+        strategy = Naive(model=model, optimizer=optimiser, train_mb_size=4, train_epochs=2, evaluator=evaluator)
+        for experience in scenario.train_stream:
+            strategy.train(experience, eval_streams=[])
+            results = strategy.eval(scenario.test_stream)
+    client = MlflowClient(uri)
+    run = client.get_run(logger.run_id)
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "naive")
+    assert run.data.params == {"lr": "0.5", "mem size_": "3"}
+    losses = client.get_metric_history(logger.run_id, "Loss_MB/train_phase/train_stream/Task000")
+    assert [loss.step for loss in losses] == list(range(12))
+    name = "Top1_Acc_Stream/eval_phase/test_stream/Task000"
+    assert run.data.metrics[name] == pytest.approx(results[name])
+    kept = client.list_artifacts(logger.run_id, "ConfusionMatrix_Stream/eval_phase/test_stream")
+    assert sorted(Path(item.path).suffix for item in kept) == [".csv", ".csv", ".png", ".png"]
+
+
+def test_values_wait_for_a_full_batch(uri: str) -> None:
+    logger = AvalancheMLflowLogger(tracking_uri=uri, every=3)
+    client = MlflowClient(uri)
+    counts = []
+    for step in range(4):
+        logger.log_single_metric("a", float(step), step)
+        counts.append(len(client.get_metric_history(logger.run_id, "a")))
+    assert counts == [0, 0, 3, 3]
+    logger.close()
+    logger.close()
+    assert len(client.get_metric_history(logger.run_id, "a")) == 4
+
+
+def test_numbers_of_every_kind_become_metrics_and_the_rest_does_not_fail(uri: str) -> None:
+    with AvalancheMLflowLogger(tracking_uri=uri) as logger:
+        for name, value in (
+            ("tensor", torch.tensor(2.0)),
+            ("either", AlternativeValues(Figure(), 3)),
+            ("infinite: α", math.inf),
+            ("text", "words"),
+            ("checkpoint", b"bytes"),
+        ):
+            logger.log_single_metric(name, value, 0)
+    metrics = MlflowClient(uri).get_run(logger.run_id).data.metrics
+    assert math.isnan(metrics.pop("infinite_ _"))
+    assert metrics == {"tensor": 2.0, "either": 3.0}
+
+
+def test_a_run_that_is_given_is_left_open(uri: str) -> None:
+    client = MlflowClient(uri)
+    run = client.create_run(client.create_experiment("mine")).info.run_id
+    with AvalancheMLflowLogger(tracking_uri=uri, run_id=run) as logger:
+        logger.log_single_metric("a", 1, 0)
+    assert client.get_run(run).info.status == "RUNNING"
+    assert client.get_run(run).data.metrics == {"a": 1.0}
+
+
+def test_an_error_marks_the_run_as_failed(uri: str) -> None:
+    with pytest.raises(RuntimeError), AvalancheMLflowLogger(tracking_uri=uri) as logger:
+        raise RuntimeError
+    assert MlflowClient(uri).get_run(logger.run_id).info.status == "FAILED"
+
+
+def test_an_unknown_run_is_one_line(uri: str) -> None:
+    with pytest.raises(TrackingError, match="tracking store sqlite.*nowhere"):
+        AvalancheMLflowLogger(tracking_uri=uri, run_id="nowhere")

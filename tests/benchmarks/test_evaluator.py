@@ -1,0 +1,67 @@
+"""The evaluator against a plain loop in NumPy."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+import torch
+
+from clbench.benchmarks import evaluator
+from clbench.benchmarks.evaluator import Evaluator, repeat_version
+from clbench.benchmarks.execution import SampleStore, build_learner
+from clbench.ledger import SCHEMA, task_scores
+from clbench.streams.card import load_stream
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("batch", [4, 256])
+def test_every_prediction_is_kept_and_right(tiny: Any, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluator, "BATCH", batch)
+    stream, learner = load_stream(tiny.stream), build_learner(tiny.learner, 0, CPU)
+    samples = SampleStore(CPU).of("tiny", learner)
+    table = Evaluator(stream, "test", samples).evaluate(learner, 3)
+    assert table.schema == SCHEMA
+    assert len(table) == 3 * 2 * 15
+    start = 0
+    for task in stream.tasks:
+        encoded = samples(task, "test")
+        with torch.no_grad():
+            logits = learner.logits(encoded.batch(slice(None)), stream.tasks).double().numpy()
+        labels = encoded.tensors["label"].numpy()
+        for protocol, scores, offset in (("task-id", logits[:, start : start + 3], 0), ("union", logits, start)):
+            rows = table.filter((pc.field("task") == task.name) & (pc.field("protocol") == protocol)).to_pydict()
+            assert rows["sample_id"] == task.load("test")["sample_id"][:]
+            assert rows["version"] == [3] * 15
+            chosen = scores.argmax(axis=1)
+            assert rows["correct"] == (chosen == labels + offset).tolist()
+            shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+            np.testing.assert_allclose(rows["confidence"], (shifted / shifted.sum(axis=1, keepdims=True)).max(axis=1), rtol=1e-4)
+            if protocol == "task-id":
+                assert rows["prediction"] == [task.classes[index] for index in chosen]
+                assert rows["target"] == [task.classes[index] for index in labels]
+            assert task_scores(table, protocol)[3, task.name] == np.mean(chosen == labels + offset)
+        start += 3
+
+
+def test_a_repeated_version_differs_in_its_number_only(tiny: Any) -> None:
+    stream, learner = load_stream(tiny.stream), build_learner(tiny.learner, 0, CPU)
+    one = Evaluator(stream, "test", SampleStore(CPU).of("tiny", learner)).evaluate(learner, 1)
+    two = repeat_version(one, 2)
+    assert two.schema == SCHEMA
+    assert set(two["version"].to_pylist()) == {2}
+    assert two.drop_columns("version").equals(one.drop_columns("version"))
+
+
+@pytest.mark.gpu
+def test_the_gpu_says_what_the_cpu_says(tiny: Any) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device; runs where one is")
+    stream = load_stream(tiny.stream)
+    tables = []
+    for device in (CPU, torch.device("cuda")):
+        learner = build_learner(tiny.learner, 0, device)
+        tables.append(Evaluator(stream, "test", SampleStore(device).of("tiny", learner)).evaluate(learner, 0))
+    same = pc.mean(pc.cast(pc.equal(tables[0]["prediction"], tables[1]["prediction"]), "float64")).as_py()
+    assert same > 0.95  # bfloat16 turns near-ties

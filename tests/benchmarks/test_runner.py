@@ -1,0 +1,193 @@
+"""The runner: failures stay in their cell, kills lose nothing, the tracking store may go away."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.runner import Outcome, RunOptions, choose_device, run_suite
+from clbench.benchmarks.suite import load_suite
+from clbench.benchmarks.tracking.tracker import Tracker
+from clbench.errors import ClbenchError, ConfigError, TrackingError
+from clbench.ledger import read_ledger
+
+CLBENCH = [sys.executable, "-m", "clbench"]
+SLOW = '''"""Fine-tuning that takes its time."""
+import time
+from clbench.registry import STRATEGIES
+from clbench.strategies.gradient import GradientConfig, GradientStrategy
+
+@STRATEGIES.register("slow", config=GradientConfig)
+class Slow(GradientStrategy[GradientConfig]):
+    """Fine-tuning with a rest after each step."""
+    def after_step(self, task, step):
+        time.sleep(0.02)
+'''
+BROKEN = '''"""A strategy with a defect."""
+from clbench.contracts import Strategy, StrategyConfig
+from clbench.registry import STRATEGIES
+
+@STRATEGIES.register("broken", config=StrategyConfig)
+class Broken(Strategy[StrategyConfig]):
+    """Fails at its second task."""
+    def learn(self, task):
+        if len(self.seen) == 2:
+            raise ZeroDivisionError("on purpose")
+'''
+
+
+class Quiet:
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def cell(self, index: int, cell: Cell, versions: int) -> None:
+        """Nothing."""
+
+    def version(self, version: int) -> None:
+        """Nothing."""
+
+    def step(self, doing: str, step: int, total: int) -> None:
+        """Nothing."""
+
+    def problem(self, message: str) -> None:
+        """Keep it."""
+        self.problems.append(message)
+
+
+def options(out: Path, fresh: bool = False) -> RunOptions:
+    """A run on the CPU with a store in the folder."""
+    return RunOptions(out, torch.device("cpu"), f"sqlite:///{out / 'mlflow.db'}", fresh)
+
+
+def run(path: str, out: Path, fresh: bool = False) -> tuple[list[Outcome], Quiet]:
+    """Run a suite quietly."""
+    quiet = Quiet()
+    return run_suite(load_suite(path), options(out, fresh), quiet), quiet
+
+
+def test_a_cell_that_fails_is_recorded_and_the_others_go_on(write_suite: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    path = write_suite(str(tmp_path / "broken.py"), {"name": "finetune", "lr": 1e20}, "zero-shot")
+    outcomes, quiet = run(path, tmp_path)
+    assert [outcome.status for outcome in outcomes] == ["failed", "failed", "finished"]
+    assert outcomes[0].error == "ZeroDivisionError: on purpose"
+    assert (outcomes[0].defect, outcomes[1].defect) == (True, False)
+    assert "the loss is not finite" in outcomes[1].error
+    assert len(quiet.problems) == 2
+    assert outcomes[0].folder.last_version == 1
+    result = json.loads((outcomes[0].folder.path / "result.json").read_text())
+    assert "ZeroDivisionError" in result["traceback"]
+
+
+def test_nothing_is_done_twice_unless_asked(write_suite: Callable[..., str], tmp_path: Path) -> None:
+    path = write_suite("finetune")
+    (first,), _ = run(path, tmp_path)
+    stamp = (first.folder.path / "ledger.parquet").stat().st_mtime_ns
+    (second,), _ = run(path, tmp_path)
+    assert second.status == "kept"
+    assert (second.folder.path / "ledger.parquet").stat().st_mtime_ns == stamp
+    (third,), _ = run(path, tmp_path, fresh=True)
+    assert third.status == "finished"
+    assert (third.folder.path / "ledger.parquet").stat().st_mtime_ns > stamp
+
+
+def test_damaged_results_are_one_line_and_fresh_mends_them(write_suite: Callable[..., str], tmp_path: Path) -> None:
+    path = write_suite("finetune")
+    (first,), _ = run(path, tmp_path)
+    folder = first.folder.path
+    (folder / "result.json").unlink()
+    weights = folder / "versions" / "0003" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:50])
+    (second,), _ = run(path, tmp_path)
+    assert second.status == "failed"
+    assert not second.defect
+    assert "weights.safetensors: cannot be read as safetensors" in second.error
+    (third,), _ = run(path, tmp_path, fresh=True)
+    assert third.status == "finished"
+
+
+def test_a_store_that_goes_away_stops_nothing_and_is_caught_up(
+    write_suite: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_suite("finetune", "zero-shot")
+
+    def away(*arguments: object) -> None:
+        raise TrackingError("tracking store x: connection refused")
+
+    with monkeypatch.context() as patch:
+        for name in ("begin", "version", "finish"):
+            patch.setattr(Tracker, name, away)
+        with pytest.raises(TrackingError):
+            run(path, tmp_path)
+    outcomes, _ = run(path, tmp_path)
+    assert [outcome.status for outcome in outcomes] == ["kept", "kept"]
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("clbench")
+    assert experiment is not None
+    cells = client.search_runs([experiment.experiment_id], "tags.`clbench.kind` = 'cell'")
+    assert [run.info.status for run in cells] == ["FINISHED", "FINISHED"]
+
+
+def test_a_store_that_does_not_answer_at_the_start_is_one_line(write_suite: Callable[..., str], tmp_path: Path) -> None:
+    suite = load_suite(write_suite("zero-shot"))
+    with pytest.raises(TrackingError, match=r"tracking store http://127.0.0.1:9"):
+        run_suite(suite, RunOptions(tmp_path, torch.device("cpu"), "http://127.0.0.1:9"), Quiet())
+
+
+def test_two_processes_do_not_share_a_folder(write_suite: Callable[..., str], tmp_path: Path) -> None:
+    import fcntl
+
+    path = write_suite("zero-shot")
+    (tmp_path / "suite").mkdir()
+    with (tmp_path / "suite" / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match="another process runs this suite here"):
+            run(path, tmp_path)
+
+
+def test_an_output_folder_that_cannot_be_written_is_one_line(write_suite: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ClbenchError, match="cannot be written"):
+        run(write_suite("zero-shot"), tmp_path / "file" / "out")
+
+
+def test_devices_are_checked() -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+    with pytest.raises(ConfigError, match="--device must be auto, cpu or cuda, got 'tpu'"):
+        choose_device("tpu")
+
+
+def test_kill_nine_in_the_middle_of_a_task_changes_no_bit(write_suite: Callable[..., str], tmp_path: Path) -> None:
+    """The whole process group is killed while the third task is learnt; the same command then finishes the cell."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    path = write_suite(str(tmp_path / "slow.py"), budget={"steps": 50, "batch_size": 8})
+    command = [*CLBENCH, "run", path, "--out"]
+    cut, straight = tmp_path / "cut", tmp_path / "straight"
+    process = subprocess.Popen([*command, str(cut)], start_new_session=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not list(cut.glob("suite/*/versions/0002")):
+        assert time.monotonic() < deadline, "version 2 did not appear"
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not list(cut.glob("suite/*/versions/0003"))
+    for out in (cut, straight):
+        subprocess.run([*command, str(out)], check=True, capture_output=True)
+    ledgers = [read_ledger(next(out.glob("suite/*/ledger.parquet"))) for out in (cut, straight)]
+    assert ledgers[0].equals(ledgers[1])
+    matrices = [next(out.glob("suite/*/matrix.json")).read_bytes() for out in (cut, straight)]
+    assert matrices[0] == matrices[1]

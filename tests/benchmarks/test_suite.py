@@ -1,0 +1,96 @@
+"""Suites: products, overrides, and what is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from clbench.benchmarks.suite import Choice, load_suite
+from clbench.cards import SUITE_CARDS
+from clbench.errors import ClbenchError, ConfigError, RegistryError
+
+
+@pytest.mark.parametrize("name", SUITE_CARDS.names())
+def test_every_suite_that_ships_is_sound(name: str) -> None:
+    suite = load_suite(name)
+    assert suite.cells
+    assert suite.config.description
+
+
+def test_cells_are_the_product(write_suite: Callable[..., str]) -> None:
+    suite = load_suite(write_suite("finetune", {"name": "lora", "rank": 2}, seeds=[0, 1]))
+    assert [(cell.label, cell.seed) for cell in suite.cells] == [("finetune", 0), ("finetune", 1), ("lora rank=2", 0), ("lora rank=2", 1)]
+    assert len({cell.key for cell in suite.cells}) == 4
+    assert suite.cells[0].learner.endswith("tiny_clip.py")
+
+
+def test_the_command_line_changes_what_it_names(write_suite: Callable[..., str]) -> None:
+    overrides = {"strategy.lr": 0.5, "lora.rank": 3, "budget.steps": 7, "split": "validation"}
+    suite = load_suite(write_suite("zero-shot", "finetune", "lora"), Choice(seeds=[5], overrides=overrides))
+    zero, finetune, lora = suite.cells
+    assert zero.resolved["budget"] == {"steps": 7, "batch_size": 8}
+    assert (zero.seed, zero.split) == (5, "validation")
+    assert (finetune.label, lora.label) == ("finetune lr=0.5", "lora lr=0.5 rank=3")
+
+
+def test_chosen_strategies_keep_the_suites_settings(write_suite: Callable[..., str]) -> None:
+    suite = load_suite(write_suite("finetune", {"name": "lora", "rank": 2, "label": "small"}), Choice(strategies=["lora", "zero-shot"]))
+    assert [cell.label for cell in suite.cells] == ["small", "zero-shot"]
+
+
+def test_equal_cells_have_equal_keys_and_settings_change_them(write_suite: Callable[..., str]) -> None:
+    path = write_suite("finetune")
+    one, two = load_suite(path).cells[0], load_suite(path).cells[0]
+    other = load_suite(path, Choice(overrides={"finetune.lr": 0.25})).cells[0]
+    assert one.key == two.key
+    assert one.digest != other.digest
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"strategies": ["finetun"]}, "unknown strategy 'finetun': did you mean 'finetune'?"),
+        ({"strategies": [{"name": "lora", "rank": 0}]}, "strategy lora: rank must be greater than or equal to 1, got 0"),
+        ({"strategies": [{"rank": 0}]}, "every strategy needs a name"),
+        ({"strategies": []}, "strategies must"),
+        ({"stratgies": ["lora"]}, "did you mean 'strategies'?"),
+        ({"strategies": ["lora", "lora"]}, "is there twice"),
+        ({"streams": ["clip-mimi"]}, "unknown stream 'clip-mimi': did you mean 'clip-mini'?"),
+        ({"learners": ["mini-clap"]}, "unknown learner 'mini-clap': did you mean 'mini-clip'?"),
+        ({"budget": {"steps": 0}}, "budget.steps must be greater than or equal to 1, got 0"),
+        ({"split": "exam"}, "split must be 'train', 'validation' or 'test', got 'exam'"),
+        ({"seeds": ["x"]}, "seeds.0 must be a valid integer"),
+    ],
+)
+def test_malformed_suites_are_one_line(write_suite: Callable[..., str], values: dict[str, Any], message: str) -> None:
+    path = Path(write_suite("zero-shot"))
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **values}))
+    with pytest.raises(ClbenchError) as caught:
+        load_suite(str(path))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["streams: [", "- a", "3", "\0"])
+def test_what_is_no_suite_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(RegistryError, match=r"suite file .*s\.yaml"):
+        load_suite(str(tmp_path / "s.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("lora.rank", "applies to no strategy"),
+        ("strategy.rnk", "applies to no strategy"),
+        ("steps", "unknown setting"),
+        ("finetune.rank", "unknown setting 'rank'"),
+        ("budget.step", "unknown setting 'budget.step': did you mean 'steps'?"),
+    ],
+)
+def test_overrides_that_apply_to_nothing_are_refused(write_suite: Callable[..., str], key: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_suite(write_suite("finetune"), Choice(overrides={key: 1}))
+    assert message in str(caught.value)

@@ -1,0 +1,114 @@
+"""MLflow: what a run holds, and a real server over HTTP."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from clbench.benchmarks.runner import RunOptions, run_suite
+from clbench.benchmarks.suite import load_suite
+from clbench.benchmarks.tracking.store import default_uri
+from clbench.ledger import read_ledger, task_scores
+
+
+class Silent:
+    """A listener that does nothing."""
+
+    def cell(self, *arguments: object) -> None:
+        """Nothing."""
+
+    version = step = problem = cell
+
+
+def runs_of(uri: str, kind: str) -> list[Run]:
+    """All runs of a kind in a store."""
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("clbench")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id], f"tags.`clbench.kind` = '{kind}'"))
+
+
+def check(uri: str, out: Path, tmp_path: Path) -> None:
+    """The store holds what the disk holds."""
+    (suite,), (cell,) = runs_of(uri, "suite"), runs_of(uri, "cell")
+    assert cell.data.tags["mlflow.parentRunId"] == suite.info.run_id
+    assert {suite.info.status, cell.info.status} == {"FINISHED"}
+    assert cell.data.params["budget.steps"] == "4"
+    assert cell.data.params["strategy.settings.lr"] == "0.0003"
+    folder = next(out.glob("suite/*--finetune--*"))
+    client = MlflowClient(uri)
+    names = {item.path for item in client.list_artifacts(cell.info.run_id)}
+    assert names >= {"ledger.parquet", "matrix.json", "config.json", "environment.json", "R-task-id.csv", "matrix-union.png"}
+    downloaded = Path(client.download_artifacts(cell.info.run_id, "ledger.parquet", str(tmp_path)))
+    ledger = read_ledger(downloaded)
+    assert ledger.equals(read_ledger(folder / "ledger.parquet"))
+    for protocol in ("task-id", "union"):
+        scores = task_scores(ledger, protocol)
+        for task in ("one", "two", "three"):
+            history = client.get_metric_history(cell.info.run_id, f"{protocol}/R/{task}")
+            assert {point.step: point.value for point in history} == {version: scores[version, task] for version in range(4)}
+    environment = json.loads(Path(client.download_artifacts(cell.info.run_id, "environment.json", str(tmp_path))).read_text())
+    assert environment["packages"]["torch"]
+    assert environment["hardware"]["cores"]
+
+
+def test_a_run_in_sqlite(write_suite: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    uri = default_uri(tmp_path / "out")
+    run_suite(load_suite(write_suite("finetune")), RunOptions(tmp_path / "out", torch.device("cpu"), uri), Silent())
+    check(uri, tmp_path / "out", tmp_path)
+    assert (tmp_path / "out" / "artifacts").is_dir()
+
+
+def test_the_usual_environment_variable_is_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://example.invalid")
+    assert default_uri(tmp_path) == "http://example.invalid"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """A real `mlflow server` on a free port of this machine."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    store = tmp_path / "server"
+    store.mkdir()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{store / 'db'}", "--artifacts-destination", str(store / "artifacts")]
+    with (store / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/health", process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            import os
+            import signal
+
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        assert process.poll() is None
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise TimeoutError(url)
+
+
+def test_a_server_over_http_receives_a_run(server: str, write_suite: Callable[..., str], tmp_path: Path) -> None:
+    run_suite(load_suite(write_suite("finetune")), RunOptions(tmp_path / "out", torch.device("cpu"), server), Silent())
+    check(server, tmp_path / "out", tmp_path)

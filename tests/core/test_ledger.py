@@ -1,0 +1,43 @@
+"""The ledger: columns, damage, scores."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from clbench.errors import DataError
+from clbench.ledger import SCHEMA, read_ledger, task_scores, write_ledger
+
+ROWS = [
+    {"version": 0, "protocol": "task-id", "task": "a", "sample_id": "1", "prediction": "x", "target": "x", "correct": True},
+    {"version": 0, "protocol": "task-id", "task": "a", "sample_id": "2", "prediction": "x", "target": "y", "correct": False},
+    {"version": 0, "protocol": "task-id", "task": "b", "sample_id": "3", "score": 0.25},
+    {"version": 1, "protocol": "task-id", "task": "a", "sample_id": "1", "correct": True},
+    {"version": 0, "protocol": "union", "task": "a", "sample_id": "1", "correct": False},
+]
+TABLE = pa.Table.from_pylist([{name: row.get(name) for name in SCHEMA.names} for row in ROWS], schema=SCHEMA)
+
+
+def test_a_ledger_comes_back(tmp_path: Path) -> None:
+    write_ledger(TABLE, tmp_path / "l.parquet")
+    assert read_ledger(tmp_path / "l.parquet") == TABLE
+    assert read_ledger(tmp_path / "l.parquet", ["task"]).column_names == ["task"]
+
+
+def test_scores_are_means_of_scores_or_of_correctness() -> None:
+    assert task_scores(TABLE, "task-id") == {(0, "a"): 0.5, (0, "b"): 0.25, (1, "a"): 1.0}
+    assert task_scores(TABLE, "union") == {(0, "a"): 0.0}
+
+
+def test_damage_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "l.parquet"
+    write_ledger(TABLE, path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match="damaged or not Parquet"):
+        read_ledger(path)
+    pq.write_table(pa.table({"version": [1]}), path)
+    with pytest.raises(DataError, match="column 'protocol' is missing"):
+        read_ledger(path)
+    with pytest.raises(DataError, match="no such ledger"):
+        read_ledger(tmp_path / "absent.parquet")

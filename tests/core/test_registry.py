@@ -1,0 +1,87 @@
+"""Registries: one file, one name, loud failures."""
+
+from pathlib import Path
+
+import pytest
+
+from clbench.contracts import Strategy, StrategyConfig
+from clbench.errors import RegistryError, did_you_mean
+from clbench.registry import STRATEGIES, Registry
+
+SOURCE = '''"""A strategy of somebody else."""
+from clbench.contracts import Strategy, StrategyConfig
+from clbench.registry import STRATEGIES
+
+@STRATEGIES.register("{name}", config=StrategyConfig)
+class Mine(Strategy[StrategyConfig]):
+    """Does nothing of note."""
+    def learn(self, task):
+        pass
+'''
+
+
+def test_every_strategy_is_registered_under_the_name_of_its_file_with_a_config() -> None:
+    for listing in STRATEGIES.listings():
+        entry = STRATEGIES.get(listing.name)
+        assert listing.description
+        assert issubclass(entry.value, Strategy)
+        assert entry.config is not None
+        assert issubclass(entry.config, StrategyConfig)
+        assert all(field.description for field in entry.config.model_fields.values()), listing.name
+
+
+def test_an_unknown_name_offers_the_nearest() -> None:
+    with pytest.raises(RegistryError, match=r"unknown strategy 'finetun': did you mean 'finetune'\?"):
+        STRATEGIES.get("finetun")
+    assert did_you_mean("zzz", ["b", "a"]) == "known: a, b"
+    assert did_you_mean("zzz", []) == "none are registered"
+
+
+def test_a_file_is_a_component(tmp_path: Path) -> None:
+    path = tmp_path / "my_strategy.py"
+    path.write_text(SOURCE.format(name="my-strategy"))
+    registry = fresh()
+    assert registry.listing(str(path)).description == "Does nothing of note."
+    assert STRATEGIES.get(str(path)).name == "my-strategy"
+    assert "my-strategy" in STRATEGIES.names()
+
+
+def test_a_file_under_another_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.py"
+    path.write_text(SOURCE.format(name="something"))
+    with pytest.raises(RegistryError, match="the file must be named something.py"):
+        STRATEGIES.get(str(path))
+
+
+def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "lora.py"
+    path.write_text(SOURCE.format(name="lora"))
+    registry = fresh()
+    registry.add_file(path)
+    with pytest.raises(RegistryError, match=r"'lora' is registered twice: by clbench.strategies.lora and by .*lora.py"):
+        registry.names()
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("x = (", "is not Python"),
+        ("x = 1", "registers no strategy"),
+        (SOURCE.format(name="broken").replace("from clbench.contracts", "from clbench.nowhere"), "does not import"),
+    ],
+)
+def test_a_broken_file_is_loud(tmp_path: Path, source: str, message: str) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text(source)
+    with pytest.raises(RegistryError, match=message):
+        STRATEGIES.get(str(path))
+
+
+def test_a_missing_file_is_loud(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="no such file"):
+        fresh().listing(str(tmp_path / "absent.py"))
+
+
+def fresh() -> Registry[type]:
+    """A registry of strategies that forgets what tests add."""
+    return Registry("strategy", "clbench.strategies")

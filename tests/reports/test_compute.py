@@ -1,0 +1,70 @@
+"""All metrics at once: the nested report, its reasons, and metrics of third parties."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from tests.reports.matrices import THREE, matrix
+
+from clbench.errors import RegistryError
+from clbench.registry import METRICS
+from clbench.reports.metrics.compute import MetricReport, compute_all
+
+SHAPE = {
+    "forgetting": {"chaudhry", "avalanche", "mammoth"},
+    "bwt": {"gem", "continuum", "fusion_bench"},
+    "fwt": {"gem", "continuum"},
+    "mtil": {"transfer", "average", "last"},
+    "trace": {"op", "bwt"},
+}
+
+
+def test_the_nested_report_has_exactly_these_keys() -> None:
+    nested = compute_all(THREE).nested()
+    assert {name: set(value) for name, value in nested.items() if isinstance(value, dict)} == {
+        **SHAPE,
+        "undefined": set(),
+    }
+    assert set(nested) == {"average_accuracy", "undefined", *SHAPE}
+    assert nested["average_accuracy"] == pytest.approx(2 / 3)
+
+
+def test_what_is_undefined_is_null_with_a_reason() -> None:
+    report = compute_all(matrix([0.1], [0.6]))
+    nested = json.loads(json.dumps(report.nested(), allow_nan=False))
+    assert nested["bwt"] == {"gem": None, "continuum": None, "fusion_bench": None}
+    assert nested["mtil"] == {"transfer": None, "average": 0.6, "last": 0.6}
+    assert nested["undefined"]["fwt.gem"] == "needs at least 2 tasks, got 1: there is no later task to transfer to"
+    assert set(nested["undefined"]) == {name for name, value in report.values.items() if value is None}
+
+
+THIRD_PARTY = '''
+from clbench.registry import METRICS
+
+@METRICS.register("ours.worst", direction="higher")
+def worst(scores):
+    """The worst task of the last version."""
+    return min(scores.at(scores.number_of_tasks, task) for task in range(1, scores.number_of_tasks + 1))
+
+@METRICS.register("ours.broken")
+def broken(scores):
+    """Gives no number."""
+    return float("nan")
+'''
+
+
+@pytest.mark.usefixtures("own_metrics")
+def test_a_metric_of_a_third_party_appears_nested(tmp_path: Path) -> None:
+    (tmp_path / "ours.py").write_text(THIRD_PARTY)
+    METRICS.add_file(tmp_path / "ours.py")
+    nested = compute_all(THREE).nested()
+    assert nested["ours"] == {"worst": 0.5, "broken": None}
+    assert nested["undefined"] == {"ours.broken": "the formula gave nan, wanted a finite number"}
+    assert not any(isinstance(value, float) and math.isnan(value) for value in nested.values())
+
+
+@pytest.mark.parametrize("names", [("f1", "f1.macro"), ("undefined",), ("undefined.x",)])
+def test_names_that_cannot_both_be_shown_are_refused(names: tuple[str, ...]) -> None:
+    with pytest.raises(RegistryError, match="wanted a name that differs"):
+        MetricReport(dict.fromkeys(names, 0.5), {}).nested()

@@ -1,0 +1,90 @@
+"""What every registered strategy must do; the tests walk the registry."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pytest
+import torch
+
+from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.execution import CellRun, SampleStore
+from clbench.benchmarks.folder import CellFolder
+from clbench.benchmarks.suite import load_suite
+from clbench.errors import ConfigError
+from clbench.ledger import read_ledger, task_scores
+from clbench.registry import STRATEGIES
+
+OWN = [item.name for item in STRATEGIES.listings() if item.module.startswith("clbench.")]
+CPU = torch.device("cpu")
+
+
+class Killed(Exception):
+    """Stands for a kill between two versions."""
+
+
+def one_cell(path: str) -> Cell:
+    """The only cell of a suite."""
+    return load_suite(path).cells[0]
+
+
+def run(cell: Cell, folder: Path, stop_after: int | None = None) -> CellFolder:
+    """Run or resume a cell, in new objects, as a new process would."""
+    kept = CellFolder(folder)
+
+    def after_version(version: int) -> None:
+        if version == stop_after:
+            raise Killed
+
+    CellRun(cell, kept, SampleStore(CPU), CPU, lambda doing, step, total: None).run(after_version)
+    return kept
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_same_seed_same_ledger_and_resume_changes_nothing(name: str, write_suite: Callable[..., str], tmp_path: Path) -> None:
+    cell = one_cell(write_suite(name))
+    straight = run(cell, tmp_path / "straight")
+    for version in (1, 2):
+        with pytest.raises(Killed):
+            run(cell, tmp_path / "cut", stop_after=version)
+    cut = run(cell, tmp_path / "cut")
+    assert read_ledger(cut.path / "ledger.parquet").equals(read_ledger(straight.path / "ledger.parquet"))
+    assert [cut.record(v).digest for v in range(4)] == [straight.record(v).digest for v in range(4)]
+    assert (cut.path / "matrix.json").read_bytes() == (straight.path / "matrix.json").read_bytes()
+
+
+@pytest.mark.parametrize("name", [name for name in OWN if name != "zero-shot"])
+def test_it_learns_its_first_task(name: str, write_suite: Callable[..., str], tmp_path: Path) -> None:
+    path = write_suite({"name": name, "lr": 3e-3}, budget={"steps": 60, "batch_size": 12})
+    with pytest.raises(Killed):
+        run(one_cell(path), tmp_path / "cell", stop_after=1)
+    scores = task_scores(CellFolder(tmp_path / "cell").rows(1), "task-id")
+    assert scores[1, "one"] > 0.9
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_unknown_settings_are_refused(name: str, write_suite: Callable[..., str]) -> None:
+    with pytest.raises(ConfigError, match=f"strategy {name}: unknown setting 'no_such_setting'"):
+        load_suite(write_suite({"name": name, "no_such_setting": 1}))
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_another_seed_is_another_run_of_the_same_shape(name: str, write_suite: Callable[..., str], tmp_path: Path) -> None:
+    one, two = (read_ledger(run(cell, tmp_path / str(cell.seed)).path / "ledger.parquet") for cell in load_suite(write_suite(name, seeds=[0, 1])).cells)
+    for column in ("version", "protocol", "task", "sample_id", "target"):
+        assert one[column] == two[column]
+    assert not pc.all(pc.equal(one["confidence"], two["confidence"])).as_py()  # the tiny learner's weights are random
+
+
+def test_zero_shot_never_changes(write_suite: Callable[..., str], tmp_path: Path) -> None:
+    folder = run(one_cell(write_suite("zero-shot")), tmp_path / "cell")
+    rows = [folder.rows(version).drop_columns("version") for version in range(4)]
+    assert all(other.equals(rows[0]) for other in rows)
+
+
+def test_only_the_newest_version_keeps_its_weights(write_suite: Callable[..., str], tmp_path: Path) -> None:
+    folder = run(one_cell(write_suite("finetune")), tmp_path / "cell")
+    assert [path.parent.name for path in folder.path.rglob("weights.safetensors")] == ["0003"]
+
+
