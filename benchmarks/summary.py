@@ -8,13 +8,13 @@ from clbench.reports.metrics.compute import compute_all
 from clbench.streams.card import load_stream
 
 COLUMNS = {
-    "average_accuracy": "average",
+    "mtil.last": "Last",
+    "mtil.average": "Average",
+    "mtil.transfer": "Transfer",
     "forgetting.chaudhry": "forgetting",
     "bwt.gem": "BWT",
-    "mtil.transfer": "Transfer",
-    "mtil.average": "Average",
-    "mtil.last": "Last",
-    "union.average_accuracy": "union avg",
+    "union.mtil.last": "union Last",
+    "union.forgetting.chaudhry": "union forg.",
 }
 """Keys of a row and the headings of their columns; the headline protocol unless the key says otherwise."""
 
@@ -23,8 +23,12 @@ def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
     """One row a cell: status, and for finished ones every metric (fractions) under every protocol."""
     rows = []
     for outcome in outcomes:
+        cell = outcome.cell
         row: dict[str, object] = {
-            "cell": outcome.cell.title,
+            "stream": cell.stream,
+            "learner": cell.learner,
+            "strategy": cell.label,
+            "seed": cell.seed,
             "status": outcome.status,
             "folder": str(outcome.folder.path),
         }

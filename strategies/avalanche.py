@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from clbench.contracts import Strategy, Task
+from clbench.contracts import Context, Strategy, Task
 from clbench.errors import TrainingError
 from clbench.strategies.avalanche_data import dataset_of, positions
 from clbench.strategies.avalanche_loop import BudgetPlugin, without_own_deprecations
@@ -46,7 +46,9 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
     carried: ClassVar[tuple[str, ...]] = ()
     """Attributes of the `carrier` that survive from task to task; dots lead into attributes."""
 
-    _memory: Mapping[str, object]
+    def __init__(self, config: A, context: Context) -> None:
+        super().__init__(config, context)
+        self._memory: Mapping[str, object] = {}
 
     @abstractmethod
     def plugins(self) -> list[Any]:
@@ -71,7 +73,7 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
 
     def state_dict(self) -> Mapping[str, object]:
         """What the plugins remember."""
-        return getattr(self, "_memory", {})
+        return self._memory
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Take back what the plugins remembered."""
@@ -88,7 +90,7 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
         model = AvalancheModel(self.learner, self.context, views, tuple(self.seen), self.scope)
         budget = self._budget_plugin(task)
         template = self._build(model, budget)
-        restore(self.carrier(template), self.state_dict(), model)
+        restore(self.carrier(template), self._memory, model)
         self.begin_task(template)
         with without_own_deprecations():
             template.train(self._experience(task), eval_streams=[], shuffle=mixed)
@@ -144,7 +146,8 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
         if not bool(finite.all()):
             step = int((~finite).nonzero()[0]) + 1
             raise TrainingError(
-                f"task {task.name!r}: the loss is not finite at step {step} (learning rate {self.config.lr:g}): try a smaller one"
+                f"task {task.name!r}: the loss is not finite at step {step} "
+                f"(learning rate {self.config.lr:g}): try a smaller one"
             )
         self.context.record("train/loss_first", float(losses[: max(1, len(losses) // 10)].mean()))
         self.context.record("train/loss_last", float(losses[-max(1, len(losses) // 10) :].mean()))

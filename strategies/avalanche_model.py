@@ -54,12 +54,13 @@ class Views:
         return view
 
     def _gather(self, at: Tensor) -> View:
-        return View(self._context.samples(self._tasks[-1], "train").batch(owners_and_rows(at)[1]), [len(self._tasks) - 1])
+        samples = self._context.samples(self._tasks[-1], "train")
+        return View(samples.batch(owners_and_rows(at)[1]), [len(self._tasks) - 1])
 
     def _gather_mixed(self, at: Tensor) -> View:
         """One look-up a task, then everything back into the order of `at`."""
         owners, rows = owners_and_rows(at.cpu())
-        present = owners.unique().tolist()
+        present = sorted(set(owners.tolist()))
         parts = [
             self._context.samples(self._tasks[owner], "train").batch(rows[owners == owner].to(at.device))
             for owner in present
@@ -106,7 +107,8 @@ class AvalancheModel(nn.Module):
             logits = self._learner.logits(view.batch, [self.tasks[owner] for owner in scored]).float()
         if len(scored) == len(self.tasks):
             return logits
-        parts = dict(zip(scored, logits.split([self._sizes[owner] for owner in scored], dim=1), strict=True))
+        blocks = torch.split(logits, [self._sizes[owner] for owner in scored], dim=1)
+        parts = dict(zip(scored, blocks, strict=True))
         return torch.cat(
             [parts.get(owner, logits.new_zeros(len(at), size)) for owner, size in enumerate(self._sizes)], dim=1
         )

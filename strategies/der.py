@@ -28,8 +28,8 @@ class Der(AvalancheStrategy[DerConfig]):
 
     Avalanche's `DER` class replaces the criterion from the second task on: cross-entropy is over the classes of all
     tasks seen, for new samples too. It also wants logits of one width, made for a head that knows all classes to come.
-    Ours learns of classes task by task, so at the start of a task the memory gets the logits that the version before the
-    task gives to the new classes, and from then on keeps them (as X-DER does, Boschini et al. 2022).
+    Here classes become known task by task. So at the start of a task the memory gets the logits that the version before
+    the task gives to the new classes, and keeps them (near to X-DER, Boschini et al. 2022).
     """
 
     scope = "seen"

@@ -21,7 +21,7 @@ class EwcConfig(AvalancheConfig):
 @STRATEGIES.register("ewc", config=EwcConfig)
 @final
 class Ewc(AvalancheStrategy[EwcConfig]):
-    """Adds lambda * sum F (theta - theta_old)^2 to the loss (Kirkpatrick et al. 2017; Schwarz et al. 2018), by Avalanche.
+    """Adds lambda * sum F (theta - theta_old)^2 to the loss (Kirkpatrick et al. 2017; Schwarz et al. 2018).
 
     After each task Avalanche's `EWCPlugin` passes once over its training samples, not augmented, for the importances F.
     They are squares of the gradient of a *batch's* mean loss, smaller than the Fisher information of single samples,

@@ -18,11 +18,11 @@ class MasConfig(AvalancheConfig):
 @STRATEGIES.register("mas", config=MasConfig)
 @final
 class Mas(AvalancheStrategy[MasConfig]):
-    """Adds lambda * sum Omega (theta - theta_old)^2 to the loss (Aljundi et al. 2018, Eq. 4), by Avalanche's `MASPlugin`.
+    """Adds lambda * sum Omega (theta - theta_old)^2 to the loss (Aljundi et al. 2018, Eq. 4), by Avalanche.
 
     Omega is the mean absolute gradient of the squared norm of a batch's logits, over one more pass over the task's
-    training samples. Those are augmented there: the plugin leaves the model in training mode. The logits of other tasks'
-    classes are 0 in it, so that Omega is about the task's own classes.
+    training samples. They are augmented in it, because `MASPlugin` leaves the model in training mode. The logits of
+    other tasks' classes are 0 in it, so that Omega is about the task's own classes.
     """
 
     carried = ("params", "importance")

@@ -29,7 +29,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """A stream of three tasks of three classes, each a fixed pattern under noise, in the layout of real streams."""
     folder = tmp_path_factory.mktemp("tiny")
     rng = np.random.default_rng(0)
-    tasks = [{"name": name, "kind": "classification", "metric": "accuracy", "templates": ["a {}"]} for name in ("one", "two", "three")]
+    tasks = [
+        {"name": name, "kind": "classification", "metric": "accuracy", "templates": ["a {}"]}
+        for name in ("one", "two", "three")
+    ]
     for task in tasks:
         _write_task(folder / "data" / str(task["name"]), str(task["name"]), rng)
     card = {
@@ -51,7 +54,12 @@ def write_suite(tiny: Tiny, tmp_path: Path) -> Callable[..., str]:
     """Writes a suite over the tiny stream and returns its path."""
 
     def write(*strategies: Any, **settings: Any) -> str:
-        values = {"streams": [tiny.stream], "strategies": list(strategies), "budget": {"steps": 4, "batch_size": 8}, **settings}
+        values = {
+            "streams": [tiny.stream],
+            "strategies": list(strategies),
+            "budget": {"steps": 4, "batch_size": 8},
+            **settings,
+        }
         path = tmp_path / "suite.yaml"
         path.write_text(yaml.safe_dump(values), encoding="utf-8")
         return str(path)

@@ -30,9 +30,9 @@ class AvalancheMLflowLogger(BaseLogger):  # type: ignore[misc]  # avalanche has 
         with AvalancheMLflowLogger(run_name="naive") as logger:
             evaluator = EvaluationPlugin(accuracy_metrics(epoch=True, stream=True), loggers=[logger])
 
-    Numbers become metrics with Avalanche's x as step; NaN and infinity are logged as NaN. Figures, pictures and matrices
-    (a confusion matrix is both) become artifacts under the metric's name, numbered by step. Texts and checkpoints are
-    left to others. Values wait until `every` of them are there or a phase of the strategy ends.
+    Numbers become metrics with Avalanche's x as step; NaN and infinity are logged as NaN. Figures, pictures and
+    matrices (a confusion matrix is both) become artifacts under the metric's name, numbered by step. Texts and
+    checkpoints are left to others. Values wait until `every` of them are there or a phase of the strategy ends.
 
     Args:
         run_name: Of the new run; MLflow makes one up if not given.
@@ -141,7 +141,8 @@ class AvalancheMLflowLogger(BaseLogger):  # type: ignore[misc]  # avalanche has 
                     self._client.log_image(self.run_id, picture, f"{path}.png")
                 case Tensor() if value.ndim in (1, 2):
                     rows = value.reshape(-1, value.shape[-1]).tolist()
-                    self._client.log_text(self.run_id, "".join(f"{','.join(map(str, row))}\n" for row in rows), f"{path}.csv")
+                    table = "".join(f"{','.join(map(str, row))}\n" for row in rows)
+                    self._client.log_text(self.run_id, table, f"{path}.csv")
 
 
 def _number(value: object) -> float | None:

@@ -56,7 +56,9 @@ def scenario_of(stream: Stream, size: int) -> "CLScenario":
         raise ConfigError(f"stream {stream.name!r}: size must be at least 1, got {size}")
     for task in stream.tasks:
         if task.kind != "classification" or not task.classes:
-            raise ConfigError(f"stream {stream.name!r}: Avalanche gets classification only, task {task.name!r} is {task.kind}")
+            raise ConfigError(
+                f"stream {stream.name!r}: Avalanche gets classification only, task {task.name!r} is {task.kind}"
+            )
     starts = [0, *accumulate(len(task.classes) for task in stream.tasks)]
     splits: tuple[Split, Split] = ("train", "test")
     experiences = {

@@ -7,12 +7,13 @@ import pytest
 import torch
 from avalanche.benchmarks import benchmark_from_datasets
 from avalanche.benchmarks.utils import DataAttribute, TaskAwareSupervisedClassificationDataset, TaskLabels
-from avalanche.evaluation.metric_results import AlternativeValues
+from avalanche.evaluation.metric_results import AlternativeValues, TensorImage
 from avalanche.evaluation.metrics import StreamConfusionMatrix, accuracy_metrics, loss_metrics
 from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.supervised import Naive
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
+from PIL import Image
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -42,7 +43,8 @@ def test_a_training_of_avalanche_ends_up_in_mlflow(uri: str) -> None:
     with AvalancheMLflowLogger(run_name="naive", tracking_uri=uri) as logger:
         logger.log_params({"lr": 0.5, "mem size!": 3})
         metrics = accuracy_metrics(epoch=True, stream=True), loss_metrics(minibatch=True)
-        evaluator = EvaluationPlugin(*metrics, StreamConfusionMatrix(num_classes=4), loggers=[logger])
+        matrix = StreamConfusionMatrix(num_classes=4, save_image=False)
+        evaluator = EvaluationPlugin(*metrics, matrix, loggers=[logger])
         optimiser = torch.optim.SGD(model.parameters(), 0.5)
         strategy = Naive(model=model, optimizer=optimiser, train_mb_size=4, train_epochs=2, evaluator=evaluator)
         for experience in scenario.train_stream:
@@ -52,12 +54,27 @@ def test_a_training_of_avalanche_ends_up_in_mlflow(uri: str) -> None:
     run = client.get_run(logger.run_id)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "naive")
     assert run.data.params == {"lr": "0.5", "mem size_": "3"}
-    losses = client.get_metric_history(logger.run_id, "Loss_MB/train_phase/train_stream/Task000")
+    losses = client.get_metric_history(logger.run_id, "Loss_MB/train_phase/train_stream")
     assert [loss.step for loss in losses] == list(range(12))
-    name = "Top1_Acc_Stream/eval_phase/test_stream/Task000"
+    name = "Top1_Acc_Stream/eval_phase/test_stream"
     assert run.data.metrics[name] == pytest.approx(results[name])
     kept = client.list_artifacts(logger.run_id, "ConfusionMatrix_Stream/eval_phase/test_stream")
-    assert sorted(Path(item.path).suffix for item in kept) == [".csv", ".csv", ".png", ".png"]
+    assert [Path(item.path).suffix for item in kept] == [".csv", ".csv"]
+
+
+def test_pictures_and_matrices_become_artifacts(uri: str) -> None:
+    matrix = torch.tensor([[1, 2], [3, 4]])
+    with AvalancheMLflowLogger(tracking_uri=uri) as logger:
+        logger.log_single_metric("confusion", AlternativeValues(Image.new("RGB", (4, 4)), matrix), 7)
+        logger.log_single_metric("curve", Figure(), 8)
+        logger.log_single_metric("grid", TensorImage(torch.rand(3, 4, 4)), 9)
+    client = MlflowClient(uri)
+    paths = [
+        item.path for name in ("confusion", "curve", "grid") for item in client.list_artifacts(logger.run_id, name)
+    ]
+    assert paths == ["confusion/00000007.csv", "confusion/00000007.png", "curve/00000008.png", "grid/00000009.png"]
+    table = Path(client.download_artifacts(logger.run_id, paths[0])).read_text(encoding="utf-8")
+    assert table == "1,2\n3,4\n"
 
 
 def test_values_wait_for_a_full_batch(uri: str) -> None:
@@ -78,7 +95,7 @@ def test_numbers_of_every_kind_become_metrics_and_the_rest_does_not_fail(uri: st
         for name, value in (
             ("tensor", torch.tensor(2.0)),
             ("either", AlternativeValues(Figure(), 3)),
-            ("infinite: α", math.inf),
+            ("infinite: %", math.inf),
             ("text", "words"),
             ("checkpoint", b"bytes"),
         ):
@@ -104,5 +121,5 @@ def test_an_error_marks_the_run_as_failed(uri: str) -> None:
 
 
 def test_an_unknown_run_is_one_line(uri: str) -> None:
-    with pytest.raises(TrackingError, match="tracking store sqlite.*nowhere"):
+    with pytest.raises(TrackingError, match=r"tracking store sqlite.*nowhere"):
         AvalancheMLflowLogger(tracking_uri=uri, run_id="nowhere")

@@ -37,7 +37,9 @@ def test_every_prediction_is_kept_and_right(tiny: Any, batch: int, monkeypatch: 
             chosen = scores.argmax(axis=1)
             assert rows["correct"] == (chosen == labels + offset).tolist()
             shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
-            np.testing.assert_allclose(rows["confidence"], (shifted / shifted.sum(axis=1, keepdims=True)).max(axis=1), rtol=1e-4)
+            np.testing.assert_allclose(
+                rows["confidence"], (shifted / shifted.sum(axis=1, keepdims=True)).max(axis=1), rtol=1e-4
+            )
             if protocol == "task-id":
                 assert rows["prediction"] == [task.classes[index] for index in chosen]
                 assert rows["target"] == [task.classes[index] for index in labels]

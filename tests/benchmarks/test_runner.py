@@ -175,7 +175,9 @@ def test_kill_nine_in_the_middle_of_a_task_changes_no_bit(write_suite: Callable[
     path = write_suite(str(tmp_path / "slow.py"), budget={"steps": 50, "batch_size": 8})
     command = [*CLBENCH, "run", path, "--out"]
     cut, straight = tmp_path / "cut", tmp_path / "straight"
-    process = subprocess.Popen([*command, str(cut)], start_new_session=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*command, str(cut)], start_new_session=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     deadline = time.monotonic() + 120
     while not list(cut.glob("suite/*/versions/0002")):
         assert time.monotonic() < deadline, "version 2 did not appear"

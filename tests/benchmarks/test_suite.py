@@ -21,7 +21,12 @@ def test_every_suite_that_ships_is_sound(name: str) -> None:
 
 def test_cells_are_the_product(write_suite: Callable[..., str]) -> None:
     suite = load_suite(write_suite("finetune", {"name": "lora", "rank": 2}, seeds=[0, 1]))
-    assert [(cell.label, cell.seed) for cell in suite.cells] == [("finetune", 0), ("finetune", 1), ("lora rank=2", 0), ("lora rank=2", 1)]
+    assert [(cell.label, cell.seed) for cell in suite.cells] == [
+        ("finetune", 0),
+        ("finetune", 1),
+        ("lora rank=2", 0),
+        ("lora rank=2", 1),
+    ]
     assert len({cell.key for cell in suite.cells}) == 4
     assert suite.cells[0].learner.endswith("tiny_clip.py")
 
@@ -36,7 +41,9 @@ def test_the_command_line_changes_what_it_names(write_suite: Callable[..., str])
 
 
 def test_chosen_strategies_keep_the_suites_settings(write_suite: Callable[..., str]) -> None:
-    suite = load_suite(write_suite("finetune", {"name": "lora", "rank": 2, "label": "small"}), Choice(strategies=["lora", "zero-shot"]))
+    suite = load_suite(
+        write_suite("finetune", {"name": "lora", "rank": 2, "label": "small"}), Choice(strategies=["lora", "zero-shot"])
+    )
     assert [cell.label for cell in suite.cells] == ["small", "zero-shot"]
 
 
@@ -52,7 +59,10 @@ def test_equal_cells_have_equal_keys_and_settings_change_them(write_suite: Calla
     ("values", "message"),
     [
         ({"strategies": ["finetun"]}, "unknown strategy 'finetun': did you mean 'finetune'?"),
-        ({"strategies": [{"name": "lora", "rank": 0}]}, "strategy lora: rank must be greater than or equal to 1, got 0"),
+        (
+            {"strategies": [{"name": "lora", "rank": 0}]},
+            "strategy lora: rank must be greater than or equal to 1, got 0",
+        ),
         ({"strategies": [{"rank": 0}]}, "every strategy needs a name"),
         ({"strategies": []}, "strategies must"),
         ({"stratgies": ["lora"]}, "did you mean 'strategies'?"),

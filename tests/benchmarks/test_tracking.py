@@ -47,7 +47,14 @@ def check(uri: str, out: Path, tmp_path: Path) -> None:
     folder = next(out.glob("suite/*--finetune--*"))
     client = MlflowClient(uri)
     names = {item.path for item in client.list_artifacts(cell.info.run_id)}
-    assert names >= {"ledger.parquet", "matrix.json", "config.json", "environment.json", "R-task-id.csv", "matrix-union.png"}
+    assert names >= {
+        "ledger.parquet",
+        "matrix.json",
+        "config.json",
+        "environment.json",
+        "R-task-id.csv",
+        "matrix-union.png",
+    }
     downloaded = Path(client.download_artifacts(cell.info.run_id, "ledger.parquet", str(tmp_path)))
     ledger = read_ledger(downloaded)
     assert ledger.equals(read_ledger(folder / "ledger.parquet"))
@@ -55,8 +62,12 @@ def check(uri: str, out: Path, tmp_path: Path) -> None:
         scores = task_scores(ledger, protocol)
         for task in ("one", "two", "three"):
             history = client.get_metric_history(cell.info.run_id, f"{protocol}/R/{task}")
-            assert {point.step: point.value for point in history} == {version: scores[version, task] for version in range(4)}
-    environment = json.loads(Path(client.download_artifacts(cell.info.run_id, "environment.json", str(tmp_path))).read_text())
+            assert {point.step: point.value for point in history} == {
+                version: scores[version, task] for version in range(4)
+            }
+    environment = json.loads(
+        Path(client.download_artifacts(cell.info.run_id, "environment.json", str(tmp_path))).read_text()
+    )
     assert environment["packages"]["torch"]
     assert environment["hardware"]["cores"]
 

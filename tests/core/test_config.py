@@ -38,7 +38,13 @@ def test_bad_settings_are_told_in_one_line(values: dict[str, object], message: s
 
 def test_overrides_are_read_as_yaml() -> None:
     items = ["strategy.lr=1e-4", "a.rank=8", "split=validation", "x.flag=true", "x.roles=[q, v]"]
-    assert parse_overrides(items) == {"strategy.lr": 1e-4, "a.rank": 8, "split": "validation", "x.flag": True, "x.roles": ["q", "v"]}
+    assert parse_overrides(items) == {
+        "strategy.lr": 1e-4,
+        "a.rank": 8,
+        "split": "validation",
+        "x.flag": True,
+        "x.roles": ["q", "v"],
+    }
 
 
 @pytest.mark.parametrize("item", ["lr", "=3", "x=[1"])

@@ -10,8 +10,24 @@ from clbench.errors import DataError
 from clbench.ledger import SCHEMA, read_ledger, task_scores, write_ledger
 
 ROWS = [
-    {"version": 0, "protocol": "task-id", "task": "a", "sample_id": "1", "prediction": "x", "target": "x", "correct": True},
-    {"version": 0, "protocol": "task-id", "task": "a", "sample_id": "2", "prediction": "x", "target": "y", "correct": False},
+    {
+        "version": 0,
+        "protocol": "task-id",
+        "task": "a",
+        "sample_id": "1",
+        "prediction": "x",
+        "target": "x",
+        "correct": True,
+    },
+    {
+        "version": 0,
+        "protocol": "task-id",
+        "task": "a",
+        "sample_id": "2",
+        "prediction": "x",
+        "target": "y",
+        "correct": False,
+    },
     {"version": 0, "protocol": "task-id", "task": "b", "sample_id": "3", "score": 0.25},
     {"version": 1, "protocol": "task-id", "task": "a", "sample_id": "1", "correct": True},
     {"version": 0, "protocol": "union", "task": "a", "sample_id": "1", "correct": False},

@@ -15,7 +15,10 @@ from clbench.storage import read_json, write_json, written_whole
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5).filter(lambda key: key != "$tensor"), children, max_size=3),
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.dictionaries(st.text(max_size=5).filter(lambda key: key != "$tensor"), children, max_size=3)
+    ),
     max_leaves=10,
 )
 
@@ -57,7 +60,11 @@ def test_plain_trees_come_back(tree: dict[str, object], tmp_path_factory: pytest
 
 
 def test_tensors_in_trees_come_back_bit_for_bit(tmp_path: Path) -> None:
-    tree = {"a": torch.randn(3, 4, dtype=torch.float64), "b": [{"c": torch.arange(5)}, 1.5, None], "d": {"e/f": torch.tensor(True)}}
+    tree = {
+        "a": torch.randn(3, 4, dtype=torch.float64),
+        "b": [{"c": torch.arange(5)}, 1.5, None],
+        "d": {"e/f": torch.tensor(True)},
+    }
     save_tree(tmp_path / "t", tree)
     back = load_tree(tmp_path / "t")
     assert torch.equal(back["a"], tree["a"])  # type: ignore[arg-type]

@@ -40,11 +40,18 @@ def small() -> Any:
 def test_logits_are_those_of_open_clip_to_round_off(tiny: Any) -> None:
     """Splitting attention and cutting the padding change nothing but the order of additions."""
     original = small()
-    learner = ClipLearner("x", copy.deepcopy(original), open_clip.get_tokenizer("ViT-B-32"), Preprocess(16, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)))
+    learner = ClipLearner(
+        "x",
+        copy.deepcopy(original),
+        open_clip.get_tokenizer("ViT-B-32"),
+        Preprocess(16, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)),
+    )
     task = load_stream(tiny.stream).tasks[0]
     batch = learner.encode(task.load("test"), task).batch(slice(0, 7))
     prompts = open_clip.get_tokenizer("ViT-B-32")([task.templates[0].format(name) for name in task.classes])
-    pictures = (batch["image"].float() / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor([0.2, 0.3, 0.4]).view(3, 1, 1)
+    pictures = (batch["image"].float() / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor(
+        [0.2, 0.3, 0.4]
+    ).view(3, 1, 1)
     with torch.no_grad():
         wanted = original.get_logits(pictures, prompts)[0]
         got = learner.logits(batch, [task])
@@ -73,12 +80,20 @@ def test_predictions_under_both_protocols(tiny: Any) -> None:
 
 def test_an_ensemble_of_prompts_is_the_mean_of_unit_features(tiny: Any) -> None:
     learner = build_learner(tiny.learner, 0, CPU)
-    task = Task("t", "classification", "accuracy", lambda split: Dataset.from_list([]), ("cat", "dog"), ("a {}", "the {} here"))
-    batch = {"image": torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8), "label": torch.zeros(4, dtype=torch.int64)}
+    task = Task(
+        "t", "classification", "accuracy", lambda split: Dataset.from_list([]), ("cat", "dog"), ("a {}", "the {} here")
+    )
+    batch = {
+        "image": torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8),
+        "label": torch.zeros(4, dtype=torch.int64),
+    }
     with torch.no_grad():
         assert isinstance(learner, ClipLearner)
         image = learner.image_features(batch)
-        parts = [[F.normalize(learner._encode_text(learner._tokenise((t.format(c),))), dim=-1)[0] for t in task.templates] for c in task.classes]
+        parts = [
+            [F.normalize(learner._encode_text(learner._tokenise((t.format(c),))), dim=-1)[0] for t in task.templates]
+            for c in task.classes
+        ]
         text = torch.stack([F.normalize(torch.stack(part).mean(0), dim=0) for part in parts])
         wanted = (learner.module.logit_scale.exp() * image @ text.T).argmax(1)
         got = learner.predictor([task], ["task-id"])(batch, task)["task-id"].prediction
@@ -95,7 +110,9 @@ def test_layers_are_described(tiny: Any) -> None:
     layers = build_learner(tiny.learner, 0, CPU).linear_layers()
     assert len(layers) == 2 * 2 * 6  # towers, blocks, projections
     assert {layer.role for layer in layers} == {"q", "k", "v", "out", "up", "down"}
-    assert {(layer.tower, layer.block) for layer in layers} == {(tower, block) for tower in ("vision", "text") for block in (0, 1)}
+    assert {(layer.tower, layer.block) for layer in layers} == {
+        (tower, block) for tower in ("vision", "text") for block in (0, 1)
+    }
 
 
 def test_equal_weights_have_equal_digests(tiny: Any) -> None:
@@ -109,11 +126,18 @@ def test_equal_weights_have_equal_digests(tiny: Any) -> None:
 
 def test_a_local_checkpoint_keeps_open_clips_names(tmp_path: Path) -> None:
     original = small()
-    learner = ClipLearner("x", copy.deepcopy(original), lambda texts: torch.zeros(len(texts), 77, dtype=torch.int64), Preprocess(16, (0.5,) * 3, (0.5,) * 3))
+    learner = ClipLearner(
+        "x",
+        copy.deepcopy(original),
+        lambda texts: torch.zeros(len(texts), 77, dtype=torch.int64),
+        Preprocess(16, (0.5,) * 3, (0.5,) * 3),
+    )
     save_file(fuse_names(learner.state_dict()), tmp_path / "w.safetensors")
     other = open_clip.CLIP(**SMALL)
     load_into(other, tmp_path / "w.safetensors")
-    assert all(torch.equal(a, b) for a, b in zip(other.state_dict().values(), original.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(other.state_dict().values(), original.state_dict().values(), strict=True)
+    )
 
 
 def test_weights_of_another_architecture_are_refused_in_one_line(tmp_path: Path) -> None:

@@ -42,7 +42,9 @@ def run(cell: Cell, folder: Path, stop_after: int | None = None) -> CellFolder:
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_same_seed_same_ledger_and_resume_changes_nothing(name: str, write_suite: Callable[..., str], tmp_path: Path) -> None:
+def test_same_seed_same_ledger_and_resume_changes_nothing(
+    name: str, write_suite: Callable[..., str], tmp_path: Path
+) -> None:
     cell = one_cell(write_suite(name))
     straight = run(cell, tmp_path / "straight")
     for version in (1, 2):
@@ -70,8 +72,13 @@ def test_unknown_settings_are_refused(name: str, write_suite: Callable[..., str]
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_another_seed_is_another_run_of_the_same_shape(name: str, write_suite: Callable[..., str], tmp_path: Path) -> None:
-    one, two = (read_ledger(run(cell, tmp_path / str(cell.seed)).path / "ledger.parquet") for cell in load_suite(write_suite(name, seeds=[0, 1])).cells)
+def test_another_seed_is_another_run_of_the_same_shape(
+    name: str, write_suite: Callable[..., str], tmp_path: Path
+) -> None:
+    one, two = (
+        read_ledger(run(cell, tmp_path / str(cell.seed)).path / "ledger.parquet")
+        for cell in load_suite(write_suite(name, seeds=[0, 1])).cells
+    )
     for column in ("version", "protocol", "task", "sample_id", "target"):
         assert one[column] == two[column]
     assert not pc.all(pc.equal(one["confidence"], two["confidence"])).as_py()  # the tiny learner's weights are random
@@ -86,5 +93,3 @@ def test_zero_shot_never_changes(write_suite: Callable[..., str], tmp_path: Path
 def test_only_the_newest_version_keeps_its_weights(write_suite: Callable[..., str], tmp_path: Path) -> None:
     folder = run(one_cell(write_suite("finetune")), tmp_path / "cell")
     assert [path.parent.name for path in folder.path.rglob("weights.safetensors")] == ["0003"]
-
-

@@ -68,7 +68,9 @@ def test_finetune_is_a_plain_adamw_loop(tiny: Any) -> None:
 def test_the_schedule_by_hand() -> None:
     rise = warmup_then("cosine", 0.5, 8)
     assert [rise(step) for step in range(4)] == [0.2, 0.4, 0.6, 0.8]
-    assert [rise(step) for step in range(4, 8)] == pytest.approx([1.0, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2])
+    assert [rise(step) for step in range(4, 8)] == pytest.approx(
+        [1.0, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2]
+    )
     assert [warmup_then("constant", 0.0, 8)(step) for step in (0, 7)] == [1.0, 1.0]
 
 
@@ -115,7 +117,9 @@ class Captured(Lora):  # type: ignore[misc]
 
     def end_task(self, task: Task) -> None:
         """Take A and B out, then merge."""
-        self.factors = {name: p.detach().clone() for name, p in self.learner.module.named_parameters() if "lora_" in name}
+        self.factors = {
+            name: p.detach().clone() for name, p in self.learner.module.named_parameters() if "lora_" in name
+        }
         super().end_task(task)
 
 
@@ -126,7 +130,9 @@ def test_lora_adds_the_scaled_product_and_touches_nothing_else(tiny: Any) -> Non
     strategy = Captured(LoraConfig(rank=3, alpha=6.0, roles=("q", "up"), towers=("vision",)), given_context)
     strategy.update(task)
     after = given_context.learner.state_dict()
-    adapted = {f"visual.transformer.resblocks.{block}.{part}" for block in (0, 1) for part in ("attn.q_proj", "mlp.c_fc")}
+    adapted = {
+        f"visual.transformer.resblocks.{block}.{part}" for block in (0, 1) for part in ("attn.q_proj", "mlp.c_fc")
+    }
     assert after.keys() == before.keys()
     for name in adapted:
         a, b = (strategy.factors[f"{name}.lora_{factor}.default.weight"] for factor in "AB")
@@ -169,4 +175,3 @@ def test_footprints(tiny: Any) -> None:
     assert Finetune(GradientConfig(), context(tiny)).footprint() == {"trainable_parameters": total, "adapters": 0}
     found = Lora(LoraConfig(rank=2, roles=("q",)), context(tiny)).footprint()
     assert found == {"trainable_parameters": 4 * 2 * (32 + 32), "adapters": 4}
-

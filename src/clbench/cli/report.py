@@ -16,7 +16,7 @@ def report(
 ) -> None:
     """Write the leaderboard (HTML, Markdown, CSV, JSON) from the runs in MLflow."""
     from clbench.benchmarks.tracking.store import EXPERIMENT, default_uri
-    from clbench.reports.leaderboard import write_leaderboard
+    from clbench.reports.leaderboard.render import write_leaderboard
 
     page = write_leaderboard(tracking_uri or default_uri(out), EXPERIMENT, out / "leaderboard")
     print(f"leaderboard: {page}")

@@ -1,5 +1,6 @@
 """`clbench run`: the cells of a suite, with progress, a table and a leaderboard at the end."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -68,7 +69,7 @@ def _numbers(text: str | None) -> list[int] | None:
 
 def _leaderboard(uri: str, out: Path) -> Path:
     from clbench.benchmarks.tracking.store import EXPERIMENT
-    from clbench.reports.leaderboard import write_leaderboard
+    from clbench.reports.leaderboard.render import write_leaderboard
 
     return write_leaderboard(uri, EXPERIMENT, out / "leaderboard")
 
@@ -81,11 +82,20 @@ def _print(suite: "Suite", outcomes: "list[Outcome]", uri: str, page: Path, as_j
     if as_json:
         print_json({"suite": suite.name, "tracking_uri": uri, "leaderboard": str(page), "cells": rows})
         return
-    table = [[str(row["cell"]), *(_percent(row.get(column)) for column in COLUMNS), str(row["status"])] for row in rows]
-    print_table(f"suite {suite.name} (in %)", ("cell", *(COLUMNS.values()), "status"), table)
+    for stream, learner in dict.fromkeys((str(row["stream"]), str(row["learner"])) for row in rows):
+        table = [
+            [
+                f"{row['strategy']} ({row['seed']})",
+                *(_percent(row.get(column)) for column in COLUMNS),
+                str(row["status"]),
+            ]
+            for row in rows
+            if (row["stream"], row["learner"]) == (stream, learner)
+        ]
+        print_table(f"{stream}, {learner}, in %", ("strategy (seed)", *COLUMNS.values(), ""), table)
     for row in rows:
         if row.get("error"):
-            print(f"failed: {row['cell']}: {row['error']}")
+            print(f"failed: {row['strategy']} ({row['seed']}): {row['error']}", file=sys.stderr)
     print(f"leaderboard: {page}")
     print(f"MLflow:      mlflow ui --backend-store-uri {uri}")
 

@@ -1,0 +1,235 @@
+"""The command line: its flags, its answers, its errors."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from clbench.cli.main import app, main
+
+FLAGS = {
+    "run": [
+        "suite", "--streams", "--learners", "--strategies", "--seeds", "--set", "--out", "--device", "--tracking-uri", "--fresh", "--json",
+    ],
+    "list": ["kind", "--json"],
+    "show": ["kind", "name", "--learner", "--json"],
+    "metrics": ["matrix", "--json"],
+    "report": ["--out", "--tracking-uri"],
+    "doctor": ["--out", "--json"],
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def clbench(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command line, in this process: its libraries are imported once for all tests."""
+
+    def call(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["clbench", *arguments])
+        capfd.readouterr()
+        status: object = 0
+        try:
+            main()
+        except SystemExit as ended:
+            status = ended.code
+        return Done(int(str(status or 0)), *capfd.readouterr())
+
+    return call
+
+
+def in_a_process(*arguments: str) -> Done:
+    """The command line in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "clbench", *arguments], capture_output=True, text=True, timeout=300, check=False
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def test_the_flags_are_these_and_no_others() -> None:
+    command: Any = typer.main.get_command(app)
+    found = {name: [parameter.opts[0] for parameter in item.params] for name, item in command.commands.items()}
+    assert found == FLAGS
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; sys.argv = ['clbench', 'list', 'strategies']; from clbench.cli.main import app\ntry: app()\nexcept SystemExit: pass\n"
+    code += "print([name for name in ('torch', 'mlflow', 'avalanche', 'datasets', 'numpy') if name in sys.modules], file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert "finetune" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["strategies", "streams", "learners", "suites", "metrics"])
+def test_everything_can_be_listed_and_shown(clbench: Command, kind: str) -> None:
+    rows = json.loads(clbench("list", kind, "--json").stdout)
+    assert rows
+    assert all(row["name"] and row["description"] for row in rows)
+    one = {"strategies": "strategy"}.get(kind, kind[:-1])
+    name = rows[-1]["name"]
+    shown = clbench("show", one, name, "--json")
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout)["name"] == name
+
+
+def test_a_strategy_is_shown_with_settings_and_counts(clbench: Command, tiny: Any) -> None:
+    shown = json.loads(clbench("show", "strategy", "lora", "--learner", tiny.learner, "--json").stdout)
+    assert shown["source"] == "clbench.strategies.lora"
+    assert shown["config"]["properties"]["rank"]["default"] == 16
+    assert shown["adapters"] == 24
+    assert shown["trainable_parameters"] == 2 * 2 * 16 * (4 * (32 + 32) + 2 * (32 + 128))
+    assert shown["total_parameters"] > shown["trainable_parameters"] > 0
+
+
+def test_metrics_of_a_matrix(clbench: Command, tmp_path: Path) -> None:
+    """T = 2, worked by hand: R = [[.1, .2], [.9, .3], [.6, .8]]."""
+    path = tmp_path / "R.csv"
+    path.write_text("version,a,b\n0,0.1,0.2\n1,0.9,0.3\n2,0.6,0.8\n")
+    found = json.loads(clbench("metrics", str(path), "--json").stdout)
+    assert found["average_accuracy"] == pytest.approx(0.7)
+    assert found["forgetting"] == pytest.approx({"chaudhry": 0.3, "avalanche": 0.3, "mammoth": 0.3})
+    assert found["bwt"] == pytest.approx({"gem": -0.3, "continuum": -0.3, "fusion_bench": -0.15})
+    assert found["fwt"] == pytest.approx({"gem": 0.1, "continuum": 0.3})
+    assert found["mtil"] == pytest.approx({"transfer": 0.3, "average": 0.65, "last": 0.7})
+    assert found["trace"] == pytest.approx({"op": 0.7, "bwt": -0.3})
+    assert found["undefined"] == {}
+
+
+def test_what_is_not_defined_is_null_with_a_reason(clbench: Command, tmp_path: Path) -> None:
+    path = tmp_path / "R.csv"
+    path.write_text("version,a,b\n1,0.9,\n2,0.6,0.8\n")
+    found = json.loads(clbench("metrics", str(path), "--json").stdout)
+    assert found["fwt"] == {"gem": None, "continuum": None}
+    assert found["mtil"]["last"] == pytest.approx(0.7)
+    assert found["undefined"].keys() >= {"fwt.gem", "fwt.continuum", "mtil.transfer"}
+
+
+def test_doctor_answers(clbench: Command) -> None:
+    found = json.loads(clbench("doctor", "--json").stdout)
+    assert found["packages"]["torch"]
+    assert found["device"] in ("cpu", "cuda")
+    assert found["missing"] == []
+    assert found["paths"]["tracking"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "quik"], "unknown suite 'quik': did you mean 'quick'?"),
+        (["run", "absent.yaml"], "suite file absent.yaml: No such file"),
+        (["run", "quick", "--strategies", "finetun"], "did you mean 'finetune'?"),
+        (["run", "quick", "--set", "lora.rank=0"], "strategy lora: rank must be greater than or equal to 1, got 0"),
+        (["run", "quick", "--set", "lora.rnk=1"], "unknown setting 'rnk': did you mean 'rank'?"),
+        (["run", "quick", "--seeds", "a"], "--seeds must be integers"),
+        (["run", "smoke", "--device", "tpu"], "--device must be auto, cpu or cuda"),
+        (["run", "smoke", "--tracking-uri", "http://127.0.0.1:9"], "tracking store http://127.0.0.1:9"),
+        (["show", "strategy", "lorra"], "did you mean 'lora'?"),
+        (["metrics", "absent.csv"], "absent.csv"),
+        (["report", "--out", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    clbench: Command, arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = clbench(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+THIRD_PARTY = '''"""A strategy of somebody else, in a file of its own."""
+
+from typing import final
+
+from pydantic import Field
+from torch import Tensor
+
+from clbench.contracts import Batch, Task
+from clbench.registry import STRATEGIES
+from clbench.strategies.gradient import GradientConfig, GradientStrategy
+
+
+class L2AnchorConfig(GradientConfig):
+    """Settings of `L2Anchor`."""
+
+    strength: float = Field(0.01, ge=0, description="Weight of the squared distance to the previous version.")
+
+
+@STRATEGIES.register("l2-anchor", config=L2AnchorConfig)
+@final
+class L2Anchor(GradientStrategy[L2AnchorConfig]):
+    """Adds strength * ||theta - theta_t||^2 to the task loss."""
+
+    def begin_task(self, task: Task) -> None:
+        self.anchor = {name: p.detach().clone() for name, p in self.trainable_parameters()}
+
+    def loss(self, batch: Batch, task: Task) -> Tensor:
+        drift = sum(((p - self.anchor[name]) ** 2).sum() for name, p in self.trainable_parameters())
+        return self.learner.loss(batch, task) + self.config.strength * drift
+'''
+
+
+def test_a_third_party_strategy_runs_by_path(clbench: Command, write_suite: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "l2_anchor.py").write_text(THIRD_PARTY)
+    path = write_suite("zero-shot")
+    done = clbench(
+        "run",
+        path,
+        "--strategies",
+        str(tmp_path / "l2_anchor.py"),
+        "--set",
+        "l2-anchor.strength=0.5",
+        "--out",
+        str(tmp_path),
+        "--json",
+    )
+    assert done.returncode == 0, done.stderr
+    (cell,) = json.loads(done.stdout)["cells"]
+    assert (cell["strategy"], cell["status"]) == ("l2-anchor strength=0.5", "finished")
+    assert len(THIRD_PARTY.splitlines()) <= 32
+
+
+def test_a_third_party_strategy_runs_by_entry_point(
+    write_suite: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "site"
+    package.mkdir()
+    (package / "l2_anchor.py").write_text(THIRD_PARTY)
+    metadata = package / "somebody-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: somebody\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[clbench.strategies]\nl2-anchor = l2_anchor\n")
+    monkeypatch.setenv("PYTHONPATH", str(package))
+    listed = json.loads(in_a_process("list", "strategies", "--json").stdout)
+    assert {"l2_anchor (entry point)"} == {row["source"] for row in listed if row["name"] == "l2-anchor"}
+    done = in_a_process("run", write_suite("l2-anchor"), "--out", str(tmp_path), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["cells"][0]["status"] == "finished"
+
+
+def test_the_smoke_suite_through_the_command_line(tmp_path: Path) -> None:
+    done = in_a_process("run", "smoke", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "leaderboard" / "index.html").is_file()
+    again = in_a_process("run", "smoke", "--out", str(tmp_path), "--json")
+    assert [cell["status"] for cell in json.loads(again.stdout)["cells"]] == ["kept"] * 3
+    report = in_a_process("report", "--out", str(tmp_path))
+    assert report.stdout.strip() == f"leaderboard: {tmp_path / 'leaderboard' / 'index.html'}"
