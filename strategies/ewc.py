@@ -11,7 +11,11 @@ from clbench.strategies.avalanche import AvalancheConfig, AvalancheStrategy
 class EwcConfig(AvalancheConfig):
     """Settings of `Ewc`."""
 
-    strength: float = Field(1.0, ge=0, description="Weight of the penalty (lambda).")
+    strength: float = Field(
+        1e5,
+        ge=0,
+        description="Weight of the penalty (lambda). Large, because importances are squares of small gradients.",
+    )
     mode: Literal["online", "separate"] = Field(
         "online", description="One running penalty, or one for each earlier task (time and memory grow with each)."
     )
