@@ -12,7 +12,7 @@ class EwcConfig(AvalancheConfig):
     """Settings of `Ewc`."""
 
     strength: float = Field(
-        1e5,
+        1e4,
         ge=0,
         description="Weight of the penalty (lambda). Large, because importances are squares of small gradients.",
     )

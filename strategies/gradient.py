@@ -52,7 +52,7 @@ class GradientStrategy(Strategy[G], Generic[G]):
         yield from self.learner.trainable().items()
 
     def batches(self, task: Task) -> Iterator[tuple[Batch, Task]]:
-        """Training batches, each with the one task that its samples belong to: `budget.steps` random ones of the task."""
+        """Training batches, each with the task that its samples belong to: `budget.steps` random ones of the task."""
         samples = self.context.samples(task, "train")
         for index in batches_of(len(samples), self.context.budget, self.generator, self.learner.device):
             yield samples.batch(index), task
@@ -77,8 +77,9 @@ class GradientStrategy(Strategy[G], Generic[G]):
         finite = torch.isfinite(losses)
         if not bool(finite.all()):
             step = int((~finite).nonzero()[0]) + 1
+            rate = f"learning rate {self.config.lr:g}"
             raise TrainingError(
-                f"task {task.name!r}: the loss is not finite at step {step} (learning rate {self.config.lr:g}): try a smaller one"
+                f"task {task.name!r}: the loss is not finite at step {step} ({rate}): try a smaller one"
             )
         self.context.record("train/loss_first", float(losses[: max(1, len(losses) // 10)].mean()))
         self.context.record("train/loss_last", float(losses[-max(1, len(losses) // 10) :].mean()))

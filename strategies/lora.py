@@ -69,9 +69,8 @@ def add_adapters(learner: Learner, config: LoraConfig) -> LoraModel:
         if layer.role in config.roles and (not config.towers or layer.tower in config.towers)
     ]
     if not chosen:
-        raise ConfigError(
-            f"strategy lora: {learner.name} has no linear layer with roles {config.roles} in towers {config.towers or 'any'}"
-        )
+        wanted = f"roles {config.roles} in towers {config.towers or 'any'}"
+        raise ConfigError(f"strategy lora: {learner.name} has no linear layer with {wanted}")
     peft_config = PeftLoraConfig(
         r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=chosen, bias="none"
     )

@@ -31,7 +31,7 @@ def batches_of(n: int, budget: Budget, generator: torch.Generator, device: torch
 
 
 def warmup_then(schedule: str, warmup: float, total: int) -> Callable[[int], float]:
-    """Factor of the learning rate by step (from 0): linear rise over `warmup * total` steps, then cosine to 0 or flat."""
+    """Factor of the learning rate by step (from 0): linear over `warmup * total` steps, then cosine to 0 or flat."""
     rise = round(warmup * total)
 
     def factor(step: int) -> float:

@@ -34,7 +34,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def save_tree(folder: Path, tree: Mapping[str, object]) -> None:
-    """Write nested dictionaries and lists of tensors, numbers, strings and None as `tree.json` and `tensors.safetensors`.
+    """Write nested dictionaries and lists of tensors and plain values as `tree.json` and `tensors.safetensors`.
 
     Raises:
         TypeError: For anything else, which is a defect of the strategy whose state it is.

@@ -162,7 +162,8 @@ class Registry(Generic[T]):
 
     def _import_file(self, module: str, path: Path) -> ModuleType:
         spec = importlib.util.spec_from_file_location(module, path)
-        assert spec is not None and spec.loader is not None  # a path that ends in .py always has a loader
+        assert spec is not None  # a path that ends in .py always has a loader
+        assert spec.loader is not None
         loaded = importlib.util.module_from_spec(spec)
         sys.modules[module] = loaded  # dataclasses and pydantic look their module up here
         try:

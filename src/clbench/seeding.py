@@ -26,5 +26,5 @@ def seed_globally(seed: int) -> None:
     import numpy as np
 
     random.seed(seed)
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  # it is the legacy state that libraries use
     torch.manual_seed(seed)

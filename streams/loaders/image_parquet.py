@@ -24,7 +24,7 @@ COLUMNS = ("sample_id", "image", "label")
 def load_image_parquet(card: StreamCard, folder: Path) -> Stream:
     """A stream of picture classification tasks from files that Hugging Face `datasets` wrote.
 
-    Each file has the columns `sample_id` (string), `image` (Image) and `label` (ClassLabel, whose names are the classes).
+    Each file has the columns `sample_id` (string), `image` (Image), `label` (ClassLabel, whose names are the classes).
 
     Raises:
         DataError: When a file is missing, damaged or lacks a column.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,6 @@ from datasets import Dataset
 from PIL import Image
 from safetensors.torch import save_file
 
-import open_clip
 from clbench.benchmarks.execution import build_learner
 from clbench.contracts import Task
 from clbench.errors import CheckpointError, ConfigError, DataError

@@ -1,6 +1,7 @@
 """Printing for people and for programs."""
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 
 
@@ -11,16 +12,18 @@ def print_json(value: object) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table: the first column is text, the others are numbers."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title) or None, title_justify="left", header_style="bold")
+    table = Table(title=escape(title), title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(escape(column), justify="left" if index == 0 else "right", overflow="fold")
+        table.add_column(escape(column), justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
-    Console().print(table)
+    width = None if sys.stdout.isatty() else 200  # a file or a pipe has no width: do not cut
+    Console(width=width).print(table)
 
 
 def print_texts(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

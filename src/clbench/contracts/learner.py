@@ -84,7 +84,7 @@ Predictor: TypeAlias = Callable[[Batch, Task], Mapping[Protocol, Predictions]]
 
 
 class Learner(ABC):
-    """A model of one family. Strategies work on its parameters, linear layers, losses and logits, never on its family."""
+    """A model of one family; strategies see its parameters, linear layers, losses and logits, never its family."""
 
     def __init__(self, name: str, module: nn.Module) -> None:
         self.name = name

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from avalanche.benchmarks import CLScenario
 
 Protocol = Literal["task-id", "union"]
-"""How test samples are told apart: `task-id` lets only the classes of the sample's own task compete, `union` those of all
-tasks of the stream, learnt or not."""
+"""How test samples are told apart: `task-id` lets only the classes of the sample's own task compete, `union` those of
+all tasks of the stream, learnt or not."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,9 +65,8 @@ class ClipLearner(Learner):
         check_prompts(task)
         labels = torch.tensor(rows["label"][:], dtype=torch.int64)
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(task.classes):
-            raise DataError(
-                f"task {task.name!r}: labels must be 0 to {len(task.classes) - 1}, got {int(labels.min())} to {int(labels.max())}"
-            )
+            got = f"{int(labels.min())} to {int(labels.max())}"
+            raise DataError(f"task {task.name!r}: labels must be 0 to {len(task.classes) - 1}, got {got}")
         ids = pa.array(rows["sample_id"][:], pa.string())
         return Samples(ids, {"image": decode_pictures(rows, self._preprocess.size), "label": labels})
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+import open_clip
 import torch
 from torch import nn
 
-import open_clip
 from clbench.errors import CheckpointError, ConfigError, did_you_mean
 from clbench.models.clip import ClipLearner, Preprocess
 from clbench.models.weights import load_into
@@ -15,7 +15,7 @@ from clbench.seeding import derive
 
 @LEARNERS.register("open_clip")
 def open_clip_learner(argument: str, seed: int) -> ClipLearner:
-    """An open_clip model: `open_clip:ARCH` (random weights), `open_clip:ARCH/TAG` (hub or cache), `open_clip:ARCH/FILE`.
+    """An open_clip model: `open_clip:ARCH` (random weights), `open_clip:ARCH/TAG` (hub, cache), `open_clip:ARCH/FILE`.
 
     Args:
         argument: `ViT-B-16`, `ViT-B-16/openai` or `ViT-B-16/weights.safetensors`.
@@ -27,9 +27,8 @@ def open_clip_learner(argument: str, seed: int) -> ClipLearner:
     """
     architecture, _, weights = argument.partition("/")
     if architecture not in open_clip.list_models():
-        raise ConfigError(
-            f"learner open_clip:{argument}: unknown architecture {architecture!r}: {did_you_mean(architecture, open_clip.list_models())}"
-        )
+        hint = did_you_mean(architecture, open_clip.list_models())
+        raise ConfigError(f"learner open_clip:{argument}: unknown architecture {architecture!r}: {hint}")
     model = _with_weights(architecture, weights, seed)
     shape = open_clip.get_model_preprocess_cfg(model)
     size = shape["size"] if isinstance(shape["size"], int) else shape["size"][0]

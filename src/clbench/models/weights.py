@@ -4,8 +4,8 @@ from pathlib import Path
 
 from torch import nn
 
-from clbench.errors import CheckpointError
 from clbench.checkpoints import load_tensors
+from clbench.errors import CheckpointError
 
 
 def load_into(model: nn.Module, path: Path) -> None:
@@ -18,11 +18,9 @@ def load_into(model: nn.Module, path: Path) -> None:
     wanted = model.state_dict()
     for name in sorted(wanted.keys() | state.keys()):
         if name not in state or name not in wanted:
-            raise CheckpointError(
-                f"{path}: made for another architecture: {name} is {'missing' if name not in state else 'not wanted'}"
-            )
+            what = "missing" if name not in state else "not wanted"
+            raise CheckpointError(f"{path}: made for another architecture: {name} is {what}")
         if state[name].shape != wanted[name].shape:
-            raise CheckpointError(
-                f"{path}: made for another architecture: {name} must be {tuple(wanted[name].shape)}, got {tuple(state[name].shape)}"
-            )
+            shapes = f"must be {tuple(wanted[name].shape)}, got {tuple(state[name].shape)}"
+            raise CheckpointError(f"{path}: made for another architecture: {name} {shapes}")
     model.load_state_dict(state)

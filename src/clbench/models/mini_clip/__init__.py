@@ -1,4 +1,4 @@
-"""mini-clip: a CLIP of 1.9 million weights that ships with the package, pre-trained by `pretrain.py` beside this file."""
+"""mini-clip: a CLIP of 1.9 million weights that ships with the package, pre-trained by `pretrain.py` beside it."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from clbench.registry import LEARNERS
 
 
 @LEARNERS.register("mini-clip")
-def mini_clip(argument: str, seed: int) -> ClipLearner:
+def mini_clip(argument: str, seed: int) -> ClipLearner:  # noqa: ARG001  # the signature of every learner
     """A small CLIP pre-trained on drawings of animals, food and things; knows some domains of clip-mini, not others.
 
     Args:
