@@ -9,8 +9,18 @@ from pathlib import Path
 import clbench
 
 PACKAGES = (
-    "clbench", "torch", "torchvision", "open-clip-torch", "transformers", "peft", "avalanche-lib", "datasets", "mlflow", "numpy", "pyarrow",
-)  # fmt: skip
+    "clbench",
+    "torch",
+    "torchvision",
+    "open-clip-torch",
+    "transformers",
+    "peft",
+    "avalanche-lib",
+    "datasets",
+    "mlflow",
+    "numpy",
+    "pyarrow",
+)
 
 
 def package_versions() -> dict[str, str | None]:

@@ -81,11 +81,11 @@ def _texts(parts: Sequence[Tensor | list[str]], names: Sequence[str]) -> pa.Arra
     """Indices looked up in `names` by Arrow, or texts as they are."""
     if isinstance(parts[0], list):
         return pa.array([text for part in parts for text in part], pa.string())
-    indices = torch.cat(cast(Sequence[Tensor], parts)).to("cpu", torch.int32).numpy()
+    indices = torch.cat(cast(list[Tensor], parts)).to("cpu", torch.int32).numpy()
     return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(list(names), pa.string())).dictionary_decode()
 
 
 def _numbers(parts: Sequence[Tensor | None], n: int, kind: pa.DataType) -> pa.Array:
     if parts[0] is None:
         return pa.nulls(n, kind)
-    return pa.array(torch.cat(cast(Sequence[Tensor], parts)).cpu().numpy()).cast(kind)
+    return pa.array(torch.cat(cast(list[Tensor], parts)).cpu().numpy()).cast(kind)

@@ -2,7 +2,7 @@
 
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import cast
 
 import pyarrow as pa
@@ -135,12 +135,12 @@ class CellRun:
         return self._evaluator.evaluate(self._learner, version)
 
 
-def matrices(stream: Stream, folder: CellFolder) -> Mapping[str, ScoreMatrix]:
+def matrices(stream: Stream, folder: CellFolder) -> dict[str, ScoreMatrix]:
     """R under every protocol, from the ledgers of the versions that are there; NaN for the others."""
     last = folder.last_version
     rows = pa.concat_tables([folder.rows(version) for version in range(0 if last is None else last + 1)])
     names = tuple(task.name for task in stream.tasks)
-    result = {}
+    result: dict[str, ScoreMatrix] = {}
     for protocol in stream.protocols:
         cells = task_scores(rows, protocol)
         versions = sorted({version for version, _ in cells})
@@ -177,8 +177,8 @@ def footprint(strategy: str, learner: str) -> dict[str, object]:
     built = build_learner(learner, 0, torch.device("cpu"))
     total = sum(p.numel() for p in built.module.parameters())
 
-    def unavailable(task: Task, split: Split) -> Samples:
-        raise AssertionError("counting parameters needs no data")
+    def unavailable(*wanted: object) -> Samples:
+        raise AssertionError(f"counting parameters needs no data, got {wanted}")
 
     context = Context(
         built, Budget(), 0, unavailable, lambda: built, lambda step, steps: None, lambda name, value: None

@@ -147,7 +147,7 @@ def _run_cell(
 
 
 class _Logged:
-    """Calls to the tracking store that must not stop the work: after the first failure it is left alone for the cell."""
+    """Calls to the tracking store that must not stop the work: after a failure it is left alone for the cell."""
 
     def __init__(self, tracker: Tracker, listener: Listener) -> None:
         self._listener = listener
@@ -204,5 +204,6 @@ def _make_deterministic() -> None:
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs time
+    # A debugging aid that costs time; torch makes it a property of the module, which types cannot see.
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
     torch.backends.cudnn.benchmark = False

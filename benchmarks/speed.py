@@ -39,7 +39,7 @@ class _Classifier(nn.Module):
 
     def __init__(self, learner: ClipLearner, model: nn.Module, tokens: Tensor) -> None:
         super().__init__()
-        self.clip = model
+        self.clip: Any = model
         self._encode_text = ClipLearner("bare", model, learner._tokenizer, learner._preprocess)._encode_text
         self._tokens = tokens
         with torch.no_grad():

@@ -5,17 +5,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import torch
-from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 
 from clbench.contracts import Context, Strategy, Task
-from clbench.errors import TrainingError
 from clbench.strategies.avalanche_data import dataset_of, positions
 from clbench.strategies.avalanche_loop import BudgetPlugin, without_own_deprecations
 from clbench.strategies.avalanche_model import AvalancheModel, Scope, Views
 from clbench.strategies.avalanche_state import capture, restore
 from clbench.strategies.gradient import GradientConfig
-from clbench.strategies.optimisation import batches_of, warmup_then
+from clbench.strategies.optimisation import batches_of, new_optimiser, report_losses
 
 if TYPE_CHECKING:
     from avalanche.benchmarks import DatasetExperience
@@ -96,21 +93,17 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
             template.train(self._experience(task), eval_streams=[], shuffle=mixed)
         self._memory = capture(self.carrier(template), self.carried)
         self.learner.module.eval()
-        self._report(task, budget.losses)
+        report_losses(budget.losses, task, self.config.lr, self.context.record)
 
     def _budget_plugin(self, task: Task) -> BudgetPlugin:
         """The plugin that keeps the budget, with a new optimiser's schedule; chooses what is trained."""
-        config, budget = self.config, self.context.budget
+        budget = self.context.budget
         parameters = list(self.learner.trainable().values())
-        self.learner.module.requires_grad_(False)
-        for p in parameters:
-            p.requires_grad_()
-        optimiser = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True)
-        scheduler = LambdaLR(optimiser, warmup_then(config.schedule, config.warmup, budget.steps))
+        optimiser, scheduler = new_optimiser(self.learner.module, parameters, self.config, budget.steps)
         drawn = batches_of(len(self.context.samples(task, "train")), budget, self.generator, torch.device("cpu"))
         order = torch.cat(list(drawn)).tolist()
         return BudgetPlugin(
-            order, parameters, config.clip_norm, optimiser, scheduler, budget.steps, self.context.progress
+            order, parameters, self.config.clip_norm, optimiser, scheduler, budget.steps, self.context.progress
         )
 
     def _build(self, model: AvalancheModel, budget: BudgetPlugin) -> Any:
@@ -140,14 +133,3 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
         experience = DatasetExperience(dataset=dataset, current_experience=number)
         experience.classes_in_this_experience = sorted(dataset.targets.uniques)
         return experience
-
-    def _report(self, task: Task, losses: Tensor) -> None:
-        finite = torch.isfinite(losses)
-        if not bool(finite.all()):
-            step = int((~finite).nonzero()[0]) + 1
-            raise TrainingError(
-                f"task {task.name!r}: the loss is not finite at step {step} "
-                f"(learning rate {self.config.lr:g}): try a smaller one"
-            )
-        self.context.record("train/loss_first", float(losses[: max(1, len(losses) // 10)].mean()))
-        self.context.record("train/loss_last", float(losses[-max(1, len(losses) // 10) :].mean()))

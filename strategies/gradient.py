@@ -6,11 +6,9 @@ from typing import Generic, Literal, TypeVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from clbench.contracts import Batch, Strategy, StrategyConfig, Task
-from clbench.errors import TrainingError
-from clbench.strategies.optimisation import autocast, batches_of, warmup_then
+from clbench.strategies.optimisation import autocast, batches_of, new_optimiser, report_losses
 
 
 class GradientConfig(StrategyConfig):
@@ -74,25 +72,13 @@ class GradientStrategy(Strategy[G], Generic[G]):
         self.begin_task(task)
         losses = self._train(task)
         self.end_task(task)
-        finite = torch.isfinite(losses)
-        if not bool(finite.all()):
-            step = int((~finite).nonzero()[0]) + 1
-            rate = f"learning rate {self.config.lr:g}"
-            raise TrainingError(
-                f"task {task.name!r}: the loss is not finite at step {step} ({rate}): try a smaller one"
-            )
-        self.context.record("train/loss_first", float(losses[: max(1, len(losses) // 10)].mean()))
-        self.context.record("train/loss_last", float(losses[-max(1, len(losses) // 10) :].mean()))
+        report_losses(losses, task, self.config.lr, self.context.record)
 
     def _train(self, task: Task) -> Tensor:
         """All steps of a task; returns the losses `(steps,)`, still on the device."""
-        parameters = [p.requires_grad_() for _, p in self.trainable_parameters()]
-        chosen = set(map(id, parameters))
-        for p in self.learner.module.parameters():
-            p.requires_grad_(id(p) in chosen)
+        parameters = [p for _, p in self.trainable_parameters()]
         total = self.number_of_steps(task)
-        optimiser = torch.optim.AdamW(parameters, lr=self.config.lr, weight_decay=self.config.weight_decay, fused=True)
-        scheduler = LambdaLR(optimiser, warmup_then(self.config.schedule, self.config.warmup, total))
+        optimiser, scheduler = new_optimiser(self.learner.module, parameters, self.config, total)
         losses = torch.zeros(total, device=self.learner.device)
         self.learner.module.train()
         for step, (batch, owner) in enumerate(self.batches(task), 1):

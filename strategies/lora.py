@@ -72,6 +72,10 @@ def add_adapters(learner: Learner, config: LoraConfig) -> LoraModel:
         wanted = f"roles {config.roles} in towers {config.towers or 'any'}"
         raise ConfigError(f"strategy lora: {learner.name} has no linear layer with {wanted}")
     peft_config = PeftLoraConfig(
-        r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=chosen, bias="none"
+        r=config.rank,
+        lora_alpha=config.alpha,  # type: ignore[arg-type]  # PEFT computes alpha / r: any number does
+        lora_dropout=config.dropout,
+        target_modules=chosen,
+        bias="none",
     )
     return LoraModel(learner.module, peft_config, "default")

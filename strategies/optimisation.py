@@ -1,13 +1,19 @@
-"""What training loops share: batches, learning-rate schedules, precision."""
+"""What training loops share: batches, optimiser and schedule, precision, the check of the loss."""
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
-from clbench.contracts import Budget
+from clbench.contracts import Budget, Task
+from clbench.errors import TrainingError
+
+if TYPE_CHECKING:
+    from clbench.strategies.gradient import GradientConfig
 
 
 def batches_of(n: int, budget: Budget, generator: torch.Generator, device: torch.device) -> Iterator[Tensor]:
@@ -49,3 +55,31 @@ def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
     if device.type == "cuda":
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return contextlib.nullcontext()
+
+
+def new_optimiser(
+    module: nn.Module, parameters: Sequence[nn.Parameter], config: "GradientConfig", steps: int
+) -> tuple[torch.optim.AdamW, LambdaLR]:
+    """AdamW with its schedule over some of a module's parameters; all others get no gradient."""
+    module.requires_grad_(False)
+    for p in parameters:
+        p.requires_grad_()
+    optimiser = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    return optimiser, LambdaLR(optimiser, warmup_then(config.schedule, config.warmup, steps))
+
+
+def report_losses(losses: Tensor, task: Task, lr: float, record: Callable[[str, float], None]) -> None:
+    """Check a task's losses `(steps,)` and record the mean of the first and of the last tenth.
+
+    Called once after the last step, so that no step waits for the device.
+
+    Raises:
+        TrainingError: When the loss was not finite at some step.
+    """
+    finite = torch.isfinite(losses)
+    if not bool(finite.all()):
+        where = f"step {int((~finite).nonzero()[0]) + 1} (learning rate {lr:g})"
+        raise TrainingError(f"task {task.name!r}: the loss is not finite at {where}: try a smaller one")
+    tenth = max(1, len(losses) // 10)
+    record("train/loss_first", float(losses[:tenth].mean()))
+    record("train/loss_last", float(losses[-tenth:].mean()))

@@ -47,9 +47,10 @@ def connect(uri: str, out: Path) -> tuple["MlflowClient", str]:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     import logging
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # a new SQLite store otherwise prints its 40 migrations
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     from mlflow import MlflowClient
+
+    for name in ("alembic", "mlflow", "mlflow.store.db.utils"):  # a new SQLite store otherwise prints its 40 migrations
+        logging.getLogger(name).setLevel(logging.WARNING)
 
     with one_line_errors(uri):
         if uri.startswith("sqlite:///"):

@@ -29,7 +29,7 @@ SCHEMA = pa.schema(
         pa.field("confidence", pa.float32()),
     ]
 )
-"""`correct` for tasks with right and wrong answers, `score` (higher is better) for graded ones; at least one is there."""
+"""`correct` for tasks with right and wrong answers, `score` (higher is better) for graded ones, or both."""
 
 
 def write_ledger(table: pa.Table, path: Path) -> None:

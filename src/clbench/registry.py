@@ -17,9 +17,12 @@ from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from clbench.errors import RegistryError, did_you_mean
+
+if TYPE_CHECKING:
+    from clbench.config import Config  # pydantic is not needed to list names
 
 T = TypeVar("T")
 
@@ -42,7 +45,7 @@ class Entry(Generic[T]):
 
     name: str
     value: T
-    config: type | None = None
+    config: "type[Config] | None" = None
     details: dict[str, str] = field(default_factory=dict)
     module: str = ""
 
@@ -62,7 +65,7 @@ class Registry(Generic[T]):
         self._entries: dict[str, Entry[T]] = {}
         self._files: dict[str, Listing] = {}
 
-    def register(self, name: str, *, config: type | None = None, **details: str) -> Callable[[T], T]:
+    def register(self, name: str, *, config: "type[Config] | None" = None, **details: str) -> Callable[[T], T]:
         """Decorator that registers a class or function under `name`, which must be the name of its file.
 
         A file that holds variants of one thing registers them as `<file>.<variant>`. Underscores and dashes are equal
@@ -181,9 +184,8 @@ class Registry(Generic[T]):
             module = f"{self.package}.{path.parent.name if path.stem == '__init__' else path.stem}"
             for listing in self._scan(path, module, module):
                 if listing.name in found:
-                    raise RegistryError(
-                        f"{self.kind} {listing.name!r} is registered twice: by {found[listing.name].source} and by {module}"
-                    )
+                    first = found[listing.name].source
+                    raise RegistryError(f"{self.kind} {listing.name!r} is registered twice: by {first} and by {module}")
                 found[listing.name] = listing
         return found
 

@@ -49,7 +49,7 @@ def test_a_file_is_a_component(tmp_path: Path) -> None:
 def test_a_file_under_another_name_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.py"
     path.write_text(SOURCE.format(name="something"))
-    with pytest.raises(RegistryError, match="the file must be named something.py"):
+    with pytest.raises(RegistryError, match=r"the file must be named something\.py"):
         STRATEGIES.get(str(path))
 
 

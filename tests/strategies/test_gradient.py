@@ -166,7 +166,7 @@ def test_merging_leaves_the_outputs_as_they_were(tiny: Any) -> None:
 
 def test_lora_without_a_layer_to_adapt_is_refused(tiny: Any) -> None:
     task = load_stream(tiny.stream).tasks[0]
-    with pytest.raises(ConfigError, match="tiny-clip has no linear layer with roles .* in towers"):
+    with pytest.raises(ConfigError, match=r"tiny-clip has no linear layer with roles .* in towers"):
         Lora(LoraConfig(towers=("decoder",)), context(tiny)).update(task)
 
 

@@ -56,10 +56,12 @@ class SplitAttention(nn.Module):
         assert not need_weights
         q, k, v = (self._heads(p(x)) for p, x in ((self.q_proj, q_x), (self.k_proj, k_x), (self.v_proj, v_x)))
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
-        return self.out_proj(mixed.transpose(1, 2).flatten(2)), None
+        output: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
+        return output, None
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        split: Tensor = x.unflatten(-1, (self.heads, -1))
+        return split.transpose(1, 2)
 
 
 def split_fused_attention(module: nn.Module) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import torch
@@ -54,6 +54,7 @@ class ClipLearner(Learner):
     ) -> None:
         split_fused_attention(model)
         super().__init__(name, model.eval())
+        self._clip: Any = model  # open_clip has no types
         self._tokenizer = tokenizer
         self._preprocess = preprocess
         self._tokens: dict[tuple[str, ...], Tensor] = {}
@@ -121,7 +122,7 @@ class ClipLearner(Learner):
 
     def image_features(self, batch: Batch) -> Tensor:
         """Unit image features `(n, embedding)`."""
-        return F.normalize(self.module.encode_image(self._normalise(batch["image"])), dim=-1)
+        return F.normalize(self._clip.encode_image(self._normalise(batch["image"])), dim=-1)
 
     def _class_features(self, task: Task) -> Tensor:
         """Unit text features `(classes, embedding)`, the normalised mean over the task's templates."""
@@ -131,7 +132,8 @@ class ClipLearner(Learner):
         return F.normalize(features.mean(dim=1), dim=-1)
 
     def _logits(self, image: Tensor, text: Tensor) -> Tensor:
-        return self.module.logit_scale.exp() * image @ text.T
+        logits: Tensor = self._clip.logit_scale.exp() * image @ text.T
+        return logits
 
     def _normalise(self, pictures: Tensor) -> Tensor:
         if pictures.is_floating_point():  # already normalised by `augment`
@@ -144,7 +146,7 @@ class ClipLearner(Learner):
         """Tokens of prompts, cut to the longest of them, kept on the device."""
         if prompts not in self._tokens:
             tokens = self._tokenizer(list(prompts))
-            if isinstance(self.module, CLIP) and self.module.text_pool_type == "argmax":
+            if isinstance(self.module, CLIP) and self._clip.text_pool_type == "argmax":
                 tokens = tokens[:, : int(tokens.argmax(dim=-1).max()) + 1]
             self._tokens[prompts] = tokens.to(self.device)
         return self._tokens[prompts]
@@ -155,16 +157,20 @@ class ClipLearner(Learner):
         Attention is causal and the feature is read at the end-of-text token, so positions after the last such token
         change nothing: for class names this leaves about 10 of 77 positions to compute.
         """
-        model = self.module
+        model = self._clip
+        features: Tensor
         if not isinstance(model, CLIP) or model.text_pool_type != "argmax":
-            return model.encode_text(tokens)
+            features = model.encode_text(tokens)
+            return features
         length = tokens.shape[1]
         x = model.token_embedding(tokens) + model.positional_embedding[:length]
         x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
-        x = text_global_pool(x, tokens, "argmax")
-        if model.text_projection is None:
-            return x
-        return model.text_projection(x) if isinstance(model.text_projection, nn.Linear) else x @ model.text_projection
+        features = text_global_pool(x, tokens, "argmax")
+        if isinstance(model.text_projection, nn.Linear):
+            features = model.text_projection(features)
+        elif model.text_projection is not None:
+            features = features @ model.text_projection
+        return features
 
 
 def _predictions(logits: Tensor, target: Tensor, names: Sequence[str]) -> Predictions:

@@ -1,10 +1,10 @@
 """Any model of open_clip: random weights, pre-trained weights by tag, or a local checkpoint."""
 
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
-from torch import nn
 
 from clbench.errors import CheckpointError, ConfigError, did_you_mean
 from clbench.models.clip import ClipLearner, Preprocess
@@ -40,7 +40,7 @@ def open_clip_learner(argument: str, seed: int) -> ClipLearner:
     )
 
 
-def _with_weights(architecture: str, weights: str, seed: int) -> nn.Module:
+def _with_weights(architecture: str, weights: str, seed: int) -> Any:
     name = f"learner open_clip:{architecture}/{weights}"
     if not weights:
         with torch.random.fork_rng(devices=[]):

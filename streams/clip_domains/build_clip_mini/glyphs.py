@@ -1,11 +1,13 @@
 """Capital letters drawn from the outlines of typefaces."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from fontTools.pens.boundsPen import BoundsPen  # type: ignore[import-untyped]
-from fontTools.pens.svgPathPen import SVGPathPen  # type: ignore[import-untyped]
-from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
+from fontTools.pens.boundsPen import BoundsPen
+from fontTools.pens.svgPathPen import SVGPathPen
+from fontTools.ttLib import TTFont
 
 from clbench.streams.clip_domains.build_clip_mini.packages import TYPEFACE_VERSION, member, npm
 from clbench.streams.clip_domains.build_clip_mini.render import Picture, svg_picture
@@ -23,10 +25,10 @@ def letter_pictures(typeface: str, cache: Path) -> dict[str, Picture]:
     return {letter: _draw(glyphs, names[ord(letter)]) for letter in LETTERS}
 
 
-def _draw(glyphs: object, name: str) -> Picture:
+def _draw(glyphs: Mapping[str, Any], name: str) -> Picture:
     bounds, path = BoundsPen(glyphs), SVGPathPen(glyphs)
-    glyphs[name].draw(bounds)  # type: ignore[index]
-    glyphs[name].draw(path)  # type: ignore[index]
+    glyphs[name].draw(bounds)
+    glyphs[name].draw(path)
     left, low, right, high = bounds.bounds
     side = max(right - left, high - low) * (1 + 2 * MARGIN)
     middle_x, middle_y = (left + right) / 2, (low + high) / 2
