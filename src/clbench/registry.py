@@ -113,9 +113,9 @@ class Registry(Generic[T]):
             RegistryError: For an unknown name, a file that does not import or does not register what it says.
         """
         listing = self.listing(name)
-        if listing.name not in self._entries:
+        if not self._has(listing):
             self._import(listing)
-        if listing.name not in self._entries:
+        if not self._has(listing):
             raise RegistryError(f"{self.kind} {name!r}: {listing.source} was imported but did not register it")
         return self._entries[listing.name]
 
@@ -152,8 +152,16 @@ class Registry(Generic[T]):
                 f"{path}: registers no {self.kind} (wanted a class decorated by @{self._variable}.register)"
             )
         for listing in listings:
-            self._files[listing.name] = listing
+            other = self._files.setdefault(listing.name, listing)
+            if other.module != module:
+                raise RegistryError(
+                    f"{self.kind} {listing.name!r} is registered twice: by {other.source} and by {path}"
+                )
         return listings[0]
+
+    def _has(self, listing: Listing) -> bool:
+        entry = self._entries.get(listing.name)
+        return entry is not None and entry.module == listing.module
 
     def _import(self, listing: Listing) -> ModuleType:
         if listing.name in self._files and listing.origin is not None:

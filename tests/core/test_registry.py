@@ -20,6 +20,11 @@ class Mine(Strategy[StrategyConfig]):
 '''
 
 
+def fresh() -> Registry[type]:
+    """A registry of strategies that forgets what tests add."""
+    return Registry("strategy", "clbench.strategies")
+
+
 def test_every_strategy_is_registered_under_the_name_of_its_file_with_a_config() -> None:
     for listing in STRATEGIES.listings():
         entry = STRATEGIES.get(listing.name)
@@ -67,11 +72,11 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     [
         ("x = (", "is not Python"),
         ("x = 1", "registers no strategy"),
-        (SOURCE.format(name="broken").replace("from clbench.contracts", "from clbench.nowhere"), "does not import"),
+        (SOURCE.format(name="defective").replace("from clbench.contracts", "from clbench.nowhere"), "does not import"),
     ],
 )
 def test_a_broken_file_is_loud(tmp_path: Path, source: str, message: str) -> None:
-    path = tmp_path / "broken.py"
+    path = tmp_path / "defective.py"
     path.write_text(source)
     with pytest.raises(RegistryError, match=message):
         STRATEGIES.get(str(path))
@@ -82,6 +87,12 @@ def test_a_missing_file_is_loud(tmp_path: Path) -> None:
         fresh().listing(str(tmp_path / "absent.py"))
 
 
-def fresh() -> Registry[type]:
-    """A registry of strategies that forgets what tests add."""
-    return Registry("strategy", "clbench.strategies")
+def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    registry = fresh()
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "twin.py").write_text(SOURCE.format(name="twin"))
+    registry.add_file(tmp_path / "a" / "twin.py")
+    registry.add_file(tmp_path / "a" / "twin.py")  # the same file again is fine
+    with pytest.raises(RegistryError, match=r"'twin' is registered twice: by .*a/twin\.py and by .*b/twin\.py"):
+        registry.add_file(tmp_path / "b" / "twin.py")
