@@ -54,7 +54,7 @@ class Lora(GradientStrategy[LoraConfig]):
     def end_task(self, task: Task) -> None:
         """Merge the adapters into the weights and unwrap the layers."""
         self._adapted.merge_and_unload(progressbar=False)
-        del self._adapted, self.learner.module.peft_config  # PEFT leaves its note, and would warn of it at the next task
+        del self._adapted, self.learner.module.peft_config  # the latter PEFT leaves behind and warns of
 
 
 def add_adapters(learner: Learner, config: LoraConfig) -> LoraModel:

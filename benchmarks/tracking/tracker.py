@@ -119,6 +119,7 @@ class Tracker:
             "clbench.split": cell.split,
             "clbench.cell": cell.digest,
             "mlflow.parentRunId": self._parent,
+            **summary_tags(self._environment),
         }
         return self._run_of(folder.path / "tracking.json", cell.title, tags, flat(cell.resolved))
 
@@ -148,6 +149,21 @@ class Tracker:
         self._client.log_artifacts(run, str(temporary))
         for name in ("ledger.parquet", "matrix.json"):
             self._client.log_artifact(run, str(folder.path / name))
+
+
+def summary_tags(environment: Mapping[str, object]) -> dict[str, str]:
+    """What the leaderboard says of the environment; the whole of it is in `environment.json`."""
+    packages = cast(Mapping[str, object], environment.get("packages", {}))
+    hardware = cast(Mapping[str, object], environment.get("hardware", {}))
+    git = cast(Mapping[str, object], environment.get("git", {}))
+    device = hardware.get("gpu") or f"{hardware.get('processor')}, {hardware.get('threads')} threads"
+    revision = str(git.get("revision", "not from a checkout"))[:12]
+    return {
+        "clbench.hardware": str(device),
+        "clbench.python": str(environment.get("python")),
+        "clbench.packages": ", ".join(f"{name} {version}" for name, version in packages.items() if version),
+        "clbench.revision": revision + (" with uncommitted changes" if git.get("dirty") else ""),
+    }
 
 
 def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:

@@ -32,3 +32,14 @@ def test_names_go_back_to_those_of_the_fused_module() -> None:
     got = fuse_names(dict(model.state_dict()))
     assert got.keys() == wanted.keys()
     assert all(torch.equal(got[name], wanted[name]) for name in wanted)
+
+
+def test_a_mask_may_be_wider_than_what_autocast_computes() -> None:
+    torch.manual_seed(0)
+    split = SplitAttention(16, 2)
+    x, mask = torch.randn(2, 5, 16), torch.full((5, 5), float("-inf")).triu(1)
+    wanted = split(x, x, x, attn_mask=mask)[0]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = split(x, x, x, attn_mask=mask)[0]
+    assert got.dtype == torch.bfloat16
+    torch.testing.assert_close(got.float(), wanted, atol=2e-2, rtol=2e-2)

@@ -55,7 +55,8 @@ class SplitAttention(nn.Module):
         """
         assert not need_weights
         q, k, v = (self._heads(p(x)) for p, x in ((self.q_proj, q_x), (self.k_proj, k_x), (self.v_proj, v_x)))
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
+        mask = attn_mask if attn_mask is None else attn_mask.to(q.dtype)  # under autocast q is narrower than the mask
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         output: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
         return output, None
 
