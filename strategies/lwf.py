@@ -11,7 +11,7 @@ from clbench.strategies.avalanche import AvalancheConfig, AvalancheStrategy
 class LwfConfig(AvalancheConfig):
     """Settings of `Lwf`."""
 
-    strength: float = Field(1.0, ge=0, description="Weight of the distillation loss (alpha).")
+    strength: float = Field(10.0, ge=0, description="Weight of the distillation loss (alpha).")
     temperature: float = Field(2.0, gt=0, description="Softens teacher and student alike.")
 
 
