@@ -54,7 +54,8 @@ class Lora(GradientStrategy[LoraConfig]):
     def end_task(self, task: Task) -> None:
         """Merge the adapters into the weights and unwrap the layers."""
         self._adapted.merge_and_unload(progressbar=False)
-        del self._adapted, self.learner.module.peft_config  # the latter PEFT leaves behind and warns of
+        del self._adapted
+        vars(self.learner.module).pop("peft_config", None)  # older releases of PEFT leave it, and warn of it next time
 
 
 def add_adapters(learner: Learner, config: LoraConfig) -> LoraModel:

@@ -47,7 +47,7 @@ class Bars:
         self._progress.update(self._suite, completed=index)
         self._progress.reset(self._cell, total=versions, description=cell.title)
         if not self._console.is_terminal:
-            self._console.print(f"[{index + 1}/{self._cells}] {cell.title}", markup=False, highlight=False)
+            self._console.print(f"[{index + 1}/{self._cells}] {cell.title}", markup=False, highlight=False, soft_wrap=True)
 
     def version(self, version: int) -> None:
         """A version is done."""
@@ -61,4 +61,4 @@ class Bars:
 
     def problem(self, message: str) -> None:
         """Something failed; it must be seen above the bars."""
-        self._console.print(f"problem: {message}", markup=False, highlight=False)
+        self._console.print(f"problem: {message}", markup=False, highlight=False, soft_wrap=True)

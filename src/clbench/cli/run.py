@@ -95,7 +95,7 @@ def _print(suite: "Suite", outcomes: "list[Outcome]", uri: str, page: Path, as_j
         print_table(f"{stream}, {learner}, in %", ("strategy (seed)", *COLUMNS.values(), ""), table)
     for row in rows:
         if row.get("error"):
-            print(f"failed: {row['strategy']} ({row['seed']}): {row['error']}", file=sys.stderr)
+            print(f"failed: {row['strategy']} ({row['seed']}): see {row['folder']}/result.json", file=sys.stderr)
     print(f"leaderboard: {page}")
     print(f"MLflow:      mlflow ui --backend-store-uri {uri}")
 
