@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from clbench.strategies.optimisation import clip_gradient
+
 
 class BudgetPlugin:
     """Comes after the plugins of a method, so that the gradient is clipped when they have done with it.
@@ -19,7 +21,7 @@ class BudgetPlugin:
     Args:
         order: Rows of the experience's dataset in the order in which they are trained on.
         parameters: Whose gradient is clipped together.
-        clip_norm: To which norm.
+        clip_norm: To which norm; None leaves it alone.
         optimiser: New for each task.
         scheduler: Sets its learning rate, one step after another.
         steps: How many there will be.
@@ -30,7 +32,7 @@ class BudgetPlugin:
         self,
         order: Sequence[int],
         parameters: Sequence[nn.Parameter],
-        clip_norm: float,
+        clip_norm: float | None,
         optimiser: Optimizer,
         scheduler: LRScheduler,
         steps: int,
@@ -52,7 +54,7 @@ class BudgetPlugin:
 
     def before_update(self, _strategy: Any, **_: object) -> None:
         """Clip the gradient."""
-        nn.utils.clip_grad_norm_(self._parameters, self._clip_norm, foreach=True)
+        clip_gradient(self._parameters, self._clip_norm)
 
     def after_update(self, strategy: Any, **_: object) -> None:
         """Count the step; nothing here waits for the device."""

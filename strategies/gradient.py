@@ -1,14 +1,16 @@
 """Strategies with a gradient loop: one loop, a few named hooks, nothing that waits for the device in between."""
 
 from collections.abc import Iterator
-from typing import Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Strategy, StrategyConfig, Task
-from clbench.strategies.optimisation import autocast, batches_of, new_optimiser, report_losses
+from clbench.strategies.optimisation import autocast, batches_of, clip_gradient, new_optimiser, report_losses
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class GradientConfig(StrategyConfig):
@@ -20,7 +22,12 @@ class GradientConfig(StrategyConfig):
     warmup: float = Field(
         0.1, ge=0, lt=1, description="Share of a task's steps in which the learning rate rises from 0."
     )
-    clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient; larger ones are scaled down to it.")
+    clip_norm: float | None = Field(
+        1.0, gt=0, description="Largest norm of the gradient; larger ones are scaled down to it. Not clipped if null."
+    )
+    betas: tuple[Decay, Decay] = Field(
+        (0.9, 0.999), description="Decay rates of AdamW's moving averages of the gradient and of its square."
+    )
 
 
 G = TypeVar("G", bound=GradientConfig)
@@ -86,7 +93,7 @@ class GradientStrategy(Strategy[G], Generic[G]):
                 loss = self.loss(self.learner.augment(batch, self.generator), owner)
             loss.backward()
             self.after_backward(owner)
-            nn.utils.clip_grad_norm_(parameters, self.config.clip_norm, foreach=True)
+            clip_gradient(parameters, self.config.clip_norm)
             optimiser.step()
             scheduler.step()
             optimiser.zero_grad(set_to_none=True)

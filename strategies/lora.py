@@ -1,7 +1,7 @@
 """Sequential low-rank adapters: a new LoRA for each task, merged into the weights when the task is done."""
 
 from collections.abc import Iterator
-from typing import Literal, final
+from typing import Generic, TypeVar, final
 
 from peft import LoraConfig as PeftLoraConfig
 from peft.tuners.lora import LoraModel
@@ -9,34 +9,25 @@ from pydantic import Field
 from torch import nn
 
 from clbench.contracts import Learner, Task
-from clbench.errors import ConfigError
 from clbench.registry import STRATEGIES
-from clbench.strategies.gradient import GradientConfig, GradientStrategy
+from clbench.strategies.gradient import GradientStrategy
+from clbench.strategies.layers import AdapterConfig, chosen_layers
 
-Role = Literal["q", "k", "v", "out", "gate", "up", "down", "other"]
 
-
-class LoraConfig(GradientConfig):
+class LoraConfig(AdapterConfig):
     """Settings of `Lora`."""
 
     lr: float = Field(2e-3, gt=0, description="Peak learning rate of AdamW.")
     rank: int = Field(16, ge=1, description="Rank r of each adapter.")
     alpha: float = Field(16.0, gt=0, description="The update is scaled by alpha / rank.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapters.")
-    roles: tuple[Role, ...] = Field(
-        ("q", "k", "v", "out", "up", "down", "gate"), min_length=1, description="Which projections get an adapter."
-    )
-    towers: tuple[str, ...] = Field((), description="Encoders that get adapters (`vision`, `text`); all when empty.")
 
 
-@STRATEGIES.register("lora", config=LoraConfig)
-@final
-class Lora(GradientStrategy[LoraConfig]):
-    """W + (alpha / r) B A with A random and B zero at first (Hu et al. 2022, Eq. 3); PEFT's layers do the arithmetic.
+L = TypeVar("L", bound=LoraConfig)
 
-    Only A and B are trained. After the task the product is added to W and the adapters are removed, so that versions
-    cost nothing extra at inference and the next task starts with fresh ones.
-    """
+
+class LoraStrategy(GradientStrategy[L], Generic[L]):
+    """What strategies on PEFT's LoRA layers share: only A and B are trained, and merged into W after the task."""
 
     def begin_task(self, task: Task) -> None:
         """Wrap the chosen layers in fresh adapters."""
@@ -58,25 +49,31 @@ class Lora(GradientStrategy[LoraConfig]):
         vars(self.learner.module).pop("peft_config", None)  # older releases of PEFT leave it, and warn of it next time
 
 
+@STRATEGIES.register("lora", config=LoraConfig)
+@final
+class Lora(LoraStrategy[LoraConfig]):
+    """W + (alpha / r) B A with A random and B zero at first (Hu et al. 2022, Eq. 3); PEFT's layers do the arithmetic.
+
+    Only A and B are trained. After the task the product is added to W and the adapters are removed, so that versions
+    cost nothing extra at inference and the next task starts with fresh ones.
+
+    This is also what the literature calls IncLoRA (a new adapter a task, the earlier ones kept frozen; a baseline of
+    Wang et al. 2023): the output (W + sum of frozen products) x + B A x and its gradient in A and B are the same to
+    round-off whether the frozen products are added to W or computed beside it. So there is no strategy `inc-lora`.
+    """
+
+
 def add_adapters(learner: Learner, config: LoraConfig) -> LoraModel:
     """Put PEFT's LoRA layers into the learner's module, in place.
 
     Raises:
         ConfigError: When the learner has no layer of the chosen roles and towers.
     """
-    chosen = [
-        layer.name
-        for layer in learner.linear_layers()
-        if layer.role in config.roles and (not config.towers or layer.tower in config.towers)
-    ]
-    if not chosen:
-        wanted = f"roles {config.roles} in towers {config.towers or 'any'}"
-        raise ConfigError(f"strategy lora: {learner.name} has no linear layer with {wanted}")
     peft_config = PeftLoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,  # type: ignore[arg-type]  # PEFT computes alpha / r: any number does
         lora_dropout=config.dropout,
-        target_modules=chosen,
+        target_modules=[layer.name for layer in chosen_layers(learner, config)],
         bias="none",
     )
     return LoraModel(learner.module, peft_config, "default")

@@ -64,8 +64,16 @@ def new_optimiser(
     module.requires_grad_(False)
     for p in parameters:
         p.requires_grad_()
-    optimiser = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    optimiser = torch.optim.AdamW(
+        parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True
+    )
     return optimiser, LambdaLR(optimiser, warmup_then(config.schedule, config.warmup, steps))
+
+
+def clip_gradient(parameters: Sequence[nn.Parameter], norm: float | None) -> None:
+    """Scale the gradient of some parameters together down to a norm; leave it alone without one."""
+    if norm is not None:
+        nn.utils.clip_grad_norm_(parameters, norm, foreach=True)
 
 
 def report_losses(losses: Tensor, task: Task, lr: float, record: Callable[[str, float], None]) -> None:

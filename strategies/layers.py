@@ -1,0 +1,37 @@
+"""Which linear layers a strategy adapts: chosen by their role and tower, which the learner tells."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from clbench.contracts import Learner, LinearLayer
+from clbench.errors import ConfigError
+from clbench.strategies.gradient import GradientConfig
+
+Role = Literal["q", "k", "v", "out", "gate", "up", "down", "other"]
+
+
+class AdapterConfig(GradientConfig):
+    """Settings of every strategy that adapts linear layers; the defaults are all projections of a transformer block."""
+
+    roles: tuple[Role, ...] = Field(
+        ("q", "k", "v", "out", "up", "down", "gate"), min_length=1, description="Which projections get an adapter."
+    )
+    towers: tuple[str, ...] = Field((), description="Encoders that get adapters (`vision`, `text`); all when empty.")
+
+
+def chosen_layers(learner: Learner, config: AdapterConfig) -> tuple[LinearLayer, ...]:
+    """The learner's layers of the chosen roles and towers, in its order.
+
+    Raises:
+        ConfigError: When there is none.
+    """
+    chosen = tuple(
+        layer
+        for layer in learner.linear_layers()
+        if layer.role in config.roles and (not config.towers or layer.tower in config.towers)
+    )
+    if not chosen:
+        wanted = f"roles {config.roles} in towers {config.towers or 'any'}"
+        raise ConfigError(f"adapters: {learner.name} has no linear layer with {wanted}")
+    return chosen

@@ -1,0 +1,31 @@
+"""A strategy's context without a runner."""
+
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+import pytest
+import torch
+
+from clbench.benchmarks.execution import build_learner
+from clbench.contracts import Budget, Context
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def new_context(tiny: Any) -> Callable[..., Context]:
+    """Builds what the runner would give, with a fresh tiny learner."""
+
+    def build(steps: int = 5, numbers: MutableMapping[str, float] | None = None) -> Context:
+        learner = build_learner(tiny.learner, 0, CPU)
+        return Context(
+            learner=learner,
+            budget=Budget(steps=steps, batch_size=8),
+            seed=0,
+            samples=lambda task, split: learner.encode(task.load(split), task),
+            new_learner=lambda: build_learner(tiny.learner, 0, CPU),
+            progress=lambda step, total: None,
+            record=({} if numbers is None else numbers).__setitem__,
+        )
+
+    return build

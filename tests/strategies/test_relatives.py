@@ -1,0 +1,141 @@
+"""O-LoRA, WiSE-FT and the claim that `lora` is IncLoRA, each against arithmetic written out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from clbench.contracts import Context, Task
+from clbench.strategies.finetune import Finetune
+from clbench.strategies.gated_lora import GatedAdapters
+from clbench.strategies.gradient import GradientConfig
+from clbench.strategies.lora import Lora, LoraConfig
+from clbench.strategies.o_lora import OLora, OLoraConfig
+from clbench.strategies.wise_ft import WiseFt, WiseFtConfig
+from clbench.streams.card import load_stream
+
+NewContext = Callable[..., Context]
+
+
+def weights(context: Context) -> dict[str, Tensor]:
+    """A copy of the learner's weights."""
+    return {name: tensor.clone() for name, tensor in context.learner.state_dict().items()}
+
+
+class Overlap(OLora):  # type: ignore[misc]
+    """Keeps each task's A's, and the overlap with earlier ones before the merge."""
+
+    def end_task(self, task: Task) -> None:
+        """Look, then merge."""
+        if not hasattr(self, "rows"):
+            self.rows: list[dict[str, Tensor]] = []
+        self.rows.append({name: a.detach().clone() for name, a in self._input_factors().items()})
+        self.overlap = sum(
+            float((self.rows[-1][name] @ past[name].T).abs().sum()) for past in self.rows[:-1] for name in past
+        )
+        super().end_task(task)
+
+
+def test_o_lora_adds_the_overlap_with_every_earlier_task(tiny: Any, new_context: NewContext) -> None:
+    one, two, three = load_stream(tiny.stream).tasks
+    given_context = new_context()
+    strategy = Overlap(OLoraConfig(rank=3, strength=0.25), given_context)
+    strategy.update(one)
+    strategy.update(two)
+    strategy.begin_task(three)
+    now = strategy._input_factors()
+    assert len(now) == 24
+    expected = sum((now[n] @ past[n].T).abs().sum() for past in strategy.rows for n in now)
+    batch = given_context.samples(three, "train").batch(slice(8))
+    extra = strategy.loss(batch, three) - given_context.learner.loss(batch, three)
+    torch.testing.assert_close(extra, 0.25 * expected, atol=1e-3, rtol=1e-4)
+    extra.backward()
+    assert all(a.grad is not None for a in now.values())
+
+
+def test_o_lora_without_strength_is_lora_and_with_it_is_more_orthogonal(tiny: Any, new_context: NewContext) -> None:
+    one, two, _ = load_stream(tiny.stream).tasks
+    lora, free, bound = new_context(40), new_context(40), new_context(40)
+    plain = Lora(LoraConfig(), lora)
+    unbound, strict = Overlap(OLoraConfig(strength=0.0), free), Overlap(OLoraConfig(strength=0.5), bound)
+    for strategy in (plain, unbound, strict):
+        strategy.update(one)
+    assert lora.learner.digest() == free.learner.digest() == bound.learner.digest()  # no earlier task yet
+    for strategy in (plain, unbound, strict):
+        strategy.update(two)
+    assert lora.learner.digest() == free.learner.digest()
+    assert strict.overlap < 0.6 * unbound.overlap
+
+
+def test_o_lora_remembers_through_its_state(tiny: Any, new_context: NewContext) -> None:
+    one, two, _ = load_stream(tiny.stream).tasks
+    straight = new_context()
+    strategy = OLora(OLoraConfig(rank=3), straight)
+    strategy.update(one)
+    state, halfway = strategy.state_dict(), weights(straight)
+    past = state["past"]
+    assert isinstance(past, dict)
+    assert {rows.shape[0] for rows in past.values()} == {3}
+    resumed = new_context()
+    resumed.learner.load_state_dict(halfway)
+    again = OLora(OLoraConfig(rank=3), resumed)
+    again.load_state_dict({"past": dict(past)})
+    again.seen.append(one)
+    for each in (strategy, again):
+        each.update(two)
+    assert straight.learner.digest() == resumed.learner.digest()
+    assert {rows.shape[0] for rows in again.state_dict()["past"].values()} == {6}  # type: ignore[attr-defined]
+
+
+def test_merged_updates_are_frozen_adapters(tiny: Any, new_context: NewContext) -> None:
+    """Why there is no `inc-lora`: an old adapter beside W and its product in W give the same loss and gradients."""
+    task = load_stream(tiny.stream).tasks[0]
+    results = []
+    for merged in (True, False):
+        learner = new_context().learner
+        learner.module.requires_grad_(False)
+        names = [layer.name for layer in learner.linear_layers() if layer.role != "other"]
+        old, new = (GatedAdapters(learner.module, names, 4, torch.Generator().manual_seed(i)) for i in (1, 2))
+        torch.manual_seed(0)
+        for adapters in (old, new):
+            adapters.gates.fill_(1.0)
+            for adapter in adapters.by_name.values():
+                torch.nn.init.normal_(adapter.b, std=0.05)
+        if merged:
+            old.merge()
+        loss = learner.loss(learner.encode(task.load("train"), task).batch(slice(None)), task)
+        loss.backward()
+        results.append([loss.detach(), *(p.grad for _, p in new.parameters())])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("anchor", ["pretrained", "previous"])
+def test_wise_ft_averages_after_each_task_and_goes_on_from_there(
+    anchor: str, tiny: Any, new_context: NewContext
+) -> None:
+    found, tuned = new_context(), new_context()
+    zero = weights(found)
+    wise = WiseFt(WiseFtConfig(alpha=0.75, anchor=anchor), found)
+    finetune = Finetune(GradientConfig(), tuned)
+    for task in load_stream(tiny.stream).tasks[:2]:
+        other = zero if anchor == "pretrained" else weights(tuned)
+        finetune.update(task)
+        average = {name: 0.25 * other[name] + 0.75 * tensor for name, tensor in weights(tuned).items()}
+        wise.update(task)
+        for name, tensor in weights(found).items():
+            torch.testing.assert_close(tensor, average[name], atol=1e-6, rtol=1e-5, msg=name)
+        tuned.learner.load_state_dict(weights(found))  # without round-off, which Adam blows up in weights of no effect
+
+
+def test_wise_ft_at_its_ends(tiny: Any, new_context: NewContext) -> None:
+    task = load_stream(tiny.stream).tasks[0]
+    tuned, all_new, all_old = new_context(), new_context(), new_context()
+    zero = all_old.learner.digest()
+    Finetune(GradientConfig(), tuned).update(task)
+    WiseFt(WiseFtConfig(alpha=1.0), all_new).update(task)
+    WiseFt(WiseFtConfig(alpha=0.0), all_old).update(task)
+    assert all_new.learner.digest() == tuned.learner.digest()
+    assert all_old.learner.digest() == zero
