@@ -47,7 +47,9 @@ class Bars:
         self._progress.update(self._suite, completed=index)
         self._progress.reset(self._cell, total=versions, description=cell.title)
         if not self._console.is_terminal:
-            self._console.print(f"[{index + 1}/{self._cells}] {cell.title}", markup=False, highlight=False, soft_wrap=True)
+            self._console.print(
+                f"[{index + 1}/{self._cells}] {cell.title}", markup=False, highlight=False, soft_wrap=True
+            )
 
     def version(self, version: int) -> None:
         """A version is done."""
