@@ -47,7 +47,9 @@ class CellFolder:
         self.path = path
 
     def begin(self, cell: Cell) -> None:
-        """Write down what is run."""
+        """Write down what is run, and sweep up what a kill has left half written."""
+        for rest in (self.path / "versions").glob(".*"):
+            shutil.rmtree(rest, ignore_errors=True)
         write_json(self.path / "cell.json", {"title": cell.title, **cell.resolved})
 
     @property

@@ -15,6 +15,16 @@ LEARNER = str(Path(__file__).parent / "tiny_clip.py")
 SIZES = {"train": 24, "validation": 9, "test": 15}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `gpu` run where there is a CUDA device."""
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device; runs where there is one"))
+
+
 @dataclass(frozen=True)
 class Tiny:
     """Paths of the tiny stream and learner."""

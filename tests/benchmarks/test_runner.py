@@ -106,12 +106,14 @@ def test_damaged_results_are_one_line_and_fresh_mends_them(write_suite: Callable
     (first,), _ = run(path, tmp_path)
     folder = first.folder.path
     (folder / "result.json").unlink()
+    (folder / "versions" / ".0004.x.part").mkdir()  # what a kill leaves
     weights = folder / "versions" / "0003" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:50])
     (second,), _ = run(path, tmp_path)
     assert second.status == "failed"
     assert not second.defect
     assert "weights.safetensors: cannot be read as safetensors" in second.error
+    assert not list(folder.glob("versions/.*"))
     (third,), _ = run(path, tmp_path, fresh=True)
     assert third.status == "finished"
 
