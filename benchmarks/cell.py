@@ -5,8 +5,10 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from clbench import __version__
+from clbench.cards import STREAM_CARDS
 from clbench.contracts.strategy import Budget, StrategyConfig
 from clbench.contracts.task import Split
 from clbench.registry import STRATEGIES
@@ -45,7 +47,7 @@ class Cell:
         return {
             "schema": SCHEMA,
             "clbench": __version__,
-            "stream": self.stream,
+            "stream": {"name": self.stream, "card": _digest_of(STREAM_CARDS.get(self.stream).path)},
             "learner": self.learner,
             "strategy": {
                 "name": self.strategy,
@@ -72,3 +74,7 @@ class Cell:
     def title(self) -> str:
         """How messages call the cell."""
         return f"{self.stream} / {self.learner} / {self.label} / seed {self.seed}"
+
+
+def _digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

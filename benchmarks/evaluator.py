@@ -52,11 +52,6 @@ class Evaluator:
         return pa.concat_tables(tables)
 
 
-def repeat_version(previous: pa.Table, version: int) -> pa.Table:
-    """The rows of a version whose weights are those of the previous one: nothing is forwarded twice."""
-    return previous.set_column(0, SCHEMA.field("version"), pa.array(np.full(len(previous), version, np.int32)))
-
-
 def _rows(version: int, protocol: Protocol, task: Task, samples: Samples, parts: Sequence[Predictions]) -> pa.Table:
     n = len(samples)
     columns = {

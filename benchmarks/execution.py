@@ -9,7 +9,7 @@ import pyarrow as pa
 import torch
 
 from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.evaluator import Evaluator, repeat_version
+from clbench.benchmarks.evaluator import Evaluator
 from clbench.benchmarks.folder import CellFolder, Record
 from clbench.contracts import Budget, Context, Learner, Samples, Split, Strategy, StrategyConfig, Stream, Task
 from clbench.errors import CheckpointError
@@ -107,8 +107,8 @@ class CellRun:
             raise CheckpointError(
                 f"{self._folder.path}: holds version {version}, the stream has {len(self.stream.tasks)} tasks"
             )
-        self._folder.load_version(version, self._learner, self._strategy)
         self._strategy.seen = list(self.stream.tasks[:version])
+        self._folder.load_version(version, self._learner, self._strategy)
 
     def _compute(self, version: int) -> None:
         self._numbers.clear()
@@ -120,7 +120,7 @@ class CellRun:
         digest = self._learner.digest()  # waits for the device, so that the clock tells the truth
         trained = time.perf_counter()
         self._progress("test", 0, 1)
-        rows = self._test(version, digest)
+        rows = self._evaluator.evaluate(self._learner, version)
         tested = time.perf_counter()
         self._numbers |= {
             "seconds/train": trained - started,
@@ -128,11 +128,6 @@ class CellRun:
             "memory/peak_mb": _peak_mb(self._device),
         }
         self._folder.save_version(Record(version, digest, dict(self._numbers)), rows, self._learner, self._strategy)
-
-    def _test(self, version: int, digest: str) -> pa.Table:
-        if version and self._folder.record(version - 1).digest == digest:
-            return repeat_version(self._folder.rows(version - 1), version)
-        return self._evaluator.evaluate(self._learner, version)
 
 
 def matrices(stream: Stream, folder: CellFolder) -> dict[str, ScoreMatrix]:

@@ -81,13 +81,13 @@ class CellFolder:
         if version == 0:
             return
         folder = self._version(version)
+        strategy.load_state_dict(load_tree(folder / "strategy"))  # first: it may add what the weights belong to
         try:
             learner.load_state_dict(load_tensors(folder / "weights.safetensors"))
         except RuntimeError as error:
             raise CheckpointError(
                 f"{folder}: the weights do not fit the learner: {str(error).splitlines()[0]}"
             ) from None
-        strategy.load_state_dict(load_tree(folder / "strategy"))
 
     def record(self, version: int) -> Record:
         """The record of one version.

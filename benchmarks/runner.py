@@ -94,10 +94,10 @@ def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> list[Out
     _make_deterministic()
     folder = options.out / suite.name
     with _alone(folder):
-        if options.fresh:
+        tracker = Tracker(options.tracking_uri, options.out, suite.name, folder, describe())
+        if options.fresh:  # not before the store has answered
             for cell in suite.cells:
                 shutil.rmtree(folder / cell.key, ignore_errors=True)
-        tracker = Tracker(options.tracking_uri, options.out, suite.name, folder, describe())
         store = SampleStore(options.device)
         try:
             outcomes = [
@@ -120,9 +120,9 @@ def _run_cell(
     listener: Listener,
     index: int,
 ) -> Outcome:
-    if folder.finished:
-        return Outcome(cell, folder, "kept")
     try:
+        if folder.finished:
+            return Outcome(cell, folder, "kept")
         run = CellRun(cell, folder, store, device, listener.step)
         listener.cell(index, cell, len(run.stream.tasks) + 1)
         logged = _Logged(tracker, listener)

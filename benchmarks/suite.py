@@ -109,6 +109,8 @@ def _apply_to_suite(values: dict[str, object], overrides: dict[str, object]) -> 
         head, _, rest = key.partition(".")
         if head == "budget" and rest:
             budget = values.get("budget") or {}
+            if not isinstance(budget, Mapping):
+                raise ConfigError(f"budget must be a mapping of steps and batch_size, got {budget!r}")
             values["budget"] = {**cast(Mapping[str, object], budget), rest: overrides.pop(key)}
         elif not rest and head in SuiteConfig.model_fields:
             values[head] = overrides.pop(key)
@@ -132,7 +134,8 @@ def _strategies(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[t
     for item in config.strategies:
         name = str(item["name"])
         entry = STRATEGIES.get(name)
-        assert entry.config is not None  # the contract test checks every strategy for it
+        if entry.config is None:
+            raise ConfigError(f"strategy {entry.name}: registered without a config (wanted register(..., config=...))")
         settings = {key: value for key, value in item.items() if key not in ("name", "label")}
         for key, value in overrides.items():
             head, _, setting = key.partition(".")

@@ -28,7 +28,7 @@ def one_line_errors(uri: str) -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, RequestException, SQLAlchemyError, OSError, ImportError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise TrackingError(f"tracking store {uri}: {reason}") from error
 

@@ -116,6 +116,7 @@ class Tracker:
             "clbench.strategy": cell.strategy,
             "clbench.label": cell.label,
             "clbench.seed": str(cell.seed),
+            "clbench.budget": f"{cell.budget.steps} steps of {cell.budget.batch_size} a task",
             "clbench.split": cell.split,
             "clbench.cell": cell.digest,
             "mlflow.parentRunId": self._parent,

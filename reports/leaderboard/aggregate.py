@@ -65,6 +65,7 @@ class Section:
 
     stream: str
     learner: str
+    budget: str
     split: str
     protocols: tuple[str, ...]
     standings: tuple[Standing, ...]
@@ -76,12 +77,12 @@ class Section:
 
 
 def aggregate(cells: Iterable[Cell]) -> list[Section]:
-    """Group the cells by stream, learner and split, then by strategy with its settings.
+    """Group the cells by stream, learner, budget and split, then by strategy with its settings.
 
     Returns:
-        Sections on test data first, then the others, each group by stream and learner.
+        Sections on test data first, then the others, each group by stream, learner and budget.
     """
-    groups = _grouped(cells, lambda cell: (cell.split != TEST, cell.stream, cell.learner, cell.split))
+    groups = _grouped(cells, lambda cell: (cell.split != TEST, cell.stream, cell.learner, cell.budget, cell.split))
     return [_section(groups[key]) for key in sorted(groups)]
 
 
@@ -108,7 +109,9 @@ def _section(cells: Sequence[Cell]) -> Section:
         return (-best.mean if best else math.inf, standing.label)
 
     first = cells[0]
-    return Section(first.stream, first.learner, first.split, protocols, tuple(sorted(standings, key=rank)))
+    return Section(
+        first.stream, first.learner, first.budget, first.split, protocols, tuple(sorted(standings, key=rank))
+    )
 
 
 def _standing(cells: Sequence[Cell]) -> Standing:

@@ -19,6 +19,7 @@ class Cell:
     Args:
         matrices: By protocol, the primary one first; empty unless the run finished.
         error: Why there are no matrices, one line; None for a finished run.
+        budget: What a strategy might spend on a task, in words; runs of different budgets are never averaged.
         environment: What else the run says of itself (versions, hardware).
     """
 
@@ -34,6 +35,7 @@ class Cell:
     started: int
     matrices: Mapping[str, ScoreMatrix] = field(default_factory=dict)
     error: str | None = None
+    budget: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -13,7 +13,20 @@ if TYPE_CHECKING:
 
 KNOWN_TAGS = frozenset(
     f"clbench.{name}"
-    for name in ("kind", "schema", "suite", "stream", "learner", "strategy", "label", "seed", "split", "cell", "error")
+    for name in (
+        "kind",
+        "schema",
+        "suite",
+        "stream",
+        "learner",
+        "strategy",
+        "label",
+        "seed",
+        "split",
+        "cell",
+        "error",
+        "budget",
+    )
 )
 WITHOUT_A_TAG = "(not said)"
 
@@ -64,6 +77,7 @@ def _cell(run: "Run") -> Cell:
         label=tag("label", strategy),
         seed=tag("seed"),
         split=tag("split"),
+        budget=tag("budget", ""),
         status=status,
         started=run.info.start_time or 0,
         error=_error(status, tag("schema"), tag("error", "")),

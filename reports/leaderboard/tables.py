@@ -18,7 +18,7 @@ def to_markdown(board: Board) -> str:
     """The main tables, failed cells and the meaning of the metrics."""
     lines = [f"# Leaderboard: {markdown(board.experiment)}", "", f"{board.generated:%Y-%m-%d %H:%M} UTC. {board.units}"]
     for section in board.sections:
-        where = f"{markdown(section.stream)}, {markdown(section.learner)}"
+        where = ", ".join(markdown(text) for text in (section.stream, section.learner, section.budget) if text)
         lines += ["", f"## {where}" if section.is_test else f"## Tuning ({markdown(section.split)} split): {where}"]
         lines += [] if section.is_test else ["", f"**{TUNING_NOTE}**"]
         for protocol in section.protocols or ("",):
@@ -61,13 +61,13 @@ def to_csv(board: Board) -> str:
     names = [column.name for column in board.columns]
     metrics = [csv_text(f"{name}{what}") for name in names for what in ("", " standard error", " n")]
     writer.writerow(
-        ["split", "stream", "learner", "strategy", "protocol", "seeds", "without_result", *metrics, "errors"]
+        ["split", "stream", "learner", "budget", "strategy", "protocol", "seeds", "without_result", *metrics, "errors"]
     )
     for section in board.sections:
         for standing in section.standings:
             errors = csv_text("; ".join(f"seed {cell.seed}: {cell.error}" for cell in standing.failed))
             for protocol in standing.results or ("",):
-                words = (section.split, section.stream, section.learner, standing.label, protocol)
+                words = (section.split, section.stream, section.learner, section.budget, standing.label, protocol)
                 counts = (len(standing.finished), len(standing.failed))
                 numbers = _csv_numbers(standing.results.get(protocol), names)
                 writer.writerow([*map(csv_text, words), *counts, *numbers, errors])
@@ -104,6 +104,7 @@ def _json_section(section: Section) -> dict[str, object]:
     return {
         "stream": section.stream,
         "learner": section.learner,
+        "budget": section.budget,
         "split": section.split,
         "protocols": section.protocols,
         "standings": [_json_standing(standing) for standing in section.standings],

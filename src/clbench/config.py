@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Config(BaseModel):
     """Settings beside their owner: immutable, unknown keys refused, defaults checked too."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 M = TypeVar("M", bound=BaseModel)

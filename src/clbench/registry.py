@@ -133,9 +133,14 @@ class Registry(Generic[T]):
         return known[name]
 
     def digest(self, name: str) -> str:
-        """SHA-256 of the component's source file, so that an edited component is not taken for the old one."""
-        origin = self.listing(name).origin
-        return hashlib.sha256(origin.read_bytes()).hexdigest() if origin else ""
+        """SHA-256 of the sources of a class and its bases, so that an edited one is not taken for the old one."""
+        digest = hashlib.sha256()
+        for base in getattr(self.get(name).value, "__mro__", ()):
+            module = sys.modules.get(base.__module__)
+            source = getattr(module, "__file__", None)
+            if source and (base.__module__.startswith("clbench") or base.__module__ == self.listing(name).module):
+                digest.update(Path(source).read_bytes())
+        return digest.hexdigest()
 
     def add_file(self, path: Path) -> Listing:
         """Make the component in a Python file known (the first one that it registers) and return its listing.
@@ -168,7 +173,7 @@ class Registry(Generic[T]):
             return self._import_file(listing.module, listing.origin)
         try:
             return importlib.import_module(listing.module)
-        except ImportError as error:
+        except Exception as error:
             raise RegistryError(f"{self.kind} {listing.name!r}: {listing.source} does not import: {error}") from error
 
     def _import_file(self, module: str, path: Path) -> ModuleType:
@@ -179,7 +184,7 @@ class Registry(Generic[T]):
         sys.modules[module] = loaded  # dataclasses and pydantic look their module up here
         try:
             spec.loader.exec_module(loaded)
-        except (ImportError, SyntaxError, NameError) as error:
+        except Exception as error:  # whatever a file of somebody else does when it is imported
             del sys.modules[module]
             raise RegistryError(f"{self.kind} file {path} does not import: {error}") from error
         return loaded

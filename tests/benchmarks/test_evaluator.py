@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from clbench.benchmarks import evaluator
-from clbench.benchmarks.evaluator import Evaluator, repeat_version
+from clbench.benchmarks.evaluator import Evaluator
 from clbench.benchmarks.execution import SampleStore, build_learner
 from clbench.ledger import SCHEMA, task_scores
 from clbench.streams.card import load_stream
@@ -45,15 +45,6 @@ def test_every_prediction_is_kept_and_right(tiny: Any, batch: int, monkeypatch: 
                 assert rows["target"] == [task.classes[index] for index in labels]
             assert task_scores(table, protocol)[3, task.name] == np.mean(chosen == labels + offset)
         start += 3
-
-
-def test_a_repeated_version_differs_in_its_number_only(tiny: Any) -> None:
-    stream, learner = load_stream(tiny.stream), build_learner(tiny.learner, 0, CPU)
-    one = Evaluator(stream, "test", SampleStore(CPU).of("tiny", learner)).evaluate(learner, 1)
-    two = repeat_version(one, 2)
-    assert two.schema == SCHEMA
-    assert set(two["version"].to_pylist()) == {2}
-    assert two.drop_columns("version").equals(one.drop_columns("version"))
 
 
 @pytest.mark.gpu

@@ -3,6 +3,7 @@
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from clbench.benchmarks.cell import Cell
@@ -45,7 +46,7 @@ class Bars:
     def cell(self, index: int, cell: Cell, versions: int) -> None:
         """A cell begins."""
         self._progress.update(self._suite, completed=index)
-        self._progress.reset(self._cell, total=versions, description=cell.title)
+        self._progress.reset(self._cell, total=versions, description=escape(cell.title))
         if not self._console.is_terminal:
             self._console.print(
                 f"[{index + 1}/{self._cells}] {cell.title}", markup=False, highlight=False, soft_wrap=True
