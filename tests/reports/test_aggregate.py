@@ -70,6 +70,16 @@ def test_streams_and_learners_are_apart() -> None:
     assert [(section.stream, section.learner) for section in sections] == [("s", "k"), ("s", "l"), ("t", "l")]
 
 
+def test_runs_of_different_budgets_are_apart() -> None:
+    found = aggregate([cell("a", 0.1, budget="3 steps"), cell("a", 0.9, seed=1, budget="50 steps")])
+    assert [
+        (section.budget, section.standings[0].results["task-id"].metrics["average_accuracy"].n) for section in found
+    ] == [
+        ("3 steps", 1),
+        ("50 steps", 1),
+    ]
+
+
 def test_a_seed_counts_once_and_the_page_says_that_there_were_more() -> None:
     (section,) = aggregate(
         [cell("a", 0.5), cell("a", 0.7, key="of other code", started=2), cell("a", None, key="third", started=3)]
