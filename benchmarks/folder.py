@@ -55,7 +55,7 @@ class CellFolder:
     @property
     def last_version(self) -> int | None:
         """The newest version that is there whole."""
-        found = [int(path.name) for path in (self.path / "versions").glob("[0-9]*") if path.is_dir()]
+        found = [int(path.name) for path in (self.path / "versions").glob("[0-9]*") if path.name.isdecimal()]
         return max(found, default=None)
 
     def save_version(
@@ -97,10 +97,9 @@ class CellFolder:
         """
         values = read_json(path := self._version(version) / "record.json")
         try:
-            return Record(
-                int(cast(int, values["version"])), str(values["digest"]), cast(dict[str, float], values["numbers"])
-            )
-        except (KeyError, TypeError, ValueError):
+            numbers = {str(key): float(value) for key, value in cast(dict[str, float], values["numbers"]).items()}
+            return Record(int(cast(int, values["version"])), str(values["digest"]), numbers)
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise CheckpointError(f"{path}: not the record of a version") from None
 
     def rows(self, version: int) -> pa.Table:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clbench.errors import TrackingError
+from clbench.reports.leaderboard.store import shown_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,8 +30,9 @@ def one_line_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, OSError, ImportError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise TrackingError(f"tracking store {uri}: {reason}") from error
+        shown = shown_uri(uri)
+        reason = " ".join(str(error).replace(uri, shown).split())[:200] or type(error).__name__
+        raise TrackingError(f"tracking store {shown}: {reason}") from error
 
 
 def connect(uri: str, out: Path) -> tuple["MlflowClient", str]:

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.folder import CellFolder
 from clbench.benchmarks.runner import Outcome, RunOptions, choose_device, run_suite
 from clbench.benchmarks.suite import load_suite
 from clbench.benchmarks.tracking.tracker import Tracker
-from clbench.errors import ClbenchError, ConfigError, TrackingError
+from clbench.errors import CheckpointError, ClbenchError, ConfigError, TrackingError
 from clbench.ledger import read_ledger
 
 CLBENCH = [sys.executable, "-m", "clbench"]
@@ -116,6 +117,18 @@ def test_damaged_results_are_one_line_and_fresh_mends_them(write_suite: Callable
     assert not list(folder.glob("versions/.*"))
     (third,), _ = run(path, tmp_path, fresh=True)
     assert third.status == "finished"
+
+
+@pytest.mark.parametrize("numbers", ['{"a": []}', '{"a": "x"}', "3"])
+def test_a_damaged_record_is_one_line(tmp_path: Path, numbers: str) -> None:
+    version = tmp_path / "versions" / "0001"
+    version.mkdir(parents=True)
+    (tmp_path / "versions" / "0003.bak").mkdir()
+    (version / "record.json").write_text(f'{{"version": 1, "digest": "d", "numbers": {numbers}}}')
+    folder = CellFolder(tmp_path)
+    assert folder.last_version == 1
+    with pytest.raises(CheckpointError, match=r"record\.json: not the record of a version"):
+        folder.record(1)
 
 
 def test_a_store_that_goes_away_stops_nothing_and_is_caught_up(

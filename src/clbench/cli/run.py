@@ -77,10 +77,11 @@ def _leaderboard(uri: str, out: Path) -> Path:
 def _print(suite: "Suite", outcomes: "list[Outcome]", uri: str, page: Path, as_json: bool) -> None:
     from clbench.benchmarks.summary import COLUMNS, summarise
     from clbench.cli.output import print_json, print_table
+    from clbench.reports.leaderboard.store import shown_uri
 
     rows = summarise(outcomes)
     if as_json:
-        print_json({"suite": suite.name, "tracking_uri": uri, "leaderboard": str(page), "cells": rows})
+        print_json({"suite": suite.name, "tracking_uri": shown_uri(uri), "leaderboard": str(page), "cells": rows})
         return
     for stream, learner in dict.fromkeys((str(row["stream"]), str(row["learner"])) for row in rows):
         table = [
@@ -97,7 +98,8 @@ def _print(suite: "Suite", outcomes: "list[Outcome]", uri: str, page: Path, as_j
         if row.get("error"):
             print(f"failed: {row['strategy']} ({row['seed']}): see {row['folder']}/result.json", file=sys.stderr)
     print(f"leaderboard: {page}")
-    print(f"MLflow:      mlflow ui --backend-store-uri {uri}")
+    shown = shown_uri(uri)
+    print(f"MLflow:      {shown if shown.startswith('http') else f'mlflow ui --backend-store-uri {shown}'}")
 
 
 def _percent(value: object) -> str:
