@@ -10,8 +10,10 @@ from pathlib import Path
 from clbench import __version__
 from clbench.cards import STREAM_CARDS
 from clbench.contracts.strategy import Budget, StrategyConfig
+from clbench.contracts.stream import Stream
 from clbench.contracts.task import Split
-from clbench.registry import STRATEGIES
+from clbench.registry import LEARNERS, STRATEGIES
+from clbench.streams.card import load_stream
 
 SCHEMA = 1
 """Version of the files that a cell leaves; raised when their meaning changes."""
@@ -30,6 +32,8 @@ class Cell:
         budget: What the strategy may spend on a task.
         seed: Of everything random.
         split: The part of the tasks that is tested.
+        root: Folder of the data sets, or `hub`, for streams without data of their own.
+        skip_broken: Whether samples that do not decode are left out.
     """
 
     stream: str
@@ -40,41 +44,94 @@ class Cell:
     budget: Budget
     seed: int
     split: Split
+    root: str | None = None
+    skip_broken: bool = False
+
+    @cached_property
+    def names(self) -> tuple[str, str, str]:
+        """Stream, learner and strategy as tables call them: registered names, or the stems of files."""
+        learner, colon, argument = self.learner.partition(":")
+        for path in self._weights:
+            argument = argument.replace(str(path), path.name)
+        return (
+            STREAM_CARDS.get(self.stream).name,
+            LEARNERS.listing(learner).name + colon + argument,
+            STRATEGIES.listing(self.strategy).name,
+        )
+
+    @cached_property
+    def encoding(self) -> dict[str, object]:
+        """What decides version 0 of the learner and its tensors: name, source, files of weights by their contents."""
+        return {
+            "name": self.names[1],
+            "source": LEARNERS.digest(self.learner.partition(":")[0])[:16],
+            "weights": [_digest_of(path) for path in self._weights],
+        }
 
     @cached_property
     def resolved(self) -> dict[str, object]:
-        """Everything that decides the result, as JSON; enough to run the cell again."""
+        """Everything that decides the result, as JSON; with the sources and data it names, enough to run it again.
+
+        Raises:
+            DataError: When data are missing.
+        """
         return {
             "schema": SCHEMA,
             "clbench": __version__,
-            "stream": {"name": self.stream, "card": _digest_of(STREAM_CARDS.get(self.stream).path)},
-            "learner": self.learner,
+            "stream": {
+                "name": self.names[0],
+                "card": _digest_of(STREAM_CARDS.get(self.stream).path),
+                "data": _data_digest(self.load_stream(), self.split),
+            },
+            "learner": self.encoding,
             "strategy": {
-                "name": self.strategy,
+                "name": self.names[2],
                 "source": STRATEGIES.digest(self.strategy)[:16],
                 "settings": self.config.model_dump(mode="json"),
             },
             "budget": self.budget.model_dump(mode="json"),
             "seed": self.seed,
             "split": self.split,
+            "skip_broken": self.skip_broken,
         }
+
+    @property
+    def _weights(self) -> list[Path]:
+        """The files that the learner's argument names: the whole of it, or what follows the architecture."""
+        argument = self.learner.partition(":")[2]
+        return [path for path in (Path(argument), Path(argument.partition("/")[2])) if path.is_file()]
+
+    def load_stream(self) -> Stream:
+        """The cell's stream, its shots drawn by the cell's seed.
+
+        Raises:
+            DataError: When data are missing.
+        """
+        return load_stream(self.stream, self.root, self.seed)
 
     @cached_property
     def digest(self) -> str:
-        """Hash of `resolved`: equal cells have equal digests."""
+        """Hash of `resolved`: equal cells have equal digests, wherever their files lie."""
         return hashlib.sha256(json.dumps(self.resolved, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def key(self) -> str:
         """Name of the cell's folder: readable, and unique by the digest."""
-        parts = (self.stream, self.learner, self.label, f"seed{self.seed}", self.digest)
+        parts = (self.names[0], self.names[1], self.label, f"seed{self.seed}", self.digest)
         return "--".join(re.sub(r"[^A-Za-z0-9_.=-]+", "_", part)[-60:] for part in parts)
 
     @property
     def title(self) -> str:
         """How messages call the cell."""
-        return f"{self.stream} / {self.learner} / {self.label} / seed {self.seed}"
+        return f"{self.names[0]} / {self.names[1]} / {self.label} / seed {self.seed}"
 
 
 def _digest_of(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _data_digest(stream: Stream, tested: Split) -> str:
+    parts: tuple[Split, Split] = ("train", tested)
+    prints = [(task.name, split, task.fingerprint(split)) for task in stream.tasks for split in parts]
+    return hashlib.sha256(json.dumps(prints).encode()).hexdigest()[:16]

@@ -12,9 +12,6 @@ from clbench.contracts import Learner, Predictions, Protocol, Samples, Split, St
 from clbench.ledger import SCHEMA
 from clbench.strategies.optimisation import autocast
 
-BATCH = 256
-"""Test samples a forward pass. Large enough for a GPU; on a CPU, results do not depend on who ran before."""
-
 
 class Evaluator:
     """Tests versions of one learner on one stream.
@@ -41,12 +38,13 @@ class Evaluator:
         """
         learner.module.eval()
         tables = []
+        size = learner.test_batch
         # No inference mode: what a learner caches in it (tokens, say) could not be used in training afterwards.
         with torch.no_grad(), autocast(learner.device):
             predictor = learner.predictor(self._stream.tasks, self._stream.protocols)
             for task in self._stream.tasks:
                 samples = self._samples(task, self._split)
-                parts = [predictor(samples.batch(slice(i, i + BATCH)), task) for i in range(0, len(samples), BATCH)]
+                parts = [predictor(samples.batch(slice(i, i + size)), task) for i in range(0, len(samples), size)]
                 for protocol in self._stream.protocols:
                     tables.append(_rows(version, protocol, task, samples, [part[protocol] for part in parts]))
         return pa.concat_tables(tables)

@@ -1,8 +1,10 @@
 """How one cell runs: versions one after another, each tested and saved before the next begins."""
 
+import json
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import pyarrow as pa
@@ -11,12 +13,13 @@ import torch
 from clbench.benchmarks.cell import Cell
 from clbench.benchmarks.evaluator import Evaluator
 from clbench.benchmarks.folder import CellFolder, Record
+from clbench.benchmarks.samples import SampleStore
 from clbench.contracts import Budget, Context, Learner, Samples, Split, Strategy, StrategyConfig, Stream, Task
 from clbench.errors import CheckpointError
 from clbench.ledger import task_scores
 from clbench.registry import LEARNERS, STRATEGIES
 from clbench.reports.matrix import ScoreMatrix
-from clbench.streams.card import load_stream
+from clbench.seeding import derive, seed_globally
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done now, steps done, steps in all) of one version."""
@@ -28,25 +31,6 @@ def build_learner(specification: str, seed: int, device: torch.device) -> Learne
     learner = cast(Learner, LEARNERS.get(name).value(argument, seed=seed))
     learner.module.to(device)
     return learner
-
-
-class SampleStore:
-    """Encoded samples by (stream, learner, task, split), shared by the cells of a suite: each is decoded once."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._kept: dict[tuple[str, str, str, Split], Samples] = {}
-
-    def of(self, stream: str, learner: Learner) -> Callable[[Task, Split], Samples]:
-        """The look-up for one stream and learner."""
-
-        def samples(task: Task, split: Split) -> Samples:
-            key = (stream, learner.name, task.name, split)
-            if key not in self._kept:
-                self._kept[key] = learner.encode(task.load(split), task).to(self._device)
-            return self._kept[key]
-
-        return samples
 
 
 class CellRun:
@@ -68,9 +52,11 @@ class CellRun:
         self._device = device
         self._progress = progress
         self._numbers: dict[str, float] = {}
-        self.stream: Stream = load_stream(cell.stream)
+        self.stream: Stream = cell.load_stream()
         self._learner = build_learner(cell.learner, cell.seed, device)
-        samples = store.of(cell.stream, self._learner)
+        samples = store.of(
+            cell.names[0], self._learner, json.dumps(cell.encoding), cell.skip_broken, partial(progress, "decode")
+        )
         self._evaluator = Evaluator(self.stream, cell.split, samples)
         self._strategy = self._build_strategy(samples)
 
@@ -100,12 +86,17 @@ class CellRun:
             progress=lambda step, total: self._progress("train", step, total),
             record=self._numbers.__setitem__,
         )
+        seed_globally(derive(cell.seed, "strategy"))  # for constructors that draw from the global state
         return cast(Strategy[StrategyConfig], STRATEGIES.get(cell.strategy).value(cell.config, context))
 
     def _resume(self, version: int) -> None:
         if version > len(self.stream.tasks):
             raise CheckpointError(
                 f"{self._folder.path}: holds version {version}, the stream has {len(self.stream.tasks)} tasks"
+            )
+        if self._folder.record(0).digest != self._learner.digest():
+            raise CheckpointError(
+                f"{self._folder.path}: was begun with other weights of {self._cell.learner}; use --fresh"
             )
         self._strategy.seen = list(self.stream.tasks[:version])
         self._folder.load_version(version, self._learner, self._strategy)
@@ -125,7 +116,7 @@ class CellRun:
         self._numbers |= {
             "seconds/train": trained - started,
             "seconds/eval": tested - trained,
-            "memory/peak_mb": _peak_mb(self._device),
+            **_peak_mb(self._device),
         }
         self._folder.save_version(Record(version, digest, dict(self._numbers)), rows, self._learner, self._strategy)
 
@@ -158,11 +149,11 @@ def matrix_json(stream: Stream, folder: CellFolder) -> dict[str, object]:
     }
 
 
-def _peak_mb(device: torch.device) -> float:
-    """Peak memory in MiB: of the device where there is one, else of the process so far."""
+def _peak_mb(device: torch.device) -> dict[str, float]:
+    """Peak memory in MiB: of this version on the device where there is one, else of the process so far."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+        return {"memory/peak_mb": torch.cuda.max_memory_allocated(device) / 2**20}
+    return {"memory/process_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}
 
 
 def footprint(strategy: str, learner: str) -> dict[str, object]:

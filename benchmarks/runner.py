@@ -13,8 +13,9 @@ import torch
 
 from clbench.benchmarks.cell import Cell
 from clbench.benchmarks.environment import describe
-from clbench.benchmarks.execution import CellRun, SampleStore
+from clbench.benchmarks.execution import CellRun
 from clbench.benchmarks.folder import CellFolder
+from clbench.benchmarks.samples import SampleStore
 from clbench.benchmarks.suite import Suite
 from clbench.benchmarks.tracking.tracker import Tracker
 from clbench.errors import ClbenchError, ConfigError, TrackingError
@@ -98,7 +99,7 @@ def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> list[Out
         if options.fresh:  # not before the store has answered
             for cell in suite.cells:
                 shutil.rmtree(folder / cell.key, ignore_errors=True)
-        store = SampleStore(options.device)
+        store = SampleStore(options.device, options.out / "cache")
         try:
             outcomes = [
                 _run_cell(cell, CellFolder(folder / cell.key), store, options.device, tracker, listener, index)
@@ -172,11 +173,9 @@ class Call(Interface):
 
 def _catch_up(outcomes: Sequence[Outcome], tracker: Tracker) -> None:
     """Log what earlier calls or a store that was away have left out."""
-    from clbench.streams.card import load_stream
-
     for outcome in outcomes:
         if outcome.status != "failed":
-            tracker.finish(outcome.cell, outcome.folder, load_stream(outcome.cell.stream))
+            tracker.finish(outcome.cell, outcome.folder, outcome.cell.load_stream())
     tracker.close(failed=any(outcome.status == "failed" for outcome in outcomes))
 
 

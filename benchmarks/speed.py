@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from clbench.benchmarks.evaluator import BATCH, Evaluator
-from clbench.benchmarks.execution import SampleStore, build_learner
+from clbench.benchmarks.evaluator import Evaluator
+from clbench.benchmarks.execution import build_learner
+from clbench.benchmarks.samples import SampleStore
 from clbench.contracts import Budget, Context, Task
 from clbench.models.clip import ClipLearner
 from clbench.strategies.finetune import Finetune
@@ -86,6 +87,7 @@ class Comparison:
     def evaluate_bare(self) -> Callable[[], object]:
         """Text once, pictures in batches, count what is right."""
         data = [self.pictures(task, "test") for task in self.stream.tasks]
+        size = self.learner.test_batch
         model = self.classifier(self.stream.tasks).eval()
 
         def loop() -> int:
@@ -93,7 +95,7 @@ class Comparison:
             with torch.no_grad():
                 model._text = model.text()
                 for pictures, labels in data:
-                    for x, y in zip(pictures.split(BATCH), labels.split(BATCH), strict=True):
+                    for x, y in zip(pictures.split(size), labels.split(size), strict=True):
                         right += (model(x).argmax(1) == y).sum()
             return int(right)
 
@@ -152,7 +154,7 @@ class Comparison:
             model=model,
             optimizer=torch.optim.AdamW(model.parameters(), lr=1e-9, fused=True),
             train_mb_size=SIZE,
-            eval_mb_size=BATCH,
+            eval_mb_size=self.learner.test_batch,
             device=self.device,
             evaluator=EvaluationPlugin(accuracy_metrics(experience=True), loggers=[]),
         )

@@ -14,7 +14,7 @@ from clbench.contracts.strategy import Budget, StrategyConfig
 from clbench.contracts.task import Split
 from clbench.errors import ConfigError, did_you_mean
 from clbench.registry import LEARNERS, STRATEGIES
-from clbench.streams.card import StreamCard
+from clbench.streams.card import read_card
 
 
 class SuiteConfig(Config):
@@ -28,6 +28,10 @@ class SuiteConfig(Config):
     )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="One cell a seed.")
     budget: Budget = Field(Budget(steps=100, batch_size=32), description="What every strategy may spend on a task.")
+    root: str | None = Field(
+        None, description="Folder of the data sets, or `hub`, for streams without data of their own."
+    )
+    skip_broken: bool = Field(False, description="Leave out samples that do not decode, instead of stopping.")
     split: Split = Field(
         "test", description="The part of the tasks that is tested; `validation` for choosing settings."
     )
@@ -36,15 +40,10 @@ class SuiteConfig(Config):
     @classmethod
     def _names_are_strategies_without_settings(cls, value: object) -> object:
         items = value if isinstance(value, list | tuple) else [value]
-        return [{"name": item} if isinstance(item, str) else item for item in items]
-
-    @field_validator("strategies")
-    @classmethod
-    def _strategies_have_names(cls, value: tuple[dict[str, object], ...]) -> tuple[dict[str, object], ...]:
-        for item in value:
-            if not isinstance(item.get("name"), str):
-                raise ValueError(f"every strategy needs a name, got {item}")
-        return value
+        named = [{"name": item} if isinstance(item, str) else item for item in items]
+        if not all(isinstance(item, Mapping) and isinstance(item.get("name"), str) for item in named):
+            raise ValueError("names, or mappings with a name and settings")
+        return named
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,7 @@ class Choice:
     strategies: Sequence[str] | None = None
     seeds: Sequence[int] | None = None
     overrides: Mapping[str, object] | None = None
+    root: str | None = None
 
 
 def load_suite(name: str, choice: Choice = Choice()) -> Suite:
@@ -77,10 +77,10 @@ def load_suite(name: str, choice: Choice = Choice()) -> Suite:
     file = SUITE_CARDS.get(name)
     values = dict(file.values)
     overrides = dict(choice.overrides or {})
-    for key in ("streams", "learners", "seeds"):
+    for key in ("streams", "learners", "seeds", "root"):
         chosen = getattr(choice, key)
         if chosen:
-            values[key] = list(chosen)
+            values[key] = chosen if isinstance(chosen, str) else list(chosen)
     _apply_to_suite(values, overrides)
     config = validate(SuiteConfig, values, f"suite {file.path.name}")
     if choice.strategies:
@@ -121,12 +121,23 @@ def _apply_to_suite(values: dict[str, object], overrides: dict[str, object]) -> 
 def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
     strategies = list(_strategies(config, overrides))
     for stream in config.streams:
-        card = validate(StreamCard, (file := STREAM_CARDS.get(stream)).values, f"stream {file.path.name}")
+        card = read_card((file := STREAM_CARDS.get(stream)).values, file.path)
         for learner, (name, label, settings), seed in product(
             config.learners or (card.learner,), strategies, config.seeds
         ):
             LEARNERS.listing(learner.partition(":")[0])
-            yield Cell(stream, learner, name, label, settings, config.budget, seed, config.split)
+            yield Cell(
+                stream,
+                learner,
+                name,
+                label,
+                settings,
+                config.budget,
+                seed,
+                config.split,
+                config.root,
+                config.skip_broken,
+            )
 
 
 def _strategies(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[tuple[str, str, StrategyConfig]]:

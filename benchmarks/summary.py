@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from clbench.benchmarks.execution import matrices
 from clbench.benchmarks.runner import Outcome
 from clbench.reports.metrics.compute import compute_all
-from clbench.streams.card import load_stream
 
 COLUMNS = {
     "mtil.last": "Last",
@@ -25,8 +24,8 @@ def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
     for outcome in outcomes:
         cell = outcome.cell
         row: dict[str, object] = {
-            "stream": cell.stream,
-            "learner": cell.learner,
+            "stream": cell.names[0],
+            "learner": cell.names[1],
             "strategy": cell.label,
             "seed": cell.seed,
             "status": outcome.status,
@@ -41,7 +40,7 @@ def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
 
 
 def _numbers(outcome: Outcome) -> dict[str, float]:
-    stream = load_stream(outcome.cell.stream)
+    stream = outcome.cell.load_stream()
     result: dict[str, float] = {}
     for index, (protocol, matrix) in enumerate(matrices(stream, outcome.folder).items()):
         prefix = f"{protocol}." if index else ""

@@ -62,7 +62,7 @@ class Views:
         owners, rows = owners_and_rows(at.cpu())
         present = sorted(set(owners.tolist()))
         parts = [
-            self._context.samples(self._tasks[owner], "train").batch(rows[owners == owner].to(at.device))
+            self._context.samples(self._tasks[owner], "train").batch(rows[owners == owner])
             for owner in present
         ]
         order = owners.argsort(stable=True).argsort().to(at.device)

@@ -59,7 +59,7 @@ class GradientStrategy(Strategy[G], Generic[G]):
     def batches(self, task: Task) -> Iterator[tuple[Batch, Task]]:
         """Training batches, each with the task that its samples belong to: `budget.steps` random ones of the task."""
         samples = self.context.samples(task, "train")
-        for index in batches_of(len(samples), self.context.budget, self.generator, self.learner.device):
+        for index in batches_of(len(samples), self.context.budget, self.generator, samples.home):
             yield samples.batch(index), task
 
     def number_of_steps(self, task: Task) -> int:

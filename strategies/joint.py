@@ -31,11 +31,11 @@ class Joint(GradientStrategy[GradientConfig]):
 
     def batches(self, task: Task) -> Iterator[tuple[Batch, Task]]:
         """Batches of all tasks so far, in random order."""
-        budget, device = self.context.budget, self.learner.device
+        budget = self.context.budget
         sources = []
         for known in self.seen:
             samples = self.context.samples(known, "train")
-            sources.append((known, samples, batches_of(len(samples), budget, self.generator, device)))
+            sources.append((known, samples, batches_of(len(samples), budget, self.generator, samples.home)))
         turns = torch.arange(len(sources)).repeat(budget.steps)
         for turn in turns[torch.randperm(len(turns), generator=self.generator)].tolist():
             known, samples, indices = sources[turn]

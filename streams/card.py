@@ -1,9 +1,12 @@
 """What a stream's card says, checked, and the stream made from it."""
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from clbench.cards import STREAM_CARDS
 from clbench.config import Config, validate
@@ -16,11 +19,21 @@ from clbench.registry import LOADERS
 class TaskCard(Config):
     """One task of a stream."""
 
-    name: str = Field(min_length=1, description="Unique in the stream.")
+    name: str = Field(min_length=1, description="Unique in the stream: letters, digits, `-`, `_`, `.`.")
     kind: Kind = Field(description="What is asked of the model.")
     metric: str = Field(description="Name of the per-sample score.")
-    templates: tuple[str, ...] = Field(("{}",), min_length=1, description="Prompts with `{}` for the class name.")
+    templates: tuple[str, ...] = Field(
+        (), description="Prompts with `{}` for the class name; the loader's own when empty."
+    )
     description: str = Field("", description="What the samples are, part by part.")
+    source: dict[str, object] = Field({}, description="What the loader needs to know of this task.")
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", value):
+            raise ValueError("letters, digits, dashes, underscores and dots, beginning with a letter or digit")
+        return value
 
 
 class LicenceCard(Config):
@@ -37,19 +50,51 @@ class StreamCard(Config):
     name: str = Field(min_length=1)
     description: str
     loader: str = Field(description="Registered loader that reads the data.")
-    data: str = Field(description="Folder of the data, relative to the card.")
+    data: str | None = Field(None, description="Folder of the data, relative to the card; the user's root when absent.")
     learner: str = Field(description="Learner that is used when a suite names none.")
     protocols: tuple[Protocol, ...] = Field(
         min_length=1, description="How test samples are told apart; the first is the headline."
     )
     order_reason: str = Field(description="Why the tasks come in this order.")
+    shots: int | None = Field(None, ge=1, description="Training samples a class, drawn by the seed; all when absent.")
     tasks: tuple[TaskCard, ...] = Field(min_length=1, description="In training order.")
     licences: tuple[LicenceCard, ...] = ()
     citations: tuple[str, ...] = ()
 
+    @field_validator("protocols")
+    @classmethod
+    def _each_protocol_once(cls, value: tuple[Protocol, ...]) -> tuple[Protocol, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("each protocol once")
+        return value
 
-def load_stream(name: str) -> Stream:
+
+@dataclass(frozen=True)
+class DataChoice:
+    """Where a stream's data are and which of them are drawn.
+
+    Attributes:
+        folder: The card's own data folder, or the root that the user named; None when there is neither.
+        hub: Whether the user asked for the Hugging Face hub instead of a folder.
+        seed: Draws the shots of a few-shot stream.
+    """
+
+    folder: Path | None
+    hub: bool
+    seed: int
+
+
+HUB = "hub"
+"""The root that stands for the Hugging Face hub."""
+
+
+def load_stream(name: str, root: str | None = None, seed: int = 0) -> Stream:
     """The stream of that name, or of the card in a YAML file; data are read when they are first needed.
+
+    Args:
+        name: Of the stream, or the path of its card.
+        root: Folder of the data sets, or `hub`; for cards that have no data of their own.
+        seed: Draws the shots of a few-shot stream.
 
     Raises:
         RegistryError: For an unknown name.
@@ -57,9 +102,23 @@ def load_stream(name: str) -> Stream:
         DataError: For data that are missing.
     """
     file = STREAM_CARDS.get(name)
-    card = validate(StreamCard, file.values, f"stream {file.path.name}")
+    card = read_card(file.values, file.path)
+    if card.data is not None:
+        choice = DataChoice(file.path.parent / card.data, hub=False, seed=seed)
+    else:
+        choice = DataChoice(Path(root) if root and root != HUB else None, hub=root == HUB, seed=seed)
+    loader = LOADERS.get(card.loader).value
+    return cast(Stream, loader(card, choice))
+
+
+def read_card(values: Mapping[str, object], path: Path) -> StreamCard:
+    """Check what a card's file says.
+
+    Raises:
+        ConfigError: For a card that does not fit.
+    """
+    card = validate(StreamCard, values, f"stream {path.name}")
     names = [task.name for task in card.tasks]
     if len(set(names)) < len(names):
-        raise ConfigError(f"stream {file.path.name}: two tasks are named {max(names, key=names.count)!r}")
-    loader = LOADERS.get(card.loader).value
-    return cast(Stream, loader(card, file.path.parent / Path(card.data)))
+        raise ConfigError(f"stream {path.name}: two tasks are named {max(names, key=names.count)!r}")
+    return card

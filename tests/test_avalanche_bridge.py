@@ -33,7 +33,7 @@ def task(number: int, classes: int) -> Task:
         features = Features({"image": Image(), "label": Value("int64"), "sample_id": Value("string")})
         return Dataset.from_dict(values, features=features)
 
-    return Task(f"task{number}", "classification", "accuracy", load, tuple(f"c{index}" for index in range(classes)))
+    return Task(f"task{number}", "classification", "accuracy", load, str, tuple(f"c{index}" for index in range(classes)))
 
 
 STREAM = Stream("colours", (task(0, 2), task(1, 3)), ("task-id",), "mini-clip")
@@ -73,7 +73,7 @@ def test_avalanches_own_strategies_train_on_it() -> None:
 
 
 def test_what_avalanche_cannot_take_is_refused() -> None:
-    other = Task("words", "generation", "accuracy", STREAM.tasks[0].load)
+    other = Task("words", "generation", "accuracy", STREAM.tasks[0].load, str)
     with pytest.raises(ConfigError, match="classification only, task 'words' is generation"):
         Stream("s", (other,), ("task-id",), "t5").to_avalanche()
     with pytest.raises(ConfigError, match="size must be at least 1, got 0"):

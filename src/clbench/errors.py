@@ -4,7 +4,7 @@ The command line prints the message of a `ClbenchError` without a traceback and 
 is raised is a defect of clbench and keeps its traceback.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -22,6 +22,14 @@ class RegistryError(ClbenchError):
 
 class DataError(ClbenchError):
     """Data on disk that is missing, damaged or not in the expected layout."""
+
+
+class BrokenSamplesError(DataError):
+    """Samples that do not decode; `positions` are their rows, so that whoever asked may go on without them."""
+
+    def __init__(self, message: str, positions: Sequence[int]) -> None:
+        super().__init__(message)
+        self.positions = tuple(positions)
 
 
 class CheckpointError(ClbenchError):

@@ -13,13 +13,15 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import entry_points
+from importlib.machinery import PathFinder
+from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from clbench.errors import RegistryError, did_you_mean
+from clbench.errors import ClbenchError, RegistryError, did_you_mean
+from clbench.sources import source_digest
 
 if TYPE_CHECKING:
     from clbench.config import Config  # pydantic is not needed to list names
@@ -133,14 +135,10 @@ class Registry(Generic[T]):
         return known[name]
 
     def digest(self, name: str) -> str:
-        """SHA-256 of the sources of a class and its bases, so that an edited one is not taken for the old one."""
-        digest = hashlib.sha256()
-        for base in getattr(self.get(name).value, "__mro__", ()):
-            module = sys.modules.get(base.__module__)
-            source = getattr(module, "__file__", None)
-            if source and (base.__module__.startswith("clbench") or base.__module__ == self.listing(name).module):
-                digest.update(Path(source).read_bytes())
-        return digest.hexdigest()
+        """SHA-256 of a component's source and what it imports from its room, so that an edited one is another one."""
+        origin = self.listing(name).origin
+        assert origin is not None  # every listing comes from a file
+        return source_digest(origin, self.package)
 
     def add_file(self, path: Path) -> Listing:
         """Make the component in a Python file known (the first one that it registers) and return its listing.
@@ -173,8 +171,9 @@ class Registry(Generic[T]):
             return self._import_file(listing.module, listing.origin)
         try:
             return importlib.import_module(listing.module)
-        except Exception as error:
-            raise RegistryError(f"{self.kind} {listing.name!r}: {listing.source} does not import: {error}") from error
+        except (Exception, SystemExit) as error:  # whatever a package of somebody else does when it is imported
+            reason = _reason(error)
+            raise RegistryError(f"{self.kind} {listing.name!r}: {listing.source} does not import: {reason}") from error
 
     def _import_file(self, module: str, path: Path) -> ModuleType:
         spec = importlib.util.spec_from_file_location(module, path)
@@ -184,9 +183,9 @@ class Registry(Generic[T]):
         sys.modules[module] = loaded  # dataclasses and pydantic look their module up here
         try:
             spec.loader.exec_module(loaded)
-        except Exception as error:  # whatever a file of somebody else does when it is imported
-            del sys.modules[module]
-            raise RegistryError(f"{self.kind} file {path} does not import: {error}") from error
+        except (Exception, SystemExit) as error:  # as above
+            sys.modules.pop(module, None)
+            raise RegistryError(f"{self.kind} file {path} does not import: {_reason(error)}") from error
         return loaded
 
     @cached_property
@@ -206,25 +205,31 @@ class Registry(Generic[T]):
     def _from_entry_points(self) -> list[Listing]:
         found = []
         for point in entry_points(group=f"clbench.{self.package.rpartition('.')[2]}"):
-            spec = importlib.util.find_spec(point.module)
-            origin = Path(spec.origin) if spec is not None and spec.origin else None
-            source = f"{point.module} (entry point)"
-            scanned = (
-                [item for item in self._scan(origin, point.module, source) if item.name == point.name] if origin else []
-            )
-            if not scanned:
-                raise RegistryError(
-                    f"entry point {point.name!r} ({point.value}): {point.module} registers no {self.kind} of that name"
-                )
-            found += scanned
+            try:
+                found += self._of_entry_point(point)
+            except RegistryError as error:
+                owner = f" of package {point.dist.name}" if point.dist else ""
+                raise RegistryError(f"entry point {point.name!r} ({point.value}){owner}: {error}") from error
         return found
+
+    def _of_entry_point(self, point: EntryPoint) -> list[Listing]:
+        module = point.value.partition(":")[0].partition("[")[0].strip()
+        origin = _file_of(module)
+        if origin is None:
+            raise RegistryError(f"there is no Python file of a module {module!r}")
+        scanned = [i for i in self._scan(origin, module, f"{module} (entry point)") if i.name == point.name]
+        if not scanned:
+            raise RegistryError(f"{module} registers no {self.kind} of that name")
+        return scanned
 
     def _scan(self, path: Path, module: str, source: str) -> Iterator[Listing]:
         """The components that a file registers, read from its syntax tree."""
         try:
             tree = ast.parse(path.read_text(encoding="utf-8"))
-        except (SyntaxError, UnicodeDecodeError) as error:
-            raise RegistryError(f"{self.kind} file {path} is not Python: {error}") from error
+        except OSError as error:
+            raise RegistryError(f"{self.kind} file {path}: cannot be read: {error.strerror}") from error
+        except (SyntaxError, ValueError, RecursionError) as error:  # no UTF-8, a null byte, too many brackets
+            raise RegistryError(f"{self.kind} file {path} is not Python: {_reason(error)}") from error
         for node in tree.body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef):
                 for decorator in node.decorator_list:
@@ -245,6 +250,29 @@ class Registry(Generic[T]):
 
 def _plain(name: str) -> str:
     return name.replace("-", "_")
+
+
+def _reason(error: BaseException) -> str:
+    """The message in one line, with the class where the message alone says too little (`KeyError: 'x'`)."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ImportError | SyntaxError | ClbenchError) else f"{type(error).__name__}: {text}"
+
+
+def _file_of(module: str) -> Path | None:
+    """The Python file of a module, found without importing it or the packages that it is in.
+
+    The first name goes through all finders, those of editable installs too; `find_spec` would import the packages of
+    a dotted name, and so run whatever is in their `__init__.py`.
+    """
+    first, *others = module.split(".")
+    try:
+        spec = importlib.util.find_spec(first)
+        for number, _ in enumerate(others, 2):
+            places = spec.submodule_search_locations if spec else None
+            spec = PathFinder.find_spec(".".join(module.split(".")[:number]), places) if places else None
+    except (ImportError, ValueError):  # no name of a module at all
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.has_location else None
 
 
 STRATEGIES: "Registry[type]" = Registry("strategy", "clbench.strategies")

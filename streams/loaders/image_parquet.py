@@ -1,5 +1,6 @@
 """Pictures with class labels in Parquet: `<task>/{train,validation,test}.parquet`."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from clbench.contracts.stream import Stream
 from clbench.contracts.task import SPLITS, Split, Task
 from clbench.errors import DataError
 from clbench.registry import LOADERS
-from clbench.streams.card import StreamCard
+from clbench.streams.card import DataChoice, StreamCard
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -21,7 +22,7 @@ COLUMNS = ("sample_id", "image", "label")
 
 
 @LOADERS.register("image-parquet")
-def load_image_parquet(card: StreamCard, folder: Path) -> Stream:
+def load_image_parquet(card: StreamCard, choice: DataChoice) -> Stream:
     """A stream of picture classification tasks from files that Hugging Face `datasets` wrote.
 
     Each file has the columns `sample_id` (string), `image` (Image), `label` (ClassLabel, whose names are the classes).
@@ -29,18 +30,24 @@ def load_image_parquet(card: StreamCard, folder: Path) -> Stream:
     Raises:
         DataError: When a file is missing, damaged or lacks a column.
     """
+    assert choice.folder is not None
+    folder = choice.folder
     tasks = []
     for task in card.tasks:
         paths = {split: folder / task.name / f"{split}.parquet" for split in SPLITS}
         names = [_class_names(path) for path in paths.values()]
         if any(other != names[0] for other in names):
             raise DataError(f"{folder / task.name}: the splits do not have the same class names")
-        tasks.append(Task(task.name, task.kind, task.metric, _reader(paths), names[0], task.templates))
+        tasks.append(Task(task.name, task.kind, task.metric, _reader(paths), _printer(paths), names[0], task.templates or ("{}",)))
     return Stream(card.name, tuple(tasks), card.protocols, card.learner, card.model_dump(mode="json"))
 
 
 def _reader(paths: dict[Split, Path]) -> "Callable[[Split], Dataset]":
     return lambda split: _read(paths[split])
+
+
+def _printer(paths: dict[Split, Path]) -> Callable[[Split], str]:
+    return lambda split: hashlib.sha256(paths[split].read_bytes()).hexdigest()
 
 
 def _read(path: Path) -> "Dataset":

@@ -1,5 +1,6 @@
 """The evaluator against a plain loop in NumPy."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,9 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
-from clbench.benchmarks import evaluator
 from clbench.benchmarks.evaluator import Evaluator
-from clbench.benchmarks.execution import SampleStore, build_learner
+from clbench.benchmarks.execution import build_learner
+from clbench.benchmarks.samples import SampleStore
 from clbench.ledger import SCHEMA, task_scores
 from clbench.streams.card import load_stream
 
@@ -17,10 +18,10 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("batch", [4, 256])
-def test_every_prediction_is_kept_and_right(tiny: Any, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluator, "BATCH", batch)
+def test_every_prediction_is_kept_and_right(tiny: Any, batch: int, tmp_path: Path) -> None:
     stream, learner = load_stream(tiny.stream), build_learner(tiny.learner, 0, CPU)
-    samples = SampleStore(CPU).of("tiny", learner)
+    learner.test_batch = batch
+    samples = SampleStore(CPU, tmp_path).of("tiny", learner, "tiny")
     table = Evaluator(stream, "test", samples).evaluate(learner, 3)
     assert table.schema == SCHEMA
     assert len(table) == 3 * 2 * 15
@@ -48,11 +49,13 @@ def test_every_prediction_is_kept_and_right(tiny: Any, batch: int, monkeypatch: 
 
 
 @pytest.mark.gpu
-def test_the_gpu_says_what_the_cpu_says(tiny: Any) -> None:
+def test_the_gpu_says_what_the_cpu_says(tiny: Any, tmp_path: Path) -> None:
     stream = load_stream(tiny.stream)
     tables = []
     for device in (CPU, torch.device("cuda")):
         learner = build_learner(tiny.learner, 0, device)
-        tables.append(Evaluator(stream, "test", SampleStore(device).of("tiny", learner)).evaluate(learner, 0))
+        tables.append(
+            Evaluator(stream, "test", SampleStore(device, tmp_path).of("tiny", learner, "tiny")).evaluate(learner, 0)
+        )
     same = pc.mean(pc.cast(pc.equal(tables[0]["prediction"], tables[1]["prediction"]), "float64")).as_py()
     assert same > 0.95  # bfloat16 turns near-ties

@@ -63,7 +63,10 @@ def test_equal_cells_have_equal_keys_and_settings_change_them(write_suite: Calla
             {"strategies": [{"name": "lora", "rank": 0}]},
             "strategy lora: rank must be greater than or equal to 1, got 0",
         ),
-        ({"strategies": [{"rank": 0}]}, "every strategy needs a name"),
+        (
+            {"strategies": [{"rank": 0}]},
+            "must be names, or mappings with a name and settings, got [{'rank': 0}]",
+        ),
         ({"strategies": []}, "strategies must"),
         ({"stratgies": ["lora"]}, "did you mean 'strategies'?"),
         ({"strategies": ["lora", "lora"]}, "is there twice"),

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from clbench.benchmarks.execution import build_learner
 from clbench.contracts import Task
 from clbench.errors import CheckpointError, ConfigError, DataError
 from clbench.models.attention import fuse_names
-from clbench.models.clip import ClipLearner, Preprocess, check_prompts
+from clbench.models.clip import ClipLearner, Preprocess, check_prompts, filled
 from clbench.models.pictures import decode_pictures
 from clbench.models.weights import load_into
 from clbench.streams.card import load_stream
@@ -81,7 +82,7 @@ def test_predictions_under_both_protocols(tiny: Any) -> None:
 def test_an_ensemble_of_prompts_is_the_mean_of_unit_features(tiny: Any) -> None:
     learner = build_learner(tiny.learner, 0, CPU)
     task = Task(
-        "t", "classification", "accuracy", lambda split: Dataset.from_list([]), ("cat", "dog"), ("a {}", "the {} here")
+        "t", "classification", "accuracy", lambda split: Dataset.from_list([]), str, ("cat", "dog"), ("a {}", "the {} here")
     )
     batch = {
         "image": torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8),
@@ -156,7 +157,7 @@ def test_weights_of_another_architecture_are_refused_in_one_line(tmp_path: Path)
     [
         ("open_clip:ViT-B-17", ConfigError, r"unknown architecture 'ViT-B-17': did you mean 'ViT-B-16'\?"),
         ("open_clip:ViT-B-32/opennai", ConfigError, r"did you mean 'openai'\?"),
-        ("open_clip:ViT-B-32/absent.safetensors", CheckpointError, "absent.safetensors"),
+        ("open_clip:ViT-B-32/absent.safetensors", CheckpointError, "absent.safetensors: no such file"),
         ("mini-clip:x", ConfigError, "takes no argument"),
     ],
 )
@@ -206,13 +207,27 @@ def test_a_picture_that_does_not_decode_is_named() -> None:
 
 def test_labels_outside_the_classes_are_refused(tiny: Any) -> None:
     task = load_stream(tiny.stream).tasks[0]
-    few = Task("t", "classification", "accuracy", task.load, task.classes[:2])
+    few = Task("t", "classification", "accuracy", task.load, str, task.classes[:2])
     with pytest.raises(DataError, match="labels must be 0 to 1, got 0 to 2"):
         build_learner(tiny.learner, 0, CPU).encode(task.load("test"), few)
 
 
+def test_only_the_empty_braces_of_a_template_are_filled() -> None:
+    assert filled("a {} in {style}, {0} {", "cat {x}") == "a cat {x} in {style}, {0} {"
+
+
+def test_random_weights_are_built_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    from clbench.models.open_clip import _without_warnings
+
+    with _without_warnings():
+        open_clip.create_model("RN50")
+        logging.getLogger().warning("of somebody else")
+    assert [record.message for record in caplog.records] == ["of somebody else"]
+    assert not logging.getLogger().filters
+
+
 def test_prompts_are_checked() -> None:
     with pytest.raises(ConfigError, match="needs class names"):
-        check_prompts(Task("t", "classification", "accuracy", lambda split: rows()))
+        check_prompts(Task("t", "classification", "accuracy", lambda split: rows(), str))
     with pytest.raises(ConfigError, match=r"has no \{\}"):
-        check_prompts(Task("t", "classification", "accuracy", lambda split: rows(), ("a",), ("photo",)))
+        check_prompts(Task("t", "classification", "accuracy", lambda split: rows(), str, ("a",), ("photo",)))

@@ -53,7 +53,7 @@ def tiny_task(number: int, classes: int = CLASSES) -> Task:
             features=Features({"image": Image(), "label": Value("int64"), "sample_id": Value("string")}),
         )
 
-    return Task(f"task{number}", "classification", "accuracy", load, tuple(f"{number}{c}" for c in range(classes)))
+    return Task(f"task{number}", "classification", "accuracy", load, str, tuple(f"{number}{c}" for c in range(classes)))
 
 
 def _png(pixels: "np.ndarray[Any, np.dtype[np.uint8]]") -> bytes:

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.execution import CellRun, SampleStore
+from clbench.benchmarks.execution import CellRun
+from clbench.benchmarks.samples import SampleStore
 from clbench.benchmarks.folder import CellFolder
 from clbench.benchmarks.suite import load_suite
 from clbench.errors import ConfigError
@@ -36,7 +37,7 @@ def run(cell: Cell, folder: Path, stop_after: int | None = None) -> CellFolder:
         if version == stop_after:
             raise Killed
 
-    CellRun(cell, kept, SampleStore(CPU), CPU, lambda doing, step, total: None).run(after_version)
+    CellRun(cell, kept, SampleStore(CPU, folder / "cache"), CPU, lambda doing, step, total: None).run(after_version)
     return kept
 
 

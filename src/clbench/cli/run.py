@@ -21,6 +21,9 @@ def run(
         Optional[str], typer.Option(help="Strategies (names or .py files) instead of the suite's, separated by commas.")
     ] = None,
     seeds: Annotated[Optional[str], typer.Option(help="Seeds instead of the suite's: `0,1,2`.")] = None,
+    root: Annotated[
+        Optional[str], typer.Option(help="Folder of the data sets, or `hub`, for streams without data of their own.")
+    ] = None,
     overrides: Annotated[
         Optional[list[str]],
         typer.Option("--set", help="key=value: `strategy.lr=1e-4` (all strategies), `lora.rank=4`, `budget.steps=20`."),
@@ -41,7 +44,7 @@ def run(
     from clbench.config import parse_overrides
 
     choice = Choice(
-        _names(streams), _names(learners), _names(strategies), _numbers(seeds), parse_overrides(overrides or [])
+        _names(streams), _names(learners), _names(strategies), _numbers(seeds), parse_overrides(overrides or []), root
     )
     chosen = load_suite(suite, choice)
     uri = tracking_uri or default_uri(out)

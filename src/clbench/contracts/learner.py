@@ -40,22 +40,29 @@ class Samples:
 
     Attributes:
         ids: The sample ids, a string array of length n.
-        tensors: Named tensors, first dimension n, as the learner's `encode` made them.
+        tensors: Named tensors, first dimension n, as the learner's `encode` made them; in the device's memory, or in
+            the computer's or on its disk where that is too small.
+        device: Where batches go; where the tensors are if None.
     """
 
     ids: "pa.StringArray"
     tensors: Mapping[str, Tensor]
+    device: torch.device | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def batch(self, index: Tensor | slice) -> Batch:
-        """The samples at `index` (a slice or int64 positions on the tensors' device)."""
-        return {name: tensor[index] for name, tensor in self.tensors.items()}
+    @property
+    def home(self) -> torch.device:
+        """Where the tensors are; positions that are there already cost `batch` no transfer."""
+        return next(iter(self.tensors.values())).device
 
-    def to(self, device: torch.device) -> "Samples":
-        """The same samples on a device."""
-        return Samples(self.ids, {name: tensor.to(device) for name, tensor in self.tensors.items()})
+    def batch(self, index: Tensor | slice) -> Batch:
+        """The samples at `index` (a slice or int64 positions), on `device`."""
+        if isinstance(index, Tensor):
+            index = index.to(self.home)
+        device = self.device or self.home
+        return {name: tensor[index].to(device, non_blocking=True) for name, tensor in self.tensors.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +92,9 @@ Predictor: TypeAlias = Callable[[Batch, Task], Mapping[Protocol, Predictions]]
 
 class Learner(ABC):
     """A model of one family; strategies see its parameters, linear layers, losses and logits, never its family."""
+
+    test_batch = 256
+    """Test samples a forward pass: large enough for a GPU, and fixed, so that round-off is the same in every run."""
 
     def __init__(self, name: str, module: nn.Module) -> None:
         self.name = name

@@ -29,6 +29,7 @@ class Task:
         kind: What is asked of the model.
         metric: Name of the score in a row of the ledger, higher is better (`accuracy`).
         load: Reads one split.
+        fingerprint: Says which rows a split has, without decoding them: equal texts mean equal samples.
         classes: Class names in the order of the labels; empty where the kind has no classes.
         templates: Prompts with one `{}` for the class name; training uses the first, testing the mean over all.
     """
@@ -37,5 +38,6 @@ class Task:
     kind: Kind
     metric: str
     load: Callable[[Split], "Dataset"]
+    fingerprint: Callable[[Split], str]
     classes: tuple[str, ...] = ()
     templates: tuple[str, ...] = ("{}",)

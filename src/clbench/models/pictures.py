@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from clbench.errors import DataError
+from clbench.errors import BrokenSamplesError
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,33 +30,34 @@ def decode_pictures(rows: "Dataset", size: int) -> Tensor:
         `(n, 3, size, size)` uint8, RGB.
 
     Raises:
-        DataError: For a picture that does not decode, by its sample id.
+        BrokenSamplesError: For pictures that do not decode: which ones, and the first by its sample id and reason.
     """
     from datasets import Image as ImageFeature
 
     encoded = rows.cast_column("image", ImageFeature(decode=False))
     pictures = np.empty((len(rows), size, size, 3), dtype=np.uint8)
 
-    def decode(item: tuple[int, dict[str, object], str]) -> None:
-        index, image, sample = item
-        pictures[index] = _decode_one(image, size, sample)
+    def decode(item: tuple[int, dict[str, object]]) -> str | None:
+        index, image = item
+        try:
+            pictures[index] = _decode_one(image, size)
+        except (UnidentifiedImageError, OSError, KeyError, TypeError, ValueError) as error:
+            return str(error)
+        return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(
-            decode, zip(range(len(rows)), encoded["image"], encoded["sample_id"], strict=True), chunksize=64
-        ):
-            pass
+        reasons = list(pool.map(decode, enumerate(encoded["image"]), chunksize=64))
+    broken = [index for index, reason in enumerate(reasons) if reason is not None]
+    if broken:
+        sample, reason = encoded["sample_id"][broken[0]], reasons[broken[0]]
+        raise BrokenSamplesError(f"sample {sample!r}: the picture does not decode: {reason}", broken)
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
 
 
-def _decode_one(image: dict[str, object], size: int, sample: str) -> NDArray[np.uint8]:
-    try:
-        data = image["bytes"]
-        source = io.BytesIO(data) if isinstance(data, bytes) else str(image["path"])
-        with Image.open(source) as opened:
-            picture = opened.convert("RGB")
-    except (UnidentifiedImageError, OSError, KeyError, ValueError) as error:
-        raise DataError(f"sample {sample!r}: the picture does not decode: {error}") from None
+def _decode_one(image: dict[str, object], size: int) -> NDArray[np.uint8]:
+    data = image["bytes"]
+    with Image.open(io.BytesIO(data) if isinstance(data, bytes) else str(image["path"])) as opened:
+        picture = opened.convert("RGB")
     if picture.size != (size, size):
         picture = _resize_and_crop(picture, size)
     return np.asarray(picture)

@@ -1,0 +1,176 @@
+"""Encoded samples: each split is decoded once, into the fastest memory that holds it."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from clbench.contracts import Learner, Samples, Split, Task
+from clbench.errors import BrokenSamplesError, DataError
+from clbench.storage import written_whole
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+CHUNK = 1024
+"""Rows decoded at a time: bounds the memory that decoding takes."""
+SHARE = 0.5
+"""Of the memory that is free, what the samples of one split may take; else they go to the disk."""
+
+Progress = Callable[[int, int], None]
+
+
+class SampleStore:
+    """Encoded samples by learner and split, shared by the cells of a suite.
+
+    A split is kept on the device if it fits, else in memory, else in files under `cache` that are mapped into memory:
+    a benchmark of any size runs on any machine, only slower. Results do not depend on where samples are.
+
+    Args:
+        device: Where batches go.
+        cache: Folder for splits that are too large for memory; later runs use what is there.
+    """
+
+    def __init__(self, device: torch.device, cache: Path) -> None:
+        self._device = device
+        self._cache = cache
+        self._owner: tuple[str, str] | None = None
+        self._kept: dict[str, Samples] = {}
+
+    def of(
+        self,
+        stream: str,
+        learner: Learner,
+        encoding: str,
+        skip_broken: bool = False,
+        progress: Progress = lambda done, total: None,
+    ) -> Callable[[Task, Split], Samples]:
+        """The look-up for one stream and learner; what other streams and learners have left is let go.
+
+        Args:
+            stream: Name of the stream.
+            learner: Encodes.
+            encoding: Says how the learner encodes: equal texts, equal tensors of equal rows.
+            skip_broken: Leave samples out that do not decode, instead of refusing the split.
+            progress: Told of rows done and rows in all while a split is decoded.
+
+        Returns:
+            A function that raises DataError for a split that is empty or holds broken samples.
+        """
+        if self._owner != (stream, encoding):
+            self._owner = (stream, encoding)
+            self._kept.clear()
+
+        def samples(task: Task, split: Split) -> Samples:
+            words = (encoding, task.fingerprint(split), str(skip_broken))
+            key = hashlib.sha256("\n".join(words).encode()).hexdigest()[:24]
+            if key not in self._kept:
+                found = load_samples(self._cache / key) or self._encode(
+                    learner, task, split, key, skip_broken, progress
+                )
+                self._kept[key] = self._placed(found)
+            return self._kept[key]
+
+        return samples
+
+    def _encode(
+        self, learner: Learner, task: Task, split: Split, key: str, skip_broken: bool, progress: Progress
+    ) -> Samples:
+        rows = task.load(split)
+        if len(rows) == 0:
+            raise DataError(f"task {task.name!r}: its part {split!r} has no samples")
+        chunks = _chunks(learner, rows, task, split, skip_broken, progress)
+        first = next(chunks)
+        needed = sum(tensor[0].nbytes for tensor in first.tensors.values()) * len(rows)
+        if needed <= SHARE * psutil.virtual_memory().available:
+            tensors = {name: torch.empty((len(rows), *t.shape[1:]), dtype=t.dtype) for name, t in first.tensors.items()}
+            return _filled(tensors, first, chunks)
+        with written_whole(self._cache / key) as aside:
+            aside.mkdir()
+            mapped = {
+                name: np.lib.format.open_memmap(  # type: ignore[no-untyped-call]  # NumPy's own, untyped
+                    aside / f"{name}.npy", mode="w+", dtype=t.numpy().dtype, shape=(len(rows), *t.shape[1:])
+                )
+                for name, t in first.tensors.items()
+            }
+            filled = _filled({name: torch.from_numpy(array) for name, array in mapped.items()}, first, chunks)
+            pq.write_table(pa.table({"sample_id": filled.ids}), aside / "ids.parquet")
+        loaded = load_samples(self._cache / key)
+        assert loaded is not None
+        return loaded
+
+    def _placed(self, samples: Samples) -> Samples:
+        """On the device where there is room, else where they are."""
+        tensors = samples.tensors
+        if self._device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self._device)
+            if sum(tensor.nbytes for tensor in tensors.values()) <= SHARE * free:
+                tensors = {name: tensor.to(self._device) for name, tensor in tensors.items()}
+        return Samples(samples.ids, tensors, self._device)
+
+
+def load_samples(folder: Path) -> Samples | None:
+    """Samples that an earlier run has left on the disk, mapped and not read; None where there are none.
+
+    Raises:
+        DataError: When they are damaged.
+    """
+    if not folder.is_dir():
+        return None
+    try:
+        ids = pq.read_table(folder / "ids.parquet")["sample_id"].combine_chunks()
+        # Mode c: the mapping looks writable, as torch wants it, and the file stays as it is.
+        arrays = {path.stem: np.load(path, mmap_mode="c", allow_pickle=False) for path in sorted(folder.glob("*.npy"))}
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise DataError(f"{folder}: damaged, remove it: {str(error).splitlines()[0]}") from None
+    return Samples(ids, {name: torch.from_numpy(array)[: len(ids)] for name, array in arrays.items()})
+
+
+def _chunks(
+    learner: Learner, rows: "Dataset", task: Task, split: Split, skip_broken: bool, progress: Progress
+) -> Iterator[Samples]:
+    """The rows, encoded chunk by chunk.
+
+    Raises:
+        BrokenSamplesError: After the last chunk, when some do not decode and are not to be skipped.
+    """
+    broken: list[int] = []
+    first_reason = ""
+    for start in range(0, len(rows), CHUNK):
+        stop = min(start + CHUNK, len(rows))
+        progress(start, len(rows))
+        chunk = rows.select(range(start, stop))
+        try:
+            yield learner.encode(chunk, task)
+        except BrokenSamplesError as error:
+            first_reason = first_reason or str(error)
+            broken += [start + position for position in error.positions]
+            sound = sorted(set(range(stop - start)) - set(error.positions))
+            if skip_broken and sound:
+                yield learner.encode(chunk.select(sound), task)
+    if broken and (not skip_broken or len(broken) == len(rows)):
+        raise BrokenSamplesError(
+            f"task {task.name!r}: {len(broken)} of {len(rows)} samples of its part {split!r} do not decode, the first: "
+            f"{first_reason}; mend them, or leave them out with --set skip_broken=true",
+            broken,
+        )
+
+
+def _filled(tensors: dict[str, Tensor], first: Samples, rest: Iterator[Samples]) -> Samples:
+    """All chunks written one behind the other; shorter than the tensors where samples were left out."""
+    ids: list[pa.StringArray] = []
+    at = 0
+    for chunk in chain([first], rest):
+        for name, tensor in chunk.tensors.items():
+            tensors[name][at : at + len(chunk)] = tensor
+        ids.append(chunk.ids)
+        at += len(chunk)
+    return Samples(pa.concat_arrays(ids), {name: tensor[:at] for name, tensor in tensors.items()})

@@ -1,0 +1,61 @@
+"""What makes two cells the same: settings, code, data and weights, and not where they lie."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.suite import load_suite
+
+
+@pytest.fixture
+def build(tiny: Any, write_suite: Callable[..., str], tmp_path: Path) -> Callable[..., Cell]:
+    """The cell of a copy of the tiny stream, of which the data are in `place`."""
+
+    def one(place: str = "copy", strategy: str = "finetune", **settings: Any) -> Cell:
+        folder = tmp_path / place
+        if not folder.exists():
+            shutil.copytree(tiny.folder, folder)
+        return load_suite(write_suite(strategy, streams=[str(folder / "tiny.yaml")], **settings)).cells[0]
+
+    return one
+
+
+def test_the_place_of_files_does_not_matter(build: Callable[..., Cell], tmp_path: Path) -> None:
+    one = build("here")
+    assert one.key == build("there").key
+    assert one.names[0] == "tiny"
+    assert one.title.startswith("tiny / tiny")
+
+
+def test_other_data_are_another_cell(build: Callable[..., Cell], tmp_path: Path) -> None:
+    before = build().digest
+    data = tmp_path / "copy" / "data"
+    assert build().digest == before
+    (data / "one" / "validation.parquet").write_bytes((data / "one" / "test.parquet").read_bytes())
+    assert build().digest == before  # neither trained on nor tested
+    (data / "one" / "train.parquet").write_bytes((data / "one" / "test.parquet").read_bytes())
+    assert build().digest != before
+
+
+def test_another_card_seed_or_split_is_another_cell(build: Callable[..., Cell], tmp_path: Path) -> None:
+    card = tmp_path / "copy" / "tiny.yaml"
+    found = {build().digest, build(seeds=[1]).digest, build(split="validation").digest, build(skip_broken=True).digest}
+    card.write_text(yaml.safe_dump({**yaml.safe_load(card.read_text()), "protocols": ["union"]}))
+    found.add(build().digest)
+    assert len(found) == 5
+
+
+def test_a_file_of_weights_counts_by_what_is_in_it(build: Callable[..., Cell], tmp_path: Path) -> None:
+    digests = []
+    for place, content in (("x", b"1"), ("y", b"1"), ("z", b"2")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "clip.safetensors").write_bytes(content)
+        cell = build(learners=[f"open_clip:ViT-B-16/{tmp_path / place / 'clip.safetensors'}"])
+        assert cell.names[1] == "open_clip:ViT-B-16/clip.safetensors"
+        digests.append(cell.digest)
+    assert digests[0] == digests[1] != digests[2]

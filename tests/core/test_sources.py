@@ -1,0 +1,44 @@
+"""The hash of a component's source follows what it imports from its room, and nothing else."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clbench.sources import source_digest
+
+
+@pytest.fixture
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package of four modules: `one` needs `two`, which needs `three` (and `one`: a circle); `four` stands alone."""
+    folder = tmp_path / "sourceroom"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    (folder / "one.py").write_text("import json\nfrom sourceroom.two import thing\n")
+    (folder / "two.py").write_text("from sourceroom import one\nimport sourceroom.sub\nthing = 2\n")
+    (folder / "sub" / "__init__.py").write_text("value = 3\n")
+    (folder / "four.py").write_text("four = 4\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield folder
+    for name in [name for name in sys.modules if name.startswith("sourceroom")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("changed", ["one.py", "two.py", "sub/__init__.py"])
+def test_a_change_of_what_is_imported_changes_the_hash(room: Path, changed: str) -> None:
+    before = source_digest(room / "one.py", "sourceroom")
+    with (room / changed).open("a") as file:
+        file.write("# changed\n")
+    assert source_digest(room / "one.py", "sourceroom") != before
+
+
+def test_a_change_elsewhere_or_another_place_does_not(room: Path, tmp_path: Path) -> None:
+    before = source_digest(room / "one.py", "sourceroom")
+    (room / "four.py").write_text("four = 5\n")
+    assert source_digest(room / "one.py", "sourceroom") == before
+    outside = tmp_path / "elsewhere.py"
+    outside.write_bytes((room / "two.py").read_bytes())
+    same_again = tmp_path / "copy.py"
+    same_again.write_bytes(outside.read_bytes())
+    assert source_digest(outside, "sourceroom") == source_digest(same_again, "sourceroom")
