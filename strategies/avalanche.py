@@ -95,6 +95,10 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
         self.learner.module.eval()
         report_losses(budget.losses, task, self.config.lr, self.context.record)
 
+    def number_of_steps(self, task: Task) -> int:
+        """The budget's."""
+        return self.context.budget.steps
+
     def _budget_plugin(self, task: Task) -> BudgetPlugin:
         """The plugin that keeps the budget, with a new optimiser's schedule; chooses what is trained."""
         budget = self.context.budget

@@ -63,7 +63,7 @@ class GradientStrategy(Strategy[G], Generic[G]):
             yield samples.batch(index), task
 
     def number_of_steps(self, task: Task) -> int:
-        """How many batches `batches` yields."""
+        """The budget's, unless overridden together with `batches`."""
         return self.context.budget.steps
 
     def footprint(self) -> dict[str, int]:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from clbench.cli.forecast import dry_run
+
 if TYPE_CHECKING:
-    from clbench.benchmarks.runner import Outcome
+    from clbench.benchmarks.runner import Outcome, SuiteResult
     from clbench.benchmarks.suite import Suite
 
 
@@ -34,6 +36,9 @@ def run(
         Optional[str], typer.Option(help="MLflow store; default $MLFLOW_TRACKING_URI, else SQLite under --out.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier results of these cells.")] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Print cells, steps, sizes, expected time and memory; train nothing.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Run a suite. The same command again goes on where it stopped and does nothing twice."""
@@ -47,13 +52,20 @@ def run(
         _names(streams), _names(learners), _names(strategies), _numbers(seeds), parse_overrides(overrides or []), root
     )
     chosen = load_suite(suite, choice)
+    if dry:
+        if not dry_run(chosen, choose_device(device), as_json):
+            raise typer.Exit(2)
+        return
     uri = tracking_uri or default_uri(out)
     with Bars(len(chosen.cells)) as bars:
-        outcomes = run_suite(chosen, RunOptions(out, choose_device(device), uri, fresh), bars)
-    page = _leaderboard(uri, out)
-    _print(chosen, outcomes, uri, page, as_json)
-    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-    if failed:
+        result = run_suite(chosen, RunOptions(out, choose_device(device), uri, fresh), bars)
+    problems = list(result.unlogged)
+    page = _leaderboard(uri, out, problems)
+    _print(chosen, result, uri, page, as_json)
+    failed = [outcome for outcome in result.outcomes if outcome.status == "failed"]
+    for line in (*map(_failure, failed), *(f"error: {problem}" for problem in problems)):
+        print(line, file=sys.stderr)
+    if failed or problems:
         raise typer.Exit(1 if any(outcome.defect for outcome in failed) else 2)
 
 
@@ -70,21 +82,33 @@ def _numbers(text: str | None) -> list[int] | None:
         raise ConfigError(f"--seeds must be integers separated by commas, got {text!r}") from None
 
 
-def _leaderboard(uri: str, out: Path) -> Path:
+def _leaderboard(uri: str, out: Path, problems: list[str]) -> Path | None:
+    """The page, or one more problem: the results of this call are to be shown in any case."""
     from clbench.benchmarks.tracking.store import EXPERIMENT
+    from clbench.errors import ClbenchError
     from clbench.reports.leaderboard.render import write_leaderboard
 
-    return write_leaderboard(uri, EXPERIMENT, out / "leaderboard")
+    try:
+        return write_leaderboard(uri, EXPERIMENT, out / "leaderboard")
+    except ClbenchError as error:
+        problems.append(f"no leaderboard: {error}")
+        return None
 
 
-def _print(suite: "Suite", outcomes: "list[Outcome]", uri: str, page: Path, as_json: bool) -> None:
+def _failure(outcome: "Outcome") -> str:
+    line = f"failed: {outcome.cell.title}: {outcome.error}"
+    return f"{line}; see {outcome.folder.failure}" if outcome.defect else line
+
+
+def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, as_json: bool) -> None:
     from clbench.benchmarks.summary import COLUMNS, summarise
     from clbench.cli.output import print_json, print_table
-    from clbench.reports.leaderboard.store import shown_uri
+    from clbench.mlflow_store import shown_uri
 
-    rows = summarise(outcomes)
+    rows = summarise(result.outcomes)
+    where = {"tracking_uri": shown_uri(uri), "leaderboard": str(page) if page else None}
     if as_json:
-        print_json({"suite": suite.name, "tracking_uri": shown_uri(uri), "leaderboard": str(page), "cells": rows})
+        print_json({"suite": suite.name, **where, "cells": rows})
         return
     for stream, learner in dict.fromkeys((str(row["stream"]), str(row["learner"])) for row in rows):
         table = [
@@ -97,10 +121,8 @@ def _print(suite: "Suite", outcomes: "list[Outcome]", uri: str, page: Path, as_j
             if (row["stream"], row["learner"]) == (stream, learner)
         ]
         print_table(f"{stream}, {learner}, in %", ("strategy (seed)", *COLUMNS.values(), ""), table)
-    for row in rows:
-        if row.get("error"):
-            print(f"failed: {row['strategy']} ({row['seed']}): see {row['folder']}/result.json", file=sys.stderr)
-    print(f"leaderboard: {page}")
+    if page:
+        print(f"leaderboard: {page}")
     shown = shown_uri(uri)
     print(f"MLflow:      {shown if shown.startswith('http') else f'mlflow ui --backend-store-uri {shown}'}")
 

@@ -79,6 +79,10 @@ class Strategy(ABC, Generic[C]):
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Take back what `state_dict` gave."""
 
+    def number_of_steps(self, task: Task) -> int:
+        """How many optimiser steps `learn` takes for a task, the last one in `seen`; 0 for those that do not train."""
+        return 0
+
     def footprint(self) -> dict[str, int]:
         """What learning a task trains, for `clbench show`: `trainable_parameters`, `adapters` and whatever else counts.
 

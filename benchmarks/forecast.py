@@ -1,0 +1,290 @@
+"""What a suite will cost, before anything is trained: a few real steps on this machine, and arithmetic.
+
+For each strategy two short updates are run on real samples with the real learner, at small sizes on a CPU and at the
+suite's own on a GPU; of the second one the time of a step is taken as linear in the batch and in the classes of a task.
+So it is a forecast and no promise: what a strategy does between tasks is seen on a handful of samples only.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import cast
+
+import psutil
+import torch
+
+from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.execution import build_learner
+from clbench.contracts import Budget, Context, Learner, Samples, Split, Strategy, StrategyConfig, Stream, Task
+from clbench.errors import CheckpointError
+from clbench.registry import STRATEGIES
+from clbench.strategies.optimisation import autocast
+
+ROWS = 64
+"""Samples of a task that are decoded for a forecast."""
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class TaskSize:
+    """How large a task is: classes, prompts (classes times templates), training and test samples."""
+
+    name: str
+    classes: int
+    prompts: int
+    train: int
+    test: int
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """What a strategy's steps take.
+
+    Attributes:
+        fixed: Seconds of a step without samples and classes.
+        sample: Seconds more for each sample of the batch.
+        class_: Seconds more for each class of the task.
+        between: Seconds of everything but the steps, for each task.
+        peak_mib: Memory of the device, or of the process on a CPU, at the suite's batch size.
+    """
+
+    fixed: float
+    sample: float
+    class_: float
+    between: float
+    peak_mib: float
+
+    def seconds(self, batch: int, classes: float) -> float:
+        """Of one step."""
+        return self.fixed + self.sample * batch + self.class_ * classes
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What one cell will take: optimiser steps, seconds of training, testing and decoding, memory in MiB."""
+
+    cell: Cell
+    steps: int
+    train_seconds: float
+    test_seconds: float
+    decode_seconds: float
+    samples_mib: float
+    peak_mib: float
+
+
+@dataclass(frozen=True)
+class SuiteForecast:
+    """The forecasts of all cells, the sizes of all tasks by stream, and what would stop the suite."""
+
+    cells: tuple[Forecast, ...]
+    tasks: dict[str, tuple[TaskSize, ...]]
+    problems: tuple[str, ...]
+
+
+def forecast_suite(
+    cells: Sequence[Cell], device: torch.device, told: Callable[[str], None] = lambda what: None
+) -> SuiteForecast:
+    """Measure and extrapolate; each strategy is measured once for a stream and a learner, whatever the seed.
+
+    Weights that cannot be had are a problem that is reported, and random ones are measured in their place.
+
+    Args:
+        cells: Of a suite.
+        device: Where it will run.
+        told: Called with what is measured next.
+
+    Raises:
+        DataError: When data are missing or do not decode.
+    """
+    found: list[Forecast] = []
+    tasks: dict[str, tuple[TaskSize, ...]] = {}
+    problems: list[str] = []
+    bench: _Bench | None = None
+    known: dict[tuple[str, str, str], Forecast] = {}
+    for cell in cells:
+        key = (cell.stream, cell.learner, cell.label)
+        if key not in known:
+            told(cell.title)
+            if bench is None or (bench.cell.stream, bench.cell.learner) != key[:2]:
+                bench = _Bench(cell, device, problems)
+                tasks[cell.names[0]] = bench.sizes
+            known[key] = bench.forecast(cell)
+        found.append(replace(known[key], cell=cell))
+    return SuiteForecast(tuple(found), tasks, tuple(dict.fromkeys(problems)))
+
+
+class _Bench:
+    """One stream and learner on one device, ready to be measured."""
+
+    def __init__(self, cell: Cell, device: torch.device, problems: list[str]) -> None:
+        self.cell = cell
+        self._device = device
+        self._stream: Stream = cell.load_stream()
+        self._learner = self._build(problems)
+        self._split: Split = cell.split
+        self.sizes = tuple(self._size_of(task) for task in self._stream.tasks)
+        by_classes = sorted(self._stream.tasks, key=lambda task: len(task.classes))
+        self._few, self._many = by_classes[0], by_classes[-1]
+        self._samples = cache(self._encoded)
+        self._test_seconds = self._time_test()
+        self._decode_seconds, self._sample_bytes = self._time_decoding()
+
+    def forecast(self, cell: Cell) -> Forecast:
+        """One cell's."""
+        tasks = self._stream.tasks
+        strategy = self._strategy(cell, cell.budget, lambda step, total: None)
+        steps = 0
+        for task in tasks:
+            strategy.seen.append(task)
+            steps += strategy.number_of_steps(task)
+        cost = self._step_cost(cell) if steps else StepCost(0, 0, 0, 0, self._resting_mib())
+        classes = sum(size.classes for size in self.sizes) / len(tasks)
+        samples = sum(size.train + size.test for size in self.sizes)
+        return Forecast(
+            cell,
+            steps,
+            steps * cost.seconds(cell.budget.batch_size, classes) + len(tasks) * cost.between,
+            (len(tasks) + 1) * self._test_seconds,
+            samples * self._decode_seconds,
+            samples * self._sample_bytes / MIB,
+            cost.peak_mib,
+        )
+
+    def _build(self, problems: list[str]) -> Learner:
+        try:
+            return build_learner(self.cell.learner, self.cell.seed, self._device)
+        except CheckpointError as error:
+            problems.append(str(error))
+            return build_learner(self.cell.learner.partition("/")[0], self.cell.seed, self._device)
+
+    def _size_of(self, task: Task) -> TaskSize:
+        classes = len(task.classes)
+        train, test = (len(task.load(split)) for split in cast(tuple[Split, Split], ("train", self._split)))
+        return TaskSize(task.name, classes, classes * len(task.templates), train, test)
+
+    def _encoded(self, task: Task) -> Samples:
+        rows = task.load("train")
+        encoded = self._learner.encode(rows.select(range(min(ROWS, len(rows)))), task)
+        tensors = {name: tensor.to(self._device) for name, tensor in encoded.tensors.items()}
+        return Samples(encoded.ids, tensors)
+
+    def _time_decoding(self) -> tuple[float, float]:
+        """Seconds and bytes of a sample."""
+        rows = self._many.load("train")
+        rows = rows.select(range(min(ROWS, len(rows))))
+        started = time.perf_counter()
+        encoded = self._learner.encode(rows, self._many)
+        seconds = time.perf_counter() - started
+        return seconds / len(rows), sum(tensor.nbytes for tensor in encoded.tensors.values()) / len(rows)
+
+    def _time_test(self) -> float:
+        """Seconds of testing one version: what is computed once, by its number of prompts, and all samples."""
+        prompts, samples = sum(size.prompts for size in self.sizes), sum(size.test for size in self.sizes)
+        own = next(size.prompts for size in self.sizes if size.name == self._few.name) or 1
+        size = self._learner.test_batch if self._device.type == "cuda" else 16
+        batch = self._samples(self._few)
+        index = torch.arange(size, device=batch.home) % len(batch)
+        self._learner.module.eval()
+        with torch.no_grad(), autocast(self._device):
+            for _ in range(2):  # the first time to warm up
+                started = self._clock()
+                predict = self._learner.predictor([self._few], self._stream.protocols)
+                once = self._clock() - started
+                started = self._clock()
+                predict(batch.batch(index), self._few)
+                each = (self._clock() - started) / size
+        return once * prompts / own + each * samples
+
+    def _step_cost(self, cell: Cell) -> StepCost:
+        wanted = cell.budget.batch_size
+        small, large = (wanted // 2, wanted) if self._device.type == "cuda" else (wanted // 16, wanted // 8)
+        small = max(1, small)
+        large = max(small + 1, large)
+        one = self._measure(cell, self._few, small)
+        two = self._measure(cell, self._few, large)
+        three = self._measure(cell, self._many, small)
+        sample = max(0.0, (two.step - one.step) / (large - small))
+        more = len(self._many.classes) - len(self._few.classes)
+        class_ = max(0.0, (three.step - one.step) / more) if more else 0.0
+        fixed = max(0.0, one.step - sample * small - class_ * len(self._few.classes))
+        growth = max(0.0, (two.peak_mib - one.peak_mib) / (large - small))
+        peak = max(one.peak_mib, three.peak_mib) + growth * (wanted - small)
+        return StepCost(fixed, sample, class_, min(one.between, two.between), peak)
+
+    def _measure(self, cell: Cell, task: Task, batch: int) -> "_Measured":
+        """The last step, and all else, of a strategy's second update."""
+        times: list[float] = []
+        strategy = self._strategy(
+            cell, Budget(steps=2, batch_size=batch), lambda step, total: times.append(self._clock())
+        )
+        strategy.update(self._many if task is self._few else self._few)
+        times.clear()
+        with _peak_memory(self._device) as peak:
+            started = self._clock()
+            strategy.update(task)
+            ended = self._clock()
+        step = times[-1] - times[-2]
+        return _Measured(step, max(0.0, ended - started - step * len(times)), peak[0])
+
+    def _strategy(self, cell: Cell, budget: Budget, progress: Callable[[int, int], None]) -> Strategy[StrategyConfig]:
+        context = Context(
+            learner=self._learner,
+            budget=budget,
+            seed=cell.seed,
+            samples=lambda task, split: self._samples(task),
+            new_learner=lambda: self._build([]),
+            progress=progress,
+            record=lambda name, value: None,
+        )
+        return cast(Strategy[StrategyConfig], STRATEGIES.get(cell.strategy).value(cell.config, context))
+
+    def _clock(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
+
+    def _resting_mib(self) -> float:
+        with _peak_memory(self._device) as peak:
+            pass
+        return peak[0]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    step: float
+    between: float
+    peak_mib: float
+
+
+@contextmanager
+def _peak_memory(device: torch.device) -> Iterator[list[float]]:
+    """A list that holds, afterwards, the peak of the device's memory in MiB, or of the process's on a CPU."""
+    peak: list[float] = []
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        yield peak
+        peak.append(torch.cuda.max_memory_allocated(device) / MIB)
+        return
+    process, done = psutil.Process(), threading.Event()
+    seen = [process.memory_info().rss]
+
+    def watch() -> None:
+        while not done.wait(0.002):
+            seen.append(process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    yield peak
+    done.set()
+    watcher.join()
+    peak.append(max(seen) / MIB)
+
+
+def total_seconds(forecasts: Iterable[Forecast]) -> float:
+    """Of a suite: every cell's training and testing, and decoding once for each stream, learner and set of shots."""
+    found = list(forecasts)
+    decoding = {(f.cell.stream, f.cell.learner): f.decode_seconds for f in found}
+    return sum(f.train_seconds + f.test_seconds for f in found) + sum(decoding.values())
