@@ -8,7 +8,7 @@ from typing import TypeVar, final
 
 import numpy as np
 
-from clbench.reports.leaderboard.cell import Cell
+from clbench.reports.leaderboard.cell import COST, Cell
 from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.metrics.compute import compute_all
 
@@ -55,6 +55,7 @@ class Standing:
     finished: tuple[Cell, ...]
     failed: tuple[Cell, ...]
     results: Mapping[str, Result]
+    cost: Mapping[str, Estimate]
     notes: tuple[str, ...]
 
 
@@ -84,6 +85,11 @@ def aggregate(cells: Iterable[Cell]) -> list[Section]:
     """
     groups = _grouped(cells, lambda cell: (cell.split != TEST, cell.stream, cell.learner, cell.budget, cell.split))
     return [_section(groups[key]) for key in sorted(groups)]
+
+
+def costs(section: Section) -> dict[str, str]:
+    """The costs that a section's runs tell, and their headings."""
+    return {name: heading for name, heading in COST.items() if any(name in s.cost for s in section.standings)}
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -133,6 +139,9 @@ def _standing(cells: Sequence[Cell]) -> Standing:
         finished=finished,
         failed=tuple(cell for cell in kept if not cell.finished),
         results={protocol: _result(several) for protocol, several in matrices.items()},
+        cost={
+            name: estimate(values) for name in COST if (values := [c.cost[name] for c in finished if name in c.cost])
+        },
         notes=notes,
     )
 

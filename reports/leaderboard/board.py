@@ -9,6 +9,7 @@ from typing import ClassVar, final
 from clbench.reports.leaderboard.aggregate import Section, aggregate
 from clbench.reports.leaderboard.cell import Cell
 from clbench.reports.leaderboard.columns import Column, columns
+from clbench.reports.leaderboard.published import Published, published_tables
 
 
 @final
@@ -27,6 +28,10 @@ class Board:
     environment: dict[str, dict[str, int]]
 
     units: ClassVar[str] = "Scores in %, mean ± standard error over seeds; ↑ higher is better, ↓ lower is better."
+
+    def published(self, section: Section) -> Published | None:
+        """What others have printed for a section's stream; None for tuning."""
+        return published_tables().get(section.stream) if section.is_test else None
 
     @property
     def test_sections(self) -> list[Section]:

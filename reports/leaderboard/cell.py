@@ -10,6 +10,14 @@ from clbench.reports.matrix import ScoreMatrix
 SCHEMA = "1"
 """The layout of tags and of `matrix.json` that this code reads."""
 
+COST = {
+    "cost/train_seconds": "Training, s",
+    "cost/test_seconds": "Testing, s",
+    "cost/peak_mb": "Peak of the device, MiB",
+    "cost/process_peak_mb": "Peak of the process, MiB",
+}
+"""Metrics of a run that say what it took, over all versions, and their headings."""
+
 
 @final
 @dataclass(frozen=True)
@@ -20,6 +28,7 @@ class Cell:
         matrices: By protocol, the primary one first; empty unless the run finished.
         error: Why there are no matrices, one line; None for a finished run.
         budget: What a strategy might spend on a task, in words; runs of different budgets are never averaged.
+        cost: What the run says of its cost, by the names in `COST`.
         environment: What else the run says of itself (versions, hardware).
     """
 
@@ -36,6 +45,7 @@ class Cell:
     matrices: Mapping[str, ScoreMatrix] = field(default_factory=dict)
     error: str | None = None
     budget: str = ""
+    cost: Mapping[str, float] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property

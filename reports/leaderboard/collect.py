@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clbench.errors import DataError
-from clbench.reports.leaderboard.cell import SCHEMA, Cell, read_matrices
-from clbench.reports.leaderboard.store import RunStore, one_line
+from clbench.mlflow_store import one_line
+from clbench.reports.leaderboard.cell import COST, SCHEMA, Cell, read_matrices
+from clbench.reports.leaderboard.store import RunStore
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -81,6 +82,7 @@ def _cell(run: "Run") -> Cell:
         status=status,
         started=run.info.start_time or 0,
         error=_error(status, tag("schema"), tag("error", "")),
+        cost={name: float(value) for name, value in run.data.metrics.items() if name in COST},
         environment={
             name.removeprefix("clbench."): value
             for name, value in tags.items()

@@ -4,11 +4,12 @@ import math
 from importlib.resources import files
 
 from clbench import __version__
-from clbench.reports.leaderboard.aggregate import Section
+from clbench.reports.leaderboard.aggregate import Section, costs
 from clbench.reports.leaderboard.board import Board
 from clbench.reports.leaderboard.columns import Column
+from clbench.reports.leaderboard.published import HEADINGS, WARNING
 from clbench.reports.leaderboard.tables import TUNING_NOTE
-from clbench.reports.leaderboard.text import percent, plain, with_error
+from clbench.reports.leaderboard.text import amount, percent, plain, with_error
 from clbench.reports.matrix import ScoreMatrix
 
 
@@ -25,6 +26,10 @@ def to_html(board: Board) -> str:
         tuning_note=TUNING_NOTE,
         main=[column for column in board.columns if column.is_main],
         others=[column for column in board.columns if not column.is_main],
+        published_warning=WARNING,
+        published_headings=HEADINGS,
+        costs=costs,
+        amount=amount,
         with_error=with_error,
         best=best,
         heat=heat,

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast, final
 
 from clbench.errors import DataError, TrackingError
+from clbench.mlflow_store import one_line, one_line_errors, shown_uri
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 SECONDS_TO_ANSWER = 30
+DEAF = "does not answer"
 QUIET = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
 
@@ -37,14 +39,14 @@ class RunStore:
         """Look the experiment up, so that a store that does not answer is told at once."""
         self._uri, self._shown = tracking_uri, shown_uri(tracking_uri)
         self._experiment = experiment
-        with self._told_in_one_line():
+        with one_line_errors(tracking_uri, DEAF):
             _check_that_it_answers(tracking_uri)
             from mlflow import MlflowClient
 
             self._client = MlflowClient(tracking_uri=tracking_uri)
             found = self._client.get_experiment_by_name(experiment)
         if found is None:
-            raise TrackingError(f"MLflow store {self._shown}: no experiment named {experiment!r}")
+            raise TrackingError(f"tracking store {self._shown}: no experiment named {experiment!r}")
         self._id: str = found.experiment_id
 
     def cells(self, page_size: int = 1000) -> "Iterator[Run]":
@@ -56,12 +58,13 @@ class RunStore:
         token: str | None = None
         number = 0
         while number == 0 or token:
-            with self._told_in_one_line():
+            with one_line_errors(self._uri, DEAF):
                 page = self._client.search_runs(
                     [self._id], "tags.`clbench.kind` = 'cell'", max_results=page_size, page_token=token
                 )
             if number == 0 and not page:
-                raise TrackingError(f"MLflow store {self._shown}: experiment {self._experiment!r} has no clbench runs")
+                empty = f"experiment {self._experiment!r} has no clbench runs"
+                raise TrackingError(f"tracking store {self._shown}: {empty}")
             yield from page
             number, token = number + len(page), page.token
 
@@ -81,30 +84,6 @@ class RunStore:
         if not isinstance(value, dict):
             raise DataError(f"{name} of run {run_id}: wanted a JSON object, got {type(value).__name__}")
         return cast("dict[str, object]", value)
-
-    @contextlib.contextmanager
-    def _told_in_one_line(self) -> Iterator[None]:
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            yield
-        except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:  # a database driver may be missing
-            reason = one_line(str(error).replace(self._uri, self._shown) or type(error).__name__)
-            raise TrackingError(f"MLflow store {self._shown} does not answer: {reason}") from error
-
-
-def shown_uri(uri: str) -> str:
-    """The address without the name and password that it may hold."""
-    scheme, mark, rest = uri.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
-
-
-def one_line(error: BaseException | str) -> str:
-    """The first line of a message, cut where it becomes too long to read."""
-    text = " ".join((str(error).strip() or type(error).__name__).splitlines()[0].split())
-    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 def _check_that_it_answers(uri: str) -> None:

@@ -6,10 +6,12 @@ import json
 import math
 from collections.abc import Sequence
 
-from clbench.reports.leaderboard.aggregate import Result, Section, Standing
+from clbench.reports.leaderboard.aggregate import Result, Section, Standing, costs
 from clbench.reports.leaderboard.board import Board
 from clbench.reports.leaderboard.columns import Column
-from clbench.reports.leaderboard.text import NOTHING, csv_text, markdown, with_error
+from clbench.reports.leaderboard.published import HEADINGS, Published
+from clbench.reports.leaderboard.published import WARNING as PUBLISHED_WARNING
+from clbench.reports.leaderboard.text import NOTHING, amount, csv_text, markdown, with_error
 
 TUNING_NOTE = "Used to choose settings; never comparable with the results on test data."
 
@@ -23,6 +25,8 @@ def to_markdown(board: Board) -> str:
         lines += [] if section.is_test else ["", f"**{TUNING_NOTE}**"]
         for protocol in section.protocols or ("",):
             lines += ["", *_markdown_table(section, protocol, [column for column in board.columns if column.is_main])]
+        lines += _markdown_cost(section)
+        lines += _markdown_published(board.published(section))
         lines += _markdown_failures(section)
     lines += ["", "## Metrics", ""]
     for column in board.columns:
@@ -43,6 +47,28 @@ def _markdown_table(section: Section, protocol: str, shown: Sequence[Column]) ->
         first = [markdown(standing.label), str(seeds), str(len(standing.failed))]
         lines.append(f"| {' | '.join(first + cells)} |")
     return lines
+
+
+def _markdown_cost(section: Section) -> list[str]:
+    shown = costs(section)
+    if not shown:
+        return []
+    lines = ["", "Cost of a run:", "", f"| Strategy | {' | '.join(shown.values())} |", f"|---|{'---:|' * len(shown)}"]
+    for standing in section.standings:
+        cells = [amount(standing.cost.get(name)) for name in shown]
+        lines.append(f"| {' | '.join([markdown(standing.label), *cells])} |")
+    return lines
+
+
+def _markdown_published(table: Published | None) -> list[str]:
+    if table is None:
+        return []
+    lines = ["", f"**{PUBLISHED_WARNING}** Protocol: {table.protocol}. {markdown(table.setting)}", ""]
+    lines += [f"| Published | {' | '.join(HEADINGS.values())} |", f"|---|{'---:|' * len(HEADINGS)}"]
+    for row in table.rows:
+        cells = [NOTHING if cell is None else f"{cell:.1f}" for cell in row.cells]
+        lines.append(f"| {' | '.join([markdown(row.name), *cells])} |")
+    return [*lines, "", f"Source: {markdown(table.source)}", *(f"- {markdown(note)}" for note in table.notes)]
 
 
 def _markdown_failures(section: Section) -> list[str]:
@@ -89,7 +115,7 @@ def to_json(board: Board) -> str:
         "schema": 1,
         "experiment": board.experiment,
         "generated": board.generated.isoformat(timespec="seconds"),
-        "sections": [_json_section(section) for section in board.sections],
+        "sections": [_json_section(section, board.published(section)) for section in board.sections],
         "metrics": {column.name: _json_column(column) for column in board.columns},
         "environment": board.environment,
     }
@@ -100,7 +126,7 @@ def _json_column(column: Column) -> dict[str, str]:
     return {**{fact.lower(): text for fact, text in column.facts.items()}, "direction": column.direction}
 
 
-def _json_section(section: Section) -> dict[str, object]:
+def _json_section(section: Section, published: Published | None) -> dict[str, object]:
     return {
         "stream": section.stream,
         "learner": section.learner,
@@ -108,6 +134,7 @@ def _json_section(section: Section) -> dict[str, object]:
         "split": section.split,
         "protocols": section.protocols,
         "standings": [_json_standing(standing) for standing in section.standings],
+        "published": {"warning": PUBLISHED_WARNING, **published.model_dump(mode="json")} if published else None,
     }
 
 
@@ -121,6 +148,7 @@ def _json_standing(standing: Standing) -> dict[str, object]:
             for cell in standing.failed
         ],
         "notes": standing.notes,
+        "cost": {name: {"mean": found.mean, "n": found.n} for name, found in standing.cost.items()},
         "results": {protocol: _json_result(result) for protocol, result in standing.results.items()},
     }
 

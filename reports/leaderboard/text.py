@@ -31,6 +31,11 @@ def with_error(estimate: Estimate | None, seeds: int) -> str:
     return f"{percent(estimate.mean)}{error}" + (f" ({estimate.n} of {seeds} seeds)" if estimate.n < seeds else "")
 
 
+def amount(estimate: Estimate | None) -> str:
+    """A mean with three digits, for costs; a dash where there is none."""
+    return NOTHING if estimate is None else f"{float(f'{estimate.mean:.3g}'):,g}"
+
+
 def plain(text: str) -> str:
     """One line of printable characters: line ends, control and bidirectional characters become spaces."""
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
