@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 
 from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.drift import Drift
 from clbench.benchmarks.evaluator import Evaluator
 from clbench.benchmarks.folder import CellFolder, Record
 from clbench.benchmarks.samples import SampleStore
@@ -54,6 +55,7 @@ class CellRun:
         self._numbers: dict[str, float] = {}
         self.stream: Stream = cell.load_stream()
         self._learner = build_learner(cell.learner, cell.seed, device)
+        self._drift = Drift(self._learner)
         samples = store.of(
             cell.names[0], self._learner, json.dumps(cell.encoding), cell.skip_broken, partial(progress, "decode")
         )
@@ -100,6 +102,7 @@ class CellRun:
             )
         self._strategy.seen = list(self.stream.tasks[:version])
         self._folder.load_version(version, self._learner, self._strategy)
+        self._drift.measure()  # so that the next one is measured from here
 
     def _compute(self, version: int) -> None:
         self._numbers.clear()
@@ -110,6 +113,7 @@ class CellRun:
             self._strategy.update(self.stream.tasks[version - 1])
         digest = self._learner.digest()  # waits for the device, so that the clock tells the truth
         trained = time.perf_counter()
+        self._numbers |= self._drift.measure()
         self._progress("test", 0, 1)
         rows = self._evaluator.evaluate(self._learner, version)
         tested = time.perf_counter()

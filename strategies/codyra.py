@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, Learner, Task
+from clbench.contracts import Batch, Task
 from clbench.registry import STRATEGIES
 from clbench.strategies.gated_lora import GatedAdapters
 from clbench.strategies.gradient import Decay, GradientStrategy
@@ -35,8 +35,10 @@ class CodyraConfig(AdapterConfig):
     operator: Literal["soft", "released"] = Field(
         "soft", description="Exact soft-thresholding, or the released code's operator, which cuts below 2 kappa."
     )
-    total_shrinkage: float | None = Field(
-        None, ge=0, description="Scale a task's thresholds to this sum (0.65 in the published 500 steps), if set."
+    reference_steps: int | None = Field(
+        500,
+        ge=1,
+        description="Thresholds are scaled so that gates shrink as far as in so many steps; null: as they come.",
     )
     symmetric: bool = Field(
         False, description="Add the published class-to-sample loss; for learners that have class scores only."
@@ -65,11 +67,10 @@ class Codyra(GradientStrategy[CodyraConfig]):
 
     With the published settings Adam moves a gate by about 0.1 a task while shrinking takes 0.65 off every gate, so
     mostly its random start decides which rank survives: 16 P(|N(0, 1)| > 0.65) = 8.25 of 16; 8.3 is the published mean.
-    The sum grows with the steps; `total_shrinkage` keeps it where tasks are shorter or longer than 500 steps.
+    The sum grows with the steps: by 500 steps 0.65, by 50 only 0.065, which prunes next to nothing, by 1,000 1.3. So
+    thresholds are scaled to what the published 500 steps give (`reference_steps`), where nothing changes.
 
-    Records `codyra/mean_rank` (gates that are not 0 in a layer), the same as `codyra/rank/<tower>.<role>`,
-    `codyra/update_norm` (Frobenius norm of the task's update over all layers) and `codyra/drift` (Frobenius distance of
-    all weights from version 0).
+    Records `codyra/mean_rank` (gates that are not 0 in a layer) and the same as `codyra/rank/<tower>.<role>`.
     """
 
     def begin_task(self, task: Task) -> None:
@@ -91,13 +92,11 @@ class Codyra(GradientStrategy[CodyraConfig]):
             self._adapters.shrink(OPERATORS[self.config.operator], kappa)
 
     def end_task(self, task: Task) -> None:
-        """Record ranks and norms, then merge."""
+        """Record ranks, then merge."""
         for name, rank in self._mean_ranks().items():
             self.context.record(f"codyra/{name}", rank)
-        self.context.record("codyra/update_norm", self._adapters.norm())
         self._adapters.merge()
         del self._adapters
-        self.context.record("codyra/drift", distance(self.learner, self.context.new_learner()))
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """A, B and gate of every adapter."""
@@ -127,32 +126,40 @@ class Codyra(GradientStrategy[CodyraConfig]):
 def thresholds(steps: int, config: CodyraConfig) -> list[float]:
     """How far gates shrink after each step of a task (kappa); 0 where they are left alone.
 
-    Steps count from 0 and the sparse ones are those from `dense * steps` on.
-
-    - With at least 50 sparse steps, the released schedule: a grid of 50 values from 0 to `kappa_max`; the index starts
-      at 0 and rises, up to 49, at every sparse step that is a multiple of `sparse // 50`; gates shrink after every step
-      *beyond* `dense * steps`. With 500 steps: index 1 at 250 (no shrinking yet), shrinking from 251, 49 from 490.
-    - With n < 50 sparse steps, where the released code stays at 0: kappa_max / n, 2 kappa_max / n, ..., kappa_max.
+    The ramp (see `ramp`), scaled to the sum that it has over `reference_steps`, if that is set.
 
     Args:
         steps: Of the task.
         config: Settings.
 
     Returns:
-        One threshold a step, scaled to the sum `total_shrinkage` if that is set.
+        One threshold a step.
+    """
+    kappas = ramp(steps, config)
+    if config.reference_steps is None or not sum(kappas):
+        return kappas
+    factor = sum(ramp(config.reference_steps, config)) / sum(kappas)  # exactly 1 with as many steps
+    return [kappa * factor for kappa in kappas]
+
+
+def ramp(steps: int, config: CodyraConfig) -> list[float]:
+    """The published thresholds, one a step, and their like for tasks that are too short for them.
+
+    Steps count from 0 and the sparse ones are those from `dense * steps` on.
+
+    - With at least 50 sparse steps, the released schedule: a grid of 50 values from 0 to `kappa_max`; the index starts
+      at 0 and rises, up to 49, at every sparse step that is a multiple of `sparse // 50`; gates shrink after every step
+      *beyond* `dense * steps`. With 500 steps: index 1 at 250 (no shrinking yet), shrinking from 251, 49 from 490.
+    - With n < 50 sparse steps, where the released code stays at 0: kappa_max / n, 2 kappa_max / n, ..., kappa_max.
     """
     first = config.dense * steps
     stride = int((steps - first) // GRID)
     if stride:
         grid = np.linspace(0, config.kappa_max, GRID).tolist()
         risen = np.cumsum([step >= first and step % stride == 0 for step in range(steps)])
-        kappas = [grid[min(int(index), GRID - 1)] if step > first else 0.0 for step, index in enumerate(risen)]
-    else:
-        sparse = sum(step >= first for step in range(steps))
-        kappas = [config.kappa_max * max(0, step + 1 + sparse - steps) / max(1, sparse) for step in range(steps)]
-    if config.total_shrinkage is None or not sum(kappas):
-        return kappas
-    return [kappa * config.total_shrinkage / sum(kappas) for kappa in kappas]
+        return [grid[min(int(index), GRID - 1)] if step > first else 0.0 for step, index in enumerate(risen)]
+    sparse = sum(step >= first for step in range(steps))
+    return [config.kappa_max * max(0, step + 1 + sparse - steps) / max(1, sparse) for step in range(steps)]
 
 
 def released_shrink(gates: Tensor, kappa: float) -> Tensor:
@@ -176,11 +183,3 @@ def class_to_sample_loss(logits: Tensor, labels: Tensor, classes_seen: int) -> T
         classes_seen: Of all tasks so far.
     """
     return -logits.log_softmax(dim=0).gather(1, labels[:, None]).sum() / classes_seen
-
-
-@torch.no_grad()
-def distance(learner: Learner, other: Learner) -> float:
-    """Frobenius distance of all weights of two learners of one architecture; waits for the device once."""
-    others = dict(other.module.named_parameters())
-    squares = [(p - others[name]).square().sum() for name, p in learner.module.named_parameters()]
-    return float(torch.stack(squares).sum().sqrt())

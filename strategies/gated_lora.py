@@ -15,6 +15,8 @@ from torch import Tensor, nn
 class GatedAdapter:
     """y = W x + b + B diag(w) A x on one linear layer, by a hook: the module and its state stay as they are.
 
+    The factors are float32 at least, whatever W is: steps as small as the shrinking's are lost in bfloat16.
+
     Attributes:
         a: `(rank, in)`, kaiming-uniform with a = sqrt(5), as in LoRA.
         b: `(out, rank)`, zeros, so that nothing changes before the first step.
@@ -25,25 +27,22 @@ class GatedAdapter:
         a = torch.empty(len(gate), layer.in_features)
         nn.init.kaiming_uniform_(a, a=math.sqrt(5), generator=generator)  # on the CPU, as the generator is
         self.layer = layer
-        self.a = nn.Parameter(a.to(layer.weight))
-        self.b = nn.Parameter(layer.weight.new_zeros(layer.out_features, len(gate)))
+        self.a = nn.Parameter(a.to(gate))
+        self.b = nn.Parameter(gate.new_zeros(layer.out_features, len(gate)))
         self.gate = nn.Parameter(gate)
         self._hook = layer.register_forward_hook(self._add)
 
     def _add(self, _layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        x = inputs[0]
         # The gate goes to B, not to the activations: the same product, and no activation more is kept for backward.
-        return output + F.linear(F.linear(inputs[0], self.a), self.b * self.gate)
-
-    @torch.no_grad()
-    def squared_norm(self) -> Tensor:
-        """||B diag(w) A||_F^2, from the Gram matrices of the factors, a scalar on the device."""
-        b = self.b * self.gate
-        return ((b.T @ b) * (self.a @ self.a.T)).sum()
+        # The factors are narrowed, not the activations widened: that would cost memory.
+        return output + F.linear(F.linear(x, self.a.to(x.dtype)), (self.b * self.gate).to(x.dtype))
 
     @torch.no_grad()
     def merge(self) -> None:
         """Add the update to W and take the hook away; a rank whose gate is 0 adds nothing."""
-        self.layer.weight.addmm_(self.b * self.gate, self.a)
+        weight = self.layer.weight
+        weight.copy_(torch.addmm(weight.to(self.a), self.b * self.gate, self.a))  # rounded once, if W is narrower
         self._hook.remove()
 
 
@@ -66,7 +65,9 @@ class GatedAdapters:
 
     def __init__(self, module: nn.Module, names: Sequence[str], rank: int, generator: torch.Generator) -> None:
         layers = [_linear(module, name) for name in names]
-        self.gates = torch.randn(len(names), rank, generator=generator).to(layers[0].weight)
+        weight = layers[0].weight
+        gates = torch.randn(len(names), rank, generator=generator)
+        self.gates = gates.to(weight.device, torch.promote_types(weight.dtype, torch.float32))
         self.by_name = {
             name: GatedAdapter(layer, gate, generator)
             for name, layer, gate in zip(names, layers, self.gates, strict=True)
@@ -80,10 +81,6 @@ class GatedAdapters:
     def shrink(self, operator: Callable[[Tensor, float], Tensor], kappa: float) -> None:
         """Put all gates through a proximal operator, in place."""
         self.gates.copy_(operator(self.gates, kappa))
-
-    def norm(self) -> float:
-        """Frobenius norm of all updates together; waits for the device."""
-        return float(torch.stack([adapter.squared_norm() for adapter in self.by_name.values()]).sum().sqrt())
 
     def merge(self) -> None:
         """Add all updates to the weights; the layers are plain again."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Generic, TypeVar, final
 
+import torch
 from peft import LoraConfig as PeftLoraConfig
 from peft.tuners.lora import LoraModel
 from pydantic import Field
@@ -19,7 +20,9 @@ class LoraConfig(AdapterConfig):
 
     lr: float = Field(2e-3, gt=0, description="Peak learning rate of AdamW.")
     rank: int = Field(16, ge=1, description="Rank r of each adapter.")
-    alpha: float = Field(16.0, gt=0, description="The update is scaled by alpha / rank.")
+    alpha: float | None = Field(
+        None, gt=0, description="The update is scaled by alpha / rank; by 1, whatever the rank, if not set."
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapters.")
 
 
@@ -57,6 +60,9 @@ class Lora(LoraStrategy[LoraConfig]):
     Only A and B are trained. After the task the product is added to W and the adapters are removed, so that versions
     cost nothing extra at inference and the next task starts with fresh ones.
 
+    The scale is 1 at every rank by default, so that ranks differ in nothing but rank: an alpha of 16, say, would make
+    the steps of rank 1 sixteen times as long as those of rank 16. The plain adapters in CoDyRA's code start at 1, too.
+
     This is also what the literature calls IncLoRA (a new adapter a task, the earlier ones kept frozen; a baseline of
     Wang et al. 2023): the output (W + sum of frozen products) x + B A x and its gradient in A and B are the same to
     round-off whether the frozen products are added to W or computed beside it. So there is no strategy `inc-lora`.
@@ -64,16 +70,20 @@ class Lora(LoraStrategy[LoraConfig]):
 
 
 def add_adapters(learner: Learner, config: LoraConfig) -> LoraModel:
-    """Put PEFT's LoRA layers into the learner's module, in place.
+    """Put PEFT's LoRA layers into the learner's module, in place; A and B are float32 at least, whatever W is.
 
     Raises:
         ConfigError: When the learner has no layer of the chosen roles and towers.
     """
     peft_config = PeftLoraConfig(
         r=config.rank,
-        lora_alpha=config.alpha,  # type: ignore[arg-type]  # PEFT computes alpha / r: any number does
+        lora_alpha=config.alpha or config.rank,  # type: ignore[arg-type]  # PEFT computes alpha / r: any number does
         lora_dropout=config.dropout,
         target_modules=[layer.name for layer in chosen_layers(learner, config)],
         bias="none",
     )
-    return LoraModel(learner.module, peft_config, "default")
+    model = LoraModel(learner.module, peft_config, "default")
+    for name, p in learner.module.named_parameters():
+        if "lora_" in name:  # PEFT gives them W's type; steps of AdamW would be lost in bfloat16
+            p.data = p.data.to(torch.promote_types(p.dtype, torch.float32))
+    return model

@@ -11,7 +11,7 @@ from clbench.contracts import Context, Task
 from clbench.strategies.finetune import Finetune
 from clbench.strategies.gated_lora import GatedAdapters
 from clbench.strategies.gradient import GradientConfig
-from clbench.strategies.lora import Lora, LoraConfig
+from clbench.strategies.lora import Lora, LoraConfig, add_adapters
 from clbench.strategies.o_lora import OLora, OLoraConfig
 from clbench.strategies.wise_ft import WiseFt, WiseFtConfig
 from clbench.streams.card import load_stream
@@ -22,6 +22,15 @@ NewContext = Callable[..., Context]
 def weights(context: Context) -> dict[str, Tensor]:
     """A copy of the learner's weights."""
     return {name: tensor.clone() for name, tensor in context.learner.state_dict().items()}
+
+
+class Factors(Lora):  # type: ignore[misc]
+    """Keeps what the adapters held just before they were merged."""
+
+    def end_task(self, task: Task) -> None:
+        """Take A and B out, then merge."""
+        self.factors = {name: p.detach().clone() for name, p in self.trainable_parameters()}
+        super().end_task(task)
 
 
 class Overlap(OLora):  # type: ignore[misc]
@@ -87,6 +96,46 @@ def test_o_lora_remembers_through_its_state(tiny: Any, new_context: NewContext) 
         each.update(two)
     assert straight.learner.digest() == resumed.learner.digest()
     assert {rows.shape[0] for rows in again.state_dict()["past"].values()} == {6}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("settings", "scale"), [({}, 1.0), ({"alpha": 8.0}, 2.0)])
+def test_the_scale_is_1_at_every_rank_unless_alpha_is_set(
+    settings: dict[str, float], scale: float, tiny: Any, new_context: NewContext
+) -> None:
+    task = load_stream(tiny.stream).tasks[0]
+    for rank in (1, 4, 16):
+        given_context = new_context()
+        before = weights(given_context)
+        alpha = {name: value * rank / 4 for name, value in settings.items()}
+        strategy = Factors(LoraConfig(rank=rank, roles=("q",), towers=("text",), **alpha), given_context)
+        strategy.update(task)
+        name = "transformer.resblocks.1.attn.q_proj"
+        a, b = (strategy.factors[f"{name}.lora_{factor}.default.weight"] for factor in "AB")
+        assert a.shape[0] == rank
+        torch.testing.assert_close(weights(given_context)[f"{name}.weight"], before[f"{name}.weight"] + scale * b @ a)
+
+
+def test_the_default_scale_is_that_of_rank_16_and_alpha_16(tiny: Any, new_context: NewContext) -> None:
+    task = load_stream(tiny.stream).tasks[0]
+    default, written = new_context(), new_context()
+    Lora(LoraConfig(), default).update(task)
+    Lora(LoraConfig(rank=16, alpha=16.0), written).update(task)
+    assert default.learner.digest() == written.learner.digest()
+
+
+def test_lora_on_narrow_weights_trains_wide_factors(tiny: Any, new_context: NewContext) -> None:
+    learner = new_context().learner
+    learner.module.bfloat16()
+    add_adapters(learner, LoraConfig(rank=2))
+    factors = {name: p for name, p in learner.module.named_parameters() if "lora_" in name}
+    assert len(factors) == 48
+    assert {p.dtype for p in factors.values()} == {torch.float32}
+    layer: Any = learner.module.get_submodule("transformer.resblocks.0.attn.q_proj")
+    assert layer(torch.randn(3, 32, dtype=torch.bfloat16)).dtype == torch.bfloat16
+    with torch.no_grad():
+        factors["transformer.resblocks.0.attn.q_proj.lora_B.default.weight"].fill_(1.0)
+    layer.merge()
+    assert layer.get_base_layer().weight.dtype == torch.bfloat16
 
 
 def test_merged_updates_are_frozen_adapters(tiny: Any, new_context: NewContext) -> None:

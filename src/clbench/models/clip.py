@@ -81,7 +81,7 @@ class ClipLearner(Learner):
 
     def logits(self, batch: Batch, tasks: Sequence[Task]) -> Tensor:
         """Scaled cosine of each picture with each class name of `tasks` (first template), `(n, classes)`."""
-        prompts = tuple(task.templates[0].format(name) for task in tasks for name in task.classes)
+        prompts = tuple(filled(task.templates[0], name) for task in tasks for name in task.classes)
         return self._logits(self.image_features(batch), F.normalize(self._encode_text(self._tokenise(prompts)), dim=-1))
 
     def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
@@ -126,13 +126,16 @@ class ClipLearner(Learner):
 
     def _class_features(self, task: Task) -> Tensor:
         """Unit text features `(classes, embedding)`, the normalised mean over the task's templates."""
-        prompts = tuple(template.format(name) for name in task.classes for template in task.templates)
+        prompts = tuple(filled(template, name) for name in task.classes for template in task.templates)
         chunks = [self._encode_text(chunk) for chunk in self._tokenise(prompts).split(TEXT_CHUNK)]
         features = F.normalize(torch.cat(chunks), dim=-1).unflatten(0, (len(task.classes), len(task.templates)))
         return F.normalize(features.mean(dim=1), dim=-1)
 
     def _logits(self, image: Tensor, text: Tensor) -> Tensor:
-        logits: Tensor = self._clip.logit_scale.exp() * image @ text.T
+        # In full precision under autocast, too: at a scale of 100, bfloat16 tells scores apart by an eighth only.
+        wide = torch.promote_types(image.dtype, torch.float32)
+        with torch.autocast(image.device.type, enabled=False):
+            logits: Tensor = self._clip.logit_scale.exp() * image.to(wide) @ text.to(wide).T
         return logits
 
     def _normalise(self, pictures: Tensor) -> Tensor:
@@ -176,6 +179,11 @@ class ClipLearner(Learner):
 def _predictions(logits: Tensor, target: Tensor, names: Sequence[str]) -> Predictions:
     confidence, prediction = logits.softmax(dim=-1).max(dim=-1)
     return Predictions(prediction, target, names, correct=prediction == target, confidence=confidence)
+
+
+def filled(template: str, name: str) -> str:
+    """A prompt: the class name in place of `{}`; other braces are text."""
+    return template.replace("{}", name)
 
 
 def check_prompts(task: Task) -> None:
