@@ -271,7 +271,9 @@ def test_only_the_chosen_layers_change_by_their_product(tiny: Any, new_context: 
             super().after_step(task, step)
             frozen.append(all(torch.equal(tensor, before[name]) for name, tensor in learner.state_dict().items()))
 
-    strategy = Looking(CodyraConfig(rank=3, kappa_max=0.2, roles=("q", "up"), towers=("vision",)), given_context)
+    strategy = Looking(
+        CodyraConfig(rank=3, kappa_max=0.2, reference_steps=None, roles=("q", "up"), towers=("vision",)), given_context
+    )
     strategy.update(load_stream(tiny.stream).tasks[0])
     assert frozen == [True] * 6
     blocks = [
@@ -390,7 +392,7 @@ def test_the_second_loss_is_added_on_demand(tiny: Any, new_context: NewContext) 
 def test_it_records_ranks_and_carries_nothing(tiny: Any, new_context: NewContext) -> None:
     numbers: dict[str, float] = {}
     given_context = new_context(6, numbers)
-    strategy = Watched(CodyraConfig(kappa_max=0.3), given_context)
+    strategy = Watched(CodyraConfig(kappa_max=0.3, reference_steps=None), given_context)
     for task in load_stream(tiny.stream).tasks[:2]:
         numbers.clear()
         strategy.update(task)
