@@ -6,21 +6,25 @@
     <cell>/result.json                  appears last: finished, or failed with the error
     <cell>/ledger.parquet matrix.json   all versions together
     <cell>/tracking.json                which run in which tracking store has what
+    <cell>/fresh-failed.json            why `--fresh` did not replace this result
 
 Only the newest version keeps its weights.
 """
 
+import contextlib
 import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from clbench.benchmarks.cell import Cell
 from clbench.checkpoints import load_tensors, load_tree, save_tensors, save_tree
 from clbench.contracts import Learner, Strategy, StrategyConfig
-from clbench.errors import CheckpointError
+from clbench.errors import CheckpointError, DataError
 from clbench.ledger import read_ledger, write_ledger
 from clbench.storage import read_json, write_json, written_whole
 
@@ -47,7 +51,13 @@ class CellFolder:
         self.path = path
 
     def begin(self, cell: Cell) -> None:
-        """Write down what is run, and sweep up what a kill has left half written."""
+        """Check what is there already, write down what is run, sweep up what a kill has left half written.
+
+        Raises:
+            CheckpointError: When an earlier version is missing or damaged, told before hours of work rather than after.
+        """
+        with _fresh_mends():
+            self._verify_versions(self.last_version)
         for rest in (self.path / "versions").glob(".*"):
             shutil.rmtree(rest, ignore_errors=True)
         write_json(self.path / "cell.json", {"title": cell.title, **cell.resolved})
@@ -81,9 +91,15 @@ class CellFolder:
         if version == 0:
             return
         folder = self._version(version)
-        strategy.load_state_dict(load_tree(folder / "strategy"))  # first: it may add what the weights belong to
+        tree = load_tree(folder / "strategy")
         try:
-            learner.load_state_dict(load_tensors(folder / "weights.safetensors"))
+            strategy.load_state_dict(tree)  # first: it may add what the weights belong to
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            raise CheckpointError(f"{folder / 'strategy'}: the state does not fit the strategy: {reason}") from error
+        weights = load_tensors(folder / "weights.safetensors")
+        try:
+            learner.load_state_dict(weights)
         except RuntimeError as error:
             raise CheckpointError(
                 f"{folder}: the weights do not fit the learner: {str(error).splitlines()[0]}"
@@ -98,16 +114,33 @@ class CellFolder:
         values = read_json(path := self._version(version) / "record.json")
         try:
             numbers = {str(key): float(value) for key, value in cast(dict[str, float], values["numbers"]).items()}
-            return Record(int(cast(int, values["version"])), str(values["digest"]), numbers)
+            record = Record(int(cast(int, values["version"])), str(values["digest"]), numbers)
         except (AttributeError, KeyError, TypeError, ValueError):
             raise CheckpointError(f"{path}: not the record of a version") from None
+        if record.version != version:
+            raise CheckpointError(f"{path}: wanted the record of version {version}, got that of {record.version}")
+        return record
 
     def rows(self, version: int) -> pa.Table:
-        """The ledger of one version."""
-        return read_ledger(self._version(version) / "ledger.parquet")
+        """The ledger of one version.
 
-    def finish(self, matrix: dict[str, object]) -> None:
-        """Join the ledgers and mark the cell as done."""
+        Raises:
+            DataError: When it is missing, damaged, empty or that of another version.
+        """
+        table = read_ledger(path := self._version(version) / "ledger.parquet")
+        ends = pc.min_max(table["version"]).as_py()
+        if not len(table) or ends != {"min": version, "max": version}:
+            got = f"versions {ends['min']} to {ends['max']}" if len(table) else "no rows"
+            raise DataError(f"{path}: wanted the rows of version {version}, got {got}")
+        return table
+
+    def finish(self, matrix: Mapping[str, object]) -> None:
+        """Join the ledgers and mark the cell as done.
+
+        Raises:
+            DataError: When a ledger is damaged, or the matrix has a cell without a score.
+        """
+        _require_all_scores(matrix, self.path)
         last = self.last_version
         assert last is not None
         write_ledger(
@@ -116,15 +149,60 @@ class CellFolder:
         write_json(self.path / "matrix.json", matrix)
         write_json(self.path / "result.json", {"status": "finished", "versions": last + 1})
 
+    def verify(self) -> None:
+        """Read all that a finished cell must have, besides the weights.
+
+        Raises:
+            CheckpointError: When a file is missing or damaged.
+        """
+        with _fresh_mends():
+            versions = read_json(path := self.path / "result.json").get("versions")
+            if not isinstance(versions, int) or versions < 1:
+                raise CheckpointError(f"{path}: versions must be at least 1, got {versions!r}")
+            self._verify_versions(versions - 1)
+            read_ledger(self.path / "ledger.parquet")
+            read_json(self.path / "matrix.json")
+
     def fail(self, error: str, trace: str) -> None:
         """Mark the cell as failed; what its versions hold stays, and the next run goes on from there."""
         write_json(self.path / "result.json", {"status": "failed", "error": error, "traceback": trace})
 
     @property
     def finished(self) -> bool:
-        """Whether all versions are done."""
-        path = self.path / "result.json"
-        return path.is_file() and read_json(path).get("status") == "finished"
+        """Whether all versions are done; a damaged mark does not count, and costs no more than to be made again."""
+        try:
+            return read_json(self.path / "result.json").get("status") == "finished"
+        except CheckpointError:
+            return False
+
+    @property
+    def failure(self) -> Path:
+        """The file that has the traceback of a failure."""
+        return self.path / ("fresh-failed.json" if self.finished else "result.json")
+
+    def _verify_versions(self, last: int | None) -> None:
+        for version in range(0 if last is None else last + 1):
+            self.record(version)
+            self.rows(version)
 
     def _version(self, version: int) -> Path:
         return self.path / "versions" / f"{version:04d}"
+
+
+@contextlib.contextmanager
+def _fresh_mends() -> Iterator[None]:
+    """Say the way out of a damage."""
+    try:
+        yield
+    except (CheckpointError, DataError) as error:
+        raise CheckpointError(f"{error}; --fresh computes the cell again") from None
+
+
+def _require_all_scores(matrix: Mapping[str, object], folder: Path) -> None:
+    tasks = cast(list[str], matrix["tasks"])
+    for protocol, rows in cast(dict[str, list[list[float | None]]], matrix["protocols"]).items():
+        for version, row in enumerate(rows):
+            for task, score in zip(tasks, row, strict=True):
+                if score is None:
+                    where = f"version {version}, task {task!r}, protocol {protocol!r}"
+                    raise DataError(f"{folder}: {where}: wanted a score, got none (no samples, or one that is NaN)")

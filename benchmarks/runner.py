@@ -1,24 +1,25 @@
 """The runner: all cells of a suite, one after another; it alone owns order, failure and the outside world."""
 
 import fcntl
-import shutil
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol as Interface
 
 import torch
 
 from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.earlier import Earlier
 from clbench.benchmarks.environment import describe
 from clbench.benchmarks.execution import CellRun
 from clbench.benchmarks.folder import CellFolder
 from clbench.benchmarks.samples import SampleStore
 from clbench.benchmarks.suite import Suite
+from clbench.benchmarks.tracking.attempts import Attempts, catch_up
 from clbench.benchmarks.tracking.tracker import Tracker
-from clbench.errors import ClbenchError, ConfigError, TrackingError
+from clbench.errors import ClbenchError, ConfigError
 
 
 class Listener(Interface):
@@ -57,6 +58,19 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class SuiteResult:
+    """How a suite ended.
+
+    Attributes:
+        outcomes: One a cell, in the suite's order.
+        unlogged: What the tracking store did not take, one line each; it is on disk, and logged by the next call.
+    """
+
+    outcomes: Sequence[Outcome]
+    unlogged: Sequence[str]
+
+
+@dataclass(frozen=True)
 class RunOptions:
     """Where a suite runs and what becomes of earlier results."""
 
@@ -79,104 +93,92 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> list[Outcome]:
+def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> SuiteResult:
     """Run all cells of a suite; those that are finished are left alone, those that were cut off go on.
 
-    A cell that fails is recorded and the others go on. If the tracking store stops answering on the way, the cells
-    still run to the end and stay on disk.
-
-    Returns:
-        One outcome a cell, in the suite's order.
+    A cell that fails is recorded and the others go on. If the tracking store stops answering or refuses something on
+    the way, the cells still run to the end and stay on disk.
 
     Raises:
         ConfigError: When another process runs this suite in the same folder.
-        TrackingError: When the tracking store does not answer at the start, or did not take everything at the end.
+        ClbenchError: When the folder is not writable.
+        TrackingError: When the tracking store does not answer at the start.
     """
     _make_deterministic()
     folder = options.out / suite.name
     with _alone(folder):
+        earlier = Earlier(folder)
+        earlier.settle()
         tracker = Tracker(options.tracking_uri, options.out, suite.name, folder, describe())
-        if options.fresh:  # not before the store has answered
-            for cell in suite.cells:
-                shutil.rmtree(folder / cell.key, ignore_errors=True)
         store = SampleStore(options.device, options.out / "cache")
+        outcomes = []
         try:
-            outcomes = [
-                _run_cell(cell, CellFolder(folder / cell.key), store, options.device, tracker, listener, index)
-                for index, cell in enumerate(suite.cells)
-            ]
+            for index, cell in enumerate(suite.cells):
+                with earlier.aside(cell.key) if options.fresh else nullcontext():
+                    runner = _CellRunner(cell, CellFolder(folder / cell.key), store, options.device, tracker, listener)
+                    outcome = runner.run(index)
+                outcomes.append(_with_earlier(outcome) if options.fresh else outcome)
         except KeyboardInterrupt:
-            _Logged(tracker, listener).attempt(tracker.interrupt)
+            Attempts(listener.problem).attempt(tracker.interrupt)
             raise
-        _catch_up(outcomes, tracker)
-    return outcomes
+        sound = [(outcome.cell, outcome.folder) for outcome in outcomes if outcome.status != "failed"]
+        return SuiteResult(outcomes, catch_up(tracker, sound, failed=len(sound) < len(outcomes)))
 
 
-def _run_cell(
-    cell: Cell,
-    folder: CellFolder,
-    store: SampleStore,
-    device: torch.device,
-    tracker: Tracker,
-    listener: Listener,
-    index: int,
-) -> Outcome:
-    try:
-        if folder.finished:
-            return Outcome(cell, folder, "kept")
-        run = CellRun(cell, folder, store, device, listener.step)
-        listener.cell(index, cell, len(run.stream.tasks) + 1)
-        logged = _Logged(tracker, listener)
-        logged.attempt(lambda: tracker.begin(cell, folder))
+def _with_earlier(outcome: Outcome) -> Outcome:
+    """Say so where the earlier result outlived a new run that failed."""
+    if outcome.status != "failed" or not outcome.folder.finished:
+        return outcome
+    return replace(outcome, error=f"{outcome.error} (the earlier result was kept)")
+
+
+@dataclass(frozen=True)
+class _CellRunner:
+    """One cell, whatever becomes of it."""
+
+    cell: Cell
+    folder: CellFolder
+    store: SampleStore
+    device: torch.device
+    tracker: Tracker
+    listener: Listener
+
+    def run(self, index: int) -> Outcome:
+        """Run the cell, or find that it is finished."""
+        try:
+            if self.folder.finished:
+                self.folder.verify()
+                return Outcome(self.cell, self.folder, "kept")
+            self._compute(index)
+            return Outcome(self.cell, self.folder, "finished")
+        except Exception as error:  # the cell boundary: whatever happens in a cell must not take the others with it
+            return self._failed(error)
+
+    def _compute(self, index: int) -> None:
+        run = CellRun(self.cell, self.folder, self.store, self.device, self.listener.step)
+        self.listener.cell(index, self.cell, len(run.stream.tasks) + 1)
+        logging = Attempts(self.listener.problem)
+        logging.attempt(lambda: self.tracker.begin(self.cell, self.folder))
 
         def after_version(version: int) -> None:
-            listener.version(version)
-            logged.attempt(lambda: tracker.version(cell, folder, run.stream))
+            self.listener.version(version)
+            logging.attempt(lambda: self.tracker.version(self.cell, self.folder, run.stream))
 
         run.run(after_version)
-        logged.attempt(lambda: tracker.finish(cell, folder, run.stream))
-        return Outcome(cell, folder, "finished")
-    except Exception as error:  # the cell boundary: whatever happens in a cell must not take the others with it
+        logging.attempt(lambda: self.tracker.finish(self.cell, self.folder, run.stream))
+
+    def _failed(self, error: Exception) -> Outcome:
         message = " ".join(str(error).split()) or type(error).__name__
         defect = not isinstance(error, ClbenchError)
         if defect:
             message = f"{type(error).__name__}: {message}"
-        folder.fail(message, traceback.format_exc())
-        listener.problem(f"{cell.title}: {message}")
-        _Logged(tracker, listener).attempt(lambda: tracker.fail(cell, folder, message))
-        return Outcome(cell, folder, "failed", message, defect)
-
-
-class _Logged:
-    """Calls to the tracking store that must not stop the work: after a failure it is left alone for the cell."""
-
-    def __init__(self, tracker: Tracker, listener: Listener) -> None:
-        self._listener = listener
-        self._answers = True
-
-    def attempt(self, call: "Call") -> None:
-        """Make the call, unless an earlier one failed."""
-        if self._answers:
-            try:
-                call()
-            except TrackingError as error:
-                self._answers = False
-                self._listener.problem(f"{error} (the results stay on disk)")
-
-
-class Call(Interface):
-    """A call without arguments."""
-
-    def __call__(self) -> None:
-        """Make it."""
-
-
-def _catch_up(outcomes: Sequence[Outcome], tracker: Tracker) -> None:
-    """Log what earlier calls or a store that was away have left out."""
-    for outcome in outcomes:
-        if outcome.status != "failed":
-            tracker.finish(outcome.cell, outcome.folder, outcome.cell.load_stream())
-    tracker.close(failed=any(outcome.status == "failed" for outcome in outcomes))
+        self.listener.problem(f"{self.cell.title}: {message}")
+        if not self.folder.finished:  # a finished cell with a damaged file stays as it is, here and in MLflow
+            with suppress(ClbenchError):  # the disk may be full, which may be why it failed
+                self.folder.fail(message, "".join(traceback.format_exception(error)))
+            logging = Attempts(self.listener.problem)
+            logging.attempt(lambda: self.tracker.fail(self.cell, self.folder, message))
+        return Outcome(self.cell, self.folder, "failed", message, defect)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def freeze(value: object) -> object:
     """A value of an Avalanche object as dictionaries with a kind, tensors and plain values.
 
     Raises:
-        TypeError: For a class that is not known here: a strategy that carries it must override `carried_state`.
+        TypeError: For a class that is not known here; an attribute that a strategy names in `carried` must hold none.
     """
     from avalanche.benchmarks.utils import AvalancheDataset
     from avalanche.training.storage_policy import ReservoirSamplingBuffer

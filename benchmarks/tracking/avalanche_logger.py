@@ -16,7 +16,7 @@ from mlflow.entities import Metric, Param
 from PIL.Image import Image
 from torch import Tensor
 
-from clbench.benchmarks.tracking.store import one_line_errors
+from clbench.mlflow_store import one_line_errors
 
 METRICS_A_BATCH = 1000
 PARAMETERS_A_BATCH = 100

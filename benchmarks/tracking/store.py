@@ -1,13 +1,11 @@
-"""The connection to MLflow: one place that turns its many exceptions into one line."""
+"""The connection to MLflow, and where it is when nobody says."""
 
-import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clbench.errors import TrackingError
-from clbench.reports.leaderboard.store import shown_uri
+from clbench.mlflow_store import one_line_errors, shown_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,21 +16,6 @@ EXPERIMENT = "clbench"
 def default_uri(out: Path) -> str:
     """The tracking store: `MLFLOW_TRACKING_URI` if set, else SQLite in the output folder."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{out.resolve() / 'mlflow.db'}"
-
-
-@contextlib.contextmanager
-def one_line_errors(uri: str) -> Iterator[None]:
-    """Raise what MLflow and its HTTP client raise as a `TrackingError` in one line."""
-    from mlflow.exceptions import MlflowException
-    from requests.exceptions import RequestException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (MlflowException, RequestException, SQLAlchemyError, OSError, ImportError) as error:
-        shown = shown_uri(uri)
-        reason = " ".join(str(error).replace(uri, shown).split())[:200] or type(error).__name__
-        raise TrackingError(f"tracking store {shown}: {reason}") from error
 
 
 def connect(uri: str, out: Path) -> tuple["MlflowClient", str]:
@@ -51,7 +34,7 @@ def connect(uri: str, out: Path) -> tuple["MlflowClient", str]:
 
     from mlflow import MlflowClient
 
-    for name in ("alembic", "mlflow", "mlflow.store.db.utils"):  # a new SQLite store otherwise prints its 40 migrations
+    for name in ("alembic", "mlflow"):  # a new SQLite store otherwise prints its 40 migrations
         logging.getLogger(name).setLevel(logging.WARNING)
 
     with one_line_errors(uri):
@@ -60,6 +43,9 @@ def connect(uri: str, out: Path) -> tuple["MlflowClient", str]:
         client = MlflowClient(tracking_uri=uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is not None:
+            if experiment.lifecycle_stage == "deleted":  # its name stays taken and it takes no runs
+                how = f"`mlflow experiments restore --experiment-id {experiment.experiment_id}` brings it back"
+                raise TrackingError(f"tracking store {shown_uri(uri)}: experiment {EXPERIMENT!r} is deleted: {how}")
             return client, str(experiment.experiment_id)
         location = (out.resolve() / "artifacts").as_uri() if uri.startswith("sqlite:") else None
         return client, str(client.create_experiment(EXPERIMENT, artifact_location=location))

@@ -12,19 +12,25 @@ import numpy as np
 from clbench.benchmarks.cell import SCHEMA, Cell
 from clbench.benchmarks.execution import matrices
 from clbench.benchmarks.folder import CellFolder
-from clbench.benchmarks.tracking.store import connect, one_line_errors
+from clbench.benchmarks.tracking.memory import Memory
+from clbench.benchmarks.tracking.store import connect
 from clbench.contracts import Stream
-from clbench.errors import CheckpointError
+from clbench.mlflow_store import one_line_errors, shown_uri
 from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.metrics.compute import compute_all
-from clbench.storage import read_json, write_json
+from clbench.storage import write_json
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
+GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""What MLflow says of a run that it does not have, or never could have."""
+
 
 class Tracker:
     """Copies what is on disk to MLflow; safe to call again, logs only what is not there yet.
+
+    A run that was deleted in MLflow, or went away with its database, is replaced by a new one that gets everything.
 
     Args:
         uri: The tracking store.
@@ -39,13 +45,15 @@ class Tracker:
 
     def __init__(self, uri: str, out: Path, suite: str, folder: Path, environment: Mapping[str, object]) -> None:
         self._uri = uri
+        self._store = shown_uri(uri)  # by which folders remember it: no password goes to disk
+        self._there: set[str] = set()
         self._suite = suite
         self._environment = environment
         self._current: str | None = None
         self._client, self._experiment = connect(uri, out)
         tags = {"clbench.kind": "suite", "clbench.schema": str(SCHEMA), "clbench.suite": suite}
         with one_line_errors(uri):
-            self._parent = self._run_of(folder / "tracking.json", suite, tags)
+            self._parent = self._run_of(Memory(folder), suite, tags)
 
     def begin(self, cell: Cell, folder: CellFolder) -> None:
         """Open the cell's run, or go on with the one that an earlier call opened."""
@@ -57,20 +65,23 @@ class Tracker:
     def version(self, cell: Cell, folder: CellFolder, stream: Stream) -> None:
         """Log the versions that are on disk and not yet in the run, in one batch each."""
         last = folder.last_version
-        memory = _read(folder.path / "tracking.json")
+        memory = Memory(folder.path)
         with one_line_errors(self._uri):
             run = self._cell_run(cell, folder)
-            logged = cast(dict[str, int], memory.get("logged", {})).get(run, -1)
+            logged = memory.logged(run)
             if last is None or last <= logged:
                 return
             found = matrices(stream, folder)
             for version in range(logged + 1, last + 1):
                 self._client.log_batch(run, metrics=_metrics_of_version(folder, found, version))
-        _remember(folder.path / "tracking.json", "logged", run, last)
+        memory.remember("logged", run, last)
 
     def finish(self, cell: Cell, folder: CellFolder, stream: Stream) -> None:
         """Log what is missing, the files, and close the run."""
-        if self._closed(folder):
+        memory = Memory(folder.path)
+        with one_line_errors(self._uri):
+            run_there = self._known(memory)
+        if run_there is not None and memory.closed(run_there):
             return
         self.version(cell, folder, stream)
         with one_line_errors(self._uri):
@@ -79,7 +90,7 @@ class Tracker:
                 self._log_files(run, cell, folder, stream, Path(temporary))
             self._client.set_terminated(run, "FINISHED")
         self._current = None
-        _remember(folder.path / "tracking.json", "closed", run, True)
+        memory.remember("closed", run, True)
 
     def fail(self, cell: Cell, folder: CellFolder, error: str) -> None:
         """Close the cell's run as failed, with the error in one line."""
@@ -101,10 +112,14 @@ class Tracker:
         with one_line_errors(self._uri):
             self._client.set_terminated(self._parent, "FAILED" if failed else "FINISHED")
 
-    def _closed(self, folder: CellFolder) -> bool:
-        memory = _read(folder.path / "tracking.json")
-        run = cast(dict[str, str], memory.get("runs", {})).get(self._uri)
-        return run is not None and run in cast(dict[str, bool], memory.get("closed", {}))
+    def check(self) -> None:
+        """Ask the store for a small thing.
+
+        Raises:
+            TrackingError: When it does not answer.
+        """
+        with one_line_errors(self._uri):
+            self._client.get_experiment(self._experiment)
 
     def _cell_run(self, cell: Cell, folder: CellFolder) -> str:
         tags = {
@@ -122,21 +137,39 @@ class Tracker:
             "mlflow.parentRunId": self._parent,
             **summary_tags(self._environment),
         }
-        return self._run_of(folder.path / "tracking.json", cell.title, tags, flat(cell.resolved))
+        return self._run_of(Memory(folder.path), cell.title, tags, flat(cell.resolved))
 
     def _run_of(
-        self, memory: Path, name: str, tags: dict[str, str], parameters: Mapping[str, str] | None = None
+        self, memory: Memory, name: str, tags: dict[str, str], parameters: Mapping[str, str] | None = None
     ) -> str:
-        """The run that `memory` knows for this store, or a new one."""
+        """The run that a folder remembers in this store, or a new one."""
         from mlflow.entities import Param
 
-        known = cast(dict[str, str], _read(memory).get("runs", {})).get(self._uri)
+        known = self._known(memory)
         if known is not None:
             return known
         run = str(self._client.create_run(self._experiment, tags=tags, run_name=name).info.run_id)
         if parameters:
             self._client.log_batch(run, params=[Param(key, value[:500]) for key, value in parameters.items()])
-        _remember(memory, "runs", self._uri, run)
+        memory.remember("runs", self._store, run)
+        self._there.add(run)
+        return run
+
+    def _known(self, memory: Memory) -> str | None:
+        """The run that a folder remembers, if the store still has it, which is asked once a run."""
+        from mlflow.exceptions import MlflowException
+
+        run = memory.run(self._store)
+        if run is None or run in self._there:
+            return run
+        try:
+            if self._client.get_run(run).info.lifecycle_stage == "deleted":
+                return None
+        except MlflowException as error:
+            if error.error_code in GONE:
+                return None
+            raise
+        self._there.add(run)
         return run
 
     def _log_files(self, run: str, cell: Cell, folder: CellFolder, stream: Stream, temporary: Path) -> None:
@@ -204,16 +237,3 @@ def _until(matrix: ScoreMatrix, version: int) -> ScoreMatrix:
 
 def _allowed(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_\-. /]", "_", name)
-
-
-def _read(path: Path) -> dict[str, object]:
-    try:
-        return read_json(path) if path.is_file() else {}
-    except CheckpointError:
-        return {}  # a lost memory only means a new run in MLflow
-
-
-def _remember(path: Path, group: str, key: str, value: object) -> None:
-    memory = _read(path)
-    memory[group] = {**cast(dict[str, object], memory.get(group, {})), key: value}
-    write_json(path, memory)

@@ -52,13 +52,8 @@ def load_tree(folder: Path) -> dict[str, object]:
         CheckpointError: When a file is missing or damaged.
     """
     tensors = load_tensors(folder / "tensors.safetensors")
-    plain = read_json(folder / "tree.json")
-    try:
-        result = _fill(plain, tensors)
-    except KeyError as error:
-        raise CheckpointError(f"{folder}: tensor {error} is missing from tensors.safetensors") from None
-    assert isinstance(result, dict)
-    return result
+    path = folder / "tree.json"
+    return {key: _fill(item, tensors, path) for key, item in read_json(path).items()}
 
 
 def _strip(value: object, tensors: dict[str, Tensor], path: str) -> object:
@@ -79,11 +74,20 @@ def _strip(value: object, tensors: dict[str, Tensor], path: str) -> object:
     )
 
 
-def _fill(value: object, tensors: dict[str, Tensor]) -> object:
+def _fill(value: object, tensors: Mapping[str, Tensor], path: Path) -> object:
     if isinstance(value, dict):
-        if set(value) == {"$tensor"}:
-            return tensors[value["$tensor"]]
-        return {key: _fill(item, tensors) for key, item in value.items()}
+        if "$tensor" in value:
+            return _tensor(value, tensors, path)
+        return {key: _fill(item, tensors, path) for key, item in value.items()}
     if isinstance(value, list):
-        return [_fill(item, tensors) for item in value]
+        return [_fill(item, tensors, path) for item in value]
     return value
+
+
+def _tensor(value: Mapping[str, object], tensors: Mapping[str, Tensor], path: Path) -> Tensor:
+    name = value["$tensor"]
+    if not isinstance(name, str) or len(value) > 1:
+        raise CheckpointError(f"{path}: wanted {{'$tensor': name}}, got {dict(value)!r:.80}")
+    if name not in tensors:
+        raise CheckpointError(f"{path}: tensor {name!r} is missing from tensors.safetensors")
+    return tensors[name]

@@ -46,18 +46,28 @@ def read_ledger(path: Path, columns: "Sequence[str] | None" = None) -> pa.Table:
     """Read a ledger, or some of its columns.
 
     Raises:
-        DataError: When the file is missing, truncated, not Parquet, or lacks a column.
+        DataError: When the file is missing, truncated, not Parquet, lacks a column or has one of another type.
     """
     try:
-        schema = pq.read_schema(path)
-        missing = [name for name in SCHEMA.names if name not in schema.names]
-        if missing:
-            raise DataError(f"{path}: not a ledger: column {missing[0]!r} is missing")
-        return pq.read_table(path, columns=list(columns) if columns else SCHEMA.names)
+        _check_columns(pq.read_schema(path), path)
+        table = pq.read_table(path, columns=list(columns) if columns else SCHEMA.names)
+        for column in table.schema:
+            if table[column.name].null_count and not SCHEMA.field(column.name).nullable:
+                raise DataError(f"{path}: not a ledger: column {column.name!r} must not have empty cells")
+        return table
     except FileNotFoundError:
         raise DataError(f"{path}: no such ledger") from None
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: damaged or not Parquet: {str(error).splitlines()[0]}") from None
+
+
+def _check_columns(schema: pa.Schema, path: Path) -> None:
+    for wanted in SCHEMA:
+        if schema.get_field_index(wanted.name) < 0:
+            raise DataError(f"{path}: not a ledger: column {wanted.name!r} is missing or there twice")
+        got = schema.field(wanted.name).type
+        if got != wanted.type:
+            raise DataError(f"{path}: not a ledger: column {wanted.name!r} must be {wanted.type}, got {got}")
 
 
 def row_scores(table: pa.Table) -> pa.ChunkedArray:

@@ -2,22 +2,22 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
 from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.folder import CellFolder
 from clbench.benchmarks.runner import Outcome, RunOptions, choose_device, run_suite
 from clbench.benchmarks.suite import load_suite
 from clbench.benchmarks.tracking.tracker import Tracker
-from clbench.errors import CheckpointError, ClbenchError, ConfigError, TrackingError
+from clbench.errors import ClbenchError, ConfigError, TrackingError
 from clbench.ledger import read_ledger
 
 CLBENCH = [sys.executable, "-m", "clbench"]
@@ -70,10 +70,10 @@ def options(out: Path, fresh: bool = False) -> RunOptions:
     return RunOptions(out, torch.device("cpu"), f"sqlite:///{out / 'mlflow.db'}", fresh)
 
 
-def run(path: str, out: Path, fresh: bool = False) -> tuple[list[Outcome], Quiet]:
+def run(path: str, out: Path, fresh: bool = False) -> tuple[Sequence[Outcome], Quiet]:
     """Run a suite quietly."""
     quiet = Quiet()
-    return run_suite(load_suite(path), options(out, fresh), quiet), quiet
+    return run_suite(load_suite(path), options(out, fresh), quiet).outcomes, quiet
 
 
 def test_a_cell_that_fails_is_recorded_and_the_others_go_on(write_suite: Callable[..., str], tmp_path: Path) -> None:
@@ -119,16 +119,32 @@ def test_damaged_results_are_one_line_and_fresh_mends_them(write_suite: Callable
     assert third.status == "finished"
 
 
-@pytest.mark.parametrize("numbers", ['{"a": []}', '{"a": "x"}', "3"])
-def test_a_damaged_record_is_one_line(tmp_path: Path, numbers: str) -> None:
-    version = tmp_path / "versions" / "0001"
-    version.mkdir(parents=True)
-    (tmp_path / "versions" / "0003.bak").mkdir()
-    (version / "record.json").write_text(f'{{"version": 1, "digest": "d", "numbers": {numbers}}}')
-    folder = CellFolder(tmp_path)
-    assert folder.last_version == 1
-    with pytest.raises(CheckpointError, match=r"record\.json: not the record of a version"):
-        folder.record(1)
+def test_a_finished_cell_that_is_damaged_says_so_and_the_others_go_on(
+    write_suite: Callable[..., str], tmp_path: Path
+) -> None:
+    (first,), _ = run(write_suite("zero-shot"), tmp_path)
+    folder = first.folder.path
+    shutil.rmtree(folder / "versions")
+    mark = (folder / "result.json").read_bytes()
+    path = write_suite("zero-shot", {"name": "finetune", "lr": 1e-4})
+    result = run_suite(load_suite(path), options(tmp_path), quiet := Quiet())
+    assert [outcome.status for outcome in result.outcomes] == ["failed", "finished"]
+    assert "0000/record.json: cannot be read as JSON" in result.outcomes[0].error
+    assert result.outcomes[0].error.endswith("; --fresh computes the cell again")
+    assert not result.outcomes[0].defect
+    assert (len(quiet.problems), result.unlogged) == (1, [])
+    assert (folder / "result.json").read_bytes() == mark
+    outcomes, _ = run(path, tmp_path, fresh=True)
+    assert [outcome.status for outcome in outcomes] == ["finished", "finished"]
+
+
+def test_a_damaged_mark_is_made_again(write_suite: Callable[..., str], tmp_path: Path) -> None:
+    path = write_suite("finetune")
+    (first,), _ = run(path, tmp_path)
+    (first.folder.path / "result.json").write_text('{"status":')
+    (second,), quiet = run(path, tmp_path)
+    assert (second.status, quiet.problems) == ("finished", [])
+    assert json.loads((first.folder.path / "result.json").read_text())["status"] == "finished"
 
 
 def test_a_store_that_goes_away_stops_nothing_and_is_caught_up(
@@ -142,8 +158,11 @@ def test_a_store_that_goes_away_stops_nothing_and_is_caught_up(
     with monkeypatch.context() as patch:
         for name in ("begin", "version", "finish"):
             patch.setattr(Tracker, name, away)
-        with pytest.raises(TrackingError):
-            run(path, tmp_path)
+        result = run_suite(load_suite(path), options(tmp_path), Quiet())
+        assert [outcome.status for outcome in result.outcomes] == ["finished", "finished"]
+        assert [line.partition(": not logged: ")[2] for line in result.unlogged] == [
+            "tracking store x: connection refused"
+        ] * 2
     outcomes, _ = run(path, tmp_path)
     assert [outcome.status for outcome in outcomes] == ["kept", "kept"]
     from mlflow import MlflowClient
@@ -153,6 +172,38 @@ def test_a_store_that_goes_away_stops_nothing_and_is_caught_up(
     assert experiment is not None
     cells = client.search_runs([experiment.experiment_id], "tags.`clbench.kind` = 'cell'")
     assert [run.info.status for run in cells] == ["FINISHED", "FINISHED"]
+
+
+def test_a_defect_in_logging_fails_no_cell(
+    write_suite: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect(*arguments: object) -> None:
+        raise KeyError("inside")
+
+    for name in ("begin", "finish"):
+        monkeypatch.setattr(Tracker, name, defect)
+    quiet = Quiet()
+    result = run_suite(load_suite(write_suite("zero-shot")), options(tmp_path), quiet)
+    (outcome,) = result.outcomes
+    assert (outcome.status, outcome.error) == ("finished", "")
+    assert quiet.problems == ["logging failed: KeyError: 'inside' (the results stay on disk)"]
+    assert [line.partition(": not logged: ")[2] for line in result.unlogged] == ["logging failed: KeyError: 'inside'"]
+
+
+def test_a_store_that_is_away_at_the_end_is_one_line_and_asked_no_more(
+    write_suite: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def away(*arguments: object) -> None:
+        asked.append(arguments)
+        raise TrackingError("tracking store x: connection refused")
+
+    for name in ("finish", "check", "close"):
+        monkeypatch.setattr(Tracker, name, away)
+    result = run_suite(load_suite(write_suite("zero-shot", "finetune")), options(tmp_path), Quiet())
+    assert [line.partition(" (")[0] for line in result.unlogged] == ["tracking store x: connection refused"]
+    assert len(asked) == 4  # once a cell when it ended, then one cell and the store itself
 
 
 def test_a_store_that_does_not_answer_at_the_start_is_one_line(write_suite: Callable[..., str], tmp_path: Path) -> None:

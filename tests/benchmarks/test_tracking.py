@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +17,10 @@ from mlflow.entities import Run
 
 from clbench.benchmarks.runner import RunOptions, run_suite
 from clbench.benchmarks.suite import load_suite
-from clbench.benchmarks.tracking.store import default_uri
+from clbench.benchmarks.tracking.memory import Memory
+from clbench.benchmarks.tracking.store import connect, default_uri
+from clbench.benchmarks.tracking.tracker import Tracker
+from clbench.errors import TrackingError
 from clbench.ledger import read_ledger, task_scores
 
 
@@ -123,3 +127,79 @@ def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
 def test_a_server_over_http_receives_a_run(server: str, write_suite: Callable[..., str], tmp_path: Path) -> None:
     run_suite(load_suite(write_suite("finetune")), RunOptions(tmp_path / "out", torch.device("cpu"), server), Silent())
     check(server, tmp_path / "out", tmp_path)
+
+
+def again(path: str, out: Path) -> None:
+    """Run a suite of one cell; MLflow takes everything."""
+    options = RunOptions(out, torch.device("cpu"), f"sqlite:///{out / 'mlflow.db'}")
+    result = run_suite(load_suite(path), options, Silent())
+    assert [outcome.status for outcome in result.outcomes] in (["finished"], ["kept"])
+    assert result.unlogged == []
+
+
+@pytest.mark.parametrize("lost", ["the database", "both runs", "the cell's run"])
+def test_a_run_that_is_gone_is_made_again(write_suite: Callable[..., str], tmp_path: Path, lost: str) -> None:
+    path, out = write_suite("finetune"), tmp_path / "out"
+    uri = f"sqlite:///{out / 'mlflow.db'}"
+    again(path, out)
+    for run in [*runs_of(uri, "cell"), *(runs_of(uri, "suite") if lost != "the cell's run" else [])]:
+        MlflowClient(uri).delete_run(run.info.run_id)
+        if lost == "the database":  # then the store does not know the run at all
+            for file in (*out.glob("suite/tracking.json"), *out.glob("suite/*/tracking.json")):
+                file.write_text(file.read_text().replace(run.info.run_id, run.info.run_id[::-1]))
+    again(path, out)
+    again(path, out)
+    check(uri, out, tmp_path)
+
+
+DAMAGED = [
+    "[]",
+    "{",
+    '{"runs": ["x"], "logged": 3, "closed": "x"}',
+    '{"runs": {"%s": 5}}',
+    '{"runs": {"%s": ["x"]}, "logged": {"x": "y"}}',
+    '{"runs": {"%s": "../x"}}',
+    '{"runs": {"%s": ""}, "closed": {"": true}}',
+]
+
+
+def test_a_damaged_memory_only_means_a_new_run(write_suite: Callable[..., str], tmp_path: Path) -> None:
+    path, out = write_suite("finetune"), tmp_path / "out"
+    uri = f"sqlite:///{out / 'mlflow.db'}"
+    again(path, out)
+    for number, memory in enumerate(DAMAGED, 2):
+        for file in (*out.glob("suite/tracking.json"), *out.glob("suite/*/tracking.json")):
+            file.write_text(memory.replace("%s", uri))
+        again(path, out)
+        assert len(runs_of(uri, "cell")) == len(runs_of(uri, "suite")) == number
+    for run in runs_of(uri, "cell"):
+        assert run.info.status == "FINISHED"
+        assert len(MlflowClient(uri).get_metric_history(run.info.run_id, "union/R/one")) == 4
+
+
+def test_what_a_memory_says_of_versions_is_not_trusted_blindly(tmp_path: Path) -> None:
+    memory = Memory(tmp_path)
+    memory.remember("logged", "run", -7)
+    memory.remember("closed", "run", "yes")
+    assert (memory.logged("run"), memory.closed("run"), memory.run("store")) == (-1, False, None)
+
+
+def test_no_password_goes_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clbench.benchmarks.tracking.tracker.connect", lambda uri, out: (FakeClient(), "0"))
+    Tracker("http://me:secret@host", tmp_path, "suite", tmp_path, {})
+    assert json.loads((tmp_path / "tracking.json").read_text()) == {"runs": {"http://host": "run"}}
+
+
+class FakeClient:
+    """A store that takes a run."""
+
+    def create_run(self, *arguments: object, **named: object) -> object:
+        return SimpleNamespace(info=SimpleNamespace(run_id="run"))
+
+
+def test_a_deleted_experiment_is_one_line(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    client, experiment = connect(uri, tmp_path)
+    client.delete_experiment(experiment)
+    with pytest.raises(TrackingError, match="experiment 'clbench' is deleted: `mlflow experiments restore"):
+        connect(uri, tmp_path)

@@ -52,8 +52,19 @@ def test_damage_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match="damaged or not Parquet"):
         read_ledger(path)
-    pq.write_table(pa.table({"version": [1]}), path)
+    pq.write_table(pa.table({"version": pa.array([1], pa.int32())}), path)
     with pytest.raises(DataError, match="column 'protocol' is missing"):
+        read_ledger(path)
+    wrong = TABLE.set_column(0, "version", TABLE["version"].cast("string"))
+    pq.write_table(wrong, path)
+    with pytest.raises(DataError, match=r"l\.parquet: not a ledger: column 'version' must be int32, got string"):
+        read_ledger(path)
+    empty = pa.array([None] * len(TABLE), pa.string())
+    pq.write_table(TABLE.set_column(2, pa.field("task", pa.string()), empty), path)
+    with pytest.raises(DataError, match="column 'task' must not have empty cells"):
+        read_ledger(path)
+    pq.write_table(pa.Table.from_arrays([*TABLE.columns, TABLE["task"]], names=[*SCHEMA.names, "task"]), path)
+    with pytest.raises(DataError, match="column 'task' is missing or there twice"):
         read_ledger(path)
     with pytest.raises(DataError, match="no such ledger"):
         read_ledger(tmp_path / "absent.parquet")

@@ -96,3 +96,48 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     registry.add_file(tmp_path / "a" / "twin.py")  # the same file again is fine
     with pytest.raises(RegistryError, match=r"'twin' is registered twice: by .*a/twin\.py and by .*b/twin\.py"):
         registry.add_file(tmp_path / "b" / "twin.py")
+
+
+def installed(site: Path, value: str, sources: dict[str, str]) -> None:
+    """A package of somebody else in a folder: its entry point and its files."""
+    for name, source in sources.items():
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_text(source)
+    metadata = site / "somebody-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: somebody\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[clbench.strategies]\nmine = {value}\n")
+
+
+def test_listing_an_entry_point_imports_none_of_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = SOURCE.format(name="mine")
+    broken = {"far/__init__.py": "raise SystemExit('not today')", "far/off/__init__.py": "", "far/off/mine.py": source}
+    installed(tmp_path, "far.off.mine:Mine", broken)
+    registry = fresh()
+    assert registry.listing("mine").source == "far.off.mine (entry point)"
+    with pytest.raises(RegistryError, match=r"'mine': far.off.mine \(entry point\) does not import: SystemExit: not"):
+        registry.get("mine")
+
+
+@pytest.mark.parametrize(
+    ("value", "source", "message"),
+    [
+        ("nowhere", "", "there is no Python file of a module 'nowhere'"),
+        ("whole.nowhere", "", "there is no Python file of a module 'whole.nowhere'"),
+        ("", "", "there is no Python file of a module ''"),
+        ("..", "", r"there is no Python file of a module '\.\.'"),
+        ("whole", "x = 1", "whole registers no strategy of that name"),
+        ("whole", "x = (", "is not Python: '\\(' was never closed"),
+        ("whole", "x = '\0'", "is not Python"),
+    ],
+)
+def test_a_broken_entry_point_is_named_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, source: str, message: str
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    installed(tmp_path, value, {"whole.py": source})
+    with pytest.raises(RegistryError, match=message) as caught:
+        fresh().names()
+    assert str(caught.value).startswith(f"entry point 'mine' ({value}) of package somebody: ")
+    assert "\n" not in str(caught.value)

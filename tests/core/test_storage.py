@@ -2,6 +2,7 @@
 
 import errno
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,23 @@ def test_numbers_keep_every_bit(tmp_path: Path) -> None:
     values = [0.1 + 0.2, math.pi, 5e-324, math.inf]
     write_json(tmp_path / "n.json", {"x": values})
     assert read_json(tmp_path / "n.json")["x"] == values
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ('{"a": {"$tensor": ["x"]}}', "wanted {'$tensor': name}, got"),
+        ('{"a": [{"$tensor": "/a", "more": 1}]}', "wanted {'$tensor': name}, got"),
+        ('{"a": {"$tensor": "/b"}}', "tensor '/b' is missing from tensors.safetensors"),
+        ('{"a": {"$tensor": {}}}', "wanted {'$tensor': name}, got"),
+        ("[]", "wanted a JSON object, got list"),
+    ],
+)
+def test_a_damaged_tree_is_one_line(tmp_path: Path, tree: str, message: str) -> None:
+    save_tree(tmp_path / "t", {"a": torch.zeros(1)})
+    (tmp_path / "t" / "tree.json").write_text(tree)
+    with pytest.raises(CheckpointError, match=rf"tree\.json: {re.escape(message)}"):
+        load_tree(tmp_path / "t")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe"])

@@ -9,7 +9,6 @@ from tests.reports.conftest import TASKS, Store, rows
 from clbench.errors import DataError, TrackingError
 from clbench.reports.leaderboard.cell import Cell, read_matrices
 from clbench.reports.leaderboard.collect import collect
-from clbench.reports.leaderboard.store import shown_uri
 
 
 def by_label(cells: list[Cell]) -> dict[tuple[str, str, str], Cell]:
@@ -97,11 +96,6 @@ def test_a_file_that_is_no_database_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "bad.db").write_text("hello" * 1000)
     with pytest.raises(TrackingError, match="file is not a database"):
         collect(f"sqlite:///{tmp_path}/bad.db", "clbench")
-
-
-def test_an_address_is_shown_without_its_password() -> None:
-    assert shown_uri("https://me:secret@host/a@b") == "https://host/a@b"
-    assert shown_uri("sqlite:///runs@home.db") == "sqlite:///runs@home.db"
 
 
 @pytest.mark.parametrize(

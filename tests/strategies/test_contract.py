@@ -9,8 +9,8 @@ import torch
 
 from clbench.benchmarks.cell import Cell
 from clbench.benchmarks.execution import CellRun
-from clbench.benchmarks.samples import SampleStore
 from clbench.benchmarks.folder import CellFolder
+from clbench.benchmarks.samples import SampleStore
 from clbench.benchmarks.suite import load_suite
 from clbench.errors import ConfigError
 from clbench.ledger import read_ledger, task_scores

@@ -123,7 +123,7 @@ def _describe_card(kind: str, card: CardFile) -> dict[str, Any]:
         "source": str(card.path),
         **card.values,
     }
-    if kind == "stream":
+    if kind == "stream" and card.values.get("data") is not None:  # else class names are in data that the user brings
         from clbench.streams.card import load_stream
 
         found["classes"] = {task.name: list(task.classes) for task in load_stream(str(card.path)).tasks}
@@ -144,10 +144,23 @@ def _learner_counts(learner: "Learner") -> dict[str, int]:
 
 
 def _counts(strategy: str, learner: str) -> dict[str, object]:
-    """What a strategy with default settings trains on a learner."""
-    from clbench.benchmarks.execution import footprint
+    """What a strategy with default settings trains on a learner.
 
-    return footprint(strategy, learner)
+    Raises:
+        ConfigError: When the strategy cannot be built.
+    """
+    from clbench.benchmarks.execution import footprint
+    from clbench.errors import ClbenchError, ConfigError
+
+    if STRATEGIES.get(strategy).config is None:
+        raise ConfigError(f"strategy {strategy}: registered without a config (wanted register(..., config=...))")
+    try:
+        return footprint(strategy, learner)
+    except ClbenchError:
+        raise
+    except Exception as error:  # whatever the constructor of somebody else's strategy does
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ConfigError(f"strategy {strategy}: its parameters cannot be counted on {learner}: {reason}") from error
 
 
 def _text(value: object) -> str:

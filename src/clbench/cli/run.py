@@ -35,7 +35,9 @@ def run(
     tracking_uri: Annotated[
         Optional[str], typer.Option(help="MLflow store; default $MLFLOW_TRACKING_URI, else SQLite under --out.")
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier results of these cells.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Compute again; earlier results stay until the new ones are there.")
+    ] = False,
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Print cells, steps, sizes, expected time and memory; train nothing.")
     ] = False,

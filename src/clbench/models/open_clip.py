@@ -1,5 +1,8 @@
 """Any model of open_clip: random weights, pre-trained weights by tag, or a local checkpoint."""
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +46,7 @@ def open_clip_learner(argument: str, seed: int) -> ClipLearner:
 def _with_weights(architecture: str, weights: str, seed: int) -> Any:
     name = f"learner open_clip:{architecture}/{weights}"
     if not weights:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _without_warnings():
             torch.manual_seed(derive(seed, "learner"))
             return open_clip.create_model(architecture)
     tags = open_clip.list_pretrained_tags_by_model(architecture)
@@ -55,6 +58,24 @@ def _with_weights(architecture: str, weights: str, seed: int) -> Any:
             raise CheckpointError(f"{name}: the weights are not in the cache and cannot be fetched: {reason}") from None
     if not weights.endswith(".safetensors"):
         raise ConfigError(f"{name}: wanted a .safetensors file or a tag: {did_you_mean(weights, tags)}")
-    model = open_clip.create_model(architecture)
+    if not Path(weights).is_file():  # before the model is built, which takes seconds
+        raise CheckpointError(f"{name}: {weights}: no such file")
+    with _without_warnings():
+        model = open_clip.create_model(architecture)
     load_into(model, Path(weights))
     return model
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """open_clip warns, by the root logger, that weights are random: they are wanted so, or are loaded next."""
+    logger = logging.getLogger()
+
+    def other_than_open_clip(record: logging.LogRecord) -> bool:
+        return not (record.levelno <= logging.WARNING and "open_clip" in Path(record.pathname).parts)
+
+    logger.addFilter(other_than_open_clip)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other_than_open_clip)

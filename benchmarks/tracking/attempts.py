@@ -1,0 +1,68 @@
+"""The tracking store at arm's length: nothing that goes wrong in logging may cost a result."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.folder import CellFolder
+from clbench.benchmarks.tracking.tracker import Tracker
+from clbench.errors import ClbenchError
+
+
+class Attempts:
+    """Calls to the tracking store that must not stop the work: after a failure it is left alone.
+
+    Args:
+        tell: Told of the failure in one line.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._answers = True
+
+    def attempt(self, call: Callable[[], None]) -> None:
+        """Make the call, unless an earlier one failed."""
+        problem = _problem_of(call) if self._answers else None
+        if problem:
+            self._answers = False
+            self._tell(f"{problem} (the results stay on disk)")
+
+
+def catch_up(tracker: Tracker, cells: Sequence[tuple[Cell, CellFolder]], failed: bool) -> list[str]:
+    """Log what earlier calls or a store that was away have left out, then close the suite's run.
+
+    A cell that the store refuses does not keep the others from it; a store that is away altogether is asked no more.
+
+    Args:
+        tracker: The store.
+        cells: Those that are finished.
+        failed: Whether the suite has others.
+
+    Returns:
+        What the store did not take, one line each.
+    """
+    problems: list[str] = []
+    for cell, folder in cells:
+        refused = _problem_of(partial(_finish, tracker, cell, folder))
+        if not refused:
+            continue
+        away = _problem_of(tracker.check)
+        if away:
+            return [*problems, f"{away} (the results stay on disk; the same command logs what is missing there)"]
+        problems.append(f"{cell.title}: not logged: {refused}")
+    closing = _problem_of(partial(tracker.close, failed or bool(problems)))
+    return [*problems, closing] if closing else problems
+
+
+def _finish(tracker: Tracker, cell: Cell, folder: CellFolder) -> None:
+    tracker.finish(cell, folder, cell.load_stream())
+
+
+def _problem_of(call: Callable[[], None]) -> str | None:
+    """Make a call; what it raises comes back as one line."""
+    try:
+        call()
+    except Exception as error:  # the boundary to the tracking store: a defect in there must not fail a sound cell
+        message = " ".join(str(error).split())
+        return message if isinstance(error, ClbenchError) else f"logging failed: {type(error).__name__}: {message}"
+    return None

@@ -1,0 +1,49 @@
+"""What a folder remembers of its runs in tracking stores (`tracking.json`)."""
+
+from pathlib import Path
+
+from clbench.errors import CheckpointError
+from clbench.storage import read_json, write_json
+
+
+class Memory:
+    """Which run of which store has what of a cell or of a suite.
+
+        {"runs": {store: run}, "logged": {run: newest version}, "closed": {run: true}}
+
+    Whatever is missing or damaged in it counts as forgotten: that only means a new run, which gets everything again.
+
+    Args:
+        folder: Of the cell or the suite.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "tracking.json"
+
+    def run(self, store: str) -> str | None:
+        """The run in a store."""
+        found = self._group("runs").get(store)
+        return found if isinstance(found, str) else None
+
+    def logged(self, run: str) -> int:
+        """The newest version that a run has; -1 if it has none."""
+        found = self._group("logged").get(run)
+        return found if isinstance(found, int) and found >= 0 else -1
+
+    def closed(self, run: str) -> bool:
+        """Whether a run has everything."""
+        return self._group("closed").get(run) is True
+
+    def remember(self, group: str, key: str, value: object) -> None:
+        """Write down one thing in `runs`, `logged` or `closed`."""
+        write_json(self._path, {**self._all(), group: {**self._group(group), key: value}})
+
+    def _group(self, name: str) -> dict[str, object]:
+        found = self._all().get(name)
+        return found if isinstance(found, dict) else {}
+
+    def _all(self) -> dict[str, object]:
+        try:
+            return read_json(self._path) if self._path.is_file() else {}
+        except CheckpointError:
+            return {}

@@ -1,0 +1,101 @@
+"""What a cell leaves on disk: damage is one line that names the file and the way out."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.execution import CellRun
+from clbench.benchmarks.folder import CellFolder
+from clbench.benchmarks.samples import SampleStore
+from clbench.benchmarks.suite import load_suite
+from clbench.errors import CheckpointError, DataError
+
+CPU = torch.device("cpu")
+WriteSuite = Callable[..., str]
+
+
+def compute(cell: Cell, path: Path) -> CellFolder:
+    """Run or resume a cell."""
+    folder = CellFolder(path / "cell")
+    CellRun(cell, folder, SampleStore(CPU, path / "cache"), CPU, lambda doing, step, total: None).run(lambda _: None)
+    return folder
+
+
+def cut(path: Path) -> None:
+    """Leave the first half of a file."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def other_version(path: Path) -> None:
+    """Put version 0 in the place of another."""
+    shutil.copy(path.parents[1] / "0000" / path.name, path)
+
+
+DAMAGES: list[tuple[str, Callable[[Path], object], str]] = [
+    ("versions/0001/ledger.parquet", cut, "0001/ledger.parquet: damaged or not Parquet"),
+    ("versions/0002/ledger.parquet", Path.unlink, "0002/ledger.parquet: no such ledger"),
+    ("versions/0002/ledger.parquet", other_version, "wanted the rows of version 2, got versions 0 to 0"),
+    ("versions/0002/record.json", cut, "0002/record.json: cannot be read as JSON"),
+    ("versions/0002/record.json", other_version, "wanted the record of version 2, got that of 0"),
+    ("versions/0003", shutil.rmtree, "0003/record.json: cannot be read as JSON"),
+    ("versions", shutil.rmtree, "0000/record.json: cannot be read as JSON"),
+    ("ledger.parquet", cut, "ledger.parquet: damaged or not Parquet"),
+    ("matrix.json", Path.unlink, "matrix.json: cannot be read as JSON"),
+    ("result.json", lambda path: path.write_text("{}"), "result.json: versions must be at least 1, got None"),
+    ("result.json", lambda path: path.write_text('{"versions": "4"}'), "versions must be at least 1, got '4'"),
+]
+
+
+def test_damage_of_a_finished_cell_is_told(write_suite: WriteSuite, tmp_path: Path) -> None:
+    folder = compute(load_suite(write_suite("zero-shot")).cells[0], tmp_path)
+    folder.verify()
+    for number, (name, damage, message) in enumerate(DAMAGES):
+        copy = CellFolder(shutil.copytree(folder.path, tmp_path / str(number)))
+        damage(copy.path / name)
+        with pytest.raises(CheckpointError) as caught:
+            copy.verify()
+        assert message in str(caught.value)
+        assert str(caught.value).endswith("; --fresh computes the cell again")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_version_is_told_before_work_goes_on(write_suite: WriteSuite, tmp_path: Path) -> None:
+    cell = load_suite(write_suite("finetune")).cells[0]
+    folder = compute(cell, tmp_path)
+    (folder.path / "result.json").unlink()
+    shutil.rmtree(folder.path / "versions" / "0003")
+    cut(folder.path / "versions" / "0001" / "ledger.parquet")
+    with pytest.raises(CheckpointError, match=r"0001/ledger.parquet: damaged or not Parquet.*--fresh"):
+        compute(cell, tmp_path)
+    assert folder.last_version == 2
+
+
+def test_a_state_that_does_not_fit_its_strategy_is_one_line(write_suite: WriteSuite, tmp_path: Path) -> None:
+    cell = load_suite(write_suite("o-lora")).cells[0]
+    folder = compute(cell, tmp_path)
+    (folder.path / "versions" / "0003" / "strategy" / "tree.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"0003/strategy: the state does not fit the strategy: KeyError: 'past'$"):
+        compute(cell, tmp_path)
+
+
+def test_a_matrix_with_a_hole_is_not_finished(tmp_path: Path) -> None:
+    matrix = {"tasks": ["a", "b"], "protocols": {"task-id": [[0.5, 0.5], [0.5, None], [0.5, 0.5]]}}
+    with pytest.raises(DataError, match=r"version 1, task 'b', protocol 'task-id': wanted a score, got none"):
+        CellFolder(tmp_path).finish(matrix)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("numbers", ['{"a": []}', '{"a": "x"}', "3"])
+def test_a_damaged_record_is_one_line(tmp_path: Path, numbers: str) -> None:
+    version = tmp_path / "versions" / "0001"
+    version.mkdir(parents=True)
+    (tmp_path / "versions" / "0003.bak").mkdir()
+    (version / "record.json").write_text(f'{{"version": 1, "digest": "d", "numbers": {numbers}}}')
+    folder = CellFolder(tmp_path)
+    assert folder.last_version == 1
+    with pytest.raises(CheckpointError, match=r"record\.json: not the record of a version"):
+        folder.record(1)
