@@ -162,7 +162,7 @@ class _Bench:
 
     def _size_of(self, task: Task) -> TaskSize:
         classes = len(task.classes)
-        train, test = (len(task.load(split)) for split in cast(tuple[Split, Split], ("train", self._split)))
+        train, test = len(task.load("train")), len(task.load(self._split))
         return TaskSize(task.name, classes, classes * len(task.templates), train, test)
 
     def _encoded(self, task: Task) -> Samples:

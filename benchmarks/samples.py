@@ -96,7 +96,7 @@ class SampleStore:
         with written_whole(self._cache / key) as aside:
             aside.mkdir()
             mapped = {
-                name: np.lib.format.open_memmap(  # type: ignore[no-untyped-call]  # NumPy's own, untyped
+                name: np.lib.format.open_memmap(
                     aside / f"{name}.npy", mode="w+", dtype=t.numpy().dtype, shape=(len(rows), *t.shape[1:])
                 )
                 for name, t in first.tensors.items()

@@ -9,8 +9,10 @@ Avalanche's `Naive` with its accuracy metric on the same tensors.
 import copy
 import json
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,9 +24,10 @@ from clbench.benchmarks.evaluator import Evaluator
 from clbench.benchmarks.execution import build_learner
 from clbench.benchmarks.samples import SampleStore
 from clbench.contracts import Budget, Context, Task
-from clbench.models.clip import ClipLearner
+from clbench.models.clip import ClipLearner, filled
 from clbench.strategies.finetune import Finetune
 from clbench.strategies.gradient import GradientConfig
+from clbench.strategies.optimisation import autocast
 from clbench.streams.card import load_stream
 
 REPEATS = 5
@@ -52,9 +55,11 @@ class _Classifier(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Logits `(n, prompts)`."""
-        text = self.text() if self.training else self._text
-        logits: Tensor = self.clip.logit_scale.exp() * F.normalize(self.clip.encode_image(pictures), dim=-1) @ text.T
-        return logits
+        with autocast(pictures.device):  # the precision of clbench's loops, so that only the loops differ
+            text = self.text() if self.training else self._text
+            image = F.normalize(self.clip.encode_image(pictures), dim=-1)
+            logits: Tensor = self.clip.logit_scale.exp() * image @ text.T
+        return logits.float()
 
 
 class Comparison:
@@ -66,7 +71,7 @@ class Comparison:
         built = build_learner(learner, 0, device)
         assert isinstance(built, ClipLearner)
         self.learner = built
-        self.samples = SampleStore(device).of(stream, built)
+        self.samples = SampleStore(device, Path(tempfile.gettempdir())).of(stream, built, learner)
         self.task = self.stream.tasks[0]
 
     def pictures(self, task: Task, split: Any) -> tuple[Tensor, Tensor]:
@@ -76,7 +81,7 @@ class Comparison:
 
     def classifier(self, tasks: Sequence[Task]) -> _Classifier:
         """A copy of the model with the prompts of some tasks, cut as the learner cuts them."""
-        prompts = tuple(task.templates[0].format(name) for task in tasks for name in task.classes)
+        prompts = tuple(filled(task.templates[0], name) for task in tasks for name in task.classes)
         return _Classifier(self.learner, copy.deepcopy(self.learner.module), self.learner._tokenise(prompts))
 
     def evaluate_clbench(self) -> Callable[[], object]:

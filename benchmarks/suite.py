@@ -161,8 +161,8 @@ def _strategies(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[t
 
 def label_of(name: str, config: StrategyConfig) -> str:
     """What tables show: the name and the settings that differ from their defaults."""
-    defaults = type(config)()
-    changed = [f"{key}={_short(value)}" for key, value in config if value != getattr(defaults, key)]
+    fields = type(config).model_fields
+    changed = [f"{key}={_short(value)}" for key, value in config if value != fields[key].default]
     return " ".join([name, *changed])
 
 

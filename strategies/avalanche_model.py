@@ -61,10 +61,7 @@ class Views:
         """One look-up a task, then everything back into the order of `at`."""
         owners, rows = owners_and_rows(at.cpu())
         present = sorted(set(owners.tolist()))
-        parts = [
-            self._context.samples(self._tasks[owner], "train").batch(rows[owners == owner])
-            for owner in present
-        ]
+        parts = [self._context.samples(self._tasks[owner], "train").batch(rows[owners == owner]) for owner in present]
         order = owners.argsort(stable=True).argsort().to(at.device)
         return View({name: torch.cat([part[name] for part in parts])[order] for name in parts[0]}, present)
 

@@ -88,6 +88,7 @@ class Tracker:
             run = self._cell_run(cell, folder)
             with tempfile.TemporaryDirectory() as temporary:
                 self._log_files(run, cell, folder, stream, Path(temporary))
+            self._client.log_batch(run, metrics=_costs(folder))
             self._client.set_terminated(run, "FINISHED")
         self._current = None
         memory.remember("closed", run, True)
@@ -228,6 +229,25 @@ def _metrics_of_version(folder: CellFolder, found: Mapping[str, ScoreMatrix], ve
             }
     now = int(time.time() * 1000)
     return [Metric(_allowed(name), value, now, version) for name, value in values.items() if np.isfinite(value)]
+
+
+def _costs(folder: CellFolder) -> "list[Metric]":
+    """What the cell took, over all versions: seconds added up, the highest peak of memory."""
+    from mlflow.entities import Metric
+
+    last = folder.last_version
+    assert last is not None  # it is finished
+    numbers = [folder.record(version).numbers for version in range(last + 1)]
+    values = {
+        "cost/train_seconds": sum(found["seconds/train"] for found in numbers),
+        "cost/test_seconds": sum(found["seconds/eval"] for found in numbers),
+    }
+    for name in ("peak_mb", "process_peak_mb"):
+        peaks = [found[f"memory/{name}"] for found in numbers if f"memory/{name}" in found]
+        if peaks:
+            values[f"cost/{name}"] = max(peaks)
+    now = int(time.time() * 1000)
+    return [Metric(name, value, now, last) for name, value in values.items()]
 
 
 def _until(matrix: ScoreMatrix, version: int) -> ScoreMatrix:

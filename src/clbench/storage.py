@@ -61,7 +61,9 @@ def read_json(path: Path) -> dict[str, object]:
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from None
+    except (RecursionError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: wanted a JSON object, got {type(value).__name__}")

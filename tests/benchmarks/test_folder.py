@@ -41,10 +41,10 @@ DAMAGES: list[tuple[str, Callable[[Path], object], str]] = [
     ("versions/0002/ledger.parquet", other_version, "wanted the rows of version 2, got versions 0 to 0"),
     ("versions/0002/record.json", cut, "0002/record.json: cannot be read as JSON"),
     ("versions/0002/record.json", other_version, "wanted the record of version 2, got that of 0"),
-    ("versions/0003", shutil.rmtree, "0003/record.json: cannot be read as JSON"),
-    ("versions", shutil.rmtree, "0000/record.json: cannot be read as JSON"),
+    ("versions/0003", shutil.rmtree, "0003/record.json: No such file"),
+    ("versions", shutil.rmtree, "0000/record.json: No such file"),
     ("ledger.parquet", cut, "ledger.parquet: damaged or not Parquet"),
-    ("matrix.json", Path.unlink, "matrix.json: cannot be read as JSON"),
+    ("matrix.json", Path.unlink, "matrix.json: No such file"),
     ("result.json", lambda path: path.write_text("{}"), "result.json: versions must be at least 1, got None"),
     ("result.json", lambda path: path.write_text('{"versions": "4"}'), "versions must be at least 1, got '4'"),
 ]

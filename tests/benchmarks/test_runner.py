@@ -129,7 +129,7 @@ def test_a_finished_cell_that_is_damaged_says_so_and_the_others_go_on(
     path = write_suite("zero-shot", {"name": "finetune", "lr": 1e-4})
     result = run_suite(load_suite(path), options(tmp_path), quiet := Quiet())
     assert [outcome.status for outcome in result.outcomes] == ["failed", "finished"]
-    assert "0000/record.json: cannot be read as JSON" in result.outcomes[0].error
+    assert "0000/record.json: No such file" in result.outcomes[0].error
     assert result.outcomes[0].error.endswith("; --fresh computes the cell again")
     assert not result.outcomes[0].defect
     assert (len(quiet.problems), result.unlogged) == (1, [])

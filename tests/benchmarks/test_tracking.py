@@ -69,6 +69,13 @@ def check(uri: str, out: Path, tmp_path: Path) -> None:
             assert {point.step: point.value for point in history} == {
                 version: scores[version, task] for version in range(4)
             }
+    numbers = [json.loads(path.read_text())["numbers"] for path in folder.glob("versions/*/record.json")]
+    assert len(numbers) == 4
+    metrics = cell.data.metrics
+    assert metrics["cost/train_seconds"] == pytest.approx(sum(found["seconds/train"] for found in numbers))
+    assert metrics["cost/test_seconds"] == pytest.approx(sum(found["seconds/eval"] for found in numbers))
+    assert metrics["cost/process_peak_mb"] == max(found["memory/process_peak_mb"] for found in numbers)
+    assert min(metrics["update/drift"], metrics["update/norm"]) > 0
     environment = json.loads(
         Path(client.download_artifacts(cell.info.run_id, "environment.json", str(tmp_path))).read_text()
     )
