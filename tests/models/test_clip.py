@@ -217,9 +217,9 @@ def test_only_the_empty_braces_of_a_template_are_filled() -> None:
 
 
 def test_random_weights_are_built_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    from clbench.models.open_clip import _without_warnings
+    from clbench.models.open_clip import _without_noise
 
-    with _without_warnings():
+    with _without_noise():
         open_clip.create_model("RN50")
         logging.getLogger().warning("of somebody else")
     assert [record.message for record in caplog.records] == ["of somebody else"]
@@ -231,3 +231,20 @@ def test_prompts_are_checked() -> None:
         check_prompts(Task("t", "classification", "accuracy", lambda split: rows(), str))
     with pytest.raises(ConfigError, match=r"has no \{\}"):
         check_prompts(Task("t", "classification", "accuracy", lambda split: rows(), str, ("a",), ("photo",)))
+
+
+@pytest.mark.parametrize(("tag", "quick"), [("openai", True), ("metaclip_400m", True), ("laion2b_s34b_b88k", False)])
+def test_weights_get_the_activation_that_they_were_trained_with(
+    tag: str, quick: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights are not at hand: what is built in their place shows the activation that was asked for."""
+    build = open_clip.create_model
+
+    def without_weights(name: str, pretrained: str, force_quick_gelu: bool) -> Any:
+        assert (name, pretrained) == ("ViT-B-16", tag)
+        return build("ViT-S-32-alt", force_quick_gelu=force_quick_gelu)
+
+    monkeypatch.setattr(open_clip, "create_model", without_weights)
+    module = build_learner(f"open_clip:ViT-B-16/{tag}", 0, CPU).module
+    kinds = {type(part).__name__ for name, part in module.named_modules() if name.endswith(".gelu")}
+    assert kinds == {"QuickGELU" if quick else "GELU"}

@@ -20,6 +20,9 @@ from clbench.seeding import derive
 def open_clip_learner(argument: str, seed: int) -> ClipLearner:
     """An open_clip model: `open_clip:ARCH` (random weights), `open_clip:ARCH/TAG` (hub, cache), `open_clip:ARCH/FILE`.
 
+    A tag brings its activation with it. A file does not say it: weights of OpenAI and others that were trained with
+    QuickGELU need an architecture of that name (`open_clip:ViT-B-16-quickgelu/weights.safetensors`).
+
     Args:
         argument: `ViT-B-16`, `ViT-B-16/openai` or `ViT-B-16/weights.safetensors`.
         seed: For random weights.
@@ -46,33 +49,36 @@ def open_clip_learner(argument: str, seed: int) -> ClipLearner:
 def _with_weights(architecture: str, weights: str, seed: int) -> Any:
     name = f"learner open_clip:{architecture}/{weights}"
     if not weights:
-        with torch.random.fork_rng(devices=[]), _without_warnings():
+        with torch.random.fork_rng(devices=[]), _without_noise():
             torch.manual_seed(derive(seed, "learner"))
             return open_clip.create_model(architecture)
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if weights in tags:
+        # open_clip 3 builds plain GELU for `ViT-B-16/openai` and only warns, which costs points in silence.
+        quick = bool(open_clip.get_pretrained_cfg(architecture, weights).get("quick_gelu"))
         try:
-            return open_clip.create_model(architecture, pretrained=weights)
+            with _without_noise():
+                return open_clip.create_model(architecture, pretrained=weights, force_quick_gelu=quick)
         except (OSError, RuntimeError, ValueError) as error:  # the hub's client raises these when there is no network
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             raise CheckpointError(f"{name}: the weights are not in the cache and cannot be fetched: {reason}") from None
     if not weights.endswith(".safetensors"):
         raise ConfigError(f"{name}: wanted a .safetensors file or a tag: {did_you_mean(weights, tags)}")
     if not Path(weights).is_file():  # before the model is built, which takes seconds
         raise CheckpointError(f"{name}: {weights}: no such file")
-    with _without_warnings():
+    with _without_noise():
         model = open_clip.create_model(architecture)
     load_into(model, Path(weights))
     return model
 
 
 @contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
-    """open_clip warns, by the root logger, that weights are random: they are wanted so, or are loaded next."""
+def _without_noise() -> Iterator[None]:
+    """open_clip tells the root logger that weights are random, which is wanted, and of errors that it raises, too."""
     logger = logging.getLogger()
 
     def other_than_open_clip(record: logging.LogRecord) -> bool:
-        return not (record.levelno <= logging.WARNING and "open_clip" in Path(record.pathname).parts)
+        return not (record.levelno <= logging.ERROR and "open_clip" in Path(record.pathname).parts)
 
     logger.addFilter(other_than_open_clip)
     try:
