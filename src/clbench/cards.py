@@ -24,7 +24,7 @@ class CardFile:
 
 
 class Cards:
-    """The YAML files of one kind below a package.
+    """The YAML files of one kind in a package or in a folder of it; deeper ones are data.
 
     Args:
         kind: The word for one of them, as error messages use it (`suite`).
@@ -53,7 +53,8 @@ class Cards:
     @cached_property
     def _paths(self) -> dict[str, Path]:
         found: dict[str, Path] = {}
-        for path in sorted(Path(str(files(self.package))).rglob("*.yaml")):
+        root = Path(str(files(self.package)))
+        for path in sorted((*root.glob("*.yaml"), *root.glob("*/*.yaml"))):
             name = path.stem.replace("_", "-")
             if name in found:
                 raise RegistryError(f"{self.kind} {name!r} exists twice: {found[name]} and {path}")

@@ -21,6 +21,8 @@ FLAGS = {
     "metrics": "matrix --json",
     "report": "--out --tracking-uri",
     "doctor": "--out --json",
+    "data check": "stream --root --images --json",
+    "data prepare": "stream --root",
 }
 
 
@@ -62,9 +64,18 @@ def in_a_process(*arguments: str) -> Done:
 
 
 def test_the_flags_are_these_and_no_others() -> None:
-    command: Any = typer.main.get_command(app)
-    found = {name: " ".join(parameter.opts[0] for parameter in item.params) for name, item in command.commands.items()}
-    assert found == FLAGS
+    assert flags_of(typer.main.get_command(app), "") == FLAGS
+
+
+def flags_of(command: Any, prefix: str) -> dict[str, str]:
+    """The parameters of each command, and of those in a group of commands."""
+    found: dict[str, str] = {}
+    for name, item in command.commands.items():
+        if hasattr(item, "commands"):
+            found |= flags_of(item, f"{prefix}{name} ")
+        else:
+            found[f"{prefix}{name}"] = " ".join(parameter.opts[0] for parameter in item.params)
+    return found
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -161,6 +172,69 @@ def test_bad_input_is_one_line_and_status_2(
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+BROKEN = '''"""Strategies that cannot be built."""
+from clbench.contracts import Strategy, StrategyConfig
+from clbench.registry import STRATEGIES
+
+@STRATEGIES.register("broken", config=StrategyConfig)
+class Broken(Strategy[StrategyConfig]):
+    """Fails at once."""
+    def __init__(self, config, context):
+        raise KeyError("on\\npurpose")
+    def learn(self, task):
+        pass
+'''
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (BROKEN, "its parameters cannot be counted on"),
+        (BROKEN.replace("broken", "bare").replace(", config=StrategyConfig", ""), "registered without a config"),
+    ],
+)
+def test_a_strategy_that_cannot_be_built_is_one_line(
+    clbench: Command, tiny: Any, tmp_path: Path, source: str, message: str
+) -> None:
+    path = tmp_path / ("bare.py" if "bare" in source else "broken.py")
+    path.write_text(source)
+    assert clbench("show", "strategy", str(path)).returncode == 0
+    done = clbench("show", "strategy", str(path), "--learner", tiny.learner)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert message in done.stderr
+
+
+def test_what_is_sound_is_shown_when_something_is_damaged(
+    clbench: Command, write_suite: Callable[..., str], tmp_path: Path
+) -> None:
+    path = write_suite("zero-shot", "finetune")
+    assert clbench("run", path, "--out", str(tmp_path)).returncode == 0
+    ledger = next(tmp_path.glob("suite/*--finetune--*/versions/0002/ledger.parquet"))
+    ledger.write_bytes(ledger.read_bytes()[:100])
+    done = clbench("run", path, "--out", str(tmp_path), "--json")
+    assert done.returncode == 2
+    cells = json.loads(done.stdout)["cells"]
+    assert [cell["status"] for cell in cells] == ["kept", "failed"]
+    assert "mtil.last" in cells[0]
+    assert f"{ledger}: damaged or not Parquet" in cells[1]["error"]
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["problem", "failed"]
+    from mlflow import MlflowClient
+
+    runs = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}").search_runs(["1"])
+    assert {run.data.tags["clbench.kind"]: run.info.status for run in runs} == {"suite": "FAILED", "cell": "FINISHED"}
+
+
+def test_a_leaderboard_that_cannot_be_made_hides_no_result(
+    clbench: Command, write_suite: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_suite("zero-shot")
+    (tmp_path / "leaderboard").write_text("a file is in the way")
+    done = clbench("run", path, "--out", str(tmp_path))
+    assert done.returncode == 2
+    assert "zero-shot (0)" in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("error: no leaderboard: ")
 
 
 THIRD_PARTY = '''"""A strategy of somebody else, in a file of its own."""

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from clbench.cli import doctor, listing, metrics, report, run
+from clbench.cli import data, doctor, listing, metrics, report, run
 from clbench.errors import ClbenchError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command("show")(listing.show)
 app.command("metrics")(metrics.metrics)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""Streams of picture domains for CLIP learners."""

@@ -1,0 +1,75 @@
+"""Sets whose pictures are arrays in few files: MNIST (idx) and CIFAR-100 (its binary version)."""
+
+import gzip
+import zlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clbench.contracts.task import Split
+from clbench.errors import DataError
+from clbench.streams.clip_domains.picture_sets.facts import Facts
+from clbench.streams.clip_domains.picture_sets.found import Found, class_names, read_lines
+from clbench.streams.clip_domains.picture_sets.part import Part, new_part
+from clbench.streams.clip_domains.picture_sets.place import Place
+
+MNIST_FILES: dict[Split, str] = {"train": "train", "test": "t10k"}
+CIFAR_RECORD = 2 + 3 * 32 * 32
+"""Bytes of a record: coarse label, fine label, red, green and blue plane."""
+
+
+def read_mnist(place: Place, facts: Facts) -> Found:
+    """MNIST in LeCun's idx files, packed or unpacked."""
+
+    def part(split: Split, stem: str) -> Part:
+        where = place.find(f"{stem}-images-idx3-ubyte", f"{stem}-images-idx3-ubyte.gz")
+        pictures = _idx(where, 3)
+        labels = _idx(place.find(f"{stem}-labels-idx1-ubyte", f"{stem}-labels-idx1-ubyte.gz"), 1)
+        return _part(split, where, pictures, labels, len(facts.classes))
+
+    parts = {split: partial(part, split, stem) for split, stem in MNIST_FILES.items()}
+    return Found(place.folder, tuple(facts.classes.values()), parts)
+
+
+def read_cifar(place: Place, facts: Facts) -> Found:
+    """CIFAR-100 with its fine labels."""
+    file = place.find("fine_label_names.txt")
+    raw = read_lines(file)
+
+    def part(split: Split) -> Part:
+        where = place.find(f"{split}.bin")
+        data = np.frombuffer(where.read_bytes(), dtype=np.uint8)
+        if not len(data) or len(data) % CIFAR_RECORD:
+            raise DataError(f"{where}: damaged: wanted records of {CIFAR_RECORD} bytes, got {len(data)} bytes")
+        records = data.reshape(-1, CIFAR_RECORD)
+        pictures = records[:, 2:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        return _part(split, where, pictures, records[:, 1], len(raw))
+
+    parts: dict[Split, Callable[[], Part]] = {"train": partial(part, "train"), "test": partial(part, "test")}
+    return Found(place.folder, class_names(file, raw, facts.classes), parts)
+
+
+def _part(split: Split, where: Path, pictures: NDArray[np.uint8], labels: NDArray[np.uint8], classes: int) -> Part:
+    if len(labels) != len(pictures):
+        raise DataError(f"{where}: {len(pictures)} pictures, but {len(labels)} labels")
+    if labels.max(initial=0) >= classes:
+        raise DataError(f"{where}: labels must be 0 to {classes - 1}, got {labels.max()}")
+    return new_part(
+        where, where, [f"{split}/{row:05d}" for row in range(len(labels))], labels.astype(np.int64), pictures
+    )
+
+
+def _idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """An idx file of unsigned bytes: magic number, sizes as big-endian int32, values."""
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: damaged: {error}") from None
+    start = 4 + 4 * dimensions
+    shape = tuple(int(size) for size in np.frombuffer(data[4:start], dtype=">i4")) if len(data) >= start else ()
+    if data[:4] != bytes((0, 0, 8, dimensions)) or len(data) - start != int(np.prod(shape)):
+        raise DataError(f"{path}: damaged or not an idx file of {dimensions} dimensions ({len(data)} bytes)")
+    return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)

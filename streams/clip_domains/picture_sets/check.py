@@ -1,0 +1,166 @@
+"""What of a stream's data sets is below a root, compared with the published numbers."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from clbench.cards import STREAM_CARDS
+from clbench.contracts.task import SPLITS, Split
+from clbench.errors import ConfigError, DataError
+from clbench.streams.card import StreamCard, read_card
+from clbench.streams.clip_domains.picture_sets.draw import Shots, drawn
+from clbench.streams.clip_domains.picture_sets.facts import Convention, Facts, facts_of
+from clbench.streams.clip_domains.picture_sets.found import Found
+from clbench.streams.clip_domains.picture_sets.part import Part
+from clbench.streams.clip_domains.picture_sets.sets import open_set, part_of
+from clbench.streams.loaders.picture_sets import source_of
+
+LOADER = "picture-sets"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a stream wants of one data set."""
+
+    task: str
+    dataset: str
+    convention: Convention
+    shots: int | None
+    repeat: bool
+
+
+@dataclass(frozen=True)
+class SetReport:
+    """What was found of one data set.
+
+    Attributes:
+        task: Name in the stream.
+        dataset: Name of the set.
+        convention: Whose split.
+        folder: Where it was found; None where it was not.
+        numbers: Found and published numbers of classes and of pictures of each part; None where not found.
+        problems: One line each; empty when the set is complete.
+        advice: How to mend them, one line each.
+    """
+
+    task: str
+    dataset: str
+    convention: str
+    folder: str | None
+    numbers: dict[str, tuple[int | None, int]]
+    problems: tuple[str, ...]
+    advice: tuple[str, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """The report as JSON values."""
+        numbers = {key: {"found": found, "published": published} for key, (found, published) in self.numbers.items()}
+        return {**asdict(self), "numbers": numbers}
+
+
+def wanted_sets(stream: str) -> list[Wanted]:
+    """The data sets of a stream, in training order.
+
+    Raises:
+        ConfigError: For a stream that has data of its own.
+    """
+    card = _card(stream)
+    sources = [(task.name, source_of(card, task)) for task in card.tasks]
+    return [
+        Wanted(name, source.dataset, source.convention, card.shots, source.short == "repeat")
+        for name, source in sources
+    ]
+
+
+def check_stream(stream: str, root: Path, pictures: bool) -> list[SetReport]:
+    """Look for a stream's data sets below a root.
+
+    Args:
+        stream: Its name, or the path of its card.
+        root: Folder of the data sets.
+        pictures: Whether to decode every picture too.
+
+    Raises:
+        ConfigError: For a stream that has data of its own.
+        DataError: When there is no such root.
+    """
+    wanted = wanted_sets(stream)
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder (wanted the folder of the data sets)")
+    return [_check(root, item, pictures) for item in wanted]
+
+
+def advice_for(root: Path, facts: Facts, convention: Convention) -> tuple[str, ...]:
+    """Where to get a set and where to put it, one line each."""
+    home = root / facts.archives[0].into.partition("/")[0] if facts.archives[0].into != "." else root / facts.folders[0]
+    lines = [facts.by_hand] if facts.by_hand else []
+    links = [archive.url for archive in facts.archives if archive.url]
+    if links:
+        lines.append(f"`clbench data prepare` downloads {', '.join(links)}; or get it from {facts.source} yourself")
+    if convention == "coop" and facts.split:
+        lines.append(f"get {facts.split} by hand from {facts.split_url}")
+    return (*lines, f"put it under {home}")
+
+
+def _card(stream: str) -> StreamCard:
+    file = STREAM_CARDS.get(stream)
+    card = read_card(file.values, file.path)
+    if card.loader != LOADER:
+        raise ConfigError(f"stream {card.name!r} is read by {card.loader!r}: only data of {LOADER!r} can be checked")
+    return card
+
+
+def _check(root: Path, wanted: Wanted, pictures: bool) -> SetReport:
+    facts = facts_of(wanted.dataset)
+    published = facts.expected[wanted.convention].model_dump(exclude_none=True)
+    found_numbers: dict[str, int] = {}
+    problems: list[str] = []
+    folder = None
+    try:
+        found = open_set(root, wanted.dataset, wanted.convention)
+        folder, found_numbers["classes"] = str(found.folder), len(found.classes)
+        for split in SPLITS:
+            if split in published:
+                problems += _check_part(found, wanted, split, found_numbers, pictures)
+    except DataError as error:
+        problems.append(str(error))
+    for key, number in found_numbers.items():
+        if number != published[key]:
+            problems.append(f"{folder}: {key}: wanted the published {published[key]:,}, got {number:,}")
+    numbers = {key: (found_numbers.get(key), number) for key, number in published.items()}
+    advice = advice_for(root, facts, wanted.convention) if problems else ()
+    return SetReport(wanted.task, wanted.dataset, wanted.convention, folder, numbers, tuple(problems), advice)
+
+
+def _check_part(found: Found, wanted: Wanted, split: Split, numbers: dict[str, int], pictures: bool) -> Iterator[str]:
+    try:
+        part = part_of(found, wanted.dataset, wanted.convention, split)
+        numbers[split] = len(part.names)
+        if part.arrays is None:
+            assert part.sizes  # a missing picture is told here
+        if split == "train" and wanted.shots:
+            shots = Shots(wanted.shots, 0, wanted.repeat)
+            drawn(shots, part.where, part.labels, wanted.task, found.classes)
+        if pictures and part.arrays is None:
+            _decode(part)
+    except DataError as error:
+        yield str(error)
+
+
+def _decode(part: Part) -> None:
+    from PIL import Image, UnidentifiedImageError
+
+    def broken(name: str) -> bool:
+        try:
+            with Image.open(part.folder / name) as picture:
+                picture.load()
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+            return True
+        return False
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = [name for name, bad in zip(part.names, pool.map(broken, part.names), strict=True) if bad]
+    if found:
+        got = f"{len(found)} of {len(part.names)} pictures do not decode, the first is {found[0]!r}"
+        raise DataError(f"{part.folder}: {got}")

@@ -1,0 +1,72 @@
+"""The splits of CoOp (Zhou et al. 2022), on which X-TAIL rests: `split_zhou_<Dataset>.json`."""
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from pathlib import Path
+
+from clbench.contracts.task import Split
+from clbench.errors import DataError
+from clbench.streams.clip_domains.picture_sets.facts import Facts
+from clbench.streams.clip_domains.picture_sets.found import Found, class_names
+from clbench.streams.clip_domains.picture_sets.part import Part, new_part
+from clbench.streams.clip_domains.picture_sets.place import Place, unnested
+
+KEYS: Mapping[Split, str] = {"train": "train", "validation": "val", "test": "test"}
+
+Row = tuple[str, int, str]
+"""Path below the folder of pictures, label, class name."""
+
+
+def read_split_file(place: Place, facts: Facts) -> Found:
+    """A set by its split file, from which its class names come too."""
+    assert facts.split is not None  # every set of this convention has one, its file of facts says
+    file = place.find(facts.split)
+    stat = file.stat()
+    splits = _rows(file, (stat.st_mtime_ns, stat.st_size))
+    classes = class_names(file, _names(file, [row for rows in splits.values() for row in rows]), {})
+    return Found(place.folder, classes, {split: partial(_part, file, place, rows) for split, rows in splits.items()})
+
+
+def _part(file: Path, place: Place, rows: tuple[Row, ...]) -> Part:
+    tops = {name.partition("/")[0] for name, _, _ in rows if "/" in name}
+    moved = {top: unnested(place.pictures, top) for top in tops}
+    names = [moved.get(top := name.partition("/")[0], top) + name.removeprefix(top) for name, _, _ in rows]
+    return new_part(file, place.pictures, names, [label for _, label, _ in rows])
+
+
+def _names(file: Path, rows: list[Row]) -> list[str]:
+    """Class names by label, which all rows agree on."""
+    found: dict[int, str] = {}
+    for _, label, name in rows:
+        if found.setdefault(label, name) != name:
+            raise DataError(f"{file}: label {label} is called both {found[label]!r} and {name!r}")
+    missing = next((label for label in range(len(found)) if label not in found), None)
+    if missing is not None:
+        raise DataError(f"{file}: labels must be 0 to {len(found) - 1}, got {max(found)} and no {missing}")
+    return [found[label] for label in range(len(found))]
+
+
+@lru_cache(maxsize=32)
+def _rows(file: Path, _state: tuple[int, int]) -> dict[Split, tuple[Row, ...]]:
+    """The rows of each split; its time and size are an argument so that a changed file is read again."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{file}: damaged: {error}") from None
+    if not isinstance(values, dict):
+        raise DataError(f"{file}: wanted an object with train, val and test, got {type(values).__name__}")
+    found: dict[Split, tuple[Row, ...]] = {}
+    for split, key in KEYS.items():
+        items = values.get(key)
+        if not isinstance(items, list):
+            raise DataError(f"{file}: {key!r} must be a list of [path, label, class name], got {type(items).__name__}")
+        found[split] = tuple(_row(file, f"{key}[{index}]", item) for index, item in enumerate(items))
+    return found
+
+
+def _row(file: Path, where: str, item: object) -> Row:
+    match item:
+        case [str(path), int(label), str(name)] if label >= 0 and not isinstance(label, bool) and name.strip():
+            return path, label, name
+    raise DataError(f"{file}: {where} must be [path, label, class name], got {item!r:.80}")

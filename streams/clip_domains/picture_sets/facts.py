@@ -1,0 +1,89 @@
+"""What is known of a data set before it is read: folder names, sizes, class names, prompts, where to get it."""
+
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from clbench.cards import read_yaml
+from clbench.config import Config, validate
+from clbench.contracts.task import Split
+
+Convention = Literal["coop", "torchvision"]
+"""Which split: `torchvision`, the one of MTIL (Zheng et al. 2023), or `coop`, the one of X-TAIL (Zhou et al. 2022)."""
+
+Name = Literal[
+    "aircraft",
+    "caltech101",
+    "cifar100",
+    "dtd",
+    "eurosat",
+    "food101",
+    "mnist",
+    "oxford_flowers",
+    "oxford_pets",
+    "stanford_cars",
+    "sun397",
+]
+
+
+class Sizes(Config):
+    """The published numbers of one convention; a part that the convention lacks is absent."""
+
+    classes: int
+    train: int
+    validation: int | None = None
+    test: int
+
+
+class Archive(Config):
+    """A file that is downloaded, and what comes out of it."""
+
+    file: str = Field(description="Its name, as people download it.")
+    into: str = Field(description="Folder below the root where it is unpacked, unless it lies in the set's own folder.")
+    makes: tuple[str, ...] = Field(min_length=1, description="What is there afterwards, relative to that folder.")
+    pictures: bool = Field(False, description="Whether it holds the set's pictures.")
+    url: str | None = Field(None, description="Where it can be downloaded; absent where there is no such place.")
+    md5: str | None = None
+
+
+class Hub(Config):
+    """A copy on the Hugging Face hub."""
+
+    repo: str
+    config: str | None = None
+    revision: str | None = Field(None, description="A commit; the newest is looked up when absent.")
+    image: str = "image"
+    label: str = "label"
+    splits: dict[Split, str]
+    note: str = Field("", description="How its split differs from the published ones.")
+
+
+class Facts(Config):
+    """One data set."""
+
+    title: str
+    folders: tuple[str, ...] = Field(min_length=1, description="Names of its folder in guides and loaders.")
+    pictures: tuple[str, ...] = Field(min_length=1, description="Where its pictures may lie in that folder.")
+    witness: str = Field("*", description="Glob of what the folder of pictures must hold.")
+    mistakes: dict[str, str] = Field({}, description="Glob of what people put there by mistake, and what it is.")
+    split: str | None = Field(None, description="CoOp's split file.")
+    split_url: str | None = None
+    expected: dict[Convention, Sizes]
+    templates: dict[Convention, tuple[str, ...]]
+    classes: dict[str, str] = Field({}, description="Class as the data call it, and its name in prompts, by label.")
+    archives: tuple[Archive, ...] = ()
+    by_hand: str = Field("", description="What has to be fetched by a person.")
+    hub: Hub | None = None
+    licence: str
+    source: str
+    citation: str
+
+
+@cache
+def facts_of(name: str) -> Facts:
+    """The data file of a set."""
+    path = Path(str(files(__package__))) / "datasets" / f"{name}.yaml"
+    return validate(Facts, read_yaml(path, "data set"), f"data set {path.name}")

@@ -1,0 +1,85 @@
+"""Sets without an official split, a folder a class: the random 80/20 split of MTIL's code.
+
+MTIL draws it with `torch.utils.data.random_split` and a generator of seed 42 over torchvision's order of the pictures.
+That order is sorted for Caltech-101 and EuroSAT. For SUN397 torchvision takes the order of the disk, which differs
+between machines; here it is sorted, so MTIL's own SUN397 split cannot be had again by anybody.
+"""
+
+import os
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+
+from clbench.contracts.task import Split
+from clbench.errors import DataError
+from clbench.streams.clip_domains.picture_sets.facts import Facts
+from clbench.streams.clip_domains.picture_sets.found import Found, class_names, label_of, read_lines
+from clbench.streams.clip_domains.picture_sets.part import Part, new_part
+from clbench.streams.clip_domains.picture_sets.place import Place
+
+SEED = 42
+TRAIN = 0.8
+
+
+def read_caltech(place: Place, facts: Facts) -> Found:
+    """Caltech-101, without the background class."""
+    return _by_folder(place, facts, "image_")
+
+
+def read_eurosat(place: Place, facts: Facts) -> Found:
+    """EuroSAT, the RGB pictures."""
+    return _by_folder(place, facts, "")
+
+
+def read_sun(place: Place, facts: Facts) -> Found:
+    """SUN397; classes lie up to three folders deep (`a/apartment_building/outdoor`)."""
+    file = place.find("ClassName.txt")
+    raw = [line.removeprefix("/")[2:] for line in read_lines(file)]
+    labels = {name: label for label, name in enumerate(raw)}
+
+    @cache
+    def listed() -> Part:
+        names = _below(place.pictures, "sun_")
+        found = [label_of(file, labels, name.partition("/")[2].rpartition("/")[0]) for name in names]
+        return new_part(place.pictures, place.pictures, names, found)
+
+    return Found(place.folder, class_names(file, raw, facts.classes), _halves(listed))
+
+
+def _by_folder(place: Place, facts: Facts, start: str) -> Found:
+    known = [path.name for path in place.pictures.iterdir() if path.is_dir() and path.name in facts.classes]
+    raw = sorted(known)
+    if not raw:
+        raise DataError(f"{place.pictures}: has none of the class folders {', '.join(list(facts.classes)[:3])}, ...")
+
+    @cache
+    def listed() -> Part:
+        rows = [
+            (f"{name}/{file}", label) for label, name in enumerate(raw) for file in _below(place.pictures / name, start)
+        ]
+        return new_part(place.pictures, place.pictures, [name for name, _ in rows], [label for _, label in rows])
+
+    return Found(place.folder, class_names(place.pictures, raw, facts.classes), _halves(listed))
+
+
+def _below(folder: Path, start: str) -> list[str]:
+    """The JPEG files below a folder whose names begin so: their paths from there, sorted."""
+    found = []
+    for path, _, files in os.walk(folder):
+        inside = path[len(str(folder)) :].replace(os.sep, "/").lstrip("/")
+        prefix = f"{inside}/" if inside else ""
+        found += [prefix + name for name in files if name.startswith(start) and name.endswith(".jpg")]
+    return sorted(found)
+
+
+def _halves(listed: Callable[[], Part]) -> dict[Split, Callable[[], Part]]:
+    return {"train": partial(_half, listed, "train"), "test": partial(_half, listed, "test")}
+
+
+def _half(listed: Callable[[], Part], split: Split) -> Part:
+    import torch
+
+    part = listed()
+    order = torch.randperm(len(part.names), generator=torch.Generator().manual_seed(SEED)).tolist()
+    size = int(TRAIN * len(order))
+    return part.select(order[:size] if split == "train" else order[size:])

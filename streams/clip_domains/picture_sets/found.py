@@ -1,0 +1,71 @@
+"""A data set that was found: its classes, and its parts as they are asked for."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clbench.contracts.task import Split
+from clbench.errors import DataError
+from clbench.streams.clip_domains.picture_sets.part import Part
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A data set on disk.
+
+    Attributes:
+        folder: The set's own folder below the root.
+        classes: Class names as prompts use them, by label.
+        parts: Readers of those splits that the convention has.
+    """
+
+    folder: Path
+    classes: tuple[str, ...]
+    parts: Mapping[Split, Callable[[], Part]]
+
+
+def class_names(where: Path, raw: Sequence[str], ours: Mapping[str, str]) -> tuple[str, ...]:
+    """Class names for prompts: ours where there is one, else the data's own with spaces for underscores.
+
+    Args:
+        where: What the data's names were read from, for messages.
+        raw: Names by label, as the data have them.
+        ours: Names for some of them.
+
+    Raises:
+        DataError: When there are none, two classes would have one name, or one is no text.
+    """
+    names = tuple(ours.get(name, name.replace("_", " ")) for name in raw)
+    if not names:
+        raise DataError(f"{where}: names no classes")
+    odd = next((name for name in names if not name.strip() or not name.isprintable()), None)
+    if odd is not None:
+        raise DataError(f"{where}: {odd!r} is no name of a class")
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise DataError(f"{where}: {count} classes are named {name!r}")
+    return names
+
+
+def label_of(where: Path, classes: Mapping[str, int], name: str) -> int:
+    """The label of a class that a list of pictures names.
+
+    Raises:
+        DataError: For a class that is not among the set's.
+    """
+    if name not in classes:
+        raise DataError(f"{where}: class {name!r} is not among the {len(classes)} classes of the set")
+    return classes[name]
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file without blanks around them; empty lines are left out.
+
+    Raises:
+        DataError: When it cannot be read.
+    """
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None

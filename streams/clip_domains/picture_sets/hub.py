@@ -1,0 +1,133 @@
+"""Data sets from the Hugging Face hub: another copy, with the splits that its makers chose."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clbench.contracts.task import Split
+from clbench.errors import DataError
+from clbench.streams.clip_domains.picture_sets.facts import Facts, Hub
+from clbench.streams.clip_domains.picture_sets.found import class_names
+from clbench.streams.clip_domains.picture_sets.part import numbered
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+@dataclass(frozen=True, eq=False)
+class HubSet:
+    """A data set of the hub at one commit.
+
+    Attributes:
+        name: Of the set, for messages.
+        hub: Which repository.
+        commit: Its commit; two runs with the same one have the same pictures.
+        classes: Class names for prompts, by label.
+    """
+
+    name: str
+    hub: Hub
+    commit: str
+    classes: tuple[str, ...]
+
+    def part(self, split: Split) -> str:
+        """What the copy calls a split.
+
+        Raises:
+            DataError: When it has no such part.
+        """
+        if split not in self.hub.splits:
+            known = ", ".join(self.hub.splits)
+            raise DataError(f"data set {self.name}: {self.hub.repo} has no part {split!r} (it has {known})")
+        return self.hub.splits[split]
+
+    def labels(self, split: Split) -> NDArray[np.int64]:
+        """The labels `(n,)` of a split; no picture is decoded.
+
+        Raises:
+            DataError: When the copy has no such part or cannot be read.
+        """
+        rows = _load(self.hub, self.commit, self.part(split)).select_columns([self.hub.label])
+        return np.asarray(rows[self.hub.label][:], dtype=np.int64)
+
+    def load(self, split: Split, task: str, chosen: Sequence[int] | None) -> "Dataset":
+        """The rows `sample_id`, `image` (encoded) and `label`.
+
+        Args:
+            split: Which part.
+            task: Name that sample ids begin with.
+            chosen: Rows that were drawn; all when None.
+
+        Raises:
+            DataError: When the copy has no such part or cannot be read.
+        """
+        from datasets import ClassLabel, Value
+
+        hub = self.hub
+        rows = _load(hub, self.commit, self.part(split)).select_columns([hub.image, hub.label])
+        rows = rows.rename_columns({hub.image: "image", hub.label: "label"})
+        chosen = range(len(rows)) if chosen is None else chosen
+        ids = [f"{task}/{split}/{name}" for name in numbered([f"{row:05d}" for row in chosen])]
+        rows = rows.select(chosen).add_column("sample_id", ids, feature=Value("string"))
+        return rows.cast_column("label", ClassLabel(names=list(self.classes)))
+
+
+def open_hub(name: str, facts: Facts) -> HubSet:
+    """A data set's copy on the hub; the names of its classes are read, its pictures are not.
+
+    Raises:
+        DataError: When no copy is known, or it cannot be had, or it has no class names.
+    """
+    hub = facts.hub
+    if hub is None:
+        raise DataError(f"data set {name}: no copy on the hub is known (wanted --root DIR with {facts.title} in it)")
+    builder = _builder(hub.repo, hub.config, _revision(hub, hub.revision))
+    commit = hub.revision or str(builder.hash)
+    features = builder.info.features or _load(hub, commit, hub.splits["test"]).features
+    feature = features.get(hub.label)
+    raw: Sequence[str] | None = getattr(feature, "names", None)
+    if not raw:
+        raise DataError(f"data set {name}: column {hub.label!r} of {hub.repo} has no class names (wanted a ClassLabel)")
+    return HubSet(name, hub, commit, class_names(Path(hub.repo), raw, facts.classes))
+
+
+@cache
+def _builder(repo: str, config: str | None, revision: str | None) -> Any:
+    """What the hub says of a repository without its data: its commit is `hash`, its columns are in `info`.
+
+    For a folder on this machine, which has no commits, `hash` is that of the state of its files.
+    """
+    from datasets import load_dataset_builder
+
+    return _tried(repo, lambda: load_dataset_builder(repo, config, revision=revision))
+
+
+def _revision(hub: Hub, commit: str | None) -> str | None:
+    """The commit to ask for; a folder on this machine has only the state that it is in."""
+    return None if Path(hub.repo).is_dir() else commit
+
+
+def _load(hub: Hub, commit: str, split: str) -> Any:
+    """A split at a commit, memory-mapped."""
+    return _read(hub.repo, hub.config, _revision(hub, commit), split)
+
+
+@cache
+def _read(repo: str, config: str | None, revision: str | None, split: str) -> Any:
+    from datasets import load_dataset
+
+    return _tried(repo, lambda: load_dataset(repo, config, revision=revision, split=split))
+
+
+def _tried(repo: str, read: Callable[[], Any]) -> Any:
+    """What a call of the hub's library answers; whatever goes wrong there becomes one line."""
+    try:
+        return read()
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise DataError(f"hub data set {repo}: cannot be read: {reason[:200]}") from None

@@ -1,0 +1,112 @@
+"""Official splits that lie beside the pictures, read as torchvision's dataset classes read them."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from clbench.contracts.task import Split
+from clbench.errors import DataError
+from clbench.streams.clip_domains.picture_sets.facts import Facts
+from clbench.streams.clip_domains.picture_sets.found import Found, class_names, label_of, read_lines
+from clbench.streams.clip_domains.picture_sets.part import Part, new_part
+from clbench.streams.clip_domains.picture_sets.place import Place
+
+THREE: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
+
+
+def read_aircraft(place: Place, facts: Facts) -> Found:
+    """FGVC-Aircraft by variant; MTIL and X-TAIL train on the part `train`, without `val`."""
+    file = place.find("variants.txt")
+    raw = read_lines(file)
+    labels = {name: label for label, name in enumerate(raw)}
+
+    def part(name: str) -> Part:
+        listing = place.find(f"images_variant_{name}.txt")
+        rows = [line.partition(" ") for line in read_lines(listing)]
+        found = [label_of(listing, labels, variant.strip()) for _, _, variant in rows]
+        return new_part(listing, place.pictures, [f"{image}.jpg" for image, _, _ in rows], found)
+
+    return Found(place.folder, class_names(file, raw, facts.classes), _parts(part, THREE))
+
+
+def read_dtd(place: Place, facts: Facts) -> Found:
+    """DTD, partition 1."""
+    first = place.find("labels/train1.txt")
+    raw = sorted({line.partition("/")[0] for line in read_lines(first)})
+    labels = {name: label for label, name in enumerate(raw)}
+
+    def part(name: str) -> Part:
+        listing = place.find(f"labels/{name}1.txt")
+        names = read_lines(listing)
+        return new_part(
+            listing, place.pictures, names, [label_of(listing, labels, row.partition("/")[0]) for row in names]
+        )
+
+    return Found(place.folder, class_names(first, raw, facts.classes), _parts(part, THREE))
+
+
+def read_food(place: Place, facts: Facts) -> Found:
+    """Food-101."""
+    first = place.find("meta/train.json")
+    raw = sorted(_lists(first))
+    labels = {name: label for label, name in enumerate(raw)}
+
+    def part(name: str) -> Part:
+        listing = place.find(f"meta/{name}.json")
+        rows = [(row, label_of(listing, labels, key)) for key, names in _lists(listing).items() for row in names]
+        return new_part(listing, place.pictures, [f"{row}.jpg" for row, _ in rows], [label for _, label in rows])
+
+    return Found(place.folder, class_names(first, raw, facts.classes), _parts(part, {"train": "train", "test": "test"}))
+
+
+def read_pets(place: Place, facts: Facts) -> Found:
+    """Oxford-IIIT Pet; trained on `trainval`."""
+    first = place.find("annotations/trainval.txt")
+    breeds = {label: row.rpartition("_")[0] for row, label in _pets(first)}
+    if sorted(breeds) != list(range(len(breeds))):
+        raise DataError(f"{first}: the {len(breeds)} classes must be numbered from 1, got numbers to {max(breeds) + 1}")
+    raw = [" ".join(word.title() for word in breeds[label].split("_")) for label in range(len(breeds))]
+
+    def part(name: str) -> Part:
+        listing = place.find(f"annotations/{name}.txt")
+        rows = _pets(listing)
+        if max(label for _, label in rows) >= len(raw):
+            raise DataError(f"{listing}: labels must be 1 to {len(raw)}, got {max(label for _, label in rows) + 1}")
+        return new_part(listing, place.pictures, [f"{row}.jpg" for row, _ in rows], [label for _, label in rows])
+
+    names = class_names(first, raw, facts.classes)
+    return Found(place.folder, names, _parts(part, {"train": "trainval", "test": "test"}))
+
+
+def _parts(part: Callable[[str], Part], names: dict[Split, str]) -> dict[Split, Callable[[], Part]]:
+    return {split: partial(part, name) for split, name in names.items()}
+
+
+def _pets(path: Path) -> list[tuple[str, int]]:
+    """Picture and label of each line `Abyssinian_100 1 1 1`."""
+    rows = []
+    for line in read_lines(path):
+        words = line.split()
+        if line.startswith("#"):
+            continue
+        if len(words) != 4 or not words[1].isdecimal() or int(words[1]) < 1:
+            raise DataError(f"{path}: wanted lines of a picture and three numbers, got {line[:80]!r}")
+        rows.append((words[0], int(words[1]) - 1))
+    if not rows:
+        raise DataError(f"{path}: lists no pictures")
+    return rows
+
+
+def _lists(path: Path) -> dict[str, list[str]]:
+    """A JSON object of lists of texts."""
+    try:
+        values: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: damaged: {error}") from None
+    if isinstance(values, dict) and all(
+        isinstance(rows, list) and all(isinstance(row, str) for row in rows) for rows in values.values()
+    ):
+        return values
+    raise DataError(f"{path}: wanted lists of pictures by class, got something else")

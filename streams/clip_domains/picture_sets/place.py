@@ -1,0 +1,79 @@
+"""Where a data set lies below the root, whatever its guide calls the folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from clbench.errors import DataError
+from clbench.streams.clip_domains.picture_sets.facts import Facts
+
+
+class MissingSetError(DataError):
+    """A data set that is not below the root at all."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a set was found.
+
+    Attributes:
+        folder: The set's own folder below the root.
+        pictures: Where its pictures are.
+    """
+
+    folder: Path
+    pictures: Path
+
+    def find(self, *names: str) -> Path:
+        """The first of these files that exists, beside the pictures, among them, or in the set's folder.
+
+        Raises:
+            DataError: When there is none of them.
+        """
+        folders = [self.pictures, self.folder]
+        if self.pictures != self.folder:  # else the parent is the root, where other sets have files of the same name
+            folders.insert(0, self.pictures.parent)
+        for name in names:
+            for folder in folders:
+                if (folder / name).exists():
+                    return folder / name
+        raise DataError(f"{self.folder}: {' or '.join(names)} is missing")
+
+
+def place_of(root: Path, facts: Facts) -> Place:
+    """The set's folder and that of its pictures.
+
+    Raises:
+        MissingSetError: When no folder of its names is below the root.
+        DataError: When there is one, but it lacks the pictures or holds something else.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder (wanted the folder of the data sets)")
+    folders = existing_folders(root, facts)
+    for folder in folders:
+        for inside in facts.pictures:
+            pictures = folder / inside
+            if pictures.is_dir() and next(pictures.glob(facts.witness), None) is not None:
+                return Place(folder, pictures)
+    for folder in folders:
+        for pattern, explanation in facts.mistakes.items():
+            for found in folder.glob(pattern):
+                raise DataError(f"{found}: {explanation}")
+    if not folders:
+        raise MissingSetError(f"{root}: {facts.title} is missing (wanted a folder {' or '.join(facts.folders)})")
+    wanted = " or ".join(facts.witness if inside == "." else inside for inside in facts.pictures)
+    raise DataError(f"{folders[0]}: the pictures of {facts.title} are missing (wanted {wanted} in it)")
+
+
+def existing_folders(root: Path, facts: Facts) -> list[Path]:
+    """The set's folders below the root, best known name first; on disks that ignore case each one once."""
+    found: list[Path] = []
+    for name in facts.folders:
+        folder = root / name
+        if folder.is_dir() and not any(folder.samefile(other) for other in found):
+            found.append(folder)
+    return found
+
+
+def unnested(folder: Path, name: str) -> str:
+    """`cars_train/cars_train` for `cars_train` where an archive was unpacked into a folder of its own name."""
+    return f"{name}/{name}" if name.strip(".") and (folder / name / name).is_dir() else name

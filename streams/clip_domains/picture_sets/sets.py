@@ -1,0 +1,54 @@
+"""Which reader a set and a convention need."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from clbench.contracts.task import Split
+from clbench.errors import DataError
+from clbench.streams.clip_domains.picture_sets import arrays, coop, folders, matlab, official
+from clbench.streams.clip_domains.picture_sets.facts import Convention, Facts, facts_of
+from clbench.streams.clip_domains.picture_sets.found import Found
+from clbench.streams.clip_domains.picture_sets.part import Part
+from clbench.streams.clip_domains.picture_sets.place import Place, place_of
+
+Reader = Callable[[Place, Facts], Found]
+
+OWN_READERS: dict[str, Reader] = {
+    "aircraft": official.read_aircraft,
+    "caltech101": folders.read_caltech,
+    "cifar100": arrays.read_cifar,
+    "dtd": official.read_dtd,
+    "eurosat": folders.read_eurosat,
+    "food101": official.read_food,
+    "mnist": arrays.read_mnist,
+    "oxford_flowers": matlab.read_flowers,
+    "oxford_pets": official.read_pets,
+    "stanford_cars": matlab.read_cars,
+    "sun397": folders.read_sun,
+}
+
+
+def open_set(root: Path, name: str, convention: Convention) -> Found:
+    """A data set below a root; its lists of pictures are read when a part is asked for.
+
+    Raises:
+        DataError: When it is missing, damaged or not in the layout of the convention.
+    """
+    facts = facts_of(name)
+    if convention not in facts.expected:
+        raise DataError(f"data set {name}: the convention {convention!r} has no {facts.title}")
+    place = place_of(root, facts)
+    read = coop.read_split_file if convention == "coop" and facts.split else OWN_READERS[name]
+    return read(place, facts)
+
+
+def part_of(found: Found, name: str, convention: Convention, split: Split) -> Part:
+    """One part of a set.
+
+    Raises:
+        DataError: When the convention has no such part, or its list or pictures are missing or damaged.
+    """
+    if split not in found.parts:
+        known = ", ".join(found.parts)
+        raise DataError(f"data set {name}: the convention {convention!r} has no part {split!r} (it has {known})")
+    return found.parts[split]()

@@ -1,0 +1,69 @@
+"""Tasks made from data sets: few-shot draws, fingerprints, rows."""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clbench.contracts.task import Split, Task
+from clbench.streams.card import TaskCard
+from clbench.streams.clip_domains.picture_sets.draw import Shots, drawn
+from clbench.streams.clip_domains.picture_sets.facts import Convention, facts_of
+from clbench.streams.clip_domains.picture_sets.found import Found
+from clbench.streams.clip_domains.picture_sets.hub import HubSet
+from clbench.streams.clip_domains.picture_sets.part import Part
+from clbench.streams.clip_domains.picture_sets.sets import part_of
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def task_of_folder(card: TaskCard, found: Found, name: str, convention: Convention, shots: Shots | None) -> Task:
+    """A task whose pictures lie in a folder."""
+
+    @cache
+    def part(split: Split) -> Part:
+        whole = part_of(found, name, convention, split)
+        if split != "train" or shots is None:
+            return whole
+        return whole.select(drawn(shots, whole.where, whole.labels, card.name, found.classes))
+
+    @cache
+    def fingerprint(split: Split) -> str:
+        return part(split).digest(convention, found.classes, split)
+
+    def load(split: Split) -> "Dataset":
+        return part(split).rows(card.name, found.classes)
+
+    return _task(card, load, fingerprint, found.classes, facts_of(name).templates[convention])
+
+
+def task_of_hub(card: TaskCard, found: HubSet, convention: Convention, shots: Shots | None) -> Task:
+    """A task whose pictures are a copy on the hub."""
+
+    @cache
+    def rows(split: Split) -> tuple[int, ...] | None:
+        if split != "train" or shots is None:
+            return None
+        labels = found.labels(split)
+        return tuple(drawn(shots, Path(found.hub.repo), labels, card.name, found.classes).tolist())
+
+    def fingerprint(split: Split) -> str:
+        words = (found.hub.repo, found.hub.config, found.commit, found.part(split), found.classes, rows(split))
+        return hashlib.sha256(repr(words).encode()).hexdigest()
+
+    def load(split: Split) -> "Dataset":
+        return found.load(split, card.name, rows(split))
+
+    return _task(card, load, fingerprint, found.classes, facts_of(found.name).templates[convention])
+
+
+def _task(
+    card: TaskCard,
+    load: "Callable[[Split], Dataset]",
+    fingerprint: Callable[[Split], str],
+    classes: tuple[str, ...],
+    templates: tuple[str, ...],
+) -> Task:
+    return Task(card.name, card.kind, card.metric, load, fingerprint, classes, card.templates or templates)

@@ -1,0 +1,91 @@
+"""Public picture data sets below one root, or on the Hugging Face hub: MTIL and X-TAIL."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from clbench.config import Config, validate
+from clbench.contracts.stream import Stream
+from clbench.errors import DataError
+from clbench.registry import LOADERS
+from clbench.streams.card import DataChoice, StreamCard, TaskCard
+from clbench.streams.clip_domains.picture_sets.draw import Shots
+from clbench.streams.clip_domains.picture_sets.facts import Convention, Name, facts_of
+from clbench.streams.clip_domains.picture_sets.hub import open_hub
+from clbench.streams.clip_domains.picture_sets.place import MissingSetError
+from clbench.streams.clip_domains.picture_sets.sets import open_set
+from clbench.streams.clip_domains.picture_sets.tasks import task_of_folder, task_of_hub
+
+
+class PictureSource(Config):
+    """What `picture-sets` needs to know of a task."""
+
+    dataset: Name = Field(description="Which data set.")
+    convention: Convention = Field(description="Whose split: torchvision (MTIL) or coop (X-TAIL).")
+    short: Literal["refuse", "repeat"] = Field(
+        "refuse", description="What becomes of a class with fewer training pictures than shots."
+    )
+
+
+@LOADERS.register("picture-sets", config=PictureSource)
+def load_picture_sets(card: StreamCard, choice: DataChoice) -> Stream:
+    """A stream of public data sets in the folders in which their guides put them; pictures are read when needed.
+
+    Raises:
+        ConfigError: For a task whose source does not fit.
+        DataError: When there is no root, or data sets below it are missing or damaged.
+    """
+    sources = [source_of(card, task) for task in card.tasks]
+    if choice.hub:
+        return _from_hub(card, sources, choice.seed)
+    if choice.folder is None:
+        raise DataError(f"stream {card.name!r} has no data of its own: it needs --root DIR with its data sets")
+    return _from_folder(card, sources, choice.folder.absolute(), choice.seed)
+
+
+def source_of(card: StreamCard, task: TaskCard) -> PictureSource:
+    """A task's source, checked.
+
+    Raises:
+        ConfigError: For one that does not fit.
+    """
+    return validate(PictureSource, task.source, f"stream {card.name}: task {task.name}: source")
+
+
+def _from_folder(card: StreamCard, sources: list[PictureSource], root: Path, seed: int) -> Stream:
+    tasks, missing = [], []
+    for task, source in zip(card.tasks, sources, strict=True):
+        try:
+            found = open_set(root, source.dataset, source.convention)
+        except MissingSetError as error:
+            missing.append((source.dataset, error))
+            continue
+        tasks.append(task_of_folder(task, found, source.dataset, source.convention, _shots(card, source, seed)))
+    if len(missing) == 1:
+        raise missing[0][1]
+    if missing:
+        names = ", ".join(name for name, _ in missing)
+        raise DataError(
+            f"{root}: {len(missing)} of {len(sources)} data sets of {card.name!r} are missing: {names}"
+            f" (`clbench data check {card.name} --root {root}` says where to get them)"
+        )
+    return Stream(card.name, tuple(tasks), card.protocols, card.learner, card.model_dump(mode="json"))
+
+
+def _from_hub(card: StreamCard, sources: list[PictureSource], seed: int) -> Stream:
+    """The stream from copies on the hub, whose repositories, commits and splits go into its card."""
+    absent = [source.dataset for source in sources if facts_of(source.dataset).hub is None]
+    if absent:
+        raise DataError(f"--root hub: no copy on the hub is known of {', '.join(absent)} (wanted --root DIR)")
+    tasks, copies = [], {}
+    for task, source in zip(card.tasks, sources, strict=True):
+        found = open_hub(source.dataset, facts_of(source.dataset))
+        tasks.append(task_of_hub(task, found, source.convention, _shots(card, source, seed)))
+        copies[task.name] = {"commit": found.commit, **found.hub.model_dump(mode="json")}
+    values = {**card.model_dump(mode="json"), "hub": copies}
+    return Stream(card.name, tuple(tasks), card.protocols, card.learner, values)
+
+
+def _shots(card: StreamCard, source: PictureSource, seed: int) -> Shots | None:
+    return Shots(card.shots, seed, source.short == "repeat") if card.shots else None

@@ -1,0 +1,255 @@
+"""Small made-up data sets in the true layouts and file formats of MTIL and X-TAIL."""
+
+import gzip
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+EACH = 10
+"""Pictures a class; five of them train, two validate, three test."""
+
+TRAIN, VALIDATION, TEST = slice(0, 5), slice(5, 7), slice(7, EACH)
+
+Pictures = dict[str, list[str]]
+"""Paths below the folder of pictures, by class."""
+
+
+def write_jpg(path: Path) -> None:
+    """A JPEG whose pixels depend on its name alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(list(path.name.encode() + path.parent.name.encode()))
+    Image.fromarray(rng.integers(0, 256, (9, 8, 3), dtype=np.uint8)).save(path, "jpeg")
+
+
+def write_lines(path: Path, lines: Sequence[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def write_split(path: Path, pictures: Pictures) -> None:
+    """CoOp's split file; labels in the order of the classes."""
+    parts = {"train": TRAIN, "val": VALIDATION, "test": TEST}
+    items = list(enumerate(pictures.items()))
+    rows = {
+        key: [[p, label, name] for label, (name, paths) in items for p in paths[part]] for key, part in parts.items()
+    }
+    path.write_text(json.dumps(rows), encoding="utf-8")
+
+
+def write_all(folder: Path, pictures: Pictures) -> None:
+    for path in (path for paths in pictures.values() for path in paths):
+        write_jpg(folder / path)
+
+
+def aircraft(folder: Path) -> None:
+    variants = ["F-16A/B", "707-320", "Boeing 717"]
+    names = {variant: [f"{label:03d}{row:04d}" for row in range(EACH)] for label, variant in enumerate(variants)}
+    write_all(folder / "images", {variant: [f"{name}.jpg" for name in names[variant]] for variant in variants})
+    write_lines(folder / "variants.txt", variants)
+    for key, part in {"train": TRAIN, "val": VALIDATION, "test": TEST}.items():
+        rows = [f"{name} {variant}" for variant in variants for name in names[variant][part]]
+        write_lines(folder / f"images_variant_{key}.txt", rows)
+
+
+def caltech101(folder: Path) -> None:
+    raw = ["BACKGROUND_Google", "Faces", "Faces_easy", "accordion", "car_side"]
+    pictures = {name: [f"{name}/image_{row:04d}.jpg" for row in range(1, EACH + 1)] for name in raw}
+    write_all(folder / "101_ObjectCategories", pictures)
+    names = {"face": "Faces", "accordion": "accordion", "car_side": "car_side"}
+    write_split(folder / "split_zhou_Caltech101.json", {name: pictures[key] for name, key in names.items()})
+
+
+def cifar100(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    write_lines(folder / "fine_label_names.txt", ["apple", "aquarium_fish", "baby"])
+    rng = np.random.default_rng(0)
+    for name, each in {"train": 5, "test": 3}.items():
+        records = rng.integers(0, 256, (3 * each, 2 + 3072), dtype=np.uint8)
+        records[:, 1] = np.arange(3 * each) % 3
+        (folder / f"{name}.bin").write_bytes(records.tobytes())
+
+
+def dtd(folder: Path) -> None:
+    pictures = {name: [f"{name}/{name}_{row:04d}.jpg" for row in range(EACH)] for name in ("banded", "polka-dotted")}
+    write_all(folder / "images", pictures)
+    for key, part in {"train": TRAIN, "val": VALIDATION, "test": TEST}.items():
+        write_lines(folder / "labels" / f"{key}1.txt", [path for paths in pictures.values() for path in paths[part]])
+    write_split(folder / "split_zhou_DescribableTextures.json", pictures)
+
+
+def eurosat(folder: Path) -> None:
+    raw = ["AnnualCrop", "River", "SeaLake"]
+    pictures = {name: [f"{name}/{name}_{row}.jpg" for row in range(1, EACH + 1)] for name in raw}
+    write_all(folder / "2750", pictures)
+    names = ["Annual Crop Land", "River", "Sea or Lake"]
+    split = {name: pictures[key] for name, key in zip(names, raw, strict=True)}
+    write_split(folder / "split_zhou_EuroSAT.json", split)
+
+
+def food101(folder: Path) -> None:
+    pictures = {name: [f"{name}/{row + 100}.jpg" for row in range(EACH)] for name in ("apple_pie", "waffles")}
+    write_all(folder / "images", pictures)
+    (folder / "meta").mkdir()
+    for key, part in {"train": TRAIN, "test": TEST}.items():
+        rows = {name: [path.removesuffix(".jpg") for path in paths[part]] for name, paths in reversed(pictures.items())}
+        (folder / "meta" / f"{key}.json").write_text(json.dumps(rows), encoding="utf-8")
+    write_split(folder / "split_zhou_Food101.json", pictures)
+
+
+def mnist(folder: Path, packed: bool) -> None:
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for stem, count in {"train": 50, "t10k": 30}.items():
+        pictures, labels = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8), np.arange(count, dtype=np.uint8) % 10
+        for name, values in {"images-idx3": pictures, "labels-idx1": labels}.items():
+            header = bytes((0, 0, 8, values.ndim)) + np.asarray(values.shape, dtype=">i4").tobytes()
+            data = header + values.tobytes()
+            path = folder / f"{stem}-{name}-ubyte{'.gz' if packed else ''}"
+            path.write_bytes(gzip.compress(data) if packed else data)
+
+
+def oxford_flowers(folder: Path) -> None:
+    from scipy.io import savemat
+
+    labels = np.arange(3 * EACH) % 3 + 1
+    names = [f"image_{row + 1:05d}.jpg" for row in range(3 * EACH)]
+    pictures = {
+        name: [path for path, label in zip(names, labels, strict=True) if label == number]
+        for number, name in enumerate(("pink primrose", "globe-flower", "canterbury bells"), 1)
+    }
+    write_all(folder / "jpg", pictures)
+    savemat(folder / "imagelabels.mat", {"labels": labels.astype(np.uint8)[None]}, do_compression=True)
+    ids = np.random.default_rng(0).permutation(3 * EACH) + 1
+    savemat(
+        folder / "setid.mat",
+        {"trnid": ids[None, :15], "valid": ids[None, 15:21], "tstid": ids[None, 21:]},
+        do_compression=True,
+    )
+    write_split(folder / "split_zhou_OxfordFlowers.json", pictures)
+
+
+def oxford_pets(folder: Path) -> None:
+    raw = ["Abyssinian", "american_bulldog", "Bengal"]
+    pictures = {name: [f"{name}_{row}.jpg" for row in range(EACH)] for name in raw}
+    write_all(folder / "images", pictures)
+    for key, part in {"trainval": slice(0, 7), "test": TEST}.items():
+        rows = [f"{p[:-4]} {label} 1 1" for label, name in enumerate(raw, 1) for p in pictures[name][part]]
+        write_lines(folder / "annotations" / f"{key}.txt", rows)
+    write_split(folder / "split_zhou_OxfordPets.json", {name.lower(): paths for name, paths in pictures.items()})
+
+
+def stanford_cars(folder: Path) -> None:
+    from scipy.io import savemat
+
+    classes = ["AM General Hummer SUV 2000", "Acura RL Sedan 2012", "smart fortwo Convertible 2012"]
+    (folder / "devkit").mkdir(parents=True)
+    savemat(
+        folder / "devkit" / "cars_meta.mat", {"class_names": np.array(classes, dtype=object)[None]}, do_compression=True
+    )
+    files = {"train": folder / "devkit/cars_train_annos.mat", "test": folder / "cars_test_annos_withlabels.mat"}
+    pictures: Pictures = {f"{name[-4:]} {name[:-5]}": [] for name in classes}
+    fields = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class", "fname")
+    for key, each in {"train": 7, "test": 3}.items():
+        rows = [(1, 1, 8, 9, row % 3 + 1, f"{row + 1:05d}.jpg") for row in range(3 * each)]
+        savemat(
+            files[key],
+            {"annotations": np.array([rows], dtype=[(name, object) for name in fields])},
+            do_compression=True,
+        )
+        for row in rows:
+            write_jpg(folder / f"cars_{key}" / row[-1])
+            pictures[list(pictures)[row[4] - 1]].append(f"cars_{key}/{row[-1]}")
+    write_split(folder / "split_zhou_StanfordCars.json", pictures)
+
+
+def sun397(folder: Path, split: Path) -> None:
+    raw = ["/a/abbey", "/a/apartment_building/outdoor", "/b/bakery/shop"]
+    pictures = {name: [f"{name[1:]}/sun_a{row:03d}.jpg" for row in range(EACH)] for name in raw}
+    write_all(folder, pictures)
+    write_lines(folder / "ClassName.txt", raw)
+    names = {" ".join(reversed(name.split("/")[2:])): paths for name, paths in pictures.items()}
+    write_split(split / "split_zhou_SUN397.json", names)
+
+
+def torchvision_root(root: Path) -> Path:
+    """All sets as torchvision's classes want them, and so MTIL's code."""
+    aircraft(root / "fgvc-aircraft-2013b" / "data")
+    caltech101(root / "caltech101")
+    cifar100(root / "cifar-100-binary")
+    dtd(root / "dtd" / "dtd")
+    eurosat(root / "eurosat")
+    food101(root / "food-101")
+    mnist(root / "MNIST" / "raw", packed=False)
+    oxford_flowers(root / "flowers-102")
+    oxford_pets(root / "oxford-iiit-pet")
+    stanford_cars(root / "stanford_cars")
+    sun397(root / "SUN397", root / "SUN397")
+    return root
+
+
+def coop_root(root: Path) -> Path:
+    """All sets as CoOp's guide and the README of X-TAIL's code want them."""
+    aircraft(root / "fgvc_aircraft")
+    caltech101(root / "caltech-101")
+    cifar100(root / "cifar100" / "cifar-100-binary")
+    dtd(root / "dtd")
+    eurosat(root / "eurosat")
+    food101(root / "food-101")
+    mnist(root / "mnist" / "MNIST" / "raw", packed=True)
+    oxford_flowers(root / "oxford_flowers")
+    oxford_pets(root / "oxford_pets")
+    stanford_cars(root / "stanford_cars")
+    sun397(root / "sun397" / "SUN397", root / "sun397")
+    return root
+
+
+MAKERS: dict[str, Callable[[Path], Path]] = {"torchvision": torchvision_root, "coop": coop_root}
+
+
+@pytest.fixture(scope="session")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A root in the layout of each convention; not to be changed."""
+    return {name: make(tmp_path_factory.mktemp(name)) for name, make in MAKERS.items()}
+
+
+@pytest.fixture
+def new_root(tmp_path: Path) -> Callable[[str], Path]:
+    """Makes a root in the layout of a convention, to be changed by the test."""
+    return lambda convention: MAKERS[convention](tmp_path / "root")
+
+
+@pytest.fixture
+def write_card(tmp_path: Path) -> Callable[..., str]:
+    """Writes the card of a stream of some data sets and returns its path."""
+    import yaml
+
+    def write(*datasets: str, convention: str = "coop", name: str = "some", **settings: Any) -> str:
+        source = {key: settings.pop(key) for key in ("short",) if key in settings}
+        card = {
+            "name": name,
+            "description": "Made up.",
+            "loader": "picture-sets",
+            "learner": "mini-clip",
+            "protocols": ["task-id"],
+            "order_reason": "none",
+            "tasks": [
+                {
+                    "name": dataset,
+                    "kind": "classification",
+                    "metric": "accuracy",
+                    "source": {"dataset": dataset, "convention": convention, **source},
+                }
+                for dataset in datasets
+            ],
+            **settings,
+        }
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(card), encoding="utf-8")
+        return str(path)
+
+    return write
