@@ -33,7 +33,8 @@ def task(number: int, classes: int) -> Task:
         features = Features({"image": Image(), "label": Value("int64"), "sample_id": Value("string")})
         return Dataset.from_dict(values, features=features)
 
-    return Task(f"task{number}", "classification", "accuracy", load, str, tuple(f"c{index}" for index in range(classes)))
+    names = tuple(f"c{index}" for index in range(classes))
+    return Task(f"task{number}", "classification", "accuracy", load, str, names)
 
 
 STREAM = Stream("colours", (task(0, 2), task(1, 3)), ("task-id",), "mini-clip")

@@ -14,8 +14,8 @@ import typer.main
 from clbench.cli.main import app, main
 
 FLAGS = {
-    "run": "suite --streams --learners --strategies --seeds --root --set --out --device --tracking-uri --fresh --dry-run "
-    "--json",
+    "run": "suite --streams --learners --strategies --seeds --root --set --out --device --tracking-uri --fresh "
+    "--dry-run --json",
     "list": "kind --json",
     "show": "kind name --learner --json",
     "metrics": "matrix --json",

@@ -81,9 +81,8 @@ def test_predictions_under_both_protocols(tiny: Any) -> None:
 
 def test_an_ensemble_of_prompts_is_the_mean_of_unit_features(tiny: Any) -> None:
     learner = build_learner(tiny.learner, 0, CPU)
-    task = Task(
-        "t", "classification", "accuracy", lambda split: Dataset.from_list([]), str, ("cat", "dog"), ("a {}", "the {} here")
-    )
+    classes, templates = ("cat", "dog"), ("a {}", "the {} here")
+    task = Task("t", "classification", "accuracy", lambda split: Dataset.from_list([]), str, classes, templates)
     batch = {
         "image": torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8),
         "label": torch.zeros(4, dtype=torch.int64),

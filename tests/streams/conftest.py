@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,28 @@ import numpy as np
 import pytest
 from PIL import Image
 
-EACH = 10
-"""Pictures a class; five of them train, two validate, three test."""
 
-TRAIN, VALIDATION, TEST = slice(0, 5), slice(5, 7), slice(7, EACH)
+@dataclass(frozen=True)
+class Sizes:
+    """Pictures a class: so many train, two validate, three test."""
+
+    training: int = 5
+
+    @property
+    def each(self) -> int:
+        """All of them."""
+        return self.training + 5
+
+    @property
+    def parts(self) -> dict[str, slice]:
+        """Which of a class's pictures are in which part of CoOp's split."""
+        validated = self.training + 2
+        return {
+            "train": slice(0, self.training),
+            "val": slice(self.training, validated),
+            "test": slice(validated, None),
+        }
+
 
 Pictures = dict[str, list[str]]
 """Paths below the folder of pictures, by class."""
@@ -31,12 +50,11 @@ def write_lines(path: Path, lines: Sequence[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def write_split(path: Path, pictures: Pictures) -> None:
+def write_split(n: Sizes, path: Path, pictures: Pictures) -> None:
     """CoOp's split file; labels in the order of the classes."""
-    parts = {"train": TRAIN, "val": VALIDATION, "test": TEST}
     items = list(enumerate(pictures.items()))
     rows = {
-        key: [[p, label, name] for label, (name, paths) in items for p in paths[part]] for key, part in parts.items()
+        key: [[p, label, name] for label, (name, paths) in items for p in paths[part]] for key, part in n.parts.items()
     }
     path.write_text(json.dumps(rows), encoding="utf-8")
 
@@ -46,65 +64,65 @@ def write_all(folder: Path, pictures: Pictures) -> None:
         write_jpg(folder / path)
 
 
-def aircraft(folder: Path) -> None:
+def aircraft(n: Sizes, folder: Path) -> None:
     variants = ["F-16A/B", "707-320", "Boeing 717"]
-    names = {variant: [f"{label:03d}{row:04d}" for row in range(EACH)] for label, variant in enumerate(variants)}
+    names = {variant: [f"{label:03d}{row:04d}" for row in range(n.each)] for label, variant in enumerate(variants)}
     write_all(folder / "images", {variant: [f"{name}.jpg" for name in names[variant]] for variant in variants})
     write_lines(folder / "variants.txt", variants)
-    for key, part in {"train": TRAIN, "val": VALIDATION, "test": TEST}.items():
+    for key, part in n.parts.items():
         rows = [f"{name} {variant}" for variant in variants for name in names[variant][part]]
         write_lines(folder / f"images_variant_{key}.txt", rows)
 
 
-def caltech101(folder: Path) -> None:
+def caltech101(n: Sizes, folder: Path) -> None:
     raw = ["BACKGROUND_Google", "Faces", "Faces_easy", "accordion", "car_side"]
-    pictures = {name: [f"{name}/image_{row:04d}.jpg" for row in range(1, EACH + 1)] for name in raw}
+    pictures = {name: [f"{name}/image_{row:04d}.jpg" for row in range(1, n.each + 1)] for name in raw}
     write_all(folder / "101_ObjectCategories", pictures)
     names = {"face": "Faces", "accordion": "accordion", "car_side": "car_side"}
-    write_split(folder / "split_zhou_Caltech101.json", {name: pictures[key] for name, key in names.items()})
+    write_split(n, folder / "split_zhou_Caltech101.json", {name: pictures[key] for name, key in names.items()})
 
 
-def cifar100(folder: Path) -> None:
+def cifar100(n: Sizes, folder: Path) -> None:
     folder.mkdir(parents=True)
     write_lines(folder / "fine_label_names.txt", ["apple", "aquarium_fish", "baby"])
     rng = np.random.default_rng(0)
-    for name, each in {"train": 5, "test": 3}.items():
+    for name, each in {"train": n.training, "test": 3}.items():
         records = rng.integers(0, 256, (3 * each, 2 + 3072), dtype=np.uint8)
         records[:, 1] = np.arange(3 * each) % 3
         (folder / f"{name}.bin").write_bytes(records.tobytes())
 
 
-def dtd(folder: Path) -> None:
-    pictures = {name: [f"{name}/{name}_{row:04d}.jpg" for row in range(EACH)] for name in ("banded", "polka-dotted")}
+def dtd(n: Sizes, folder: Path) -> None:
+    pictures = {name: [f"{name}/{name}_{row:04d}.jpg" for row in range(n.each)] for name in ("banded", "polka-dotted")}
     write_all(folder / "images", pictures)
-    for key, part in {"train": TRAIN, "val": VALIDATION, "test": TEST}.items():
+    for key, part in n.parts.items():
         write_lines(folder / "labels" / f"{key}1.txt", [path for paths in pictures.values() for path in paths[part]])
-    write_split(folder / "split_zhou_DescribableTextures.json", pictures)
+    write_split(n, folder / "split_zhou_DescribableTextures.json", pictures)
 
 
-def eurosat(folder: Path) -> None:
+def eurosat(n: Sizes, folder: Path) -> None:
     raw = ["AnnualCrop", "River", "SeaLake"]
-    pictures = {name: [f"{name}/{name}_{row}.jpg" for row in range(1, EACH + 1)] for name in raw}
+    pictures = {name: [f"{name}/{name}_{row}.jpg" for row in range(1, n.each + 1)] for name in raw}
     write_all(folder / "2750", pictures)
     names = ["Annual Crop Land", "River", "Sea or Lake"]
     split = {name: pictures[key] for name, key in zip(names, raw, strict=True)}
-    write_split(folder / "split_zhou_EuroSAT.json", split)
+    write_split(n, folder / "split_zhou_EuroSAT.json", split)
 
 
-def food101(folder: Path) -> None:
-    pictures = {name: [f"{name}/{row + 100}.jpg" for row in range(EACH)] for name in ("apple_pie", "waffles")}
+def food101(n: Sizes, folder: Path) -> None:
+    pictures = {name: [f"{name}/{row + 100}.jpg" for row in range(n.each)] for name in ("apple_pie", "waffles")}
     write_all(folder / "images", pictures)
     (folder / "meta").mkdir()
-    for key, part in {"train": TRAIN, "test": TEST}.items():
+    for key, part in {"train": n.parts["train"], "test": n.parts["test"]}.items():
         rows = {name: [path.removesuffix(".jpg") for path in paths[part]] for name, paths in reversed(pictures.items())}
         (folder / "meta" / f"{key}.json").write_text(json.dumps(rows), encoding="utf-8")
-    write_split(folder / "split_zhou_Food101.json", pictures)
+    write_split(n, folder / "split_zhou_Food101.json", pictures)
 
 
-def mnist(folder: Path, packed: bool) -> None:
+def mnist(n: Sizes, folder: Path, packed: bool) -> None:
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    for stem, count in {"train": 50, "t10k": 30}.items():
+    for stem, count in {"train": 10 * n.training, "t10k": 30}.items():
         pictures, labels = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8), np.arange(count, dtype=np.uint8) % 10
         for name, values in {"images-idx3": pictures, "labels-idx1": labels}.items():
             header = bytes((0, 0, 8, values.ndim)) + np.asarray(values.shape, dtype=">i4").tobytes()
@@ -113,37 +131,37 @@ def mnist(folder: Path, packed: bool) -> None:
             path.write_bytes(gzip.compress(data) if packed else data)
 
 
-def oxford_flowers(folder: Path) -> None:
+def oxford_flowers(n: Sizes, folder: Path) -> None:
     from scipy.io import savemat
 
-    labels = np.arange(3 * EACH) % 3 + 1
-    names = [f"image_{row + 1:05d}.jpg" for row in range(3 * EACH)]
+    labels = np.arange(3 * n.each) % 3 + 1
+    names = [f"image_{row + 1:05d}.jpg" for row in range(3 * n.each)]
     pictures = {
         name: [path for path, label in zip(names, labels, strict=True) if label == number]
         for number, name in enumerate(("pink primrose", "globe-flower", "canterbury bells"), 1)
     }
     write_all(folder / "jpg", pictures)
     savemat(folder / "imagelabels.mat", {"labels": labels.astype(np.uint8)[None]}, do_compression=True)
-    ids = np.random.default_rng(0).permutation(3 * EACH) + 1
+    ids = np.random.default_rng(0).permutation(3 * n.each) + 1
     savemat(
         folder / "setid.mat",
-        {"trnid": ids[None, :15], "valid": ids[None, 15:21], "tstid": ids[None, 21:]},
+        {"trnid": ids[None, : 3 * n.training], "valid": ids[None, 3 * n.training : -9], "tstid": ids[None, -9:]},
         do_compression=True,
     )
-    write_split(folder / "split_zhou_OxfordFlowers.json", pictures)
+    write_split(n, folder / "split_zhou_OxfordFlowers.json", pictures)
 
 
-def oxford_pets(folder: Path) -> None:
+def oxford_pets(n: Sizes, folder: Path) -> None:
     raw = ["Abyssinian", "american_bulldog", "Bengal"]
-    pictures = {name: [f"{name}_{row}.jpg" for row in range(EACH)] for name in raw}
+    pictures = {name: [f"{name}_{row}.jpg" for row in range(n.each)] for name in raw}
     write_all(folder / "images", pictures)
-    for key, part in {"trainval": slice(0, 7), "test": TEST}.items():
+    for key, part in {"trainval": slice(0, n.training + 2), "test": n.parts["test"]}.items():
         rows = [f"{p[:-4]} {label} 1 1" for label, name in enumerate(raw, 1) for p in pictures[name][part]]
         write_lines(folder / "annotations" / f"{key}.txt", rows)
-    write_split(folder / "split_zhou_OxfordPets.json", {name.lower(): paths for name, paths in pictures.items()})
+    write_split(n, folder / "split_zhou_OxfordPets.json", {name.lower(): paths for name, paths in pictures.items()})
 
 
-def stanford_cars(folder: Path) -> None:
+def stanford_cars(n: Sizes, folder: Path) -> None:
     from scipy.io import savemat
 
     classes = ["AM General Hummer SUV 2000", "Acura RL Sedan 2012", "smart fortwo Convertible 2012"]
@@ -154,7 +172,7 @@ def stanford_cars(folder: Path) -> None:
     files = {"train": folder / "devkit/cars_train_annos.mat", "test": folder / "cars_test_annos_withlabels.mat"}
     pictures: Pictures = {f"{name[-4:]} {name[:-5]}": [] for name in classes}
     fields = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class", "fname")
-    for key, each in {"train": 7, "test": 3}.items():
+    for key, each in {"train": n.training + 2, "test": 3}.items():
         rows = [(1, 1, 8, 9, row % 3 + 1, f"{row + 1:05d}.jpg") for row in range(3 * each)]
         savemat(
             files[key],
@@ -164,57 +182,63 @@ def stanford_cars(folder: Path) -> None:
         for row in rows:
             write_jpg(folder / f"cars_{key}" / row[-1])
             pictures[list(pictures)[row[4] - 1]].append(f"cars_{key}/{row[-1]}")
-    write_split(folder / "split_zhou_StanfordCars.json", pictures)
+    write_split(n, folder / "split_zhou_StanfordCars.json", pictures)
 
 
-def sun397(folder: Path, split: Path) -> None:
+def sun397(n: Sizes, folder: Path, split: Path) -> None:
     raw = ["/a/abbey", "/a/apartment_building/outdoor", "/b/bakery/shop"]
-    pictures = {name: [f"{name[1:]}/sun_a{row:03d}.jpg" for row in range(EACH)] for name in raw}
+    pictures = {name: [f"{name[1:]}/sun_a{row:03d}.jpg" for row in range(n.each)] for name in raw}
     write_all(folder, pictures)
     write_lines(folder / "ClassName.txt", raw)
     names = {" ".join(reversed(name.split("/")[2:])): paths for name, paths in pictures.items()}
-    write_split(split / "split_zhou_SUN397.json", names)
+    write_split(n, split / "split_zhou_SUN397.json", names)
 
 
-def torchvision_root(root: Path) -> Path:
+def torchvision_root(root: Path, n: Sizes = Sizes()) -> Path:
     """All sets as torchvision's classes want them, and so MTIL's code."""
-    aircraft(root / "fgvc-aircraft-2013b" / "data")
-    caltech101(root / "caltech101")
-    cifar100(root / "cifar-100-binary")
-    dtd(root / "dtd" / "dtd")
-    eurosat(root / "eurosat")
-    food101(root / "food-101")
-    mnist(root / "MNIST" / "raw", packed=False)
-    oxford_flowers(root / "flowers-102")
-    oxford_pets(root / "oxford-iiit-pet")
-    stanford_cars(root / "stanford_cars")
-    sun397(root / "SUN397", root / "SUN397")
+    aircraft(n, root / "fgvc-aircraft-2013b" / "data")
+    caltech101(n, root / "caltech101")
+    cifar100(n, root / "cifar-100-binary")
+    dtd(n, root / "dtd" / "dtd")
+    eurosat(n, root / "eurosat")
+    food101(n, root / "food-101")
+    mnist(n, root / "MNIST" / "raw", packed=False)
+    oxford_flowers(n, root / "flowers-102")
+    oxford_pets(n, root / "oxford-iiit-pet")
+    stanford_cars(n, root / "stanford_cars")
+    sun397(n, root / "SUN397", root / "SUN397")
     return root
 
 
-def coop_root(root: Path) -> Path:
+def coop_root(root: Path, n: Sizes = Sizes()) -> Path:
     """All sets as CoOp's guide and the README of X-TAIL's code want them."""
-    aircraft(root / "fgvc_aircraft")
-    caltech101(root / "caltech-101")
-    cifar100(root / "cifar100" / "cifar-100-binary")
-    dtd(root / "dtd")
-    eurosat(root / "eurosat")
-    food101(root / "food-101")
-    mnist(root / "mnist" / "MNIST" / "raw", packed=True)
-    oxford_flowers(root / "oxford_flowers")
-    oxford_pets(root / "oxford_pets")
-    stanford_cars(root / "stanford_cars")
-    sun397(root / "sun397" / "SUN397", root / "sun397")
+    aircraft(n, root / "fgvc_aircraft")
+    caltech101(n, root / "caltech-101")
+    cifar100(n, root / "cifar100" / "cifar-100-binary")
+    dtd(n, root / "dtd")
+    eurosat(n, root / "eurosat")
+    food101(n, root / "food-101")
+    mnist(n, root / "mnist" / "MNIST" / "raw", packed=True)
+    oxford_flowers(n, root / "oxford_flowers")
+    oxford_pets(n, root / "oxford_pets")
+    stanford_cars(n, root / "stanford_cars")
+    sun397(n, root / "sun397" / "SUN397", root / "sun397")
     return root
 
 
-MAKERS: dict[str, Callable[[Path], Path]] = {"torchvision": torchvision_root, "coop": coop_root}
+MAKERS: dict[str, Callable[..., Path]] = {"torchvision": torchvision_root, "coop": coop_root}
 
 
 @pytest.fixture(scope="session")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A root in the layout of each convention; not to be changed."""
     return {name: make(tmp_path_factory.mktemp(name)) for name, make in MAKERS.items()}
+
+
+@pytest.fixture(scope="session")
+def few_shot_roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same with pictures enough for 16 shots."""
+    return {name: make(tmp_path_factory.mktemp(name), Sizes(16)) for name, make in MAKERS.items()}
 
 
 @pytest.fixture
