@@ -5,19 +5,17 @@ suite's own on a GPU; of the second one the time of a step is taken as linear in
 So it is a forecast and no promise: what a strategy does between tasks is seen on a handful of samples only.
 """
 
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import cast
 
-import psutil
 import torch
 
 from clbench.benchmarks.cell import Cell
 from clbench.benchmarks.execution import build_learner
+from clbench.benchmarks.memory import MIB, memory_above_now, memory_mib
 from clbench.contracts import Budget, Context, Learner, Samples, Split, Strategy, StrategyConfig, Stream, Task
 from clbench.errors import CheckpointError
 from clbench.registry import STRATEGIES
@@ -25,7 +23,8 @@ from clbench.strategies.optimisation import autocast
 
 ROWS = 64
 """Samples of a task that are decoded for a forecast."""
-MIB = 2**20
+QUICK = 0.3
+"""Seconds of a step below which a CPU is measured at the suite's own size of batch."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,9 @@ class _Bench:
         self.cell = cell
         self._device = device
         self._stream: Stream = cell.load_stream()
+        self._specification = cell.learner
         self._learner = self._build(problems)
+        self._resting_mib = memory_mib(device)
         self._split: Split = cell.split
         self.sizes = tuple(self._size_of(task) for task in self._stream.tasks)
         by_classes = sorted(self._stream.tasks, key=lambda task: len(task.classes))
@@ -140,7 +141,7 @@ class _Bench:
         for task in tasks:
             strategy.seen.append(task)
             steps += strategy.number_of_steps(task)
-        cost = self._step_cost(cell) if steps else StepCost(0, 0, 0, 0, self._resting_mib())
+        cost = self._step_cost(cell) if steps else StepCost(0, 0, 0, 0, self._resting_mib)
         classes = sum(size.classes for size in self.sizes) / len(tasks)
         samples = sum(size.train + size.test for size in self.sizes)
         return Forecast(
@@ -154,11 +155,13 @@ class _Bench:
         )
 
     def _build(self, problems: list[str]) -> Learner:
+        """The learner, or where its weights cannot be had the same architecture with random ones."""
         try:
-            return build_learner(self.cell.learner, self.cell.seed, self._device)
+            return build_learner(self._specification, self.cell.seed, self._device)
         except CheckpointError as error:
             problems.append(str(error))
-            return build_learner(self.cell.learner.partition("/")[0], self.cell.seed, self._device)
+            self._specification = self._specification.partition("/")[0]
+            return build_learner(self._specification, self.cell.seed, self._device)
 
     def _size_of(self, task: Task) -> TaskSize:
         classes = len(task.classes)
@@ -199,35 +202,34 @@ class _Bench:
         return once * prompts / own + each * samples
 
     def _step_cost(self, cell: Cell) -> StepCost:
+        """Two sizes of batch and two numbers of classes; on a slow machine the batches are an eighth and a quarter."""
         wanted = cell.budget.batch_size
-        small, large = (wanted // 2, wanted) if self._device.type == "cuda" else (wanted // 16, wanted // 8)
-        small = max(1, small)
-        large = max(small + 1, large)
+        small = max(1, wanted // (2 if self._device.type == "cuda" else 8))
         one = self._measure(cell, self._few, small)
+        large = max(small + 1, wanted if one.step < QUICK else 2 * small)
         two = self._measure(cell, self._few, large)
         three = self._measure(cell, self._many, small)
         sample = max(0.0, (two.step - one.step) / (large - small))
         more = len(self._many.classes) - len(self._few.classes)
         class_ = max(0.0, (three.step - one.step) / more) if more else 0.0
         fixed = max(0.0, one.step - sample * small - class_ * len(self._few.classes))
-        growth = max(0.0, (two.peak_mib - one.peak_mib) / (large - small))
-        peak = max(one.peak_mib, three.peak_mib) + growth * (wanted - small)
-        return StepCost(fixed, sample, class_, min(one.between, two.between), peak)
+        growth = max(0.0, (two.memory_mib - one.memory_mib) / (large - small))
+        grown = max(one.memory_mib, three.memory_mib) + growth * (wanted - small)
+        return StepCost(fixed, sample, class_, min(one.between, two.between), self._resting_mib + grown)
 
     def _measure(self, cell: Cell, task: Task, batch: int) -> "_Measured":
-        """The last step, and all else, of a strategy's second update."""
+        """The quicker of the last two steps, and all else, of a strategy's second update."""
         times: list[float] = []
-        strategy = self._strategy(
-            cell, Budget(steps=2, batch_size=batch), lambda step, total: times.append(self._clock())
-        )
+        budget = Budget(steps=3, batch_size=batch)
+        strategy = self._strategy(cell, budget, lambda step, total: times.append(self._clock()))
         strategy.update(self._many if task is self._few else self._few)
         times.clear()
-        with _peak_memory(self._device) as peak:
+        with memory_above_now(self._device) as above:
             started = self._clock()
             strategy.update(task)
             ended = self._clock()
-        step = times[-1] - times[-2]
-        return _Measured(step, max(0.0, ended - started - step * len(times)), peak[0])
+        step = min(times[-1] - times[-2], times[-2] - times[-3])
+        return _Measured(step, max(0.0, ended - started - step * len(times)), above[0])
 
     def _strategy(self, cell: Cell, budget: Budget, progress: Callable[[int, int], None]) -> Strategy[StrategyConfig]:
         context = Context(
@@ -246,41 +248,12 @@ class _Bench:
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
 
-    def _resting_mib(self) -> float:
-        with _peak_memory(self._device) as peak:
-            pass
-        return peak[0]
-
 
 @dataclass(frozen=True)
 class _Measured:
     step: float
     between: float
-    peak_mib: float
-
-
-@contextmanager
-def _peak_memory(device: torch.device) -> Iterator[list[float]]:
-    """A list that holds, afterwards, the peak of the device's memory in MiB, or of the process's on a CPU."""
-    peak: list[float] = []
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        yield peak
-        peak.append(torch.cuda.max_memory_allocated(device) / MIB)
-        return
-    process, done = psutil.Process(), threading.Event()
-    seen = [process.memory_info().rss]
-
-    def watch() -> None:
-        while not done.wait(0.002):
-            seen.append(process.memory_info().rss)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    yield peak
-    done.set()
-    watcher.join()
-    peak.append(max(seen) / MIB)
+    memory_mib: float
 
 
 def total_seconds(forecasts: Iterable[Forecast]) -> float:

@@ -46,7 +46,7 @@ def decode_pictures(rows: "Dataset", size: int) -> Tensor:
         return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        reasons = list(pool.map(decode, enumerate(encoded["image"]), chunksize=16))
+        reasons = list(pool.map(decode, enumerate(encoded["image"])))
     broken = [index for index, reason in enumerate(reasons) if reason is not None]
     if broken:
         sample, reason = encoded["sample_id"][broken[0]], reasons[broken[0]]
