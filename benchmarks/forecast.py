@@ -24,7 +24,7 @@ from clbench.strategies.optimisation import autocast
 ROWS = 64
 """Samples of a task that are decoded for a forecast."""
 QUICK = 0.3
-"""Seconds of a step below which a CPU is measured at the suite's own size of batch."""
+"""Seconds of a step at a sixteenth of the batch below which the machine is asked for the whole of it."""
 
 
 @dataclass(frozen=True)
@@ -202,25 +202,29 @@ class _Bench:
         return once * prompts / own + each * samples
 
     def _step_cost(self, cell: Cell) -> StepCost:
-        """Two sizes of batch and two numbers of classes; on a slow machine the batches are an eighth and a quarter."""
+        """Two sizes of batch and two numbers of classes; a machine that is slow is asked for small batches only."""
         wanted = cell.budget.batch_size
-        small = max(1, wanted // (2 if self._device.type == "cuda" else 8))
+        small = max(1, wanted // 16)
         one = self._measure(cell, self._few, small)
-        large = max(small + 1, wanted if one.step < QUICK else 2 * small)
-        two = self._measure(cell, self._few, large)
+        large = 2 * small
+        if one.step < QUICK:
+            small, large = max(1, wanted // 2), wanted
+            one = self._measure(cell, self._few, small)
+        two = self._measure(cell, self._few, max(small + 1, large))
         three = self._measure(cell, self._many, small)
-        sample = max(0.0, (two.step - one.step) / (large - small))
-        more = len(self._many.classes) - len(self._few.classes)
-        class_ = max(0.0, (three.step - one.step) / more) if more else 0.0
+        more_samples = max(small + 1, large) - small
+        more_classes = len(self._many.classes) - len(self._few.classes)
+        sample = max(0.0, (two.step - one.step) / more_samples)
+        class_ = max(0.0, (three.step - one.step) / more_classes) if more_classes else 0.0
         fixed = max(0.0, one.step - sample * small - class_ * len(self._few.classes))
-        growth = max(0.0, (two.memory_mib - one.memory_mib) / (large - small))
+        growth = max(0.0, (two.memory_mib - one.memory_mib) / more_samples)
         grown = max(one.memory_mib, three.memory_mib) + growth * (wanted - small)
         return StepCost(fixed, sample, class_, min(one.between, two.between), self._resting_mib + grown)
 
     def _measure(self, cell: Cell, task: Task, batch: int) -> "_Measured":
-        """The quicker of the last two steps, and all else, of a strategy's second update."""
+        """The last step, and all else, of a strategy's second update; the first one warms up."""
         times: list[float] = []
-        budget = Budget(steps=3, batch_size=batch)
+        budget = Budget(steps=2, batch_size=batch)
         strategy = self._strategy(cell, budget, lambda step, total: times.append(self._clock()))
         strategy.update(self._many if task is self._few else self._few)
         times.clear()
@@ -228,7 +232,7 @@ class _Bench:
             started = self._clock()
             strategy.update(task)
             ended = self._clock()
-        step = min(times[-1] - times[-2], times[-2] - times[-3])
+        step = times[-1] - times[-2]
         return _Measured(step, max(0.0, ended - started - step * len(times)), above[0])
 
     def _strategy(self, cell: Cell, budget: Budget, progress: Callable[[int, int], None]) -> Strategy[StrategyConfig]:
