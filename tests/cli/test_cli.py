@@ -18,6 +18,7 @@ FLAGS = {
     "--dry-run --json",
     "list": "kind --json",
     "show": "kind name --learner --json",
+    "compare": "old new --protocol --metric --dead-band --lower-is-better --max-nfr --html --json --out --tracking-uri",
     "metrics": "matrix --json",
     "report": "--out --tracking-uri",
     "doctor": "--out --json",

@@ -33,3 +33,9 @@ def test_importing_the_leaderboard_loads_no_heavy_library() -> None:
     code = "import sys, clbench.reports.leaderboard.render; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert not {"torch", "mlflow", "matplotlib", "jinja2", "pandas", "avalanche"} & set(loaded)
+
+
+def test_a_comparison_loads_only_what_it_needs() -> None:
+    code = "import sys, clbench.reports.flips.as_json, clbench.reports.flips.sides; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"torch", "mlflow", "pandas", "scipy", "statsmodels", "jinja2", "avalanche"} & set(loaded)

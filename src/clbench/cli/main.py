@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from clbench.cli import data, doctor, listing, metrics, report, run
+from clbench.cli import compare, data, doctor, listing, metrics, report, run
 from clbench.errors import ClbenchError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("list")(listing.list_components)
 app.command("show")(listing.show)
+app.command("compare")(compare.compare)
 app.command("metrics")(metrics.metrics)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)

@@ -1,0 +1,1 @@
+"""Which single answers got worse: flips between two models, or along the versions of one."""

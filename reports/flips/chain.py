@@ -1,0 +1,122 @@
+"""The versions of one ledger side by side: what happened to each sample along a stream."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self, final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from clbench.errors import DataError, did_you_mean
+from clbench.reports.flips.counts import FlipTable
+from clbench.reports.flips.graded import Changes, changes_of
+
+UNKNOWN = -1
+"""Stands in `right` for a sample that a version was not tested on, or whose answers are graded."""
+Right = npt.NDArray[np.int8]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Every sample under one protocol, version by version. Shapes: versions (V,), samples (S,).
+
+    Args:
+        tasks: In the order of their first rows, which is that of the stream.
+        versions: In rising order.
+        task: Index of each sample's task, shape (S,).
+        right: 1 for right, 0 for wrong, `UNKNOWN`; shape (V, S).
+        answer: A number for each different prediction, `UNKNOWN` where there is none; shape (V, S).
+        score: Graded scores, NaN where there are none; shape (V, S).
+    """
+
+    tasks: tuple[str, ...]
+    versions: tuple[int, ...]
+    task: npt.NDArray[np.int64]
+    right: Right
+    answer: npt.NDArray[np.int64]
+    score: npt.NDArray[np.float64]
+
+    @classmethod
+    def from_ledger(cls, ledger: pa.Table, protocol: str) -> Self:
+        """Put the rows of one protocol side by side.
+
+        Raises:
+            DataError: For a protocol that is not there, or a sample that a version was tested on twice.
+        """
+        rows = ledger.filter(pc.equal(ledger["protocol"], protocol)).combine_chunks()
+        if not len(rows):
+            known = pc.unique(ledger["protocol"]).to_pylist()
+            raise DataError(f"ledger: no rows of protocol {protocol!r}: {did_you_mean(protocol, known)}")
+        task, tasks = _coded(rows["task"])
+        sample, _ = _coded(rows["sample_id"])
+        versions, version = np.unique(rows["version"].to_numpy(), return_inverse=True)
+        name, first, place = np.unique(task * (sample.max() + 1) + sample, return_index=True, return_inverse=True)
+        shape = (len(versions), len(name))
+        if len(np.unique(version * len(name) + place)) < len(rows):
+            raise DataError(f"ledger, protocol {protocol!r}: a version has the same sample of a task twice")
+        right, answer = np.full(shape, UNKNOWN, np.int8), np.full(shape, UNKNOWN, np.int64)
+        score = np.full(shape, np.nan)
+        right[version, place] = _filled(pc.cast(rows["correct"], pa.int8()), UNKNOWN)
+        answer[version, place] = _coded(rows["prediction"])[0]
+        score[version, place] = _filled(pc.cast(rows["score"], pa.float64()), np.nan)
+        return cls(tuple(map(str, tasks)), tuple(map(int, versions)), task[first], right, answer, score)
+
+    def until(self, version: int) -> "Chain":
+        """The chain cut after a version."""
+        kept = [index for index, known in enumerate(self.versions) if known <= version]
+        fields = (self.right[kept], self.answer[kept], self.score[kept])
+        return Chain(self.tasks, tuple(self.versions[index] for index in kept), self.task, *fields)
+
+
+def flips_between(chain: Chain, old: int, new: int, tasks: Sequence[str] | None = None) -> FlipTable:
+    """The table of two versions, over some tasks or all; samples that one of them was not tested on do not count.
+
+    Raises:
+        DataError: For a version that the chain does not have.
+    """
+    before, after = _row(chain, old), _row(chain, new)
+    chosen = _of_tasks(chain, tasks) & (chain.right[before] != UNKNOWN) & (chain.right[after] != UNKNOWN)
+    was, now = chain.right[before][chosen] == 1, chain.right[after][chosen] == 1
+    same = chain.answer[before][chosen] == chain.answer[after][chosen]
+    cells = (was & now, was & ~now, ~was & now, ~was & ~now & same, ~was & ~now & ~same)
+    return FlipTable(*(int(np.count_nonzero(cell)) for cell in cells))
+
+
+def changes_between(chain: Chain, old: int, new: int, tasks: Sequence[str] | None = None) -> Changes:
+    """The changes of graded scores between two versions, over some tasks or all.
+
+    Raises:
+        DataError: For a version that the chain does not have.
+    """
+    before, after = chain.score[_row(chain, old)], chain.score[_row(chain, new)]
+    chosen = _of_tasks(chain, tasks) & ~np.isnan(before) & ~np.isnan(after)
+    return changes_of(before[chosen], after[chosen])
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Texts as numbers in the order of their first rows, `UNKNOWN` for none; and what the numbers mean."""
+    coded = pc.dictionary_encode(column.combine_chunks())
+    return _filled(pc.cast(coded.indices, pa.int64()), UNKNOWN), coded.dictionary.to_pylist()
+
+
+def _filled(column: "pa.Array | pa.ChunkedArray", empty: float) -> npt.NDArray[Any]:
+    array = pc.fill_null(column, pa.scalar(empty, column.type))
+    return np.asarray(array)
+
+
+def _row(chain: Chain, version: int) -> int:
+    if version not in chain.versions:
+        raise DataError(f"the ledger has no version {version}, but {', '.join(map(str, chain.versions))}")
+    return chain.versions.index(version)
+
+
+def _of_tasks(chain: Chain, tasks: Sequence[str] | None) -> npt.NDArray[np.bool_]:
+    if tasks is None:
+        return np.ones(len(chain.task), bool)
+    unknown = [task for task in tasks if task not in chain.tasks]
+    if unknown:
+        raise DataError(f"the ledger has no task {unknown[0]!r}: {did_you_mean(unknown[0], chain.tasks)}")
+    return np.isin(chain.task, [chain.tasks.index(task) for task in tasks])

@@ -1,0 +1,62 @@
+"""What OLD and NEW may be: a ledger, a version of one, a run in MLflow, a sample log of lm-evaluation-harness."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from clbench.errors import ConfigError
+from clbench.reports.flips.lm_eval import convert_sample_log
+from clbench.reports.flips.rows import Rows
+
+RUN = re.compile(r"[0-9a-f]{32}")
+VERSIONED = re.compile(r"(.+)@(\d+)")
+
+
+@final
+@dataclass(frozen=True)
+class Choice:
+    """What the user chose for both sides.
+
+    Args:
+        protocol: Of a ledger, or the filter of a sample log; None for the first protocol, or the only filter.
+        metric: Of a sample log; None for its first one.
+        tracking_uri: The store that has the runs.
+        experiment: Theirs.
+    """
+
+    protocol: str | None
+    metric: str | None
+    tracking_uri: str
+    experiment: str
+
+
+def open_side(text: str, choice: Choice, folder: Path) -> Rows:
+    """The rows that `OLD` or `NEW` names.
+
+    Args:
+        text: A path of a ledger or of a sample log, or the id of a run; `@3` after it names a version.
+        choice: What else the user chose.
+        folder: A temporary folder, of this side alone.
+
+    Raises:
+        ConfigError: For a text that names nothing.
+        DataError: For a file or a run that cannot be compared.
+        TrackingError: When the tracking store does not answer.
+    """
+    versioned = None if Path(text).is_file() else VERSIONED.fullmatch(text)
+    name, version = (versioned[1], int(versioned[2])) if versioned else (text, None)
+    path = Path(name)
+    if path.suffix == ".jsonl":
+        if version is not None:
+            raise ConfigError(f"{text}: a sample log has no versions")
+        return convert_sample_log(path, folder / "log.jsonl", choice.metric, choice.protocol)
+    if RUN.fullmatch(name) and not path.exists():
+        from clbench.reports.flips.runs import download_ledger
+
+        title, ledger = download_ledger(choice.tracking_uri, choice.experiment, name, folder)
+        return Rows(title if version is None else f"{title}@{version}", ledger, version, choice.protocol)
+    if path.is_dir() or not (path.suffix or path.is_file() or "/" in name):
+        wanted = "a ledger (.parquet), a sample log (.jsonl) or the id of an MLflow run"
+        raise ConfigError(f"{text}: wanted {wanted}, got {'a folder' if path.is_dir() else 'none of them'}")
+    return Rows(text, path, version, choice.protocol)

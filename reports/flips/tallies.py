@@ -1,0 +1,170 @@
+"""What is counted over the paired samples: tables by task, class and confidence, changes of scores, the worst flips."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import duckdb
+import numpy as np
+
+from clbench.reports.flips.counts import FlipTable
+from clbench.reports.flips.graded import GRAIN, SINGLE, Changes, GradedFlips, flips_of_sums
+
+COUNTS = ", ".join(f"count(*) FILTER (cell = {cell})" for cell in range(5))
+BY_TASK = f"""
+SELECT task, {COUNTS},
+    count(*) FILTER (NOT in_new), count(*) FILTER (NOT in_old),
+    count(*) FILTER (in_old AND in_new AND cell IS NULL AND change IS NULL),
+    count(*) FILTER (cell IS NULL AND old_right),
+    fsum(new_confidence) FILTER (cell = 1), count(new_confidence) FILTER (cell = 1),
+    fsum(old_confidence) FILTER (cell = 2), count(old_confidence) FILTER (cell = 2)
+FROM pairs GROUP BY task ORDER BY task
+"""  # noqa: S608 (only constants of ours are put into these queries)
+BY_CLASS = f"""
+WITH most AS (
+    SELECT task, class, {COUNTS} FROM pairs WHERE cell IS NOT NULL AND class IS NOT NULL
+    GROUP BY task, class ORDER BY count(*) FILTER (cell = 1) DESC, task, class LIMIT $most
+), names AS (
+    SELECT hash(target) AS class, min(target) AS name FROM old_rows
+    WHERE hash(target) IN (SELECT class FROM most) GROUP BY ALL
+)
+SELECT name, most.* FROM most JOIN names USING (class)
+"""  # noqa: S608
+BY_CONFIDENCE = f"""
+SELECT least(floor({{side}}_confidence * 10), 9)::INTEGER AS tenth, {COUNTS} FROM pairs
+WHERE cell IS NOT NULL AND {{side}}_confidence BETWEEN 0 AND 1 GROUP BY tenth ORDER BY tenth
+"""  # noqa: S608
+CHANGES = """
+SELECT favg(change) AS mean, count(*) FROM pairs WHERE change IS NOT NULL AND task IN (SELECT unnest($tasks))
+GROUP BY {groups} ORDER BY mean
+"""
+GROUPS = f"sign(change), abs(change) > $band, CASE WHEN change <> 0 THEN floor(log2(abs(change)) * {GRAIN}) END"
+GRADED_TASKS = """
+SELECT task, count(*), count(*) FILTER (change < -$band), count(*) FILTER (change > $band),
+    coalesce(fsum(-change) FILTER (change < -$band), 0), coalesce(fsum(change) FILTER (change > $band), 0), fsum(change)
+FROM pairs WHERE change IS NOT NULL GROUP BY task HAVING count(*) FILTER (says_more) > 0 ORDER BY task
+"""
+WORST = """
+WITH worst AS (
+    SELECT task, sample_id, new_confidence, old_confidence, change FROM pairs WHERE {which} ORDER BY {order} LIMIT $most
+)
+SELECT w.task, w.sample_id, o.target, o.prediction, n.prediction, o.confidence, n.confidence, o.score, n.score,
+    coalesce(o.text, n.text)
+FROM worst w JOIN old_rows o USING (task, sample_id) JOIN new_rows n USING (task, sample_id) ORDER BY {ordered}
+"""
+FLIPPED = ("cell = 1", "{w}new_confidence DESC NULLS LAST, {w}old_confidence DESC NULLS LAST, {w}task, {w}sample_id")
+LOST = ("change < -$band", "{w}change, {w}task, {w}sample_id")
+
+
+@final
+@dataclass(frozen=True)
+class Tally:
+    """What is counted of a task, or of all.
+
+    Args:
+        table: The pairs with right or wrong answers on both sides.
+        old_only: Samples of the old side alone.
+        new_only: Samples of the new side alone.
+        unscored: Pairs that a side gave neither `correct` nor `score`, or each side another of them.
+        exposed: Samples that were right before and of which the new side does not say what they are now.
+        nfr_weight: Sum of the new confidence over negative flips; None if one has none.
+        pfr_weight: Sum of the old confidence over positive flips; None if one has none.
+    """
+
+    table: FlipTable
+    old_only: int
+    new_only: int
+    unscored: int
+    exposed: int
+    nfr_weight: float | None
+    pfr_weight: float | None
+
+    def __add__(self, other: "Tally") -> "Tally":
+        """The tally of two disjoint sets of samples."""
+        return Tally(
+            self.table + other.table,
+            self.old_only + other.old_only,
+            self.new_only + other.new_only,
+            self.unscored + other.unscored,
+            self.exposed + other.exposed,
+            _sum(self.nfr_weight, other.nfr_weight),
+            _sum(self.pfr_weight, other.pfr_weight),
+        )
+
+
+@final
+@dataclass(frozen=True)
+class Flip:
+    """One answer that got worse."""
+
+    task: str
+    sample_id: str
+    target: str | None
+    old_prediction: str | None
+    new_prediction: str | None
+    old_confidence: float | None
+    new_confidence: float | None
+    old_score: float | None
+    new_score: float | None
+    text: str | None
+
+
+def tally_tasks(connection: duckdb.DuckDBPyConnection) -> dict[str, Tally]:
+    """The tally of each task, by name."""
+    found = {}
+    for task, *counts, lost, lost_known, won, won_known in connection.sql(BY_TASK).fetchall():
+        table = FlipTable(*counts[:5])
+        nfr_weight = (lost or 0.0) if lost_known == table.negative_flips else None
+        pfr_weight = (won or 0.0) if won_known == table.positive_flips else None
+        old_only, new_only, unscored, exposed = counts[5:]
+        found[str(task)] = Tally(table, old_only, new_only, unscored, exposed, nfr_weight, pfr_weight)
+    return found
+
+
+def tally_classes(connection: duckdb.DuckDBPyConnection, most: int) -> list[tuple[str, str, FlipTable]]:
+    """Task, class (its target) and table, those with the most negative flips first."""
+    rows = connection.execute(BY_CLASS, {"most": most}).fetchall()
+    found = [(task, name, FlipTable(*counts)) for name, task, _, *counts in rows]
+    return sorted(found, key=lambda item: (-item[2].negative_flips, item[:2]))
+
+
+def tally_confidence(connection: duckdb.DuckDBPyConnection, side: str) -> dict[int, FlipTable]:
+    """The table of each tenth of the confidence of the `old` or the `new` side: 0 from 0 to 0.1, 9 from 0.9 to 1."""
+    return {tenth: FlipTable(*counts) for tenth, *counts in connection.sql(BY_CONFIDENCE.format(side=side)).fetchall()}
+
+
+def graded_tasks(connection: duckdb.DuckDBPyConnection, dead_band: float) -> dict[str, GradedFlips]:
+    """Gains and losses by task, without the tasks whose scores only repeat `correct`."""
+    rows = connection.execute(GRADED_TASKS, {"band": dead_band}).fetchall()
+    return {str(task): flips_of_sums(dead_band, *numbers) for task, *numbers in rows}
+
+
+def tally_changes(connection: duckdb.DuckDBPyConnection, tasks: Sequence[str], n: int, dead_band: float) -> Changes:
+    """The histogram of changes over some tasks; above `SINGLE` pairs those within 1.1 % share a group."""
+    values: dict[str, object] = {"tasks": list(tasks)}
+    groups = "change"
+    if n > SINGLE:
+        values["band"], groups = dead_band, GROUPS
+    rows = connection.execute(CHANGES.format(groups=groups), values).fetchall()
+    means, counts = np.array(rows, dtype=np.float64).reshape(-1, 2).T
+    return Changes(means, counts.astype(np.int64))
+
+
+def worst_flips(connection: duckdb.DuckDBPyConnection, most: int) -> list[Flip]:
+    """The negative flips of which the new model is surest, then the old one was."""
+    return _worst(connection, FLIPPED, {"most": most})
+
+
+def worst_losses(connection: duckdb.DuckDBPyConnection, most: int, dead_band: float) -> list[Flip]:
+    """The largest losses of graded scores."""
+    return _worst(connection, LOST, {"most": most, "band": dead_band})
+
+
+def _worst(connection: duckdb.DuckDBPyConnection, kind: Sequence[str], values: dict[str, object]) -> list[Flip]:
+    which, order = kind
+    query = WORST.format(which=which, order=order.format(w=""), ordered=order.format(w="w."))
+    return [Flip(*row) for row in connection.execute(query, values).fetchall()]
+
+
+def _sum(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first + second
