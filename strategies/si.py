@@ -15,7 +15,7 @@ from clbench.strategies.gradient import GradientConfig, GradientStrategy
 class SiConfig(GradientConfig):
     """Settings of `Si`."""
 
-    strength: float = Field(1.0, ge=0, description="Weight c of the penalty; not tuned.")
+    strength: float = Field(100.0, ge=0, description="Weight c of the penalty.")
     damping: float = Field(1e-3, gt=0, description="xi, which bounds the importance of weights that hardly moved.")
 
 

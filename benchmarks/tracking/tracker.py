@@ -3,7 +3,7 @@
 import re
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -15,7 +15,9 @@ from clbench.benchmarks.folder import CellFolder
 from clbench.benchmarks.tracking.memory import Memory
 from clbench.benchmarks.tracking.store import connect
 from clbench.contracts import Stream
+from clbench.ledger import read_ledger
 from clbench.mlflow_store import one_line_errors, shown_uri
+from clbench.reports.flips.stream import stream_numbers
 from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.metrics.compute import compute_all
 from clbench.storage import write_json
@@ -88,7 +90,8 @@ class Tracker:
             run = self._cell_run(cell, folder)
             with tempfile.TemporaryDirectory() as temporary:
                 self._log_files(run, cell, folder, stream, Path(temporary))
-            self._client.log_batch(run, metrics=_costs(folder))
+            for metrics in (_costs(folder), *_flips(folder, stream)):
+                self._client.log_batch(run, metrics=metrics)
             self._client.set_terminated(run, "FINISHED")
         self._current = None
         memory.remember("closed", run, True)
@@ -248,6 +251,20 @@ def _costs(folder: CellFolder) -> "list[Metric]":
             values[f"cost/{name}"] = max(peaks)
     now = int(time.time() * 1000)
     return [Metric(name, value, now, last) for name, value in values.items()]
+
+
+def _flips(folder: CellFolder, stream: Stream) -> "Iterator[list[Metric]]":
+    """Flips of every version against the one before, and from first learnt to last, a batch a protocol."""
+    from mlflow.entities import Metric
+
+    ledger, now = read_ledger(folder.path / "ledger.parquet"), int(time.time() * 1000)
+    for protocol in stream.protocols:
+        found = stream_numbers(ledger, protocol)
+        yield [
+            Metric(_allowed(f"{protocol}/{name}"), value, now, version)
+            for version, numbers in found.items()
+            for name, value in numbers.items()
+        ]
 
 
 def _until(matrix: ScoreMatrix, version: int) -> ScoreMatrix:

@@ -69,6 +69,15 @@ def check(uri: str, out: Path, tmp_path: Path) -> None:
             assert {point.step: point.value for point in history} == {
                 version: scores[version, task] for version in range(4)
             }
+    scored = {
+        (row["task"], row["sample_id"], row["version"]): row["correct"]
+        for row in ledger.to_pylist()
+        if row["protocol"] == "union"
+    }
+    lost = sum(was and not scored[task, sample, 3] for (task, sample, version), was in scored.items() if version == 2)
+    flips = {point.step: point.value for point in client.get_metric_history(cell.info.run_id, "union/flips/all/nfr")}
+    assert set(flips) == {1, 2, 3}
+    assert flips[3] == pytest.approx(lost / 45)
     numbers = [json.loads(path.read_text())["numbers"] for path in folder.glob("versions/*/record.json")]
     assert len(numbers) == 4
     metrics = cell.data.metrics
