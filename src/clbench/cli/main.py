@@ -27,8 +27,8 @@ app.add_typer(data.app, name="data")
 def main() -> None:
     """Run the command line.
 
-    Exit status: 0 done; 1 a defect (a cell failed by no fault of the user), or a gate that is not passed; 2 something that the user can mend, told in
-    one line; 130 interrupted.
+    Exit status: 0 done; 1 a defect (a cell failed by no fault of the user), or a gate that is not passed; 2 something
+    that the user can mend, told in one line; 130 interrupted.
     """
     try:
         app()
