@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from clbench.contracts.strategy import Budget, StrategyConfig
 from clbench.contracts.stream import Stream
 from clbench.contracts.task import Split
 from clbench.registry import LEARNERS, STRATEGIES
-from clbench.streams.card import load_stream
+from clbench.streams.card import load_stream, read_card
 
 SCHEMA = 1
 """Version of the files that a cell leaves; raised when their meaning changes."""
@@ -34,6 +34,7 @@ class Cell:
         split: The part of the tasks that is tested.
         root: Folder of the data sets, or `hub`, for streams without data of their own.
         skip_broken: Whether samples that do not decode are left out.
+        streams: Streams that are loaded already, shared by the cells of a suite: to list a large one takes seconds.
     """
 
     stream: str
@@ -46,6 +47,7 @@ class Cell:
     split: Split
     root: str | None = None
     skip_broken: bool = False
+    streams: dict[tuple[str, int], Stream] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def names(self) -> tuple[str, str, str]:
@@ -107,7 +109,11 @@ class Cell:
         Raises:
             DataError: When data are missing.
         """
-        return load_stream(self.stream, self.root, self.seed)
+        card = read_card((file := STREAM_CARDS.get(self.stream)).values, file.path)
+        key = (self.stream, self.seed if card.shots else 0)
+        if key not in self.streams:
+            self.streams[key] = load_stream(self.stream, self.root, self.seed)
+        return self.streams[key]
 
     @cached_property
     def digest(self) -> str:
@@ -133,5 +139,7 @@ def _digest_of(path: Path) -> str:
 
 def _data_digest(stream: Stream, tested: Split) -> str:
     parts: tuple[Split, Split] = ("train", tested)
-    prints = [(task.name, split, task.fingerprint(split)) for task in stream.tasks for split in parts]
+    prints = [
+        (task.name, task.classes, task.templates, [task.fingerprint(split) for split in parts]) for task in stream.tasks
+    ]
     return hashlib.sha256(json.dumps(prints).encode()).hexdigest()[:16]

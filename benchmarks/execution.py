@@ -96,6 +96,8 @@ class CellRun:
             raise CheckpointError(
                 f"{self._folder.path}: holds version {version}, the stream has {len(self.stream.tasks)} tasks"
             )
+        if (begun := self._folder.record(0).device) != self._device.type:  # which computes in another precision
+            raise CheckpointError(f"{self._folder.path}: was begun on {begun}; use --device {begun}, or --fresh")
         if self._folder.record(0).digest != self._learner.digest():
             raise CheckpointError(
                 f"{self._folder.path}: was begun with other weights of {self._cell.learner}; use --fresh"
@@ -122,7 +124,8 @@ class CellRun:
             "seconds/eval": tested - trained,
             **_peak_mb(self._device),
         }
-        self._folder.save_version(Record(version, digest, dict(self._numbers)), rows, self._learner, self._strategy)
+        record = Record(version, digest, dict(self._numbers), self._device.type)
+        self._folder.save_version(record, rows, self._learner, self._strategy)
 
 
 def matrices(stream: Stream, folder: CellFolder) -> dict[str, ScoreMatrix]:

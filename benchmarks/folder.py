@@ -37,11 +37,13 @@ class Record:
         version: From 0.
         digest: Hash of the weights.
         numbers: Seconds, memory and the strategy's diagnostics, by name.
+        device: Kind of the device that computed it (`cpu`, `cuda`), and so its precision.
     """
 
     version: int
     digest: str
     numbers: dict[str, float] = field(default_factory=dict)
+    device: str = "cpu"
 
 
 class CellFolder:
@@ -114,7 +116,7 @@ class CellFolder:
         values = read_json(path := self._version(version) / "record.json")
         try:
             numbers = {str(key): float(value) for key, value in cast(dict[str, float], values["numbers"]).items()}
-            record = Record(int(cast(int, values["version"])), str(values["digest"]), numbers)
+            record = Record(int(cast(int, values["version"])), str(values["digest"]), numbers, str(values["device"]))
         except (AttributeError, KeyError, TypeError, ValueError):
             raise CheckpointError(f"{path}: not the record of a version") from None
         if record.version != version:

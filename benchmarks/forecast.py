@@ -16,6 +16,7 @@ import torch
 from clbench.benchmarks.cell import Cell
 from clbench.benchmarks.execution import build_learner
 from clbench.benchmarks.memory import MIB, memory_above_now, memory_mib
+from clbench.benchmarks.samples import encoded_chunks
 from clbench.contracts import Budget, Context, Learner, Samples, Split, Strategy, StrategyConfig, Stream, Task
 from clbench.errors import CheckpointError
 from clbench.registry import STRATEGIES
@@ -169,19 +170,21 @@ class _Bench:
         return TaskSize(task.name, classes, classes * len(task.templates), train, test)
 
     def _encoded(self, task: Task) -> Samples:
-        rows = task.load("train")
-        encoded = self._learner.encode(rows.select(range(min(ROWS, len(rows)))), task)
+        encoded = self._encode_some(task)
         tensors = {name: tensor.to(self._device) for name, tensor in encoded.tensors.items()}
         return Samples(encoded.ids, tensors)
 
     def _time_decoding(self) -> tuple[float, float]:
         """Seconds and bytes of a sample."""
-        rows = self._many.load("train")
-        rows = rows.select(range(min(ROWS, len(rows))))
         started = time.perf_counter()
-        encoded = self._learner.encode(rows, self._many)
+        encoded = self._encode_some(self._many)
         seconds = time.perf_counter() - started
-        return seconds / len(rows), sum(tensor.nbytes for tensor in encoded.tensors.values()) / len(rows)
+        return seconds / len(encoded), sum(tensor.nbytes for tensor in encoded.tensors.values()) / len(encoded)
+
+    def _encode_some(self, task: Task) -> Samples:
+        rows = task.load("train")
+        rows = rows.select(range(min(ROWS, len(rows))))
+        return next(encoded_chunks(self._learner, rows, task, "train", self.cell.skip_broken, lambda done, total: None))
 
     def _time_test(self) -> float:
         """Seconds of testing one version: what is computed once, by its number of prompts, and all samples."""
@@ -261,7 +264,7 @@ class _Measured:
 
 
 def total_seconds(forecasts: Iterable[Forecast]) -> float:
-    """Of a suite: every cell's training and testing, and decoding once for each stream, learner and set of shots."""
+    """Of a suite: every cell's training and testing, and decoding once for each stream and learner."""
     found = list(forecasts)
     decoding = {(f.cell.stream, f.cell.learner): f.decode_seconds for f in found}
     return sum(f.train_seconds + f.test_seconds for f in found) + sum(decoding.values())

@@ -1,6 +1,7 @@
 """Encoded samples: each split is decoded once, into the fastest memory that holds it."""
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 CHUNK = 1024
 """Rows decoded at a time: bounds the memory that decoding takes."""
 SHARE = 0.5
-"""Of the memory that is free, what the samples of one split may take; else they go to the disk."""
+"""What samples may take: of the computer's free memory those of one split, of the device's memory all together."""
 
 Progress = Callable[[int, int], None]
 
@@ -70,7 +71,7 @@ class SampleStore:
             self._kept.clear()
 
         def samples(task: Task, split: Split) -> Samples:
-            words = (encoding, task.fingerprint(split), str(skip_broken))
+            words = (encoding, task.name, task.fingerprint(split), str(skip_broken))
             key = hashlib.sha256("\n".join(words).encode()).hexdigest()[:24]
             if key not in self._kept:
                 found = load_samples(self._cache / key) or self._encode(
@@ -87,7 +88,7 @@ class SampleStore:
         rows = task.load(split)
         if len(rows) == 0:
             raise DataError(f"task {task.name!r}: its part {split!r} has no samples")
-        chunks = _chunks(learner, rows, task, split, skip_broken, progress)
+        chunks = encoded_chunks(learner, rows, task, split, skip_broken, progress)
         first = next(chunks)
         needed = sum(tensor[0].nbytes for tensor in first.tensors.values()) * len(rows)
         if needed <= SHARE * psutil.virtual_memory().available:
@@ -95,6 +96,10 @@ class SampleStore:
             return _filled(tensors, first, chunks)
         with written_whole(self._cache / key) as aside:
             aside.mkdir()
+            free = shutil.disk_usage(aside).free
+            if needed > free:  # to write to a mapped file on a full disk is a crash
+                sizes = f"{needed / 2**30:.1f} GiB of samples do not fit, {free / 2**30:.1f} GiB are free"
+                raise DataError(f"{self._cache}: {sizes}")
             mapped = {
                 name: np.lib.format.open_memmap(
                     aside / f"{name}.npy", mode="w+", dtype=t.numpy().dtype, shape=(len(rows), *t.shape[1:])
@@ -111,8 +116,10 @@ class SampleStore:
         """On the device where there is room, else where they are."""
         tensors = samples.tensors
         if self._device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(self._device)
-            if sum(tensor.nbytes for tensor in tensors.values()) <= SHARE * free:
+            # Of all memory, for all splits together: version 0 is tested before training needs its own.
+            _, total = torch.cuda.mem_get_info(self._device)
+            kept = sum(t.nbytes for s in self._kept.values() for t in s.tensors.values() if t.is_cuda)
+            if kept + sum(tensor.nbytes for tensor in tensors.values()) <= SHARE * total:
                 tensors = {name: tensor.to(self._device) for name, tensor in tensors.items()}
         return Samples(samples.ids, tensors, self._device)
 
@@ -134,7 +141,7 @@ def load_samples(folder: Path) -> Samples | None:
     return Samples(ids, {name: torch.from_numpy(array)[: len(ids)] for name, array in arrays.items()})
 
 
-def _chunks(
+def encoded_chunks(
     learner: Learner, rows: "Dataset", task: Task, split: Split, skip_broken: bool, progress: Progress
 ) -> Iterator[Samples]:
     """The rows, encoded chunk by chunk.

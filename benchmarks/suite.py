@@ -11,6 +11,7 @@ from clbench.benchmarks.cell import Cell
 from clbench.cards import STREAM_CARDS, SUITE_CARDS
 from clbench.config import Config, validate
 from clbench.contracts.strategy import Budget, StrategyConfig
+from clbench.contracts.stream import Stream
 from clbench.contracts.task import Split
 from clbench.errors import ConfigError, did_you_mean
 from clbench.registry import LEARNERS, STRATEGIES
@@ -120,24 +121,15 @@ def _apply_to_suite(values: dict[str, object], overrides: dict[str, object]) -> 
 
 def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
     strategies = list(_strategies(config, overrides))
+    loaded: dict[tuple[str, int], Stream] = {}
     for stream in config.streams:
         card = read_card((file := STREAM_CARDS.get(stream)).values, file.path)
         for learner, (name, label, settings), seed in product(
             config.learners or (card.learner,), strategies, config.seeds
         ):
             LEARNERS.listing(learner.partition(":")[0])
-            yield Cell(
-                stream,
-                learner,
-                name,
-                label,
-                settings,
-                config.budget,
-                seed,
-                config.split,
-                config.root,
-                config.skip_broken,
-            )
+            what = (stream, learner, name, label, settings, config.budget, seed, config.split)
+            yield Cell(*what, root=config.root, skip_broken=config.skip_broken, streams=loaded)
 
 
 def _strategies(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[tuple[str, str, StrategyConfig]]:

@@ -52,8 +52,9 @@ class OLora(LoraStrategy[OLoraConfig]):
     def loss(self, batch: Batch, task: Task) -> Tensor:
         """Task loss plus the overlap of the A's with earlier ones."""
         loss = self.learner.loss(batch, task)
-        for current, past in self._pairs:
-            loss = loss + self.config.strength * (torch.stack(list(current)) @ past).abs().sum()
+        with torch.autocast(self.learner.device.type, enabled=False):  # overlaps are smaller than bfloat16 can tell
+            for current, past in self._pairs:
+                loss = loss + self.config.strength * (torch.stack(list(current)) @ past).abs().sum()
         return loss
 
     def end_task(self, task: Task) -> None:

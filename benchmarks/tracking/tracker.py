@@ -140,6 +140,7 @@ class Tracker:
             "clbench.cell": cell.digest,
             "mlflow.parentRunId": self._parent,
             **summary_tags(self._environment),
+            **_departures(cell),
         }
         return self._run_of(Memory(folder.path), cell.title, tags, flat(cell.resolved))
 
@@ -202,6 +203,12 @@ def summary_tags(environment: Mapping[str, object]) -> dict[str, str]:
         "clbench.packages": ", ".join(f"{name} {version}" for name, version in packages.items() if version),
         "clbench.revision": revision + (" with uncommitted changes" if git.get("dirty") else ""),
     }
+
+
+def _departures(cell: Cell) -> dict[str, str]:
+    """A tag, shown on the leaderboard, of runs on other data than the published."""
+    found = cell.load_stream().departures
+    return {"clbench.data": f"{cell.names[0]} is not as published: {'; '.join(found)}"[:4000]} if found else {}
 
 
 def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:

@@ -14,7 +14,7 @@ from clbench.streams.clip_domains.picture_sets.draw import Shots
 from clbench.streams.clip_domains.picture_sets.facts import Convention, Name, facts_of
 from clbench.streams.clip_domains.picture_sets.hub import open_hub
 from clbench.streams.clip_domains.picture_sets.place import MissingSetError
-from clbench.streams.clip_domains.picture_sets.sets import open_set
+from clbench.streams.clip_domains.picture_sets.sets import departures_of, open_set
 from clbench.streams.clip_domains.picture_sets.tasks import task_of_folder, task_of_hub
 
 
@@ -54,13 +54,14 @@ def source_of(card: StreamCard, task: TaskCard) -> PictureSource:
 
 
 def _from_folder(card: StreamCard, sources: list[PictureSource], root: Path, seed: int) -> Stream:
-    tasks, missing = [], []
+    tasks, missing, departures = [], [], list[str]()
     for task, source in zip(card.tasks, sources, strict=True):
         try:
             found = open_set(root, source.dataset, source.convention)
         except MissingSetError as error:
             missing.append((source.dataset, error))
             continue
+        departures += departures_of(found, source.dataset, source.convention)
         tasks.append(task_of_folder(task, found, source.dataset, source.convention, _shots(card, source, seed)))
     if len(missing) == 1:
         raise missing[0][1]
@@ -70,7 +71,8 @@ def _from_folder(card: StreamCard, sources: list[PictureSource], root: Path, see
             f"{root}: {len(missing)} of {len(sources)} data sets of {card.name!r} are missing: {names}"
             f" (`clbench data check {card.name} --root {root}` says where to get them)"
         )
-    return Stream(card.name, tuple(tasks), card.protocols, card.learner, card.model_dump(mode="json"))
+    kept = card.model_dump(mode="json")
+    return Stream(card.name, tuple(tasks), card.protocols, card.learner, kept, tuple(departures))
 
 
 def _from_hub(card: StreamCard, sources: list[PictureSource], seed: int) -> Stream:

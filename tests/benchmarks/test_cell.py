@@ -2,13 +2,14 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.cell import Cell, _data_digest
 from clbench.benchmarks.suite import load_suite
 
 
@@ -48,6 +49,16 @@ def test_another_card_seed_or_split_is_another_cell(build: Callable[..., Cell], 
     card.write_text(yaml.safe_dump({**yaml.safe_load(card.read_text()), "protocols": ["union"]}))
     found.add(build().digest)
     assert len(found) == 5
+
+
+def test_other_prompts_or_classes_are_another_cell(build: Callable[..., Cell]) -> None:
+    cell = build()
+    stream = cell.load_stream()
+    digests = {_data_digest(stream, "test")}
+    for changed in ({"templates": ("the {}",)}, {"classes": ("x", "y", "z")}):
+        tasks = (replace(stream.tasks[0], **changed), *stream.tasks[1:])
+        digests.add(_data_digest(replace(stream, tasks=tasks), "test"))
+    assert len(digests) == 3
 
 
 def test_a_file_of_weights_counts_by_what_is_in_it(build: Callable[..., Cell], tmp_path: Path) -> None:

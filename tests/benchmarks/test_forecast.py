@@ -1,34 +1,37 @@
 """The forecast of a suite: sizes and steps by hand, seconds of a strategy whose steps take a known time."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from clbench.benchmarks import forecast
 from clbench.benchmarks.forecast import StepCost, TaskSize, forecast_suite, total_seconds
 from clbench.benchmarks.suite import load_suite
 from clbench.cli.main import main
 
 CPU = torch.device("cpu")
-SLOW = '''"""Steps and ends of tasks that take their time."""
-import time
+SLOW = '''"""Steps and ends of tasks that take their time, on a clock of their own."""
+import virtual_clock
 from clbench.contracts import Strategy, StrategyConfig
 from clbench.registry import STRATEGIES
 
 @STRATEGIES.register("slow", config=StrategyConfig)
 class Slow(Strategy[StrategyConfig]):
-    """Sleeps 10 ms a step, 2 ms for each sample of its batch, 0.1 s at the end of a task."""
+    """10 ms a step, 2 ms for each sample of its batch, 0.1 s at the end of a task."""
     def number_of_steps(self, task):
         return self.context.budget.steps
 
     def learn(self, task):
         for step in range(self.context.budget.steps):
-            time.sleep(0.01 + 0.002 * self.context.budget.batch_size)
+            virtual_clock.now += 0.01 + 0.002 * self.context.budget.batch_size
             self.context.progress(step + 1, self.context.budget.steps)
-        time.sleep(0.1)
+        virtual_clock.now += 0.1
 '''
 
 
@@ -51,12 +54,17 @@ def test_sizes_and_steps_are_counted(write_suite: Callable[..., str]) -> None:
     assert min(each.peak_mib for each in found.cells) > 50
 
 
-def test_seconds_are_those_of_the_steps(write_suite: Callable[..., str], tmp_path: Path) -> None:
+def test_seconds_are_those_of_the_steps(
+    write_suite: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setitem(sys.modules, "virtual_clock", clock)
+    monkeypatch.setattr(forecast._Bench, "_clock", lambda self: clock.now)
     (tmp_path / "slow.py").write_text(SLOW)
     suite = load_suite(write_suite(str(tmp_path / "slow.py"), budget={"steps": 100, "batch_size": 32}, seeds=[0, 1]))
     found = forecast_suite(suite.cells, CPU)
     expected = 300 * (0.01 + 0.002 * 32) + 3 * 0.1
-    assert found.cells[0].train_seconds == pytest.approx(expected, rel=0.25)
+    assert found.cells[0].train_seconds == pytest.approx(expected)
     one = found.cells[0]
     assert total_seconds(found.cells) == pytest.approx(2 * (one.train_seconds + one.test_seconds) + one.decode_seconds)
 

@@ -125,6 +125,18 @@ def test_nothing_is_left(learner: Learner, tmp_path: Path, skip: bool) -> None:
         SampleStore(CPU, tmp_path).of("stream", learner, "tiny", skip)(task(n=0), "test")
 
 
+def test_tasks_of_the_same_samples_keep_their_own_ids(learner: Learner, tmp_path: Path) -> None:
+    def load(name: str) -> Any:
+        def rows(split: Split) -> Dataset:
+            return task().load(split).map(lambda row: {"sample_id": f"{name}/{row['sample_id']}"})
+
+        return rows
+
+    twins = [Task(name, "classification", "accuracy", load(name), str, ("a", "b", "c")) for name in ("one", "two")]
+    samples = SampleStore(CPU, tmp_path).of("stream", learner, "tiny")
+    assert [samples(twin, "test").ids[0].as_py() for twin in twins] == ["one/s0", "two/s0"]
+
+
 def test_another_stream_or_learner_lets_go_of_what_is_kept(learner: Learner, tmp_path: Path) -> None:
     store, loads = SampleStore(CPU, tmp_path), list[Split]()
     random = task(loads=loads)

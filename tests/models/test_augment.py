@@ -45,3 +45,12 @@ def _box(seed: int, size: int) -> tuple[float, float, float, float]:
     width, height = min(1.0, (area * aspect) ** 0.5), min(1.0, (area / aspect) ** 0.5)
     left, top = across * (1 - width), down * (1 - height)
     return (left * size, top * size, (left + width) * size, (top + height) * size)
+
+
+def test_autocast_does_not_round_the_boxes() -> None:
+    pictures = torch.rand(4, 3, 64, 64)
+    expected = random_resized_crop(pictures, torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = random_resized_crop(pictures, torch.Generator().manual_seed(0))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected)

@@ -247,3 +247,13 @@ def test_weights_get_the_activation_that_they_were_trained_with(
     module = build_learner(f"open_clip:ViT-B-16/{tag}", 0, CPU).module
     kinds = {type(part).__name__ for name, part in module.named_modules() if name.endswith(".gelu")}
     assert kinds == {"QuickGELU" if quick else "GELU"}
+
+
+@pytest.mark.parametrize("shape", [(375, 500), (334, 500), (427, 640), (500, 333), (224, 301), (100, 99), (224, 224)])
+def test_pictures_are_cut_as_torchvision_cuts_them(shape: tuple[int, int]) -> None:
+    from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
+
+    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    found = decode_pictures(rows(png(picture)), 224)[0].permute(1, 2, 0).numpy()
+    cut = Compose([Resize(224, InterpolationMode.BICUBIC), CenterCrop(224)])
+    np.testing.assert_array_equal(found, np.asarray(cut(Image.fromarray(picture))))

@@ -63,6 +63,8 @@ def test_a_forecast_and_a_run_of_xtail(
     done = clbench(capsys, monkeypatch, *arguments)
     assert [cell["status"] for cell in done["cells"]] == ["finished"] * 3
     assert done["cells"][0]["mtil.average"] == pytest.approx(done["cells"][0]["mtil.last"])
+    json_board = (tmp_path / "leaderboard" / "leaderboard.json").read_text()
+    assert "xtail is not as published: aircraft: classes: wanted the published 100, got 3" in json_board
     page = (tmp_path / "leaderboard" / "index.html").read_text()
     assert "Published by others" in page
-    assert str(few_shot_roots["coop"]) not in (tmp_path / "leaderboard" / "leaderboard.json").read_text()
+    assert str(few_shot_roots["coop"]) not in json_board

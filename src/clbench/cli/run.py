@@ -54,6 +54,8 @@ def run(
         _names(streams), _names(learners), _names(strategies), _numbers(seeds), parse_overrides(overrides or []), root
     )
     chosen = load_suite(suite, choice)
+    for line in dict.fromkeys(line for cell in chosen.cells for line in cell.load_stream().departures):
+        print(f"not the published data: {line}", file=sys.stderr)
     if dry:
         if not dry_run(chosen, choose_device(device), as_json):
             raise typer.Exit(2)

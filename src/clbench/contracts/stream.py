@@ -23,6 +23,7 @@ class Stream:
         tasks: In training order; the columns of R.
         protocols: Every version is tested under each; the first one is the stream's headline.
         learner: The learner that a suite uses when it names none.
+        departures: Where the data at hand are not those that were published, one line each.
         card: What the stream's card says beyond this (licences, citations, reason of the order).
     """
 
@@ -31,6 +32,7 @@ class Stream:
     protocols: tuple[Protocol, ...]
     learner: str
     card: Mapping[str, object] = field(default_factory=dict)
+    departures: tuple[str, ...] = ()
 
     def to_avalanche(self, size: int = 32) -> "CLScenario":
         """The same tasks as an Avalanche benchmark (train and test stream, one experience a task).

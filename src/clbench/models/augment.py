@@ -37,6 +37,8 @@ def random_resized_crop(
     theta[:, 0, 0], theta[:, 1, 1] = width, height
     theta[:, 0, 2], theta[:, 1, 2] = (1 - width) * (2 * draw[2] - 1), (1 - height) * (2 * draw[3] - 1)
     theta = theta.to(pictures.device, pictures.dtype, non_blocking=True)
-    grid = F.affine_grid(theta, list(pictures.shape), align_corners=False)
     low, high = pictures.amin(), pictures.amax()
-    return F.grid_sample(pictures, grid, mode="bicubic", padding_mode="border", align_corners=False).clamp(low, high)
+    with torch.autocast(pictures.device.type, enabled=False):  # bfloat16 would round the grid to whole pixels
+        grid = F.affine_grid(theta, list(pictures.shape), align_corners=False)
+        views = F.grid_sample(pictures, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    return views.clamp(low, high)

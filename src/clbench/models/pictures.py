@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,20 @@ from clbench.errors import BrokenSamplesError
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+UNDECODABLE = (
+    Image.DecompressionBombError,
+    UnidentifiedImageError,
+    EOFError,
+    KeyError,
+    IndexError,
+    OSError,
+    SyntaxError,  # Pillow's, for a broken chunk of a PNG
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What Pillow raises for files that are no sound pictures."""
 
 
 def decode_pictures(rows: "Dataset", size: int) -> Tensor:
@@ -41,8 +56,8 @@ def decode_pictures(rows: "Dataset", size: int) -> Tensor:
         index, image = item
         try:
             pictures[index] = _decode_one(image, size)
-        except (UnidentifiedImageError, OSError, KeyError, TypeError, ValueError) as error:
-            return str(error)
+        except UNDECODABLE as error:
+            return str(error) or type(error).__name__
         return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -65,7 +80,7 @@ def _decode_one(image: dict[str, object], size: int) -> NDArray[np.uint8]:
 
 def _resize_and_crop(picture: Image.Image, size: int) -> Image.Image:
     width, height = picture.size
-    factor = size / min(width, height)
-    wide, high = max(size, round(width * factor)), max(size, round(height * factor))
-    left, top = (wide - size) // 2, (high - size) // 2
+    # torchvision's Resize cuts off the fraction of the longer side, its CenterCrop rounds the offset.
+    wide, high = (size * side // min(width, height) for side in (width, height))
+    left, top = round((wide - size) / 2), round((high - size) / 2)
     return picture.resize((wide, high), Image.Resampling.BICUBIC).crop((left, top, left + size, top + size))

@@ -41,7 +41,10 @@ def read_cifar(place: Place, facts: Facts) -> Found:
 
     def part(split: Split) -> Part:
         where = place.find(f"{split}.bin")
-        data = np.frombuffer(where.read_bytes(), dtype=np.uint8)
+        try:
+            data = np.frombuffer(where.read_bytes(), dtype=np.uint8)
+        except OSError as error:
+            raise DataError(f"{where}: cannot be read: {error.strerror}") from None
         if not len(data) or len(data) % CIFAR_RECORD:
             raise DataError(f"{where}: damaged: wanted records of {CIFAR_RECORD} bytes, got {len(data)} bytes")
         records = data.reshape(-1, CIFAR_RECORD)

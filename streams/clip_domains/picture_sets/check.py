@@ -1,6 +1,7 @@
 """What of a stream's data sets is below a root, compared with the published numbers."""
 
 import os
+import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -149,13 +150,13 @@ def _check_part(found: Found, wanted: Wanted, split: Split, numbers: dict[str, i
 
 
 def _decode(part: Part) -> None:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     def broken(name: str) -> bool:
         try:
             with Image.open(part.folder / name) as picture:
                 picture.load()
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+        except (Image.DecompressionBombError, EOFError, IndexError, OSError, SyntaxError, ValueError, struct.error):
             return True
         return False
 

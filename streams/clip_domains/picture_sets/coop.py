@@ -62,6 +62,9 @@ def _rows(file: Path, _state: tuple[int, int]) -> dict[Split, tuple[Row, ...]]:
         if not isinstance(items, list):
             raise DataError(f"{file}: {key!r} must be a list of [path, label, class name], got {type(items).__name__}")
         found[split] = tuple(_row(file, f"{key}[{index}]", item) for index, item in enumerate(items))
+    shared = {path for path, _, _ in found["train"]} & {path for path, _, _ in found["test"]}
+    if shared:
+        raise DataError(f"{file}: {len(shared)} pictures are both for training and for testing, as {min(shared)!r}")
     return found
 
 

@@ -65,7 +65,7 @@ def _by_folder(place: Place, facts: Facts, start: str) -> Found:
 def _below(folder: Path, start: str) -> list[str]:
     """The JPEG files below a folder whose names begin so: their paths from there, sorted."""
     found = []
-    for path, _, files in os.walk(folder):
+    for path, _, files in os.walk(folder, followlinks=True):
         inside = path[len(str(folder)) :].replace(os.sep, "/").lstrip("/")
         prefix = f"{inside}/" if inside else ""
         found += [prefix + name for name in files if name.startswith(start) and name.endswith(".jpg")]

@@ -132,7 +132,7 @@ def new_part(
 
 def _is_below(name: str) -> bool:
     """Whether a listed path stays in its folder and can be the name of a file."""
-    return name.isprintable() and not name.startswith("/") and ".." not in name.split("/") and name != ""
+    return name.isprintable() and not {"", ".", ".."} & set(name.split("/"))
 
 
 def numbered(names: Sequence[str]) -> list[str]:

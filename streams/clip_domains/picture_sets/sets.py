@@ -27,6 +27,8 @@ OWN_READERS: dict[str, Reader] = {
     "sun397": folders.read_sun,
 }
 
+TRAINED_AND_TESTED: tuple[Split, Split] = ("train", "test")
+
 
 def open_set(root: Path, name: str, convention: Convention) -> Found:
     """A data set below a root; its lists of pictures are read when a part is asked for.
@@ -52,3 +54,23 @@ def part_of(found: Found, name: str, convention: Convention, split: Split) -> Pa
         known = ", ".join(found.parts)
         raise DataError(f"data set {name}: the convention {convention!r} has no part {split!r} (it has {known})")
     return found.parts[split]()
+
+
+def departures_of(found: Found, name: str, convention: Convention) -> list[str]:
+    """Where classes and numbers of pictures, trained and tested, are not those that were published, one line each.
+
+    Raises:
+        DataError: When a list of pictures is missing or damaged.
+    """
+    published = facts_of(name).expected[convention]
+    train, test = (part_of(found, name, convention, split) for split in TRAINED_AND_TESTED)
+    counts = {
+        "classes": (len(found.classes), published.classes),
+        "train": (len(train.names), published.train),
+        "test": (len(test.names), published.test),
+    }
+    return [
+        f"{name}: {what}: wanted the published {wanted:,}, got {got:,}"
+        for what, (got, wanted) in counts.items()
+        if got != wanted
+    ]

@@ -1,6 +1,7 @@
 """Archives unpacked safely: nothing lands outside their folder, and what they make appears whole or not at all."""
 
 import hashlib
+import lzma
 import os
 import shutil
 import stat
@@ -10,10 +11,24 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
 from clbench.errors import DataError
 from clbench.streams.clip_domains.picture_sets.facts import Archive
+
+UNREADABLE = (
+    OSError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,  # zipfile's, for a password
+    ValueError,
+)
+"""What damaged or encrypted archives raise."""
 
 
 def unpack(file: Path, archive: Archive, place: Path) -> None:
@@ -29,7 +44,7 @@ def unpack(file: Path, archive: Archive, place: Path) -> None:
     with _aside(place) as aside:
         try:
             _extract(file, aside)
-        except (OSError, tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except UNREADABLE as error:
             raise DataError(f"{file}: cannot be unpacked: {' '.join(str(error).split())}") from None
         for made in archive.makes:
             if not (aside / made).exists():
@@ -53,7 +68,7 @@ def fetch(url: str, archive: Archive, place: Path) -> None:
         try:
             download_url(url, str(aside), archive.file, archive.md5)
             os.replace(aside / archive.file, place / archive.file)
-        except (OSError, RuntimeError, ValueError) as error:
+        except (HTTPException, OSError, RuntimeError, ValueError) as error:
             raise DataError(f"{url}: cannot be downloaded: {str(error).splitlines()[0]}") from None
 
 
@@ -88,7 +103,7 @@ def _extract(file: Path, folder: Path) -> None:
 def _refuse_unsafe(file: Path, item: zipfile.ZipInfo) -> None:
     path = PurePosixPath(item.filename.replace("\\", "/"))
     link = stat.S_ISLNK(item.external_attr >> 16)
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or link:
+    if path.is_absolute() or ".." in path.parts or any(":" in part for part in path.parts) or link:
         raise DataError(f"{file}: holds {item.filename!r}, which would land outside the folder: not unpacked")
 
 
