@@ -21,8 +21,8 @@ import virtual_clock
 from clbench.contracts import Strategy, StrategyConfig
 from clbench.registry import STRATEGIES
 
-@STRATEGIES.register("slow", config=StrategyConfig)
-class Slow(Strategy[StrategyConfig]):
+@STRATEGIES.register("paced", config=StrategyConfig)
+class Paced(Strategy[StrategyConfig]):
     """10 ms a step, 2 ms for each sample of its batch, 0.1 s at the end of a task."""
     def number_of_steps(self, task):
         return self.context.budget.steps
@@ -60,8 +60,8 @@ def test_seconds_are_those_of_the_steps(
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setitem(sys.modules, "virtual_clock", clock)
     monkeypatch.setattr(forecast._Bench, "_clock", lambda self: clock.now)
-    (tmp_path / "slow.py").write_text(SLOW)
-    suite = load_suite(write_suite(str(tmp_path / "slow.py"), budget={"steps": 100, "batch_size": 32}, seeds=[0, 1]))
+    (tmp_path / "paced.py").write_text(SLOW)
+    suite = load_suite(write_suite(str(tmp_path / "paced.py"), budget={"steps": 100, "batch_size": 32}, seeds=[0, 1]))
     found = forecast_suite(suite.cells, CPU)
     expected = 300 * (0.01 + 0.002 * 32) + 3 * 0.1
     assert found.cells[0].train_seconds == pytest.approx(expected)
