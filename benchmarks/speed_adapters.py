@@ -7,7 +7,6 @@ classes of a task adds to a step.
 
 import itertools
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import pyarrow as pa
 import torch
 
 from clbench.benchmarks.execution import build_learner
+from clbench.benchmarks.memory import memory_above_now, memory_mib
 from clbench.contracts import Budget, Context, Learner, Samples, Strategy, StrategyConfig, Task
 from clbench.registry import STRATEGIES
 from clbench.strategies.gated_lora import GatedAdapters
@@ -116,12 +116,11 @@ def peak_mib(name: str) -> float:
 def peak_of(name: str) -> None:
     """Print the peak memory of this process, or of the device, in MiB after one update."""
     device, batch = _where()
-    Bench(device, batch).strategy(name, lambda: None).update(made_up_task(CLASSES[0]))
-    if device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated() / 2**20
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    print(peak)  # noqa: T201
+    bench = Bench(device, batch)
+    resting = memory_mib(device)
+    with memory_above_now(device) as above:  # the system's own account of a peak would begin with the parent's
+        bench.strategy(name, lambda: None).update(made_up_task(CLASSES[0]))
+    print(resting + above[0])  # noqa: T201
 
 
 def _where() -> tuple[torch.device, int]:
