@@ -7,10 +7,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.strategies.conftest import context_of
 from torch import nn
 
 from clbench.benchmarks.execution import build_learner
-from clbench.contracts import Budget, Context, Learner, Task
+from clbench.contracts import Budget, Learner, Task
 from clbench.errors import ConfigError, TrainingError
 from clbench.models.augment import random_resized_crop
 from clbench.seeding import generator_for
@@ -24,24 +25,10 @@ from clbench.streams.card import load_stream
 CPU = torch.device("cpu")
 
 
-def context(tiny: Any, steps: int = 5, **numbers: float) -> Context:
-    """What the runner would give, for the tiny learner."""
-    learner = build_learner(tiny.learner, 0, CPU)
-    return Context(
-        learner=learner,
-        budget=Budget(steps=steps, batch_size=8),
-        seed=0,
-        samples=lambda task, split: learner.encode(task.load(split), task),
-        new_learner=lambda: build_learner(tiny.learner, 0, CPU),
-        progress=lambda step, total: None,
-        record=numbers.__setitem__,
-    )
-
-
 def test_finetune_is_a_plain_adamw_loop(tiny: Any) -> None:
     """The reference is written out: no hook, no helper of ours but the augmentation and the seeds."""
     task = load_stream(tiny.stream).tasks[0]
-    given_context = context(tiny)
+    given_context = context_of(tiny)
     Finetune(GradientConfig(lr=1e-3, weight_decay=0.1, warmup=0.4, clip_norm=0.5), given_context).update(task)
 
     learner = build_learner(tiny.learner, 0, CPU)
@@ -85,12 +72,12 @@ def test_batches_use_every_sample_before_any_twice(n: int, steps: int, size: int
 def test_a_loss_that_is_not_finite_is_told(tiny: Any) -> None:
     task = load_stream(tiny.stream).tasks[0]
     with pytest.raises(TrainingError, match=r"task 'one': the loss is not finite at step \d+ \(learning rate 1e\+20\)"):
-        Finetune(GradientConfig(lr=1e20), context(tiny)).update(task)
+        Finetune(GradientConfig(lr=1e20), context_of(tiny)).update(task)
 
 
 def test_joint_starts_again_and_spends_what_sequential_training_has_spent(tiny: Any) -> None:
     first, second, _ = load_stream(tiny.stream).tasks
-    given_context = context(tiny)
+    given_context = context_of(tiny)
     steps: list[str] = []
 
     class Spy(Joint):  # type: ignore[misc]
@@ -105,7 +92,7 @@ def test_joint_starts_again_and_spends_what_sequential_training_has_spent(tiny: 
     joint.update(second)
     assert steps[:5] == ["one"] * 5
     assert sorted(steps[5:]) == ["one"] * 5 + ["two"] * 5
-    alone = context(tiny)
+    alone = context_of(tiny)
     again = Joint(GradientConfig(), alone)
     again.seen.append(first)
     again.update(second)  # never trained on the first task alone: the result is the same
@@ -125,7 +112,7 @@ class Captured(Lora):  # type: ignore[misc]
 
 def test_lora_adds_the_scaled_product_and_touches_nothing_else(tiny: Any) -> None:
     task = load_stream(tiny.stream).tasks[0]
-    given_context = context(tiny)
+    given_context = context_of(tiny)
     before = {name: tensor.clone() for name, tensor in given_context.learner.state_dict().items()}
     strategy = Captured(LoraConfig(rank=3, alpha=6.0, roles=("q", "up"), towers=("vision",)), given_context)
     strategy.update(task)
@@ -145,7 +132,7 @@ def test_lora_adds_the_scaled_product_and_touches_nothing_else(tiny: Any) -> Non
 
 def test_merging_leaves_the_outputs_as_they_were(tiny: Any) -> None:
     task = load_stream(tiny.stream).tasks[0]
-    given_context = context(tiny)
+    given_context = context_of(tiny)
     learner: Learner = given_context.learner
     batch = given_context.samples(task, "test").batch(slice(None))
     seen: list[torch.Tensor] = []
@@ -167,11 +154,11 @@ def test_merging_leaves_the_outputs_as_they_were(tiny: Any) -> None:
 def test_lora_without_a_layer_to_adapt_is_refused(tiny: Any) -> None:
     task = load_stream(tiny.stream).tasks[0]
     with pytest.raises(ConfigError, match=r"tiny-clip has no linear layer with roles .* in towers"):
-        Lora(LoraConfig(towers=("decoder",)), context(tiny)).update(task)
+        Lora(LoraConfig(towers=("decoder",)), context_of(tiny)).update(task)
 
 
 def test_footprints(tiny: Any) -> None:
     total = sum(p.numel() for p in build_learner(tiny.learner, 0, CPU).trainable().values())
-    assert Finetune(GradientConfig(), context(tiny)).footprint() == {"trainable_parameters": total, "adapters": 0}
-    found = Lora(LoraConfig(rank=2, roles=("q",)), context(tiny)).footprint()
+    assert Finetune(GradientConfig(), context_of(tiny)).footprint() == {"trainable_parameters": total, "adapters": 0}
+    found = Lora(LoraConfig(rank=2, roles=("q",)), context_of(tiny)).footprint()
     assert found == {"trainable_parameters": 4 * 2 * (32 + 32), "adapters": 4}
