@@ -9,10 +9,12 @@ from pathlib import Path
 
 from clbench import __version__
 from clbench.cards import STREAM_CARDS
+from clbench.contracts.learner import Precision
 from clbench.contracts.strategy import Budget, StrategyConfig
 from clbench.contracts.stream import Stream
 from clbench.contracts.task import Split
 from clbench.registry import LEARNERS, STRATEGIES
+from clbench.storage import file_digest
 from clbench.streams.card import load_stream, read_card
 
 SCHEMA = 1
@@ -34,6 +36,7 @@ class Cell:
         split: The part of the tasks that is tested.
         root: Folder of the data sets, or `hub`, for streams without data of their own.
         skip_broken: Whether samples that do not decode are left out.
+        precision: What the learner computes in.
         streams: Streams that are loaded already, shared by the cells of a suite: to list a large one takes seconds.
     """
 
@@ -47,6 +50,7 @@ class Cell:
     split: Split
     root: str | None = None
     skip_broken: bool = False
+    precision: Precision = "auto"
     streams: dict[tuple[str, int], Stream] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -95,13 +99,15 @@ class Cell:
             "seed": self.seed,
             "split": self.split,
             "skip_broken": self.skip_broken,
+            "precision": self.precision,
         }
 
     @property
     def _weights(self) -> list[Path]:
-        """The files that the learner's argument names: the whole of it, or what follows the architecture."""
+        """The file or folder that the learner's argument names: the whole of it, or what follows the architecture."""
         argument = self.learner.partition(":")[2]
-        return [path for path in (Path(argument), Path(argument.partition("/")[2])) if path.is_file()]
+        folder = [Path(argument)] if argument and Path(argument).is_dir() else []
+        return folder or [path for path in (Path(argument), Path(argument.partition("/")[2])) if path.is_file()]
 
     def load_stream(self) -> Stream:
         """The cell's stream, its shots drawn by the cell's seed.
@@ -133,8 +139,11 @@ class Cell:
 
 
 def _digest_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    """Hash of a file, or of all files in a folder with their names."""
+    if path.is_dir():
+        inside = [(file.name, _digest_of(file)) for file in sorted(path.iterdir()) if file.is_file()]
+        return hashlib.sha256(json.dumps(inside).encode()).hexdigest()[:16]
+    return file_digest(path)[:16]
 
 
 def _data_digest(stream: Stream, tested: Split) -> str:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from clbench.contracts import Learner, Predictions, Protocol, Samples, Split, Stream, Task
 from clbench.ledger import SCHEMA
-from clbench.strategies.optimisation import autocast
 
 
 class Evaluator:
@@ -38,47 +37,101 @@ class Evaluator:
         """
         learner.module.eval()
         tables = []
-        size = learner.test_batch
         # No inference mode: what a learner caches in it (tokens, say) could not be used in training afterwards.
-        with torch.no_grad(), autocast(learner.device):
+        with torch.no_grad(), learner.autocast():
             predictor = learner.predictor(self._stream.tasks, self._stream.protocols)
             for task in self._stream.tasks:
                 samples = self._samples(task, self._split)
-                parts = [predictor(samples.batch(slice(i, i + size)), task) for i in range(0, len(samples), size)]
+                order = test_order(samples, learner)
+                parts = [predictor(samples.batch(index), task) for index in order]
+                back = _as_they_come(order)
                 for protocol in self._stream.protocols:
-                    tables.append(_rows(version, protocol, task, samples, [part[protocol] for part in parts]))
+                    tables.append(_rows(version, protocol, task, samples, back, [part[protocol] for part in parts]))
         return pa.concat_tables(tables)
 
 
-def _rows(version: int, protocol: Protocol, task: Task, samples: Samples, parts: Sequence[Predictions]) -> pa.Table:
+def test_order(samples: Samples, learner: Learner) -> list[Tensor | slice]:
+    """Batches of positions: as they come, or the longest first where samples are padded.
+
+    Batches of long samples are small, so that none takes more memory than `test_batch` samples of `test_width`.
+    """
+    n, size = len(samples), learner.test_batch
+    lengths = samples.lengths
+    if lengths is None:
+        return [slice(i, min(i + size, n)) for i in range(0, n, size)]
+    by_length = lengths.argsort(descending=True, stable=True)
+    batches: list[Tensor | slice] = []
+    start = 0
+    while start < n:
+        widest = max(1, int(lengths[by_length[start]]))
+        count = max(1, min(size, size * learner.test_width // widest))
+        batches.append(by_length[start : start + count])
+        start += count
+    return batches
+
+
+def _as_they_come(order: Sequence[Tensor | slice]) -> pa.Array | None:
+    """Where each sample is among those tested in `order`; None where that is the samples' own order."""
+    positions = [index for index in order if isinstance(index, Tensor)]
+    return pa.array(torch.cat(positions).argsort().numpy()) if positions else None
+
+
+def _rows(
+    version: int,
+    protocol: Protocol,
+    task: Task,
+    samples: Samples,
+    back: pa.Array | None,
+    parts: Sequence[Predictions],
+) -> pa.Table:
     n = len(samples)
+    found = _texts_of(task, samples, back, parts) if isinstance(parts[0].prediction, list) else _classes_of(back, parts)
     columns = {
         "version": pa.array(np.full(n, version, np.int32)),
         "protocol": _constant(protocol, n),
         "task": _constant(task.name, n),
         "sample_id": samples.ids,
-        "prediction": _texts([part.prediction for part in parts], parts[0].names),
-        "target": _texts([part.target for part in parts], parts[0].names),
-        "correct": _numbers([part.correct for part in parts], n, pa.bool_()),
-        "score": _numbers([part.score for part in parts], n, pa.float64()),
-        "confidence": _numbers([part.confidence for part in parts], n, pa.float32()),
+        **{name: found.get(name, pa.nulls(n, SCHEMA.field(name).type)) for name in SCHEMA.names[4:]},
     }
     return pa.table(columns, schema=SCHEMA)
+
+
+def _classes_of(back: pa.Array | None, parts: Sequence[Predictions]) -> dict[str, pa.Array]:
+    """Indices looked up by Arrow, and what is known of them."""
+    names = parts[0].names
+    columns = {
+        "prediction": _named([cast(Tensor, part.prediction) for part in parts], names),
+        "target": _named([cast(Tensor, part.target) for part in parts], names),
+        "correct": _numbers([part.correct for part in parts], pa.bool_()),
+        "score": _numbers([part.score for part in parts], pa.float64()),
+        "confidence": _numbers([part.confidence for part in parts], pa.float32()),
+    }
+    return {name: c if back is None else c.take(back) for name, c in columns.items() if c is not None}
+
+
+def _texts_of(task: Task, samples: Samples, back: pa.Array | None, parts: Sequence[Predictions]) -> dict[str, pa.Array]:
+    """Texts as they are, compared with the answers by the task's metric."""
+    from clbench.answer_scores import SCORES
+
+    prediction = pa.array([text for part in parts for text in part.prediction], pa.string())
+    if back is not None:
+        prediction = prediction.take(back)
+    answers, sources = samples.texts["answer"], samples.texts["source"]
+    metric = SCORES[task.metric]
+    values = metric(sources.to_pylist(), prediction.to_pylist(), answers.to_pylist())
+    return {"prediction": prediction, "target": answers, "score" if metric.graded else "correct": pa.array(values)}
 
 
 def _constant(text: str, n: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([text])).dictionary_decode()
 
 
-def _texts(parts: Sequence[Tensor | list[str]], names: Sequence[str]) -> pa.Array:
-    """Indices looked up in `names` by Arrow, or texts as they are."""
-    if isinstance(parts[0], list):
-        return pa.array([text for part in parts for text in part], pa.string())
-    indices = torch.cat(cast(list[Tensor], parts)).to("cpu", torch.int32).numpy()
+def _named(parts: Sequence[Tensor], names: Sequence[str]) -> pa.Array:
+    indices = torch.cat(list(parts)).to("cpu", torch.int32).numpy()
     return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(list(names), pa.string())).dictionary_decode()
 
 
-def _numbers(parts: Sequence[Tensor | None], n: int, kind: pa.DataType) -> pa.Array:
+def _numbers(parts: Sequence[Tensor | None], kind: pa.DataType) -> pa.Array | None:
     if parts[0] is None:
-        return pa.nulls(n, kind)
+        return None
     return pa.array(torch.cat(cast(list[Tensor], parts)).cpu().numpy()).cast(kind)

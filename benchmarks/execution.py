@@ -15,7 +15,18 @@ from clbench.benchmarks.drift import Drift
 from clbench.benchmarks.evaluator import Evaluator
 from clbench.benchmarks.folder import CellFolder, Record
 from clbench.benchmarks.samples import SampleStore
-from clbench.contracts import Budget, Context, Learner, Samples, Split, Strategy, StrategyConfig, Stream, Task
+from clbench.contracts import (
+    Budget,
+    Context,
+    Learner,
+    Precision,
+    Samples,
+    Split,
+    Strategy,
+    StrategyConfig,
+    Stream,
+    Task,
+)
 from clbench.errors import CheckpointError
 from clbench.ledger import task_scores
 from clbench.registry import LEARNERS, STRATEGIES
@@ -26,11 +37,12 @@ Progress = Callable[[str, int, int], None]
 """Called with (what is done now, steps done, steps in all) of one version."""
 
 
-def build_learner(specification: str, seed: int, device: torch.device) -> Learner:
-    """The learner `name` or `name:argument` at version 0, on a device."""
+def build_learner(specification: str, seed: int, device: torch.device, precision: Precision = "auto") -> Learner:
+    """The learner `name` or `name:argument` at version 0, on a device, to compute in some precision."""
     name, _, argument = specification.partition(":")
     learner = cast(Learner, LEARNERS.get(name).value(argument, seed=seed))
     learner.module.to(device)
+    learner.precision = precision
     return learner
 
 
@@ -54,7 +66,7 @@ class CellRun:
         self._progress = progress
         self._numbers: dict[str, float] = {}
         self.stream: Stream = cell.load_stream()
-        self._learner = build_learner(cell.learner, cell.seed, device)
+        self._learner = build_learner(cell.learner, cell.seed, device, cell.precision)
         self._drift = Drift(self._learner)
         samples = store.of(
             cell.names[0], self._learner, json.dumps(cell.encoding), cell.skip_broken, partial(progress, "decode")
@@ -84,7 +96,7 @@ class CellRun:
             budget=cell.budget,
             seed=cell.seed,
             samples=samples,
-            new_learner=lambda: build_learner(cell.learner, cell.seed, self._device),
+            new_learner=lambda: build_learner(cell.learner, cell.seed, self._device, cell.precision),
             progress=lambda step, total: self._progress("train", step, total),
             record=self._numbers.__setitem__,
         )
@@ -118,6 +130,7 @@ class CellRun:
         self._numbers |= self._drift.measure()
         self._progress("test", 0, 1)
         rows = self._evaluator.evaluate(self._learner, version)
+        self._numbers |= {f"probe/{name}": value for name, value in self._learner.probe().items()}
         tested = time.perf_counter()
         self._numbers |= {
             "seconds/train": trained - started,

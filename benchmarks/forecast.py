@@ -20,7 +20,6 @@ from clbench.benchmarks.samples import encoded_chunks
 from clbench.contracts import Budget, Context, Learner, Samples, Split, Strategy, StrategyConfig, Stream, Task
 from clbench.errors import CheckpointError
 from clbench.registry import STRATEGIES
-from clbench.strategies.optimisation import autocast
 
 ROWS = 64
 """Samples of a task that are decoded for a forecast."""
@@ -158,11 +157,11 @@ class _Bench:
     def _build(self, problems: list[str]) -> Learner:
         """The learner, or where its weights cannot be had the same architecture with random ones."""
         try:
-            return build_learner(self._specification, self.cell.seed, self._device)
+            return build_learner(self._specification, self.cell.seed, self._device, self.cell.precision)
         except CheckpointError as error:
             problems.append(str(error))
             self._specification = self._specification.partition("/")[0]
-            return build_learner(self._specification, self.cell.seed, self._device)
+            return build_learner(self._specification, self.cell.seed, self._device, self.cell.precision)
 
     def _size_of(self, task: Task) -> TaskSize:
         classes = len(task.classes)
@@ -172,7 +171,7 @@ class _Bench:
     def _encoded(self, task: Task) -> Samples:
         encoded = self._encode_some(task)
         tensors = {name: tensor.to(self._device) for name, tensor in encoded.tensors.items()}
-        return Samples(encoded.ids, tensors)
+        return replace(encoded, tensors=tensors)
 
     def _time_decoding(self) -> tuple[float, float]:
         """Seconds and bytes of a sample."""
@@ -194,7 +193,7 @@ class _Bench:
         batch = self._samples(self._few)
         index = torch.arange(size, device=batch.home) % len(batch)
         self._learner.module.eval()
-        with torch.no_grad(), autocast(self._device):
+        with torch.no_grad(), self._learner.autocast():
             for _ in range(2):  # the first time to warm up
                 started = self._clock()
                 predict = self._learner.predictor([self._few], self._stream.protocols)

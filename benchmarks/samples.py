@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,7 +108,7 @@ class SampleStore:
                 for name, t in first.tensors.items()
             }
             filled = _filled({name: torch.from_numpy(array) for name, array in mapped.items()}, first, chunks)
-            pq.write_table(pa.table({"sample_id": filled.ids}), aside / "ids.parquet")
+            pq.write_table(pa.table({"sample_id": filled.ids, **filled.texts}), aside / "ids.parquet")
         loaded = load_samples(self._cache / key)
         assert loaded is not None
         return loaded
@@ -121,7 +122,7 @@ class SampleStore:
             kept = sum(t.nbytes for s in self._kept.values() for t in s.tensors.values() if t.is_cuda)
             if kept + sum(tensor.nbytes for tensor in tensors.values()) <= SHARE * total:
                 tensors = {name: tensor.to(self._device) for name, tensor in tensors.items()}
-        return Samples(samples.ids, tensors, self._device)
+        return replace(samples, tensors=tensors, device=self._device)
 
 
 def load_samples(folder: Path) -> Samples | None:
@@ -133,12 +134,15 @@ def load_samples(folder: Path) -> Samples | None:
     if not folder.is_dir():
         return None
     try:
-        ids = pq.read_table(folder / "ids.parquet")["sample_id"].combine_chunks()
+        table = pq.read_table(folder / "ids.parquet").combine_chunks()
+        texts = {name: table[name].combine_chunks() for name in table.column_names}
+        ids = texts.pop("sample_id")
         # Mode c: the mapping looks writable, as torch wants it, and the file stays as it is.
         arrays = {path.stem: np.load(path, mmap_mode="c", allow_pickle=False) for path in sorted(folder.glob("*.npy"))}
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise DataError(f"{folder}: damaged, remove it: {str(error).splitlines()[0]}") from None
-    return Samples(ids, {name: torch.from_numpy(array)[: len(ids)] for name, array in arrays.items()})
+    tensors = {name: torch.from_numpy(array)[: len(ids)] for name, array in arrays.items()}
+    return Samples(ids, tensors, texts=texts)
 
 
 def encoded_chunks(
@@ -174,10 +178,17 @@ def encoded_chunks(
 def _filled(tensors: dict[str, Tensor], first: Samples, rest: Iterator[Samples]) -> Samples:
     """All chunks written one behind the other; shorter than the tensors where samples were left out."""
     ids: list[pa.StringArray] = []
+    texts: dict[str, list[pa.StringArray]] = {name: [] for name in first.texts}
     at = 0
     for chunk in chain([first], rest):
         for name, tensor in chunk.tensors.items():
             tensors[name][at : at + len(chunk)] = tensor
+        for name, text in chunk.texts.items():
+            texts[name].append(text)
         ids.append(chunk.ids)
         at += len(chunk)
-    return Samples(pa.concat_arrays(ids), {name: tensor[:at] for name, tensor in tensors.items()})
+    return Samples(
+        pa.concat_arrays(ids),
+        {name: tensor[:at] for name, tensor in tensors.items()},
+        texts={name: pa.concat_arrays(parts) for name, parts in texts.items()},
+    )

@@ -27,7 +27,6 @@ from clbench.contracts import Budget, Context, Task
 from clbench.models.clip import ClipLearner, filled
 from clbench.strategies.finetune import Finetune
 from clbench.strategies.gradient import GradientConfig
-from clbench.strategies.optimisation import autocast
 from clbench.streams.card import load_stream
 
 REPEATS = 5
@@ -46,6 +45,7 @@ class _Classifier(nn.Module):
         self.clip: Any = model
         self._encode_text = ClipLearner("bare", model, learner._tokenizer, learner._preprocess)._encode_text
         self._tokens = tokens
+        self._autocast = learner.autocast
         with torch.no_grad():
             self._text = self.text()
 
@@ -55,7 +55,7 @@ class _Classifier(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Logits `(n, prompts)`."""
-        with autocast(pictures.device):  # the precision of clbench's loops, so that only the loops differ
+        with self._autocast():  # the precision of clbench's loops, so that only the loops differ
             text = self.text() if self.training else self._text
             image = F.normalize(self.clip.encode_image(pictures), dim=-1)
             logits: Tensor = self.clip.logit_scale.exp() * image @ text.T

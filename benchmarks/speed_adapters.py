@@ -22,7 +22,6 @@ from clbench.benchmarks.memory import memory_above_now, memory_mib
 from clbench.contracts import Budget, Context, Learner, Samples, Strategy, StrategyConfig, Task
 from clbench.registry import STRATEGIES
 from clbench.strategies.gated_lora import GatedAdapters
-from clbench.strategies.optimisation import autocast
 
 LEARNER = "open_clip:ViT-B-16"
 RANK = 16
@@ -93,7 +92,7 @@ class Bench:
         model, pictures = self.learner.module, self.samples.tensors["image"]
         tasks = [made_up_task(110)]
         bare, ours = [], []
-        with torch.no_grad(), autocast(self.device):
+        with torch.no_grad(), self.learner.autocast():
             floats = pictures.float() / 255
             predict = self.learner.predictor(tasks, ("task-id", "union"))
             for _ in range(TURNS + 1):

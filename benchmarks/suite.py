@@ -8,8 +8,10 @@ from typing import cast
 from pydantic import Field, field_validator
 
 from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.tuning.record import TunedSettings
 from clbench.cards import STREAM_CARDS, SUITE_CARDS
 from clbench.config import Config, validate
+from clbench.contracts.learner import Precision
 from clbench.contracts.strategy import Budget, StrategyConfig
 from clbench.contracts.stream import Stream
 from clbench.contracts.task import Split
@@ -33,9 +35,21 @@ class SuiteConfig(Config):
         None, description="Folder of the data sets, or `hub`, for streams without data of their own."
     )
     skip_broken: bool = Field(False, description="Leave out samples that do not decode, instead of stopping.")
+    precision: Precision = Field(
+        "auto", description="What models compute in: `auto` is bfloat16 on CUDA, float32 on the CPU."
+    )
     split: Split = Field(
         "test", description="The part of the tasks that is tested; `validation` for choosing settings."
     )
+    tuned: tuple[str, ...] = Field(
+        (),
+        description="Results of `clbench tune` (names or files), one for each stream and learner, for what is not set.",
+    )
+
+    @field_validator("tuned", mode="before")
+    @classmethod
+    def _one_result_may_stand_alone(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
 
     @field_validator("strategies", mode="before")
     @classmethod
@@ -49,11 +63,11 @@ class SuiteConfig(Config):
 
 @dataclass(frozen=True)
 class Suite:
-    """A named suite with its cells."""
+    """A named suite with its cells, which are asked for one after another: those of a search depend on earlier ones."""
 
     name: str
     config: SuiteConfig
-    cells: tuple[Cell, ...]
+    cells: Sequence[Cell]
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,17 @@ class Choice:
     seeds: Sequence[int] | None = None
     overrides: Mapping[str, object] | None = None
     root: str | None = None
+
+
+def read_suite(name: str) -> tuple[str, SuiteConfig]:
+    """The name of a suite and what its file says, settings of strategies not checked yet.
+
+    Raises:
+        ConfigError: For a malformed suite.
+        RegistryError: For an unknown name.
+    """
+    file = SUITE_CARDS.get(name)
+    return file.name, validate(SuiteConfig, file.values, f"suite {file.path.name}")
 
 
 def load_suite(name: str, choice: Choice = Choice()) -> Suite:
@@ -122,6 +147,7 @@ def _apply_to_suite(values: dict[str, object], overrides: dict[str, object]) -> 
 def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
     strategies = list(_strategies(config, overrides))
     loaded: dict[tuple[str, int], Stream] = {}
+    tuned = TunedSettings(config.tuned)
     for stream in config.streams:
         card = read_card((file := STREAM_CARDS.get(stream)).values, file.path)
         for learner, (name, label, settings), seed in product(
@@ -129,7 +155,8 @@ def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
         ):
             LEARNERS.listing(learner.partition(":")[0])
             what = (stream, learner, name, label, settings, config.budget, seed, config.split)
-            yield Cell(*what, root=config.root, skip_broken=config.skip_broken, streams=loaded)
+            cell = Cell(*what, *how, streams=loaded)
+            yield tuned.fill(cell) if config.tuned else cell
 
 
 def _strategies(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[tuple[str, str, StrategyConfig]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import torch
 
 from clbench.contracts import Context, Strategy, Task
+from clbench.errors import ConfigError
 from clbench.strategies.avalanche_data import dataset_of, positions
 from clbench.strategies.avalanche_loop import BudgetPlugin, without_own_deprecations
 from clbench.strategies.avalanche_model import AvalancheModel, Scope, Views
@@ -45,6 +46,8 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
 
     def __init__(self, config: A, context: Context) -> None:
         super().__init__(config, context)
+        if context.budget.micro_batch is not None:
+            raise ConfigError("budget.micro_batch must not be set for strategies in Avalanche's loop: it cannot add up")
         self._memory: Mapping[str, object] = {}
 
     @abstractmethod

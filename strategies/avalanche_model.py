@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, Context, Learner, Task
+from clbench.contracts import Batch, Context, Learner, Task, joined
 from clbench.strategies.avalanche_data import owners_and_rows
-from clbench.strategies.optimisation import autocast
 
 Scope = Literal["batch", "seen"]
 """Whose classes are scored: those of the tasks in the batch (the other columns are 0), or of all tasks seen."""
@@ -63,7 +61,7 @@ class Views:
         present = sorted(set(owners.tolist()))
         parts = [self._context.samples(self._tasks[owner], "train").batch(rows[owners == owner]) for owner in present]
         order = owners.argsort(stable=True).argsort().to(at.device)
-        return View({name: torch.cat([part[name] for part in parts])[order] for name in parts[0]}, present)
+        return View({name: tensor[order] for name, tensor in joined(parts).items()}, present)
 
 
 class AvalancheModel(nn.Module):
@@ -89,7 +87,6 @@ class AvalancheModel(nn.Module):
         self._views = views
         self._scope = scope
         self._sizes = [len(task.classes) for task in tasks]
-        self._owner = torch.arange(len(tasks)).repeat_interleave(torch.tensor(self._sizes)).to(learner.device)
 
     @property
     def device(self) -> torch.device:
@@ -98,7 +95,7 @@ class AvalancheModel(nn.Module):
 
     def forward(self, at: Tensor) -> Tensor:
         """Score the samples at the positions `at`, augmented in training mode."""
-        with autocast(self.device):
+        with self._learner.autocast():
             view = self._views.of(at, self.training)
             scored = range(len(self.tasks)) if self._scope == "seen" else view.owners
             logits = self._learner.logits(view.batch, [self.tasks[owner] for owner in scored]).float()
@@ -118,10 +115,9 @@ class AvalancheModel(nn.Module):
             labels: Classes counted through all tasks `(n,)`.
         """
         if self._views.mixed:
-            others = self._owner != self._owner[labels].unsqueeze(1)
-            return F.cross_entropy(out.masked_fill(others, -torch.inf), labels)
+            return self._learner.loss_from_logits(out, labels, self.tasks)
         start = sum(self._sizes[:-1])
-        return F.cross_entropy(out[:, start:], labels - start)
+        return self._learner.loss_from_logits(out[:, start:], labels - start, self.tasks[-1:])
 
     def copy_with(self, weights: dict[str, Tensor], tasks: Sequence[Task]) -> "AvalancheModel":
         """A model with other weights and fewer tasks that sees the same views."""

@@ -84,7 +84,8 @@ class Codyra(GradientStrategy[CodyraConfig]):
             return self.learner.loss(batch, task)
         logits = self.learner.logits(batch, [task])
         classes_seen = sum(len(known.classes) for known in self.seen)
-        return F.cross_entropy(logits, batch["label"]) + class_to_sample_loss(logits, batch["label"], classes_seen)
+        learnt = self.learner.loss_from_logits(logits, batch["label"], [task])
+        return learnt + class_to_sample_loss(logits, batch["label"], classes_seen)
 
     def after_step(self, task: Task, step: int) -> None:
         """Shrink all gates at once."""

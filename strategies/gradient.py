@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Strategy, StrategyConfig, Task
-from clbench.strategies.optimisation import autocast, batches_of, clip_gradient, new_optimiser, report_losses
+from clbench.strategies.optimisation import batches_of, clip_gradient, new_optimiser, report_losses
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -89,17 +89,29 @@ class GradientStrategy(Strategy[G], Generic[G]):
         losses = torch.zeros(total, device=self.learner.device)
         self.learner.module.train()
         for step, (batch, owner) in enumerate(self.batches(task), 1):
-            with autocast(self.learner.device):
-                loss = self.loss(self.learner.augment(batch, self.generator), owner)
-            loss.backward()
+            losses[step - 1] = self._backward(batch, owner)
             self.after_backward(owner)
             clip_gradient(parameters, self.config.clip_norm)
             optimiser.step()
             scheduler.step()
             optimiser.zero_grad(set_to_none=True)
-            losses[step - 1] = loss.detach()
             with torch.no_grad():
                 self.after_step(owner, step)
             self.context.progress(step, total)
         self.learner.module.eval()
         return losses
+
+    def _backward(self, batch: Batch, task: Task) -> Tensor:
+        """Gradients of the mean loss of a batch, piece by piece where it is too large at once; returns the loss."""
+        n = len(next(iter(batch.values())))
+        size = self.context.budget.micro_batch or n
+        total = torch.zeros((), device=self.learner.device)
+        for start in range(0, n, size):
+            piece = {name: tensor[start : start + size] for name, tensor in batch.items()} if size < n else batch
+            with self.learner.autocast():
+                loss = self.loss(self.learner.augment(piece, self.generator), task)
+            if size < n:
+                loss = loss * (min(size, n - start) / n)
+            loss.backward()
+            total += loss.detach()
+        return total

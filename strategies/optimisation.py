@@ -1,6 +1,5 @@
 """What training loops share: batches, optimiser and schedule, precision, the check of the loss."""
 
-import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -48,13 +47,6 @@ def warmup_then(schedule: str, warmup: float, total: int) -> Callable[[int], flo
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, total - rise))))
 
     return factor
-
-
-def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """bfloat16 where the device is made for it (CUDA), full precision on the CPU, where results must be exact."""
-    if device.type == "cuda":
-        return torch.autocast("cuda", dtype=torch.bfloat16)
-    return contextlib.nullcontext()
 
 
 def new_optimiser(

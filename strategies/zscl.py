@@ -80,7 +80,8 @@ class Zscl(GradientStrategy[ZsclConfig]):
         of_task = logits[:, -len(task.classes) :]  # the current task is the last one seen
         temperature = self.config.temperature
         distilled = divergence(logits, taught, temperature) + divergence(logits.T, taught.T, temperature)
-        return F.cross_entropy(of_task, batch["label"]) + self.config.strength * distilled
+        learnt = self.learner.loss_from_logits(of_task, batch["label"], [task])
+        return learnt + self.config.strength * distilled
 
     def after_step(self, task: Task, step: int) -> None:
         """Take the weights into the average when it is time."""

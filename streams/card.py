@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from clbench.cards import STREAM_CARDS
 from clbench.config import Config, validate
 from clbench.contracts.stream import Protocol, Stream
-from clbench.contracts.task import Kind
+from clbench.contracts.task import Kind, TextLimits
 from clbench.errors import ConfigError
 from clbench.registry import LOADERS
 
@@ -56,6 +56,7 @@ class StreamCard(Config):
         min_length=1, description="How test samples are told apart; the first is the headline."
     )
     order_reason: str = Field(description="Why the tasks come in this order.")
+    limits: TextLimits | None = Field(None, description="Lengths of inputs and answers, for streams of texts.")
     shots: int | None = Field(None, ge=1, description="Training samples a class, drawn by the seed; all when absent.")
     tasks: tuple[TaskCard, ...] = Field(min_length=1, description="In training order.")
     licences: tuple[LicenceCard, ...] = ()

@@ -1,12 +1,14 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and what is in them."""
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from clbench.errors import CheckpointError, ClbenchError
@@ -68,3 +70,15 @@ def read_json(path: Path) -> dict[str, object]:
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: wanted a JSON object, got {type(value).__name__}")
     return value
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal, read again only when its time or size has changed."""
+    stat = path.stat()
+    return _sha256(path, (stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(maxsize=1024)
+def _sha256(path: Path, _state: tuple[int, int]) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

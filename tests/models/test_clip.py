@@ -74,6 +74,7 @@ def test_predictions_under_both_protocols(tiny: Any) -> None:
     assert known.names == task.classes
     assert torch.equal(known.prediction, own.argmax(1))  # type: ignore[arg-type]
     assert torch.equal(union.prediction, everything.argmax(1))  # type: ignore[arg-type]
+    assert union.target is not None
     assert [union.names[int(i)] for i in union.target] == [f"two: {task.classes[i]}" for i in batch["label"]]
     torch.testing.assert_close(known.confidence, own.softmax(1).amax(1))
     assert torch.equal(known.correct, own.argmax(1) == batch["label"])  # type: ignore[arg-type]

@@ -1,9 +1,9 @@
 """The contracts between the rooms: task, stream, learner, strategy."""
 
-from clbench.contracts.learner import Learner, LinearLayer, Predictions, Predictor, Samples
+from clbench.contracts.learner import Learner, LinearLayer, Precision, Predictions, Predictor, Samples
 from clbench.contracts.strategy import Budget, Context, Strategy, StrategyConfig
 from clbench.contracts.stream import Protocol, Stream
-from clbench.contracts.task import Batch, Kind, Split, Task
+from clbench.contracts.task import Batch, Kind, Split, Task, TextLimits, joined
 
 __all__ = [
     "Batch",
@@ -12,6 +12,7 @@ __all__ = [
     "Kind",
     "Learner",
     "LinearLayer",
+    "Precision",
     "Predictions",
     "Predictor",
     "Protocol",
@@ -21,4 +22,6 @@ __all__ = [
     "StrategyConfig",
     "Stream",
     "Task",
+    "TextLimits",
+    "joined",
 ]

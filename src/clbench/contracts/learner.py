@@ -1,12 +1,15 @@
 """A learner: a model with the code that computes losses and predictions for its family."""
 
+import contextlib
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clbench.contracts.stream import Protocol
@@ -17,13 +20,22 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
+BUCKET = 8
+"""Padded batches are as wide as the longest sample, rounded up to a multiple of this: few shapes, little waste."""
+
+Precision = Literal["auto", "float32", "bfloat16"]
+"""What models compute in; `auto` is bfloat16 under autocast where the device is made for it (CUDA), full precision on
+the CPU, where results must be exact. Weights are float32 always."""
+
+
 @dataclass(frozen=True)
 class LinearLayer:
     """Where one `nn.Linear` sits in the architecture: what methods may ask about a model.
 
     Attributes:
         name: Module name in `learner.module`.
-        role: Its part in a transformer block, or `other`.
+        role: Its part in a transformer block (`q`, `k`, `v`, `out`, `gate`, `up`, `down`; `cross_q` and so on where a
+            decoder reads an encoder), or `other`.
         tower: Which encoder (`vision`, `text`, `encoder`, `decoder`).
         block: Index of the block in its tower, from 0 at the input; -1 outside the blocks.
     """
@@ -41,28 +53,49 @@ class Samples:
     Attributes:
         ids: The sample ids, a string array of length n.
         tensors: Named tensors, first dimension n, as the learner's `encode` made them; in the device's memory, or in
-            the computer's or on its disk where that is too small.
+            the computer's or on its disk where that is too small. A tensor `x` `(n, width)` beside which there is one
+            named `x.width` `(n,)` is padded: of row i only the first `x.width[i]` entries mean something.
         device: Where batches go; where the tensors are if None.
+        texts: What scores of free texts read, row by row: `answer` and `source` (the input); empty for other kinds.
     """
 
     ids: "pa.StringArray"
     tensors: Mapping[str, Tensor]
     device: torch.device | None = None
+    texts: "Mapping[str, pa.StringArray]" = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
     def home(self) -> torch.device:
-        """Where the tensors are; positions that are there already cost `batch` no transfer."""
-        return next(iter(self.tensors.values())).device
+        """Where positions should be, so that `batch` waits for no transfer."""
+        return torch.device("cpu") if self._widths else next(iter(self.tensors.values())).device
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """How much of its padded tensors a sample fills, `(n,)` on the CPU; None where nothing is padded."""
+        return torch.stack(list(self._widths.values())).sum(dim=0) if self._widths else None
+
+    @cached_property
+    def _widths(self) -> dict[str, Tensor]:
+        """The widths of the padded tensors, on the CPU, so that a batch is cut without waiting for the device."""
+        names = [name for name in self.tensors if f"{name}.width" in self.tensors]
+        return {name: self.tensors[f"{name}.width"].cpu() for name in names}
 
     def batch(self, index: Tensor | slice) -> Batch:
-        """The samples at `index` (a slice or int64 positions), on `device`."""
+        """The samples at `index` (a slice or int64 positions), on `device`; padding is cut down to the longest."""
         if isinstance(index, Tensor):
             index = index.to(self.home)
-        device = self.device or self.home
-        return {name: tensor[index].to(device, non_blocking=True) for name, tensor in self.tensors.items()}
+        return {name: self._rows(name, tensor, index) for name, tensor in self.tensors.items()}
+
+    def _rows(self, name: str, tensor: Tensor, index: Tensor | slice) -> Tensor:
+        if name in self._widths:
+            widest = int(self._widths[name][index].max())
+            tensor = tensor[:, : -(-widest // BUCKET) * BUCKET]
+        if isinstance(index, Tensor):
+            index = index.to(tensor.device, non_blocking=True)
+        return tensor[index].to(self.device or tensor.device, non_blocking=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,16 +103,16 @@ class Predictions:
     """What a version says of n samples under one protocol, still on the device.
 
     Attributes:
-        prediction: `(n,)` int64 indices into `names`, or n texts.
-        target: The same for the truth.
+        prediction: `(n,)` int64 indices into `names`, or n texts, which the evaluator compares with the answers.
+        target: `(n,)` indices of the truth; None for texts.
         names: What the indices mean; empty for texts.
-        correct: `(n,)` bool, or None for graded tasks.
+        correct: `(n,)` bool, or None for graded tasks and texts.
         score: `(n,)` float64, higher is better, or None where `correct` says all.
         confidence: `(n,)` float32 probability of the prediction in [0, 1], or None.
     """
 
     prediction: Tensor | list[str]
-    target: Tensor | list[str]
+    target: Tensor | None = None
     names: Sequence[str] = ()
     correct: Tensor | None = None
     score: Tensor | None = None
@@ -95,15 +128,24 @@ class Learner(ABC):
 
     test_batch = 256
     """Test samples a forward pass: large enough for a GPU, and fixed, so that round-off is the same in every run."""
+    test_width = 64
+    """Where samples are padded: batches of wider ones are smaller, so that `test_batch * test_width` bounds a batch."""
 
     def __init__(self, name: str, module: nn.Module) -> None:
         self.name = name
         self.module = module
+        self.precision: Precision = "auto"
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.module.parameters()).device
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """The context in which `loss`, `logits` and predictors are to be called, by `precision`."""
+        if self.precision == "float32" or (self.precision == "auto" and self.device.type != "cuda"):
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     @abstractmethod
     def encode(self, rows: "Dataset", task: Task) -> Samples:
@@ -129,6 +171,19 @@ class Learner(ABC):
             ConfigError: In families that have no such scores.
         """
 
+    def loss_from_logits(self, logits: Tensor, label: Tensor, tasks: Sequence[Task]) -> Tensor:
+        """`loss` of samples of several tasks from `logits`, a scalar: each competes with classes of its own task only.
+
+        Args:
+            logits: `(n, classes)` of all `tasks`, in that order.
+            label: Classes counted through all of them `(n,)`.
+            tasks: Whose samples they are.
+        """
+        sizes = torch.tensor([len(task.classes) for task in tasks])
+        owner = torch.arange(len(tasks)).repeat_interleave(sizes).to(logits.device)
+        others = owner != owner[label].unsqueeze(1)
+        return F.cross_entropy(logits.masked_fill(others, -torch.inf), label)
+
     @abstractmethod
     def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
         """Predictions of the version that the learner holds now.
@@ -140,6 +195,14 @@ class Learner(ABC):
     @abstractmethod
     def linear_layers(self) -> tuple[LinearLayer, ...]:
         """All linear layers that a method may adapt or decompose."""
+
+    def real_tokens(self, batch: Batch, layer: LinearLayer) -> Tensor | None:
+        """Where a layer's input `(n, tokens, in)` is no padding in `loss`: bool `(n, tokens)`; None for everywhere."""
+        return None
+
+    def probe(self) -> dict[str, float]:
+        """Numbers on what the version that the learner holds can do besides its tasks (perplexity); few and cheap."""
+        return {}
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that full fine-tuning trains, by name."""

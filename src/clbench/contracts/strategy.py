@@ -23,6 +23,9 @@ class Budget(Config):
 
     steps: int = Field(100, ge=1, description="Optimiser steps a task.")
     batch_size: int = Field(32, ge=1, description="Training samples a step.")
+    micro_batch: int | None = Field(
+        None, ge=1, description="Samples a forward pass, where a step's do not fit; their gradients add up."
+    )
 
 
 @dataclass(frozen=True)

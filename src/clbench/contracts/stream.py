@@ -9,9 +9,9 @@ from clbench.contracts.task import Task
 if TYPE_CHECKING:
     from avalanche.benchmarks import CLScenario
 
-Protocol = Literal["task-id", "union"]
+Protocol = Literal["task-id", "union", "open"]
 """How test samples are told apart: `task-id` lets only the classes of the sample's own task compete, `union` those of
-all tasks of the stream, learnt or not."""
+all tasks of the stream, learnt or not; `open` lets a language model answer what it likes (greedy decoding)."""
 
 
 @dataclass(frozen=True, eq=False)

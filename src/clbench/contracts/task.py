@@ -1,10 +1,14 @@
 """A task: data with a train, a validation and a test part, a kind, and the metric that scores it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from torch import Tensor
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, cat
+
+from clbench.config import Config
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -17,21 +21,44 @@ Batch: TypeAlias = Mapping[str, Tensor]
 """Named tensors whose first dimension is the sample, all on one device; a learner's `encode` decides the names."""
 
 
+def joined(parts: Sequence[Batch]) -> Batch:
+    """Batches one behind the other; where their tensors `(n, width)` are of several widths, zeros fill the rest."""
+    return {name: cat(_as_wide([part[name] for part in parts])) for name in parts[0]}
+
+
+def _as_wide(tensors: Sequence[Tensor]) -> list[Tensor]:
+    if tensors[0].ndim != 2:
+        return list(tensors)
+    width = max(tensor.shape[1] for tensor in tensors)
+    return [F.pad(tensor, (0, width - tensor.shape[1])) for tensor in tensors]
+
+
+class TextLimits(Config):
+    """How much of a text counts, in tokens of the learner, marks of begin and end included."""
+
+    input_tokens: int = Field(512, ge=2, description="Inputs are cut behind so many tokens.")
+    answer_tokens: int = Field(50, ge=2, description="Answers are decoded up to so many tokens.")
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """One task of a stream; its data are read when a split is first asked for.
 
     The rows of a split have a column `sample_id` (unique in the stream) and the columns of their kind: `image` and
-    `label` for the classification of pictures.
+    `label` for the classification of pictures; `text` (the whole input, prompt included), `answer` (text) and, where
+    answers are classes, `label` for language models.
 
     Attributes:
         name: Unique in the stream.
         kind: What is asked of the model.
-        metric: Name of the score in a row of the ledger, higher is better (`accuracy`).
+        metric: Name of the score in a row of the ledger, higher is better (`accuracy`; for texts one of
+            `clbench.answer_scores`).
         load: Reads one split.
         fingerprint: Says which rows a split has, without decoding them: equal texts mean equal samples.
         classes: Class names in the order of the labels; empty where the kind has no classes.
-        templates: Prompts with one `{}` for the class name; training uses the first, testing the mean over all.
+        templates: Prompts with one `{}` for the class name; training uses the first, testing the mean over all;
+            prompts of language models are in their rows.
+        limits: For texts; None for other kinds.
     """
 
     name: str
@@ -41,3 +68,4 @@ class Task:
     fingerprint: Callable[[Split], str]
     classes: tuple[str, ...] = ()
     templates: tuple[str, ...] = ("{}",)
+    limits: TextLimits | None = None

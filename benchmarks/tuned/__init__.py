@@ -1,0 +1,1 @@
+"""Results of `clbench tune` that ship with the package; suites name them under `tuned`."""

@@ -1,0 +1,76 @@
+"""What a search maximises or minimises: a registered metric under one protocol."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Literal, cast
+
+import numpy as np
+
+from clbench.contracts import Stream
+from clbench.errors import ConfigError, MetricError
+from clbench.registry import METRICS
+from clbench.reports.matrix import ScoreMatrix
+
+LAST = "mtil.last"
+"""The mean over all tasks of what the last version scores."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A metric, where it is read and which way is better.
+
+    Attributes:
+        metric: Registered name.
+        protocol: One of the stream's.
+        direction: As the metric declares it.
+    """
+
+    metric: str
+    protocol: str
+    direction: Literal["higher", "lower"]
+
+    def value(self, matrices: Mapping[str, ScoreMatrix]) -> float:
+        """The criterion of a cell.
+
+        Args:
+            matrices: R, versions x tasks, under every protocol.
+
+        Raises:
+            MetricError: When it is not defined or not a finite number.
+        """
+        value = float(METRICS.get(self.metric).value(matrices[self.protocol]))
+        if not isfinite(value):
+            raise MetricError(f"{self.metric}: the formula gave {value}, wanted a finite number")
+        return value
+
+    def loss(self, value: float | None) -> float:
+        """The value as something to minimise; a trial without one is worse than any."""
+        if value is None:
+            return float("inf")
+        return -value if self.direction == "higher" else value
+
+
+def criterion_of(name: str, stream: Stream) -> Criterion:
+    """The criterion that a name means on a stream.
+
+    Args:
+        name: A metric under the stream's first protocol (`mtil.last`), or with a protocol before it (`union.mtil.last`).
+        stream: Says which protocols there are.
+
+    Raises:
+        RegistryError: For an unknown metric.
+        ConfigError: For a metric that does not say which way is better or is not defined for so many tasks.
+    """
+    head, _, rest = name.partition(".")
+    protocol, metric = (head, rest) if head in stream.protocols else (stream.protocols[0], name)
+    direction = METRICS.get(metric).details.get("direction")
+    if direction not in ("higher", "lower"):
+        raise ConfigError(f"--criterion {name}: the metric does not say whether higher or lower is better")
+    found = Criterion(metric, protocol, cast(Literal["higher", "lower"], direction))
+    tasks = tuple(task.name for task in stream.tasks)
+    try:  # on made-up scores, so that a stream of one task is refused now and not after hours
+        found.value({protocol: ScoreMatrix(tasks, np.full((len(tasks) + 1, len(tasks)), 0.5))})
+    except MetricError as error:
+        raise ConfigError(f"--criterion {name}: not defined on {stream.name}: {error}") from None
+    return found

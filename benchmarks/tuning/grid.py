@@ -1,0 +1,185 @@
+"""Grids: what `--set lr=0.001,0.003` and `--set ewc.strength=1,10` mean for each strategy of a suite."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from math import prod
+from typing import cast
+
+import yaml
+
+from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.suite import label_of
+from clbench.benchmarks.tuning.record import Settings, explicit_settings
+from clbench.config import validate
+from clbench.contracts.strategy import StrategyConfig
+from clbench.errors import ConfigError, did_you_mean
+
+Grids = Mapping[str, tuple[object, ...]]
+"""Values by key: `lr` for every strategy that has it, `ewc.strength` for one."""
+Point = tuple[int, ...]
+"""One combination of a grid: the position in the values of each of its settings."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A strategy as the suite has it, and what is searched.
+
+    Attributes:
+        strategy: Registered name.
+        given: What the suite sets and the search leaves alone, as JSON.
+        grid: Values by setting; numbers ascend.
+        points: Checked settings of every combination, the last setting changing first.
+        cells: The suite's cells, one a seed.
+    """
+
+    strategy: str
+    given: Settings
+    grid: Mapping[str, tuple[object, ...]]
+    points: Mapping[Point, StrategyConfig]
+    cells: tuple[Cell, ...]
+
+    @property
+    def title(self) -> str:
+        """How tables call it: the name and what the suite gives."""
+        return " ".join([self.strategy, *(f"{key}={value}" for key, value in self.given.items())])
+
+    def settings(self, point: Point) -> Settings:
+        """The searched settings at a point, as JSON."""
+        found = self.points[point].model_dump(mode="json")
+        return {key: found[key] for key in self.grid}
+
+    def cells_at(self, point: Point) -> list[Cell]:
+        """The cells of a trial, one a seed."""
+        config = self.points[point]
+        return [replace(cell, config=config, label=label_of(self.strategy, config)) for cell in self.cells]
+
+
+def parse_grids(items: Sequence[str]) -> dict[str, tuple[object, ...]]:
+    """`key=value,value` items of the command line, values read as YAML (`1e-3` too is a number); numbers ascend.
+
+    Raises:
+        ConfigError: For an item without `=`, without values or with one that is not YAML, and for a key given twice.
+    """
+    result: dict[str, tuple[object, ...]] = {}
+    for item in items:
+        key, equals, text = (part.strip() for part in item.partition("="))
+        if not equals or not key:
+            raise ConfigError(f"--set {item!r}: wanted key=value,value, for example lr=0.0003,0.001")
+        try:
+            values = [_number_or(value) for value in yaml.safe_load(f"[{text}]")]
+        except (TypeError, yaml.YAMLError):
+            raise ConfigError(f"--set {item!r}: {text!r} is not a list of values (YAML)") from None
+        if not values or text.endswith(","):
+            raise ConfigError(f"--set {item!r}: wanted values separated by commas, got {text!r}")
+        if key in result:
+            raise ConfigError(f"--set {key}: given twice")
+        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        result[key] = tuple(sorted(values) if numbers else values)
+    return result
+
+
+def variants_of(cells: Sequence[Cell], grids: Grids) -> tuple[list[Variant], list[str]]:
+    """Give every strategy its grid, and check every combination.
+
+    Entries of a suite that differ only in what is searched are one variant.
+
+    Args:
+        cells: Of one stream and learner, one for each strategy and seed.
+        grids: What is searched.
+
+    Returns:
+        The variants, and the names of strategies that have none of the settings.
+
+    Raises:
+        ConfigError: For a key that applies to nothing, a value out of range, or a combination that is there twice.
+    """
+    groups: dict[str, dict[int, Cell]] = {}
+    untuned: dict[str, None] = {}
+    for cell in cells:
+        own = _grid_of(cell, grids)
+        if own:
+            key = json.dumps([cell.names[2], _given(cell, own)], sort_keys=True)
+            groups.setdefault(key, {}).setdefault(cell.seed, cell)
+        else:
+            untuned[cell.names[2]] = None
+    _require_all_used(cells, grids)
+    variants = [_variant(tuple(group.values()), grids) for group in groups.values()]
+    return variants, [name for name in untuned if name not in {variant.strategy for variant in variants}]
+
+
+def trials_of(grids: Grids, variants: Sequence[Variant], wanted: int | None) -> int:
+    """How many trials every strategy gets: as wanted, else one for each point of the grid that all share.
+
+    Where nothing is shared, the largest grid of a strategy decides.
+
+    Raises:
+        ConfigError: For less than one.
+    """
+    if wanted is not None:
+        if wanted < 1:
+            raise ConfigError(f"--trials must be at least 1, got {wanted}")
+        return wanted
+    shared = [values for key, values in grids.items() if _owner(key) is None]
+    return prod(map(len, shared)) if shared else max(len(variant.points) for variant in variants)
+
+
+def _variant(cells: tuple[Cell, ...], grids: Grids) -> Variant:
+    first = cells[0]
+    strategy, grid = first.names[2], _grid_of(first, grids)
+    points: dict[Point, StrategyConfig] = {}
+    seen: set[str] = set()
+    for point in product(*(range(len(values)) for values in grid.values())):
+        tried = {key: values[i] for (key, values), i in zip(grid.items(), point, strict=True)}
+        settings = {**explicit_settings(first.config), **tried}
+        config = cast(StrategyConfig, validate(type(first.config), settings, f"strategy {strategy}"))
+        if (text := config.model_dump_json()) in seen:
+            raise ConfigError(f"strategy {strategy}: the grid has {json.dumps(tried)} twice")
+        seen.add(text)
+        points[point] = config
+    return Variant(strategy, _given(first, grid), grid, points, cells)
+
+
+def _grid_of(cell: Cell, grids: Grids) -> dict[str, tuple[object, ...]]:
+    """What is searched of a strategy; values for it alone go before those for all."""
+    strategy, fields = cell.names[2], type(cell.config).model_fields
+    shared = {_setting(key): values for key, values in grids.items() if _owner(key) is None and _setting(key) in fields}
+    return shared | {_setting(key): values for key, values in grids.items() if _owner(key) == strategy}
+
+
+def _given(cell: Cell, searched: Mapping[str, object]) -> Settings:
+    found = cell.config.model_dump(mode="json", include=cell.config.model_fields_set)
+    return {key: value for key, value in found.items() if key not in searched}
+
+
+def _require_all_used(cells: Sequence[Cell], grids: Grids) -> None:
+    strategies = {cell.names[2] for cell in cells}
+    fields = {name for cell in cells for name in type(cell.config).model_fields}
+    for key in grids:
+        owner, setting = _owner(key), _setting(key)
+        if owner is not None and owner not in strategies:
+            raise ConfigError(f"--set {key}: no strategy {owner!r} in this search: {did_you_mean(owner, strategies)}")
+        if owner is None and setting not in fields:
+            raise ConfigError(f"--set {key}: no strategy has a setting {setting!r}: {did_you_mean(setting, fields)}")
+
+
+def _owner(key: str) -> str | None:
+    """The strategy that a key is for; None for all, which may be written `strategy.lr` as in `clbench run`."""
+    head, dot, _ = key.partition(".")
+    return head if dot and head != "strategy" else None
+
+
+def _setting(key: str) -> str:
+    _, dot, rest = key.partition(".")
+    return rest if dot else key
+
+
+def _number_or(value: object) -> object:
+    """YAML 1.1 reads `1e-3` as a string; people mean the number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value

@@ -1,0 +1,116 @@
+"""The cells of a search: which one comes next depends on how the earlier ones ended."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import overload
+
+from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.folder import CellFolder
+from clbench.benchmarks.tuning.criterion import Criterion
+from clbench.benchmarks.tuning.grid import Point, Variant
+from clbench.benchmarks.tuning.points import Points
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a trial ended.
+
+    Attributes:
+        variant: Of which strategy.
+        point: Where in its grid.
+        cells: One a seed.
+        value: The criterion, mean over the seeds; None where there is none.
+        error: Why there is none.
+        diverged: Whether that is a property of the settings; anything else is to be mended and tried again.
+    """
+
+    variant: Variant
+    point: Point
+    cells: Sequence[Cell]
+    value: float | None = None
+    error: str = ""
+    diverged: bool = False
+
+
+class Trials(Sequence[Cell]):
+    """The cells of all trials, in order; a cell is there when those before it have ended, on disk.
+
+    A trial that has diverged in an earlier call is not tried again, so there may be fewer than `len` says.
+
+    Args:
+        variants: What is tuned.
+        number: Trials of each, at most.
+        criterion: Makes a number of a cell.
+        folder: Where the cells are kept.
+        fresh: Whether diverged trials are tried again.
+    """
+
+    def __init__(
+        self, variants: Sequence[Variant], number: int, criterion: Criterion, folder: Path, fresh: bool = False
+    ) -> None:
+        self._plan = [(variant, Points(variant, number, variant.cells[0].seed)) for variant in variants]
+        self._criterion = criterion
+        self.folder = folder
+        self._fresh = fresh
+        self._known: list[Cell] = []
+        self._coming = self._run()
+        self.done: list[Trial] = []
+        """The trials that have ended."""
+
+    def __len__(self) -> int:
+        """The most cells there can be."""
+        return sum(points.number * len(variant.cells) for variant, points in self._plan)
+
+    @overload
+    def __getitem__(self, index: int) -> Cell: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Cell]: ...
+
+    def __getitem__(self, index: int | slice) -> Cell | Sequence[Cell]:
+        """The cell at a place, once those before it have ended."""
+        if isinstance(index, slice) or index < 0:
+            return list(self)[index]
+        while len(self._known) <= index and (cell := next(self._coming, None)) is not None:
+            self._known.append(cell)
+        return self._known[index]  # an IndexError past the last one, which ends a loop over a sequence
+
+    def folder_of(self, cell: Cell) -> CellFolder:
+        """Where a cell is kept."""
+        return CellFolder(self.folder / cell.key)
+
+    def diverged(self, cell: Cell) -> bool:
+        """Whether a cell failed in training, as its folder says; any other failure says nothing of the settings."""
+        try:
+            found = read_json(self.folder_of(cell).path / "result.json")
+        except ClbenchError:
+            return False
+        last = str(found.get("traceback", "")).rstrip().rpartition("\n")[2]
+        return found.get("status") == "failed" and last.startswith(f"{TrainingError.__module__}.TrainingError: ")
+
+    def _run(self) -> Iterator[Cell]:
+        for variant, points in self._plan:
+            for _ in range(points.number):
+                point = points.ask()
+                cells = variant.cells_at(point)
+                for cell in cells:
+                    if self._fresh or not self.diverged(cell):
+                        yield cell
+                    if self.diverged(cell):
+                        break  # the other seeds cannot mend it
+                trial = self._outcome(Trial(variant, point, cells))
+                self.done.append(trial)
+                points.tell(self._criterion.loss(trial.value))
+
+    def _outcome(self, trial: Trial) -> Trial:
+        """The trial as its cells have left it on disk."""
+        try:
+            ended = next((cell for cell in trial.cells if not self.folder_of(cell).finished), None)
+            if ended is None:
+                found = [matrices(cell.load_stream(), self.folder_of(cell)) for cell in trial.cells]
+                return replace(trial, value=fmean(map(self._criterion.value, found)))
+            error = str(read_json(self.folder_of(ended).path / "result.json").get("error"))
+            return replace(trial, error=error, diverged=self.diverged(ended))
+        except ClbenchError as error:  # a damaged file, which the runner has told of; the search goes on
+            return replace(trial, error=str(error))

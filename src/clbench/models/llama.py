@@ -1,0 +1,53 @@
+"""LLaMA and other causal language models of transformers, by hub name, folder or shape."""
+
+from clbench.models.text_decoder import DecoderLearner
+from clbench.models.text_loading import RANDOM, ByteTokens, load_pretrained, random_weights
+from clbench.models.text_tokens import TextTokens
+from clbench.registry import LEARNERS
+
+
+@LEARNERS.register("llama")
+def llama(argument: str, seed: int) -> DecoderLearner:
+    """A causal language model: `llama:meta-llama/Llama-2-7b-hf` (hub), `llama:FOLDER`, `llama:random:llama-2-7b`.
+
+    Models whose layers are named like LLaMA's (Mistral, Qwen, Vicuna, TinyLlama, ...) do as well.
+
+    Args:
+        argument: Hub name, folder, or `random:` and a shape (llama-2-7b, llama-3.1-8b, tiny-llama-1.1b).
+        seed: For random weights.
+
+    Raises:
+        ConfigError: For an unknown shape.
+        CheckpointError: For weights that are missing, cannot be fetched or belong to another architecture.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    name = f"llama:{argument}"
+    if argument.startswith(RANDOM):
+        shapes = {
+            "llama-2-7b": LlamaConfig(),
+            "llama-3.1-8b": LlamaConfig(vocab_size=128256, intermediate_size=14336, num_key_value_heads=8),
+            "tiny-llama-1.1b": LlamaConfig(
+                hidden_size=2048, intermediate_size=5632, num_hidden_layers=22, num_key_value_heads=4
+            ),
+        }
+        module = random_weights(name, shapes, argument.removeprefix(RANDOM), LlamaForCausalLM, seed)
+        return DecoderLearner(name, module, TextTokens(ByteTokens(), name, ends_inputs=False))
+    return llama_from(name, argument)
+
+
+def llama_from(name: str, source: str, **settings: object) -> DecoderLearner:
+    """The causal language model in a folder or of a hub name.
+
+    Args:
+        name: Of the learner.
+        source: Folder or hub name.
+        **settings: More of `from_pretrained` (`gguf_file`).
+
+    Raises:
+        CheckpointError: When it is missing, damaged or of another architecture.
+    """
+    from transformers import AutoModelForCausalLM
+
+    module, tokenizer = load_pretrained(name, source, AutoModelForCausalLM, **settings)
+    return DecoderLearner(name, module, TextTokens(tokenizer, name, ends_inputs=False))

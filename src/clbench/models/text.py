@@ -1,0 +1,223 @@
+"""Language models: inputs are read, answers are written or chosen among labels."""
+
+import re
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clbench.contracts import Batch, Learner, LinearLayer, Predictions, Predictor, Protocol, Samples, Task, TextLimits
+from clbench.errors import BrokenSamplesError, CheckpointError, ConfigError, DataError
+from clbench.models.text_tokens import TextTokens, mask_of, padded
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+IGNORED = -100
+"""Label of positions that do not count in a loss, as `torch.nn.functional.cross_entropy` has it."""
+
+
+class TextLearner(Learner):
+    """A model of transformers that answers texts with texts; subclasses know where the answer's scores come from.
+
+    The loss is the mean negative log-likelihood of the answers' tokens, their end mark included. Class scores
+    (`logits`) are the log-likelihoods of the labels, again with the end mark.
+
+    Samples have `input` and `answer` (token ids, padded) and, where answers are classes, `label`.
+
+    Args:
+        name: As in a suite.
+        module: A model of transformers that can `generate`.
+        tokens: Texts to tokens and back.
+    """
+
+    def __init__(self, name: str, module: nn.Module, tokens: TextTokens) -> None:
+        super().__init__(name, module.eval())
+        self._model: Any = module  # what transformers' models have besides nn.Module has no common type
+        self._tokens = tokens
+        self._labels: dict[tuple[str, ...], Batch] = {}
+
+    def encode(self, rows: "Dataset", task: Task) -> Samples:
+        """Token ids `input` and `answer`, `label`, and the texts that scores read.
+
+        Raises:
+            ConfigError: For a task without limits, or with a label that is longer than answers may be.
+            BrokenSamplesError: For empty texts.
+            DataError: For a label outside the task's classes.
+        """
+        limits = self._checked_limits(task)
+        texts, answers = [[text or "" for text in rows[name][:]] for name in ("text", "answer")]
+        empty = [i for i, pair in enumerate(zip(texts, answers, strict=True)) if not all(map(str.strip, pair))]
+        if empty:
+            what = "answer" if texts[empty[0]].strip() else "text"
+            raise BrokenSamplesError(f"sample {rows['sample_id'][empty[0]]!r} has an empty {what}", empty)
+        tensors = {
+            **padded("input", self._tokens.inputs(texts, limits.input_tokens), limits.input_tokens),
+            **padded("answer", self._tokens.answers(answers, limits.answer_tokens), limits.answer_tokens),
+        }
+        if task.classes:
+            tensors["label"] = _labels_of(rows, task)
+        ids = pa.array(rows["sample_id"][:], pa.string())
+        return Samples(ids, tensors, texts={"source": pa.array(texts), "answer": pa.array(answers)})
+
+    def loss(self, batch: Batch, task: Task) -> Tensor:
+        """Mean negative log-likelihood of the answers' tokens, a scalar."""
+        targets = batch["answer"].long().masked_fill(~mask_of(batch, "answer"), IGNORED)
+        return F.cross_entropy(self.answer_logits(batch).float().flatten(0, 1), targets.flatten())
+
+    def logits(self, batch: Batch, tasks: Sequence[Task]) -> Tensor:
+        """Log-likelihood of each label of `tasks` as the answer, `(n, classes)`, at most 0.
+
+        Raises:
+            ConfigError: For tasks whose answers are no classes.
+        """
+        for task in tasks:
+            if not task.classes:
+                raise ConfigError(f"task {task.name!r}: answers are free texts, and what is asked for needs classes")
+        return self.label_scores(batch, self._label_tokens(tasks))
+
+    def loss_from_logits(self, logits: Tensor, label: Tensor, tasks: Sequence[Task]) -> Tensor:
+        """`loss` of samples whose answers are classes, from `logits`: no softmax over labels, so other labels are free.
+
+        So a method that asks for class scores trains what `loss` trains: to say the answer, and not to rank labels.
+        """
+        widths = self._label_tokens(tasks)["answer.width"]
+        return -logits.gather(1, label.unsqueeze(1)).sum() / widths[label].sum()
+
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+        """Greedy decoding for `open`; the likeliest label for `task-id` and `union`."""
+        spans = _spans(tasks)
+        union = [f"{task.name}: {name}" for task in tasks for name in task.classes]
+
+        def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
+            found: dict[Protocol, Predictions] = {}
+            start, end = spans[task.name]
+            if "union" in protocols:
+                logits = self.logits(batch, tasks)
+                found["union"] = _likeliest(logits, batch["label"] + start, union)
+                found["task-id"] = _likeliest(logits[:, start:end], batch["label"], task.classes)
+            elif "task-id" in protocols:
+                found["task-id"] = _likeliest(self.logits(batch, [task]), batch["label"], task.classes)
+            if "open" in protocols:
+                written = self.generate(batch, self._checked_limits(task).answer_tokens)
+                found["open"] = Predictions(self._tokens.texts(written))
+            return found
+
+        return predict
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The weights, by name, each once: an embedding that is shared has several names in the module."""
+        return {name: p.data for name, p in self.module.named_parameters()}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Copy weights in; names and shapes must be those of `state_dict`."""
+        own = self.state_dict()
+        if own.keys() != state.keys():
+            raise CheckpointError(f"{self.name}: other weights: {min(own.keys() ^ state.keys())}")
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
+
+    @abstractmethod
+    def answer_logits(self, batch: Batch) -> Tensor:
+        """Scores of the vocabulary at each position of the answers, `(n, width, vocabulary)`, with gradient."""
+
+    @abstractmethod
+    def label_scores(self, batch: Batch, labels: Batch) -> Tensor:
+        """Log-likelihood of each of some answers for each input `(n, answers)`.
+
+        Args:
+            batch: Inputs.
+            labels: `answer` `(answers, width)` and its widths.
+        """
+
+    @abstractmethod
+    def generate(self, batch: Batch, limit: int) -> Tensor:
+        """Greedily decoded token ids `(n, at most limit)`; whatever follows the end mark."""
+
+    def _checked_limits(self, task: Task) -> TextLimits:
+        """The task's limits; its labels are checked against them.
+
+        Raises:
+            ConfigError: When there are none, or a label is too long.
+        """
+        if task.limits is None:
+            raise ConfigError(f"task {task.name!r}: {self.name} is a language model and needs a stream of texts")
+        for name in task.classes:
+            size = len(self._tokens.answers([name], 1 << 20)[0])
+            if size > task.limits.answer_tokens:
+                room = f"limits.answer_tokens must be at least {size}, got {task.limits.answer_tokens}"
+                raise ConfigError(f"task {task.name!r}: {room}: label {name!r} has {size} tokens with its end mark")
+        return task.limits
+
+    def _label_tokens(self, tasks: Sequence[Task]) -> Batch:
+        """The labels of tasks as a batch of answers, kept on the device."""
+        names = tuple(name for task in tasks for name in task.classes)
+        if names not in self._labels:
+            rows = self._tokens.answers(names, 1 << 20)
+            tokens = padded("answer", rows, max(map(len, rows)))
+            self._labels[names] = {name: tensor.to(self.device) for name, tensor in tokens.items()}
+        return self._labels[names]
+
+
+def log_likelihoods(first: Tensor, rest: Tensor, labels: Batch) -> Tensor:
+    """Sum of the log-probabilities of the answers' tokens `(n, answers)`.
+
+    Args:
+        first: Scores of each input's first answer token, `(n, vocabulary)`.
+        rest: Scores of the later ones, `(n, answers, width - 1, vocabulary)`.
+        labels: `answer` `(answers, width)` and its widths.
+    """
+    answer, mask = labels["answer"].long(), mask_of(labels, "answer")
+    found = first.float().log_softmax(dim=-1)[:, answer[:, 0]]
+    later = answer[:, 1:, None].expand(len(first), *answer[:, 1:].shape, 1)
+    scores = rest.float().log_softmax(dim=-1).gather(-1, later).squeeze(-1)
+    return found + (scores * mask[:, 1:]).sum(dim=-1)
+
+
+def linear_layers_of(
+    module: nn.Module, blocks: re.Pattern[str], roles: Mapping[str, str], cross: str = ""
+) -> tuple[LinearLayer, ...]:
+    """The linear layers of a transformer's blocks; a head that shares its weights with the embedding is none of them.
+
+    Args:
+        module: The model.
+        blocks: Finds a layer's block, group `block`, and its tower, group `tower` (`decoder` if it has none).
+        roles: Role by the last part of a layer's name.
+        cross: What in the name of a layer tells that it reads an encoder; nothing if empty.
+    """
+    found = []
+    for name, layer in module.named_modules():
+        place = blocks.search(name)
+        if isinstance(layer, nn.Linear) and place:
+            role = roles.get(name.rpartition(".")[2], "other")
+            prefix = "cross_" if cross and cross in name else ""
+            tower = place.groupdict().get("tower") or "decoder"
+            found.append(LinearLayer(name, prefix + role, tower, int(place["block"])))
+    return tuple(found)
+
+
+def _likeliest(logits: Tensor, target: Tensor, names: Sequence[str]) -> Predictions:
+    confidence, prediction = logits.softmax(dim=-1).max(dim=-1)
+    return Predictions(prediction, target, names, correct=prediction == target, confidence=confidence)
+
+
+def _spans(tasks: Sequence[Task]) -> dict[str, tuple[int, int]]:
+    """Where each task's classes are among those of all."""
+    spans: dict[str, tuple[int, int]] = {}
+    start = 0
+    for task in tasks:
+        spans[task.name] = (start, start := start + len(task.classes))
+    return spans
+
+
+def _labels_of(rows: "Dataset", task: Task) -> Tensor:
+    labels = torch.tensor(rows["label"][:], dtype=torch.int64)
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(task.classes):
+        got = f"{int(labels.min())} to {int(labels.max())}"
+        raise DataError(f"task {task.name!r}: labels must be 0 to {len(task.classes) - 1}, got {got}")
+    return labels

@@ -1,0 +1,99 @@
+"""Decoder-only language models: LLaMA and its kin."""
+
+import re
+
+import torch
+from torch import Tensor
+
+from clbench.contracts import Batch, LinearLayer
+from clbench.models.text import TextLearner, linear_layers_of, log_likelihoods
+
+BLOCKS = re.compile(r"\.layers\.(?P<block>\d+)\.")
+ROLES = {
+    "q_proj": "q",
+    "k_proj": "k",
+    "v_proj": "v",
+    "o_proj": "out",
+    "gate_proj": "gate",
+    "up_proj": "up",
+    "down_proj": "down",
+}
+
+
+class DecoderLearner(TextLearner):
+    """A causal language model (Touvron et al. 2023 and others): the answer is what it writes after the input.
+
+    In training the answer follows its input at once and padding is behind both, where causal attention cannot see it,
+    so no mask is needed. For decoding the padding is in front.
+    """
+
+    def answer_logits(self, batch: Batch) -> Tensor:
+        """Scores `(n, width, vocabulary)`; the head works on the answers' positions only."""
+        before = batch["input.width"].long().unsqueeze(1)
+        steps = torch.arange(batch["answer"].shape[1], device=before.device)
+        hidden = self._model.model(input_ids=_one_behind_the_other(batch), use_cache=False).last_hidden_state
+        at = (before - 1 + steps).unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
+        logits: Tensor = self._model.lm_head(hidden.gather(1, at))
+        return logits
+
+    def label_scores(self, batch: Batch, labels: Batch) -> Tensor:
+        """Log-likelihoods `(n, answers)`; each input is read once, and its keys and values serve all answers."""
+        ids, mask = _padded_in_front(batch)
+        n, count = len(ids), len(labels["answer"])
+        places = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        began = self._model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=True, logits_to_keep=1)
+        began.past_key_values.batch_repeat_interleave(count)
+        told = labels["answer"][:, :-1].long().repeat(n, 1)
+        seen = mask.repeat_interleave(count, dim=0)
+        steps = torch.arange(1, told.shape[1] + 1, device=ids.device)
+        rest = self._model(
+            input_ids=told,
+            attention_mask=torch.cat([seen, seen.new_ones(told.shape)], dim=1),
+            position_ids=places[:, -1:].repeat_interleave(count, dim=0) + steps,
+            past_key_values=began.past_key_values,
+            use_cache=True,
+        ).logits
+        return log_likelihoods(began.logits[:, -1], rest.unflatten(0, (n, count)), labels)
+
+    def generate(self, batch: Batch, limit: int) -> Tensor:
+        """Greedily decoded token ids `(n, at most limit)`."""
+        ids, mask = _padded_in_front(batch)
+        written: Tensor = self._model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=limit,
+            do_sample=False,
+            num_beams=1,
+            eos_token_id=self._tokens.end,
+            pad_token_id=self._tokens.end,
+        )
+        return written[:, ids.shape[1] :]
+
+    def linear_layers(self) -> tuple[LinearLayer, ...]:
+        """The projections of attention and MLP."""
+        return linear_layers_of(self.module, BLOCKS, ROLES)
+
+    def real_tokens(self, batch: Batch, layer: LinearLayer) -> Tensor | None:
+        """Input and answer, without what is behind them."""
+        width = batch["input"].shape[1] + batch["answer"].shape[1]
+        filled = batch["input.width"] + batch["answer.width"]
+        return torch.arange(width, device=filled.device) < filled.unsqueeze(1)
+
+
+def _one_behind_the_other(batch: Batch) -> Tensor:
+    """Inputs with their answers right behind them, `(n, input + answer)`; padding is at the end."""
+    width = batch["input"].shape[1]
+    both = torch.cat([batch["input"], batch["answer"]], dim=1).long()
+    at = torch.arange(both.shape[1], device=both.device).expand(len(both), -1)
+    before = batch["input.width"].long().unsqueeze(1)
+    shifted = torch.where(at < before, at, (at - before + width).clamp(max=both.shape[1] - 1))
+    return both.gather(1, shifted)
+
+
+def _padded_in_front(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Inputs whose padding is in front of them, and 1 where they are, else 0: both `(n, width)` int64."""
+    ids = batch["input"].long()
+    width = ids.shape[1]
+    start = width - batch["input.width"].long().unsqueeze(1)
+    at = torch.arange(width, device=ids.device) - start
+    return ids.gather(1, at.clamp(min=0)), (at >= 0).long()

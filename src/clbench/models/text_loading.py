@@ -1,0 +1,102 @@
+"""Models of transformers from a folder, the hub, or with random weights in a known shape."""
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from clbench.errors import CheckpointError, ConfigError, did_you_mean
+from clbench.seeding import derive
+
+RANDOM = "random:"
+"""What a learner's argument begins with that asks for random weights of a shape."""
+
+
+def load_pretrained(learner: str, source: str, model_class: Any, **settings: Any) -> tuple[nn.Module, Any]:
+    """Model and tokenizer of a folder or a hub name; only safetensors are read, and nothing that is loaded can run.
+
+    Args:
+        learner: For messages.
+        source: Folder or hub name.
+        model_class: Class of transformers.
+        **settings: More of `from_pretrained`.
+
+    Raises:
+        CheckpointError: When they are missing, damaged, of another architecture or cannot be fetched.
+    """
+    from transformers import AutoTokenizer
+
+    settings = {"trust_remote_code": False, **settings}
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(source, **settings)
+            model, info = model_class.from_pretrained(
+                source, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **settings
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise CheckpointError(f"learner {learner}: {source}: cannot be loaded: {reason}") from None
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise CheckpointError(f"learner {learner}: {source}: made for another architecture: {missing[0]} is missing")
+    return model, tokenizer
+
+
+def random_weights(learner: str, shapes: Mapping[str, Any], shape: str, model_class: Any, seed: int) -> nn.Module:
+    """A model of a known shape with random weights, for counting, timing and training from scratch.
+
+    Raises:
+        ConfigError: For an unknown shape.
+    """
+    if shape not in shapes:
+        raise ConfigError(f"learner {learner}: unknown shape {shape!r}: {did_you_mean(shape, shapes)}")
+    with torch.random.fork_rng(devices=[]), quiet():
+        torch.manual_seed(derive(seed, "learner"))
+        model: nn.Module = model_class(shapes[shape])
+    return model
+
+
+class ByteTokens:
+    """Bytes as tokens, for models with random weights, which come without a tokenizer; 1 is the end mark.
+
+    Args:
+        offset: Id of byte 0.
+    """
+
+    eos_token_id = 1
+
+    def __init__(self, offset: int = 3) -> None:
+        self._offset = offset
+
+    def __call__(
+        self, texts: list[str], truncation: bool = False, max_length: int = 0, add_special_tokens: bool = True
+    ) -> dict[str, list[list[int]]]:
+        """Token ids, as transformers' tokenizers give them."""
+        end = [self.eos_token_id] if add_special_tokens else []
+        rows = [[byte + self._offset for byte in text.encode()] for text in texts]
+        return {"input_ids": [[*(row[: max_length - len(end)] if truncation else row), *end] for row in rows]}
+
+    def batch_decode(self, rows: list[list[int]], skip_special_tokens: bool = True) -> list[str]:
+        """Texts again; ids that are no bytes are left out."""
+        own = range(self._offset, self._offset + 256)
+        return [bytes(i - self._offset for i in row if i in own).decode(errors="replace") for row in rows]
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' progress bars and its remarks on what is loaded; errors come as exceptions."""
+    from transformers.utils import logging as remarks
+
+    level, bars = remarks.get_verbosity(), remarks.is_progress_bar_enabled()
+    remarks.set_verbosity(logging.CRITICAL)
+    remarks.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        remarks.set_verbosity(level)
+        if bars:
+            remarks.enable_progress_bar()  # type: ignore[no-untyped-call]

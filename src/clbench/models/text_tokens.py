@@ -1,0 +1,68 @@
+"""Texts to token ids and back, with the marks that language models learn from."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clbench.contracts import Batch
+from clbench.errors import CheckpointError
+
+
+class TextTokens:
+    """A tokenizer of transformers as learners need it.
+
+    Padding is told by widths and never by a token, so a tokenizer without a padding token (LLaMA's) is as good as one
+    with it: 0 fills the rest and nothing reads it.
+
+    Args:
+        tokenizer: Any tokenizer of transformers.
+        name: Of the learner, for messages.
+        ends_inputs: Whether inputs end with the end mark: an encoder's do, what a decoder goes on from must not.
+
+    Raises:
+        CheckpointError: For a tokenizer without an end mark, after which an answer could not end.
+    """
+
+    def __init__(self, tokenizer: Any, name: str, ends_inputs: bool) -> None:
+        if tokenizer.eos_token_id is None:
+            raise CheckpointError(f"learner {name}: its tokenizer has no end mark (eos_token): answers would not end")
+        self._tokenizer = tokenizer
+        self._ends_inputs = ends_inputs
+        self.end: int = tokenizer.eos_token_id
+
+    def inputs(self, texts: Sequence[str], limit: int) -> list[list[int]]:
+        """Token ids with the marks that the model expects; at most `limit`, what is behind them is cut."""
+        room = limit if self._ends_inputs else limit + 1  # for an end mark that is taken off again
+        rows: list[list[int]] = self._tokenizer(list(texts), truncation=True, max_length=room)["input_ids"]
+        if self._ends_inputs:
+            return rows
+        return [row[:-1] if row[-1:] == [self.end] else row[:limit] for row in rows]
+
+    def answers(self, texts: Sequence[str], limit: int) -> list[list[int]]:
+        """Token ids and the end mark; longer ones are cut before it."""
+        rows: list[list[int]] = self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        return [[*row[: limit - 1], self.end] for row in rows]
+
+    def texts(self, ids: Tensor) -> list[str]:
+        """What token ids `(n, length)` say up to the end mark, without spaces around it."""
+        rows = [row[: row.index(self.end)] if self.end in row else row for row in ids.tolist()]
+        decoded: list[str] = self._tokenizer.batch_decode(rows, skip_special_tokens=True)
+        return [text.strip() for text in decoded]
+
+
+def padded(name: str, rows: Sequence[Sequence[int]], width: int) -> dict[str, Tensor]:
+    """Rows as a tensor `(n, width)` int32 with zeros behind them, and their lengths, as `Samples` has them."""
+    lengths = torch.tensor([len(row) for row in rows], dtype=torch.int32)
+    full = torch.zeros((len(rows), width), dtype=torch.int32)
+    full[torch.arange(width) < lengths.unsqueeze(1)] = torch.tensor(
+        [token for row in rows for token in row], dtype=torch.int32
+    )
+    return {name: full, f"{name}.width": lengths}
+
+
+def mask_of(batch: Batch, name: str) -> Tensor:
+    """Which entries of a padded tensor mean something, bool `(n, width)`."""
+    tensor = batch[name]
+    return torch.arange(tensor.shape[1], device=tensor.device) < batch[f"{name}.width"].unsqueeze(1)

@@ -1,0 +1,96 @@
+"""Any of PEFT's tuners that can be merged: trained on each task, merged into the weights after it."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, final
+
+from pydantic import Field
+from torch import nn
+
+from clbench.contracts import Context, Task
+from clbench.errors import ConfigError, did_you_mean
+from clbench.registry import STRATEGIES
+from clbench.strategies.gradient import GradientStrategy
+from clbench.strategies.layers import AdapterConfig, chosen_layers
+
+
+class PeftStrategyConfig(AdapterConfig):
+    """Settings of `Peft`."""
+
+    lr: float = Field(2e-3, gt=0, description="Peak learning rate of AdamW.")
+    method: str = Field("osf", description="PEFT's name of the tuner, in lower case (osf, loha, oft, vera, ...).")
+    settings: dict[str, bool | int | float | str | None] = Field(
+        {}, description="Settings of the tuner's own configuration; PEFT's defaults for the rest."
+    )
+
+
+@STRATEGIES.register("peft", config=PeftStrategyConfig)
+@final
+class Peft(GradientStrategy[PeftStrategyConfig]):
+    """A tuner of the library PEFT on the chosen layers: what it makes trainable is trained, then merged.
+
+    For comparison with methods as their library has them; nothing is mended. `osf`, for one, projects gradients only,
+    so under AdamW its updates leak into the directions that it means to keep (docs/osft.md), and all that it does not
+    decompose is frozen.
+
+    Tuners that add prompts or cannot be merged do not fit: the next task would start from something else than a model
+    of the same architecture.
+    """
+
+    def __init__(self, config: PeftStrategyConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self._tuner_class, self._peft_config = tuner_of(config)
+
+    def begin_task(self, task: Task) -> None:
+        """Wrap the chosen layers."""
+        self._wrap()
+
+    def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """What the tuner has made trainable."""
+        yield from self._trained.items()
+
+    def end_task(self, task: Task) -> None:
+        """Merge into the weights and unwrap the layers."""
+        self._tuner.merge_and_unload(progressbar=False)  # `unload` alone would throw the task away
+        del self._tuner, self._trained
+        vars(self.learner.module).pop("peft_config", None)
+
+    def footprint(self) -> dict[str, int]:
+        """The size of what is trained, and the number of adapted layers."""
+        self._wrap()
+        return {**super().footprint(), "adapters": len(self._tuner.targeted_module_names)}
+
+    def _wrap(self) -> None:
+        names = [layer.name for layer in chosen_layers(self.learner, self.config)]
+        self._peft_config.target_modules = names
+        self.learner.module.requires_grad_(True)
+        try:
+            self._tuner = self._tuner_class(self.learner.module, self._peft_config, "default")
+        except ValueError as error:
+            raise ConfigError(f"strategy peft: {self.config.method}: {' '.join(str(error).split())}") from None
+        self._trained = {name: p for name, p in self.learner.module.named_parameters() if p.requires_grad}
+
+
+def tuner_of(config: PeftStrategyConfig) -> tuple[Any, Any]:
+    """PEFT's model class of a method, and its configuration.
+
+    Raises:
+        ConfigError: For an unknown method, one that cannot be merged, or a setting that it does not have.
+    """
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
+
+    methods = {kind.value.lower(): kind for kind in PEFT_TYPE_TO_TUNER_MAPPING}
+    if config.method not in methods:
+        raise ConfigError(f"strategy peft: unknown method {config.method!r}: {did_you_mean(config.method, methods)}")
+    kind = methods[config.method]
+    config_class, tuner = PEFT_TYPE_TO_CONFIG_MAPPING[kind], PEFT_TYPE_TO_TUNER_MAPPING[kind]
+    known = {item.name for item in fields(config_class)} - {"target_modules", "peft_type"}
+    if not hasattr(tuner, "merge_and_unload") or "target_modules" not in {item.name for item in fields(config_class)}:
+        raise ConfigError(f"strategy peft: method {config.method!r} adapts no linear layers that could be merged")
+    for name in config.settings:
+        if name not in known:
+            raise ConfigError(f"strategy peft: {config.method} has no setting {name!r}: {did_you_mean(name, known)}")
+    try:
+        return tuner, config_class(**config.settings)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"strategy peft: settings of {config.method}: {' '.join(str(error).split())}") from None

@@ -1,0 +1,21 @@
+"""A T5 small enough for tests: random weights, bytes as tokens."""
+
+import torch
+from transformers import T5Config, T5ForConditionalGeneration
+
+from clbench.models.text_encoder_decoder import EncoderDecoderLearner
+from clbench.models.text_loading import ByteTokens
+from clbench.models.text_tokens import TextTokens
+from clbench.registry import LEARNERS
+from clbench.seeding import derive
+
+
+@LEARNERS.register("tiny-t5")
+def tiny_t5(argument: str, seed: int, **changes: object) -> EncoderDecoderLearner:
+    """Width 16, 1 + 2 layers."""
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_decoder_layers": 2, "num_heads": 2}
+    config = T5Config(vocab_size=260, dropout_rate=0.0, **{**sizes, **changes})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "tiny-t5"))
+        model = T5ForConditionalGeneration(config)
+    return EncoderDecoderLearner("tiny-t5", model, TextTokens(ByteTokens(), "tiny-t5", ends_inputs=True))
