@@ -155,6 +155,7 @@ def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
         ):
             LEARNERS.listing(learner.partition(":")[0])
             what = (stream, learner, name, label, settings, config.budget, seed, config.split)
+            how = (config.root, config.skip_broken, config.precision)
             cell = Cell(*what, *how, streams=loaded)
             yield tuned.fill(cell) if config.tuned else cell
 

@@ -55,7 +55,7 @@ def criterion_of(name: str, stream: Stream) -> Criterion:
     """The criterion that a name means on a stream.
 
     Args:
-        name: A metric under the stream's first protocol (`mtil.last`), or with a protocol before it (`union.mtil.last`).
+        name: A metric under the stream's first protocol (`mtil.last`), or after another (`union.mtil.last`).
         stream: Says which protocols there are.
 
     Raises:

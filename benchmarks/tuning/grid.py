@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
-from typing import cast
+from typing import TypeGuard
 
 import yaml
 
@@ -50,6 +50,14 @@ class Variant:
         found = self.points[point].model_dump(mode="json")
         return {key: found[key] for key in self.grid}
 
+    def edges(self, point: Point) -> list[str]:
+        """The searched numbers that are the least or the greatest of their grid at a point: `lr=0.004 (highest)`."""
+        found = []
+        for (key, values), index in zip(self.grid.items(), point, strict=True):
+            if len(values) > 1 and is_ordered(values) and index in (0, len(values) - 1):
+                found.append(f"{key}={values[index]} ({'highest' if index else 'lowest'})")
+        return found
+
     def cells_at(self, point: Point) -> list[Cell]:
         """The cells of a trial, one a seed."""
         config = self.points[point]
@@ -75,9 +83,13 @@ def parse_grids(items: Sequence[str]) -> dict[str, tuple[object, ...]]:
             raise ConfigError(f"--set {item!r}: wanted values separated by commas, got {text!r}")
         if key in result:
             raise ConfigError(f"--set {key}: given twice")
-        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        result[key] = tuple(sorted(values) if numbers else values)
+        result[key] = tuple(sorted(values) if is_ordered(values) else values)
     return result
+
+
+def is_ordered(values: Sequence[object]) -> TypeGuard[Sequence[float]]:
+    """Whether values are numbers, which have neighbours and ends."""
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def variants_of(cells: Sequence[Cell], grids: Grids) -> tuple[list[Variant], list[str]]:
@@ -133,7 +145,7 @@ def _variant(cells: tuple[Cell, ...], grids: Grids) -> Variant:
     for point in product(*(range(len(values)) for values in grid.values())):
         tried = {key: values[i] for (key, values), i in zip(grid.items(), point, strict=True)}
         settings = {**explicit_settings(first.config), **tried}
-        config = cast(StrategyConfig, validate(type(first.config), settings, f"strategy {strategy}"))
+        config = validate(type(first.config), settings, f"strategy {strategy}")
         if (text := config.model_dump_json()) in seen:
             raise ConfigError(f"strategy {strategy}: the grid has {json.dumps(tried)} twice")
         seen.add(text)

@@ -1,9 +1,9 @@
-"""Which points of a grid are tried, in which order: all of them where they are few enough, else what Optuna suggests."""
+"""Which points of a grid are tried, and in which order: all where they are few enough, else what Optuna suggests."""
 
 import random
 from typing import TYPE_CHECKING
 
-from clbench.benchmarks.tuning.grid import Point, Variant
+from clbench.benchmarks.tuning.grid import Point, Variant, is_ordered
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -69,8 +69,3 @@ def _distribution(values: tuple[object, ...]) -> "BaseDistribution":
     if is_ordered(values):
         return IntDistribution(0, len(values) - 1)
     return CategoricalDistribution(range(len(values)))
-
-
-def is_ordered(values: tuple[object, ...]) -> bool:
-    """Whether values are numbers, which have neighbours and ends."""
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)

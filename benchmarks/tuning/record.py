@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import yaml
 from pydantic import Field
@@ -132,7 +132,7 @@ class TunedSettings:
             return cell
         values = {**best.settings, **explicit_settings(cell.config)}
         where = f"tuned result {name}: strategy {strategy}"
-        return replace(cell, config=cast(StrategyConfig, validate(type(cell.config), values, where)))
+        return replace(cell, config=validate(type(cell.config), values, where))
 
 
 def explicit_settings(config: StrategyConfig) -> Settings:

@@ -108,8 +108,8 @@ def plan_search(request: Request) -> Plan:
     if used:
         raise ConfigError(f"--seed {used[0]}: suite {name} reports this seed; a search must use another one")
     choice = Choice(
-        [request.stream or _only("stream", reported.streams, name)],
-        [learner] if (learner := request.learner or _only("learner", reported.learners, name)) else None,
+        _only("stream", request.stream, reported.streams, name),
+        _only("learner", request.learner, reported.learners, name),
         request.strategies,
         request.seeds,
         {**overrides, "split": "validation", "tuned": []},  # an earlier result must not decide where this one starts
@@ -204,10 +204,11 @@ def _split(grids: Grids) -> tuple[dict[str, object], Grids]:
     return overrides, searched
 
 
-def _only(what: str, names: Sequence[str], suite: str) -> str | None:
-    if len(names) > 1:
-        raise ConfigError(f"suite {suite} has {len(names)} {what}s: choose one by --{what} ({', '.join(names)})")
-    return names[0] if names else None
+def _only(what: str, chosen: str | None, listed: Sequence[str], suite: str) -> Sequence[str]:
+    """The one that is chosen, else the only one listed, or none."""
+    if chosen is None and len(listed) > 1:
+        raise ConfigError(f"suite {suite} has {len(listed)} {what}s: choose one by --{what} ({', '.join(listed)})")
+    return [chosen] if chosen else listed
 
 
 def _file_name(*parts: str) -> str:

@@ -3,13 +3,17 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import overload
 
 from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.execution import matrices
 from clbench.benchmarks.folder import CellFolder
 from clbench.benchmarks.tuning.criterion import Criterion
 from clbench.benchmarks.tuning.grid import Point, Variant
 from clbench.benchmarks.tuning.points import Points
+from clbench.errors import ClbenchError, MetricError, TrainingError
+from clbench.storage import read_json
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Trial:
         cells: One a seed.
         value: The criterion, mean over the seeds; None where there is none.
         error: Why there is none.
-        diverged: Whether that is a property of the settings; anything else is to be mended and tried again.
+        diverged: Whether the settings are the reason, so that it counts as the worst: training diverged, or gave a
+            model for which the criterion is not defined. Anything else is to be mended and tried again.
     """
 
     variant: Variant
@@ -106,11 +111,13 @@ class Trials(Sequence[Cell]):
     def _outcome(self, trial: Trial) -> Trial:
         """The trial as its cells have left it on disk."""
         try:
-            ended = next((cell for cell in trial.cells if not self.folder_of(cell).finished), None)
-            if ended is None:
+            if all(self.folder_of(cell).finished for cell in trial.cells):
                 found = [matrices(cell.load_stream(), self.folder_of(cell)) for cell in trial.cells]
                 return replace(trial, value=fmean(map(self._criterion.value, found)))
+            ended = next(cell for cell in trial.cells if not self.folder_of(cell).finished)
             error = str(read_json(self.folder_of(ended).path / "result.json").get("error"))
             return replace(trial, error=error, diverged=self.diverged(ended))
+        except MetricError as error:
+            return replace(trial, error=str(error), diverged=True)
         except ClbenchError as error:  # a damaged file, which the runner has told of; the search goes on
             return replace(trial, error=str(error))

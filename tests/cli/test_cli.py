@@ -16,6 +16,8 @@ from clbench.cli.main import app, main
 FLAGS = {
     "run": "suite --streams --learners --strategies --seeds --root --set --out --device --tracking-uri --fresh "
     "--dry-run --json",
+    "tune": "suite --set --trials --criterion --strategies --stream --learner --seed --root --out --name --device "
+    "--tracking-uri --fresh --json",
     "list": "kind --json",
     "show": "kind name --learner --json",
     "compare": "old new --protocol --metric --dead-band --lower-is-better --max-nfr --html --json --out --tracking-uri",

@@ -249,3 +249,22 @@ def test_what_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
         build_learner(f"t5:{tmp_path / 'none'}", 0, CPU)
     with pytest.raises(ConfigError, match="unknown shape 't5-larg'"):
         build_learner("t5:random:t5-larg", 0, CPU)
+
+
+def test_perplexity_is_that_of_the_passages_tokens(tmp_path: Path, learner: TextLearner) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    passages = ["one two three four five six seven eight nine ten eleven", "six words are here and more"]
+    pq.write_table(pa.table({"text": passages}), tmp_path / "plain.parquet")
+    assert learner.probe() == {}
+    learner._held_out = tmp_path / "plain.parquet"
+    asked = {
+        "tiny-t5": [
+            ("one two three four five <extra_id_0> eight nine ten eleven", "<extra_id_0> six seven"),
+            ("six words are here and <extra_id_0>", "<extra_id_0> more"),
+        ],
+        "tiny-llama": [tuple(passage.split(" ", 1)) for passage in passages],
+    }
+    losses = [negative_log_likelihoods(learner, *pair) for pair in asked[learner.name]]
+    assert learner.probe()["perplexity"] == pytest.approx(float(torch.cat(losses).mean().exp()), rel=1e-5)

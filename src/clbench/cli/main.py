@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from clbench.cli import compare, data, doctor, listing, metrics, report, run
+from clbench.cli import compare, data, doctor, listing, metrics, report, run, tune
 from clbench.errors import ClbenchError
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
+app.command("tune")(tune.tune)
 app.command("list")(listing.list_components)
 app.command("show")(listing.show)
 app.command("compare")(compare.compare)

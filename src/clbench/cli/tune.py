@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from clbench.cli.run import _failure, _names
-
 if TYPE_CHECKING:
     from clbench.benchmarks.tuning.search import Found, Plan
 
@@ -53,9 +51,8 @@ def tune(
     from clbench.cli.progress import Bars
 
     options = RunOptions(out, choose_device(device), tracking_uri or default_uri(out), fresh)
-    request = Request(
-        suite, grids or [], _names(strategies), stream, learner, _seeds(seed), trials, criterion, name, root
-    )
+    wanted = [item.strip() for item in strategies.split(",") if item.strip()] if strategies else None
+    request = Request(suite, grids or [], wanted, stream, learner, _seeds(seed), trials, criterion, name, root)
     plan = plan_search(request)
     cells = plan.cells(out, fresh)
     with Bars(len(cells)) as bars:
@@ -65,7 +62,7 @@ def tune(
     if found.tuned is None:
         problems.append("no result: trials failed for other reasons than divergence; the same command tries them again")
         for outcome in found.to_mend:
-            print(_failure(outcome), file=sys.stderr)
+            print(f"failed: {outcome.cell.title}: {outcome.error}; see {outcome.folder.path}", file=sys.stderr)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if problems:

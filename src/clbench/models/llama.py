@@ -1,5 +1,7 @@
 """LLaMA and other causal language models of transformers, by hub name, folder or shape."""
 
+from pathlib import Path
+
 from clbench.models.text_decoder import DecoderLearner
 from clbench.models.text_loading import RANDOM, ByteTokens, load_pretrained, random_weights
 from clbench.models.text_tokens import TextTokens
@@ -36,12 +38,13 @@ def llama(argument: str, seed: int) -> DecoderLearner:
     return llama_from(name, argument)
 
 
-def llama_from(name: str, source: str, **settings: object) -> DecoderLearner:
+def llama_from(name: str, source: str, held_out: Path | None = None, **settings: object) -> DecoderLearner:
     """The causal language model in a folder or of a hub name.
 
     Args:
         name: Of the learner.
         source: Folder or hub name.
+        held_out: Plain text for `probe`.
         **settings: More of `from_pretrained` (`gguf_file`).
 
     Raises:
@@ -50,4 +53,4 @@ def llama_from(name: str, source: str, **settings: object) -> DecoderLearner:
     from transformers import AutoModelForCausalLM
 
     module, tokenizer = load_pretrained(name, source, AutoModelForCausalLM, **settings)
-    return DecoderLearner(name, module, TextTokens(tokenizer, name, ends_inputs=False))
+    return DecoderLearner(name, module, TextTokens(tokenizer, name, ends_inputs=False), held_out)

@@ -1,5 +1,7 @@
 """T5 models of transformers, by hub name, folder or shape."""
 
+from pathlib import Path
+
 from clbench.models.text_encoder_decoder import EncoderDecoderLearner
 from clbench.models.text_loading import RANDOM, ByteTokens, load_pretrained, random_weights
 from clbench.models.text_tokens import TextTokens
@@ -33,8 +35,13 @@ def t5(argument: str, seed: int) -> EncoderDecoderLearner:
     return t5_from(name, argument)
 
 
-def t5_from(name: str, source: str) -> EncoderDecoderLearner:
+def t5_from(name: str, source: str, held_out: Path | None = None) -> EncoderDecoderLearner:
     """The T5 model in a folder or of a hub name.
+
+    Args:
+        name: Of the learner.
+        source: Folder or hub name.
+        held_out: Plain text for `probe`.
 
     Raises:
         CheckpointError: When it is missing, damaged or of another architecture.
@@ -42,4 +49,4 @@ def t5_from(name: str, source: str) -> EncoderDecoderLearner:
     from transformers import T5ForConditionalGeneration
 
     module, tokenizer = load_pretrained(name, source, T5ForConditionalGeneration)
-    return EncoderDecoderLearner(name, module, TextTokens(tokenizer, name, ends_inputs=True))
+    return EncoderDecoderLearner(name, module, TextTokens(tokenizer, name, ends_inputs=True), held_out)

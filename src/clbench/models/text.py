@@ -3,6 +3,8 @@
 import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -17,6 +19,10 @@ from clbench.models.text_tokens import TextTokens, mask_of, padded
 if TYPE_CHECKING:
     from datasets import Dataset
 
+PASSAGES = 256
+"""Held-out passages that a probe reads."""
+PASSAGE_TOKENS = 128
+"""Where they are cut."""
 IGNORED = -100
 """Label of positions that do not count in a loss, as `torch.nn.functional.cross_entropy` has it."""
 
@@ -33,10 +39,12 @@ class TextLearner(Learner):
         name: As in a suite.
         module: A model of transformers that can `generate`.
         tokens: Texts to tokens and back.
+        held_out: Plain text that the model was not trained on, Parquet with a column `text`; for `probe`.
     """
 
-    def __init__(self, name: str, module: nn.Module, tokens: TextTokens) -> None:
+    def __init__(self, name: str, module: nn.Module, tokens: TextTokens, held_out: Path | None = None) -> None:
         super().__init__(name, module.eval())
+        self._held_out = held_out
         self._model: Any = module  # what transformers' models have besides nn.Module has no common type
         self._tokens = tokens
         self._labels: dict[tuple[str, ...], Batch] = {}
@@ -66,6 +74,9 @@ class TextLearner(Learner):
 
     def loss(self, batch: Batch, task: Task) -> Tensor:
         """Mean negative log-likelihood of the answers' tokens, a scalar."""
+        return self._loss(batch)
+
+    def _loss(self, batch: Batch) -> Tensor:
         targets = batch["answer"].long().masked_fill(~mask_of(batch, "answer"), IGNORED)
         return F.cross_entropy(self.answer_logits(batch).float().flatten(0, 1), targets.flatten())
 
@@ -121,6 +132,41 @@ class TextLearner(Learner):
             raise CheckpointError(f"{self.name}: other weights: {min(own.keys() ^ state.keys())}")
         for name, tensor in own.items():
             tensor.copy_(state[name])
+
+    @torch.no_grad()
+    def probe(self) -> dict[str, float]:
+        """`perplexity` on held-out plain text where the model comes with some: what is kept of what it knew before.
+
+        exp of the mean negative log-likelihood of a token, over the first passages, asked as in pre-training.
+        """
+        if self._held_out is None:
+            return {}
+        self.module.eval()
+        total = torch.zeros(2, device=self.device, dtype=torch.float64)
+        for index in range(0, len(self._plain), self.test_batch):
+            batch = self._plain.batch(slice(index, index + self.test_batch))
+            tokens = batch["answer.width"].sum()
+            with self.autocast():
+                total += torch.stack([self._loss(batch).double() * tokens, tokens.double()])
+        return {"perplexity": float((total[0] / total[1]).exp())}
+
+    @cached_property
+    def _plain(self) -> Samples:
+        """Held-out passages as inputs and answers, on the device."""
+        import pyarrow.parquet as pq
+
+        assert self._held_out is not None
+        passages = pq.read_table(self._held_out)["text"].slice(0, PASSAGES).to_pylist()
+        texts, answers = zip(*map(self.asked_as_in_pretraining, passages), strict=True)
+        inputs = self._tokens.inputs(texts, PASSAGE_TOKENS)
+        rows = self._tokens.answers(answers, PASSAGE_TOKENS)
+        tensors = {**padded("input", inputs, PASSAGE_TOKENS), **padded("answer", rows, PASSAGE_TOKENS)}
+        ids = pa.array([str(number) for number in range(len(rows))])
+        return Samples(ids, {name: tensor.to(self.device) for name, tensor in tensors.items()}, self.device)
+
+    @abstractmethod
+    def asked_as_in_pretraining(self, passage: str) -> tuple[str, str]:
+        """Plain text as an input and the answer that pre-training has taught."""
 
     @abstractmethod
     def answer_logits(self, batch: Batch) -> Tensor:

@@ -69,6 +69,11 @@ class DecoderLearner(TextLearner):
         )
         return written[:, ids.shape[1] :]
 
+    def asked_as_in_pretraining(self, passage: str) -> tuple[str, str]:
+        """The first word, and all that follows."""
+        first, _, rest = passage.partition(" ")
+        return first, rest
+
     def linear_layers(self) -> tuple[LinearLayer, ...]:
         """The projections of attention and MLP."""
         return linear_layers_of(self.module, BLOCKS, ROLES)

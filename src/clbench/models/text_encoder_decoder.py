@@ -1,6 +1,7 @@
 """Encoder-decoder language models: T5 and its kin."""
 
 import re
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +24,11 @@ class EncoderDecoderLearner(TextLearner):
         name: As in a suite.
         module: The model.
         tokens: Of its tokenizer.
+        held_out: See `TextLearner`.
     """
 
-    def __init__(self, name: str, module: nn.Module, tokens: TextTokens) -> None:
-        super().__init__(name, module, tokens)
+    def __init__(self, name: str, module: nn.Module, tokens: TextTokens, held_out: Path | None = None) -> None:
+        super().__init__(name, module, tokens, held_out)
         settings = self._model.generation_config
         self._start: int = settings.decoder_start_token_id or 0  # T5's is its padding token, 0, also where nobody says
         settings.decoder_start_token_id = self._start
@@ -82,6 +84,17 @@ class EncoderDecoderLearner(TextLearner):
             pad_token_id=self._tokens.end,
         )
         return written[:, 1:]
+
+    def asked_as_in_pretraining(self, passage: str) -> tuple[str, str]:
+        """Span corruption without chance: of every ten words the sixth and seventh are asked for."""
+        words = passage.split()
+        read, asked = [], []
+        for number, start in enumerate(range(0, len(words), 10)):
+            hidden = words[start + 5 : start + 7]
+            mark = [f"<extra_id_{number}>"] if hidden else []
+            read += [*words[start : start + 5], *mark, *words[start + 7 : start + 10]]
+            asked += [*mark, *hidden]
+        return " ".join(read), " ".join(asked)
 
     def linear_layers(self) -> tuple[LinearLayer, ...]:
         """The projections of both towers; those of the attention to the encoder's output have roles of their own."""

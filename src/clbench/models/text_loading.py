@@ -1,6 +1,7 @@
 """Models of transformers from a folder, the hub, or with random weights in a known shape."""
 
 import contextlib
+import io
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -95,7 +96,8 @@ def quiet() -> Iterator[None]:
     remarks.set_verbosity(logging.CRITICAL)
     remarks.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        yield
+        with contextlib.redirect_stderr(io.StringIO()):  # what reads GGUF has a bar of its own
+            yield
     finally:
         remarks.set_verbosity(level)
         if bars:

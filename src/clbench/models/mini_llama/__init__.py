@@ -1,0 +1,31 @@
+"""mini-llama: two small LLaMAs that ship with the package, one an update of the other; made by `pretrain.py`."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from clbench.errors import ConfigError, did_you_mean
+from clbench.models.llama import llama_from
+from clbench.models.text_decoder import DecoderLearner
+from clbench.registry import LEARNERS
+
+RELEASES = ("v1", "v2")
+
+
+@LEARNERS.register("mini-llama")
+def mini_llama(argument: str, seed: int) -> DecoderLearner:  # noqa: ARG001  # the signature of every learner
+    """A small LLaMA for text-mini: `mini-llama` or `mini-llama:v1`, and `mini-llama:v2`, which was pre-trained longer.
+
+    Args:
+        argument: `v1` (also if empty) or `v2`: one architecture and tokenizer, v2 trained on more text.
+        seed: Not used: the weights are those that ship with the package.
+
+    Raises:
+        ConfigError: For another argument.
+        CheckpointError: When the installed weights are damaged.
+    """
+    release = argument or "v1"
+    if release not in RELEASES:
+        raise ConfigError(f"learner mini-llama:{argument}: {did_you_mean(argument, RELEASES)}")
+    models = Path(str(files("clbench.models")))
+    name = f"mini-llama:{argument}" if argument else "mini-llama"
+    return llama_from(name, str(models / "mini_llama" / release), models / "mini_text" / "held_out.parquet")

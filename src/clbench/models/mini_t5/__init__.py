@@ -1,0 +1,27 @@
+"""mini-t5: a T5 of two million weights that ships with the package, pre-trained by `pretrain.py` beside it."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from clbench.errors import ConfigError
+from clbench.models.t5 import t5_from
+from clbench.models.text_encoder_decoder import EncoderDecoderLearner
+from clbench.registry import LEARNERS
+
+
+@LEARNERS.register("mini-t5")
+def mini_t5(argument: str, seed: int) -> EncoderDecoderLearner:  # noqa: ARG001  # the signature of every learner
+    """A small T5 that learns the tasks of text-mini in minutes on a CPU.
+
+    Args:
+        argument: Must be empty.
+        seed: Not used: the weights are those that ship with the package.
+
+    Raises:
+        ConfigError: For an argument.
+        CheckpointError: When the installed weights are damaged.
+    """
+    if argument:
+        raise ConfigError(f"learner mini-t5 takes no argument, got {argument!r}")
+    models = Path(str(files("clbench.models")))
+    return t5_from("mini-t5", str(models / "mini_t5"), models / "mini_text" / "held_out.parquet")
