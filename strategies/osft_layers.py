@@ -1,0 +1,93 @@
+"""The retained subspaces of many layers, those of one shape together, so that few operations serve them all."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from clbench.errors import TrainingError
+from clbench.strategies.subspaces import Form, Subspace, decompose
+
+TOGETHER = 2**22
+"""Most numbers that are stacked for one batched product (16 MiB): stacking costs a copy, which large matrices, whose
+products keep any device busy, do without."""
+
+
+class Retained:
+    """What layers of one shape retain, and their weights.
+
+    Args:
+        names: Of the layers, for messages.
+        weights: Theirs, all of one shape `(out, in)`.
+        ranks: How many triplets each retains, at least 1.
+        form: Which changes are taken away.
+
+    Raises:
+        TrainingError: For a matrix that is not finite or cannot be decomposed.
+    """
+
+    def __init__(self, names: Sequence[str], weights: Sequence[nn.Parameter], ranks: Sequence[int], form: Form) -> None:
+        self.names = names
+        self._weights = weights
+        for name, weight in zip(names, weights, strict=True):
+            if not bool(torch.isfinite(weight).all()):
+                raise TrainingError(f"layer {name}: its weights are not finite before the task: nothing to decompose")
+        try:
+            self._space: Subspace = decompose(_stacked([weight.detach() for weight in weights]), ranks, form)
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # documented, not listed
+            reason = " ".join(str(error).split())[:200]
+            raise TrainingError(f"layer {' or '.join(names)}: its decomposition failed: {reason}") from None
+
+    def project_gradients(self) -> None:
+        """Take what must not change out of the gradients, in place; a layer without gradient is left out."""
+        x = _stacked([weight if weight.grad is None else weight.grad for weight in self._weights])
+        self._space.project_(x)
+        _unstack(x, [weight.grad for weight in self._weights])
+
+    def restore_weights(self) -> None:
+        """Put the weights back to where they agree with those before the task in all that is retained."""
+        w = _stacked(self._weights)
+        self._space.restore_(w)
+        _unstack(w, self._weights)
+
+    def gradient_energy(self) -> Tensor:
+        """Sum of the squared gradients, a scalar."""
+        norms = torch._foreach_norm([weight.grad for weight in self._weights if weight.grad is not None])
+        return torch.stack(norms).square().sum()
+
+    def leak(self) -> Tensor:
+        """How far each layer's weights are from `restore_weights`, relative to what is retained: `(layers,)`."""
+        return self._space.leak(_stacked([weight.detach() for weight in self._weights]))
+
+
+def in_groups(weights: Mapping[str, nn.Parameter], ranks: Mapping[str, int], form: Form) -> Iterator[Retained]:
+    """Layers of one shape and of about equal ranks together; those that retain nothing are left out.
+
+    Args:
+        weights: By name of the layer.
+        ranks: Likewise.
+        form: Which changes are taken away.
+    """
+    order = sorted((name for name in weights if ranks[name]), key=lambda name: (weights[name].shape, ranks[name]))
+    start = 0
+    while start < len(order):
+        shape = weights[order[start]].shape
+        stop = start + max(1, TOGETHER // shape.numel())
+        names = [name for name in order[start:stop] if weights[name].shape == shape]
+        yield Retained(names, [weights[name] for name in names], [ranks[name] for name in names], form)
+        start += len(names)
+
+
+def _stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """One tensor `(b, m, n)` with m >= n; a view of the tensor, if there is but one."""
+    tall = [tensor.mT if tensor.shape[0] < tensor.shape[1] else tensor for tensor in tensors]
+    return tall[0].unsqueeze(0) if len(tall) == 1 else torch.stack(tall)
+
+
+def _unstack(stacked: Tensor, tensors: Sequence[Tensor | None]) -> None:
+    """Copy the members of `_stacked` back to where they came from."""
+    if len(tensors) == 1:
+        return
+    for part, tensor in zip(stacked, tensors, strict=True):
+        if tensor is not None:
+            tensor.copy_(part if part.shape == tensor.shape else part.mT)

@@ -1,0 +1,129 @@
+"""What all streams of Parquet files share: `<task>/{train,validation,test}.parquet` with class names in the schema."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from clbench.contracts.task import SPLITS, Split
+from clbench.errors import DataError
+from clbench.storage import file_digest
+from clbench.streams.card import DataChoice, StreamCard
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+
+def folder_of(card: StreamCard, choice: DataChoice) -> Path:
+    """The folder with a folder for each task.
+
+    Raises:
+        DataError: When the card has none and the user named none.
+    """
+    if choice.folder is None:
+        raise DataError(f"stream {card.name!r} has no data of its own: it needs --root DIR with a folder for each task")
+    return choice.folder
+
+
+class ParquetParts:
+    """The three files of a task, which Hugging Face `datasets` wrote.
+
+    Args:
+        folder: Of the task.
+        columns: Wanted, `label` (a ClassLabel, whose names are the classes) and `sample_id` among them.
+    """
+
+    def __init__(self, folder: Path, columns: tuple[str, ...]) -> None:
+        self._paths: dict[Split, Path] = {split: folder / f"{split}.parquet" for split in SPLITS}
+        self._folder = folder
+        self._columns = columns
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, which all parts must share; reads no rows.
+
+        Raises:
+            DataError: When a file is missing, damaged or lacks a column.
+        """
+        names = [_class_names(path, self._columns) for path in self._paths.values()]
+        if any(other != names[0] for other in names):
+            raise DataError(f"{self._folder}: the splits do not have the same class names")
+        return names[0]
+
+    def path(self, split: Split) -> Path:
+        """The file of a part."""
+        return self._paths[split]
+
+    def read(self, split: Split, features: "Features") -> pa.Table:
+        """The rows of a part, checked.
+
+        Raises:
+            DataError: When the file is damaged, or its rows are not what they should be.
+        """
+        path = self._paths[split]
+        try:
+            table = pq.read_table(path, columns=list(self._columns)).select(self._columns).cast(features.arrow_schema)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise DataError(f"{path}: damaged: {str(error).splitlines()[0]}") from None
+        _check(path, table, len(self.classes))
+        return table
+
+    def fingerprint(self, split: Split) -> str:
+        """A hash of a part's file and the classes."""
+        return hashlib.sha256(f"{file_digest(self._paths[split])} {self.classes!r}".encode()).hexdigest()
+
+
+def _check(path: Path, table: pa.Table, classes: int) -> None:
+    """Refuse what would go wrong much later: no rows, nothing in a cell, an id twice, a label without a class."""
+    if not len(table):
+        raise DataError(f"{path}: wanted at least one row, got none")
+    for name in table.column_names:
+        column = table[name]
+        if column.null_count:
+            row = column.is_null().index(True).as_py()
+            raise DataError(f"{path}: {column.null_count} of {len(column)} rows have no {name}, the first is row {row}")
+    counts = pc.value_counts(table["sample_id"]).to_pylist()
+    twice = next((item["values"] for item in counts if item["counts"] > 1), None)
+    if twice is not None:
+        raise DataError(f"{path}: the sample id {twice!r} is there more than once")
+    ends = pc.min_max(table["label"]).as_py()
+    if ends["min"] < 0 or ends["max"] >= classes:
+        raise DataError(f"{path}: labels must be 0 to {classes - 1}, got {ends['min']} to {ends['max']}")
+
+
+def _class_names(path: Path, columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Class names from the file's schema, without reading its rows."""
+    try:
+        schema = pq.read_schema(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: damaged or not Parquet: {str(error).splitlines()[0]}") from None
+    missing = [name for name in columns if name not in schema.names]
+    if missing:
+        raise DataError(f"{path}: column {missing[0]!r} is missing (wanted {', '.join(columns)})")
+    if not pa.types.is_integer(schema.field("label").type):
+        raise DataError(f"{path}: column 'label' must hold integers, got {schema.field('label').type}")
+    metadata: Mapping[bytes, bytes] = schema.metadata or {}
+    return _names_in(metadata.get(b"huggingface", b"{}"), path)
+
+
+def _names_in(metadata: bytes, path: Path) -> tuple[str, ...]:
+    """The class names in what `datasets` writes beside the columns."""
+    wanted = f"{path}: the column 'label' has no class names (wanted a ClassLabel feature in the schema"
+    try:
+        values: Any = json.loads(metadata)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{wanted}, got metadata that are no JSON: {error})") from None
+    match values:
+        case {"info": {"features": {"label": {"names": [*names]}}}} if names:
+            if all(isinstance(name, str) for name in names) and len(set(names)) == len(names):
+                return tuple(names)
+            raise DataError(f"{wanted} with a different text for each class)")
+    raise DataError(f"{wanted})")

@@ -1,0 +1,67 @@
+"""Texts with an answer that is a class name in Parquet: `<task>/{train,validation,test}.parquet`."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from clbench.contracts.stream import Stream
+from clbench.contracts.task import Split, Task, TextLimits
+from clbench.errors import ConfigError, DataError
+from clbench.registry import LOADERS
+from clbench.streams.card import DataChoice, StreamCard, TaskCard
+from clbench.streams.loaders.parquet_files import ParquetParts, folder_of
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+COLUMNS = ("sample_id", "text", "answer", "label")
+
+
+@LOADERS.register("text-parquet")
+def load_text_parquet(card: StreamCard, choice: DataChoice) -> Stream:
+    """A stream of text classification tasks from files that Hugging Face `datasets` wrote.
+
+    Each file has the columns `sample_id`, `text` (the whole input, prompt included), `answer` (strings) and `label`
+    (ClassLabel, whose names are the answers).
+
+    Raises:
+        ConfigError: When the card has no limits.
+        DataError: When a file is missing, damaged or lacks a column.
+    """
+    if card.limits is None:
+        raise ConfigError(f"stream {card.name}: limits is missing (wanted input_tokens and answer_tokens)")
+    folder = folder_of(card, choice)
+    tasks = tuple(_task(task, ParquetParts(folder / task.name, COLUMNS), card.limits) for task in card.tasks)
+    return Stream(card.name, tasks, card.protocols, card.learner, card.model_dump(mode="json"))
+
+
+def _task(card: TaskCard, parts: ParquetParts, limits: TextLimits) -> Task:
+    load = partial(_rows_of, parts)
+    return Task(card.name, card.kind, card.metric, load, parts.fingerprint, parts.classes, limits=limits)
+
+
+def _rows_of(parts: ParquetParts, split: Split) -> "Dataset":
+    from datasets import ClassLabel, Dataset, Features, Value
+    from datasets.table import InMemoryTable
+
+    text, label = Value("string"), ClassLabel(names=list(parts.classes))
+    features = Features({"sample_id": text, "text": text, "answer": text, "label": label})
+    table = parts.read(split, features)
+    _check(parts.path(split), table, parts.classes)
+    return Dataset(InMemoryTable(table))
+
+
+def _check(path: Path, table: pa.Table, classes: tuple[str, ...]) -> None:
+    """Refuse rows that ask nothing, and answers that are not the name of their label."""
+    row = pc.index(pc.equal(pc.utf8_trim_whitespace(table["text"]), ""), True).as_py()
+    if row >= 0:
+        raise DataError(f"{path}: row {row}: the text is empty")
+    names = pc.take(pa.array(classes), table["label"])
+    row = pc.index(pc.equal(table["answer"], names), False).as_py()
+    if row >= 0:
+        raise DataError(
+            f"{path}: row {row}: the answer must be {names[row].as_py()!r}, got {table['answer'][row].as_py()!r}"
+        )

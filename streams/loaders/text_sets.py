@@ -1,0 +1,113 @@
+"""Published text data sets below one root: the standard and long sequences of O-LoRA's CL_Benchmark, and TRACE."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from clbench.answer_scores import SCORES
+from clbench.config import Config, validate
+from clbench.contracts.stream import Stream
+from clbench.contracts.task import Split, Task, TextLimits
+from clbench.errors import ConfigError, DataError, did_you_mean
+from clbench.registry import LOADERS
+from clbench.streams.card import DataChoice, StreamCard, TaskCard
+from clbench.streams.text_sequences.text_sets.facts import CollectionName, collection
+from clbench.streams.text_sequences.text_sets.found import FoundSet, MissingSetError, find_set
+from clbench.streams.text_sequences.text_sets.prompts import prompt
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+class TextSource(Config):
+    """What `text-sets` needs to know of a task."""
+
+    collection: CollectionName = Field(description="Whose files.")
+    dataset: str = Field(description="Which data set of it.")
+
+
+@LOADERS.register("text-sets", config=TextSource, check="clbench.streams.text_sequences.text_sets.check")
+def load_text_sets(card: StreamCard, choice: DataChoice) -> Stream:
+    """A stream of published text data sets in the layout in which they are published.
+
+    All files are read once to compare them with the published sizes; rows are made when they are needed.
+
+    Raises:
+        ConfigError: For a card that does not fit.
+        DataError: When there is no root, or data sets below it are missing or damaged.
+    """
+    limits = _limits(card)
+    sources = [source_of(card, task) for task in card.tasks]
+    if choice.hub:
+        raise DataError(f"--root hub: no copy of the data of {card.name!r} on the hub is known (wanted --root DIR)")
+    if choice.folder is None:
+        raise DataError(f"stream {card.name!r} has no data of its own: it needs --root DIR with its data sets")
+    found = _find_all(card, sources, choice.folder.absolute())
+    tasks = tuple(_task(task, item, limits) for task, item in zip(card.tasks, found, strict=True))
+    departures = tuple(f"{item.name}: {line}" for item in found for line in (*item.departures(), *item.left_out()))
+    return Stream(card.name, tasks, card.protocols, card.learner, card.model_dump(mode="json"), departures)
+
+
+def source_of(card: StreamCard, task: TaskCard) -> TextSource:
+    """A task's source, checked.
+
+    Raises:
+        ConfigError: For one that does not fit.
+    """
+    where = f"stream {card.name}: task {task.name}"
+    source = validate(TextSource, task.source, f"{where}: source")
+    known = collection(source.collection).sets
+    if source.dataset not in known:
+        raise ConfigError(f"{where}: source: unknown dataset {source.dataset!r}: {did_you_mean(source.dataset, known)}")
+    if task.metric not in SCORES:
+        raise ConfigError(f"{where}: metric: unknown score {task.metric!r}: {did_you_mean(task.metric, SCORES)}")
+    return source
+
+
+def _limits(card: StreamCard) -> TextLimits:
+    if card.limits is None:
+        raise ConfigError(f"stream {card.name}: limits is missing (wanted input_tokens and answer_tokens)")
+    return card.limits
+
+
+def _find_all(card: StreamCard, sources: list[TextSource], root: Path) -> list[FoundSet]:
+    found, missing = [], []
+    for source in sources:
+        try:
+            found.append(find_set(root, collection(source.collection), source.dataset))
+        except MissingSetError as error:
+            missing.append((source.dataset, error))
+    if len(missing) == 1:
+        raise missing[0][1]
+    if missing:
+        names = ", ".join(name for name, _ in missing)
+        raise DataError(
+            f"{root}: {len(missing)} of {len(sources)} data sets of {card.name!r} are missing: {names}"
+            f" (`clbench data check {card.name} --root {root}` says where to get them)"
+        )
+    return found
+
+
+def _task(card: TaskCard, found: FoundSet, limits: TextLimits) -> Task:
+    load = partial(_rows, card.name, found)
+    return Task(card.name, card.kind, card.metric, load, found.fingerprint, found.labels, limits=limits)
+
+
+def _rows(task: str, found: FoundSet, split: Split) -> "Dataset":
+    """Rows `sample_id`, `text`, `answer` and, where answers are classes, `label`; ids count through the file."""
+    from datasets import ClassLabel, Dataset, Features, Value
+
+    rows, stem = found.rows(split), found.path(split).stem
+    columns: dict[str, list[str] | list[int]] = {
+        "sample_id": [f"{task}/{stem}/{row.number:05d}" for row in rows],
+        "text": [prompt(found.collection, found.name, row.text) for row in rows],
+        "answer": [row.answer for row in rows],
+    }
+    features = dict.fromkeys(columns, Value("string"))
+    if found.labels:
+        place = {label: number for number, label in enumerate(found.labels)}
+        columns["label"] = [place[row.answer] for row in rows]
+        features["label"] = ClassLabel(names=list(found.labels))
+    return Dataset.from_dict(columns, features=Features(features))

@@ -1,0 +1,1 @@
+"""Streams of text tasks for language models."""

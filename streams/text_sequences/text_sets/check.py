@@ -1,0 +1,63 @@
+"""What of a stream's text data sets is below a root, compared with the published numbers."""
+
+from pathlib import Path
+
+from clbench.cards import STREAM_CARDS
+from clbench.contracts.task import SPLITS
+from clbench.errors import ConfigError, DataError
+from clbench.streams.card import read_card
+from clbench.streams.clip_domains.picture_sets.check import SetReport
+from clbench.streams.loaders.text_sets import TextSource, source_of
+from clbench.streams.text_sequences.text_sets.facts import Collection, collection
+from clbench.streams.text_sequences.text_sets.found import find_set
+
+
+def check_stream(stream: str, root: Path, pictures: bool) -> list[SetReport]:
+    """Look for a stream's data sets below a root.
+
+    Args:
+        stream: Its name, or the path of its card.
+        root: Folder of the data sets.
+        pictures: Whether to decode every picture too.
+
+    Raises:
+        ConfigError: When pictures are to be decoded: texts have none.
+        DataError: When there is no such root.
+    """
+    file = STREAM_CARDS.get(stream)
+    card = read_card(file.values, file.path)
+    if pictures:
+        raise ConfigError(f"--images: stream {card.name!r} has texts and no pictures")
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder (wanted the folder of the data sets)")
+    return [_check(root, task.name, source_of(card, task)) for task in card.tasks]
+
+
+def _check(root: Path, task: str, source: TextSource) -> SetReport:
+    known, folder = collection(source.collection), None
+    counts: dict[str, int] = {}
+    problems: list[str] = []
+    notes: list[str] = []
+    try:
+        found = find_set(root, known, source.dataset)
+        folder = str(found.folder)
+        for split in known.files:
+            counts[split] = found.counts(split)[0]
+        problems += found.departures()
+        notes += found.left_out()
+    except DataError as error:
+        problems.append(str(error))
+    published = _published(known, source.dataset)
+    numbers = {part: (counts.get(part), number) for part, number in published.items()}
+    if problems:
+        notes += _advice(known, source.dataset)
+    return SetReport(task, source.dataset, source.collection, folder, numbers, tuple(problems), tuple(notes))
+
+
+def _published(known: Collection, dataset: str) -> dict[str, int]:
+    return {split: getattr(known.sets[dataset], split) for split in SPLITS if split in known.files}
+
+
+def _advice(known: Collection, dataset: str) -> tuple[str, ...]:
+    facts = known.sets[dataset]
+    return (f"get {known.get_it}", f"its makers: {facts.source}; licence: {facts.licence}")
