@@ -37,7 +37,7 @@ class OsftConfig(RankConfig):
         "train", description="What becomes of all other parameters; nothing protects them if they are trained."
     )
     weights_every: int = Field(
-        10, ge=1, description="Weights are projected after every so many steps and after the last, gradients at each."
+        4, ge=1, description="Weights are projected after every so many steps and after the last, gradients at each."
     )
 
 

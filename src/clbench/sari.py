@@ -24,7 +24,7 @@ def sari_of(source: str, prediction: str, references: Sequence[str]) -> float:
         references: Good simplifications, at least one.
 
     Returns:
-        A score in [0, 1]; 1 where the prediction is the only reference.
+        A score in [0, 1]; 1 where the prediction is the only reference and what it deletes is gone for good.
     """
     texts = [_words(text) for text in (source, prediction, *references)]
     return sum(_order_score([_grams(words, n) for words in texts]) for n in range(1, ORDER + 1)) / ORDER
@@ -50,7 +50,7 @@ def _kept(source: Grams, prediction: Grams, wanted: Grams) -> float:
 
 
 def _deleted(source: Grams, prediction: Grams, wanted: Grams) -> float:
-    """Precision only: a system that deletes too little is not good at it either, but keeping is scored already."""
+    """Precision only, as in the paper: deleting too much hurts a reader more than deleting too little."""
     deleted = source - prediction
     good = deleted - wanted
     return _ratio(sum(number / deleted[gram] for gram, number in good.items()), len(deleted))

@@ -62,6 +62,5 @@ def _check(path: Path, table: pa.Table, classes: tuple[str, ...]) -> None:
     names = pc.take(pa.array(classes), table["label"])
     row = pc.index(pc.equal(table["answer"], names), False).as_py()
     if row >= 0:
-        raise DataError(
-            f"{path}: row {row}: the answer must be {names[row].as_py()!r}, got {table['answer'][row].as_py()!r}"
-        )
+        wanted, got = names[row].as_py(), table["answer"][row].as_py()
+        raise DataError(f"{path}: row {row}: the answer must be {wanted!r}, got {got!r}")

@@ -184,6 +184,8 @@ def test_long_inputs_are_cut_and_keep_their_marks() -> None:
     encoder, decoder = (TextTokens(ByteTokens(), "x", ends_inputs=ends) for ends in (True, False))
     assert encoder.inputs(["abcdef"], 4) == [[100, 101, 102, END]]
     assert decoder.inputs(["abcdef"], 4) == [[100, 101, 102, 103]]
+    assert encoder.inputs(["abcdef"], 4, "front") == [[103, 104, 105, END]]
+    assert decoder.inputs(["abcdef"], 4, "front") == [[102, 103, 104, 105]]
     assert encoder.inputs(["ab"], 4) == [[100, 101, END]]
     assert decoder.inputs(["ab"], 4) == [[100, 101]]
     assert encoder.answers(["abcdef"], 4) == [[100, 101, 102, END]]

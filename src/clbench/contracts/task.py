@@ -36,7 +36,8 @@ def _as_wide(tensors: Sequence[Tensor]) -> list[Tensor]:
 class TextLimits(Config):
     """How much of a text counts, in tokens of the learner, marks of begin and end included."""
 
-    input_tokens: int = Field(512, ge=2, description="Inputs are cut behind so many tokens.")
+    input_tokens: int = Field(512, ge=2, description="Inputs are cut to so many tokens.")
+    cut: Literal["end", "front"] = Field("end", description="Which part of a longer input is left out.")
     answer_tokens: int = Field(50, ge=2, description="Answers are decoded up to so many tokens.")
 
 

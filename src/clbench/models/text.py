@@ -64,7 +64,7 @@ class TextLearner(Learner):
             what = "answer" if texts[empty[0]].strip() else "text"
             raise BrokenSamplesError(f"sample {rows['sample_id'][empty[0]]!r} has an empty {what}", empty)
         tensors = {
-            **padded("input", self._tokens.inputs(texts, limits.input_tokens), limits.input_tokens),
+            **padded("input", self._tokens.inputs(texts, limits.input_tokens, limits.cut), limits.input_tokens),
             **padded("answer", self._tokens.answers(answers, limits.answer_tokens), limits.answer_tokens),
         }
         if task.classes:

@@ -69,17 +69,15 @@ class ByteTokens:
     """
 
     eos_token_id = 1
+    bos_token_id = None
 
     def __init__(self, offset: int = 3) -> None:
         self._offset = offset
 
-    def __call__(
-        self, texts: list[str], truncation: bool = False, max_length: int = 0, add_special_tokens: bool = True
-    ) -> dict[str, list[list[int]]]:
+    def __call__(self, texts: list[str], add_special_tokens: bool = True) -> dict[str, list[list[int]]]:
         """Token ids, as transformers' tokenizers give them."""
         end = [self.eos_token_id] if add_special_tokens else []
-        rows = [[byte + self._offset for byte in text.encode()] for text in texts]
-        return {"input_ids": [[*(row[: max_length - len(end)] if truncation else row), *end] for row in rows]}
+        return {"input_ids": [[*(byte + self._offset for byte in text.encode()), *end] for text in texts]}
 
     def batch_decode(self, rows: list[list[int]], skip_special_tokens: bool = True) -> list[str]:
         """Texts again; ids that are no bytes are left out."""

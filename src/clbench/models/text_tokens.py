@@ -32,13 +32,18 @@ class TextTokens:
         self._ends_inputs = ends_inputs
         self.end: int = tokenizer.eos_token_id
 
-    def inputs(self, texts: Sequence[str], limit: int) -> list[list[int]]:
-        """Token ids with the marks that the model expects; at most `limit`, what is behind them is cut."""
-        room = limit if self._ends_inputs else limit + 1  # for an end mark that is taken off again
-        rows: list[list[int]] = self._tokenizer(list(texts), truncation=True, max_length=room)["input_ids"]
-        if self._ends_inputs:
-            return rows
-        return [row[:-1] if row[-1:] == [self.end] else row[:limit] for row in rows]
+    def inputs(self, texts: Sequence[str], limit: int, cut: str = "end") -> list[list[int]]:
+        """Token ids with the marks that the model expects; of texts longer than `limit` the end or front is left out."""
+        rows: list[list[int]] = self._tokenizer(list(texts))["input_ids"]
+        return [self._fitted(row, limit, cut) for row in rows]
+
+    def _fitted(self, row: list[int], limit: int, cut: str) -> list[int]:
+        begin = row[:1] if row[:1] == [self._tokenizer.bos_token_id] else []
+        marked = row[-1:] == [self.end]
+        end = [self.end] if marked and self._ends_inputs else []
+        text = row[len(begin) : len(row) - marked]
+        room = limit - len(begin) - len(end)
+        return [*begin, *(text[-room:] if cut == "front" else text[:room]), *end]
 
     def answers(self, texts: Sequence[str], limit: int) -> list[list[int]]:
         """Token ids and the end mark; longer ones are cut before it."""

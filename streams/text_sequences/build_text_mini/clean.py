@@ -10,32 +10,13 @@ ROW_CHARACTERS = 230
 """A row of the stream is cut before either is passed: with its prompt it has at most 64 tokens, nearly always."""
 SHORTEST = 12
 
-GROUPS = [
-    "alt.atheism",
-    "comp.graphics",
-    "comp.os.ms-windows.misc",
-    "comp.os.ms-windows",
-    "comp.sys.ibm.pc.hardware",
-    "comp.sys.ibm.pc",
-    "comp.sys.mac.hardware",
-    "comp.sys.mac",
-    "comp.windows.x",
-    "misc.forsale",
-    "rec.autos",
-    "rec.motorcycles",
-    "rec.sport.baseball",
-    "rec.sport.hockey",
-    "sci.crypt",
-    "sci.electronics",
-    "sci.med",
-    "sci.space",
-    "soc.religion.christian",
-    "talk.politics.guns",
-    "talk.politics.mideast",
-    "talk.politics.misc",
-    "talk.religion.misc",
-]
-GROUP_NAMES = re.compile(r"\b(?:" + "|".join(re.sub(r"[.-]", " ", name) for name in GROUPS) + r")\b")
+GROUPS = """
+    alt.atheism comp.graphics comp.os.ms-windows.misc comp.os.ms-windows comp.sys.ibm.pc.hardware comp.sys.ibm.pc
+    comp.sys.mac.hardware comp.sys.mac comp.windows.x misc.forsale rec.autos rec.motorcycles rec.sport.baseball
+    rec.sport.hockey rec.sport sci.crypt sci.electronics sci.med sci.space soc.religion.christian talk.politics.guns
+    talk.politics.mideast talk.politics.misc talk.religion.misc
+"""
+GROUP_NAMES = re.compile(r"\b(?:" + "|".join(re.sub(r"[.-]", " ", name) for name in GROUPS.split()) + r")\b")
 ATTRIBUTION = re.compile(r"\bin (?:article|message) (?:\w+ ){1,16}?(?:writes|wrote|says|said)\b")
 WRITES = re.compile(r"\b(?:\w+ ){1,3}(?:writes|wrote)\b")
 ADDRESS = re.compile(r"\b(?:\w+ ){1,3}(?:edu|com|gov|mil|org|net|bitnet|uucp|ac uk|co uk)\b")

@@ -51,7 +51,8 @@ def build_corpus(cache: Path, chosen: dict[str, dict[str, list[Row]]], rng: np.r
     tested = [row.text for parts in chosen.values() for part in ("validation", "test") for row in parts[part]]
     documents = [document for document in _documents(Collections(cache)) if document.key not in used]
     senses = [gloss for gloss in glosses(cache) if gloss.key not in used and len(gloss.definition.split()) >= 3]
-    held_out, rest = _held_out([documents[i] for i in rng.permutation(len(documents))], tested)
+    rows = [row.text for parts in chosen.values() for part in parts.values() for row in part]
+    held_out, rest = _held_out([documents[i] for i in rng.permutation(len(documents))], rows)
     cut = [(text, document) for document in rest for text in clean.passages(document.text)]
     bad = near_any([text for text, _ in cut], tested + held_out)
     cut = [pair for pair, is_bad in zip(cut, bad, strict=True) if not is_bad]
@@ -79,7 +80,7 @@ def _cleaned(documents: Iterable[Document], clean_up: Callable[[str], str]) -> l
     return [Document(document.key, document.group, clean_up(document.text)) for document in documents]
 
 
-def _held_out(documents: list[Document], tested: list[str]) -> tuple[list[str], list[Document]]:
+def _held_out(documents: list[Document], rows: list[str]) -> tuple[list[str], list[Document]]:
     """Whole passages of the first documents, and the documents that are left.
 
     None are of the series: these passages are published with the package, and its scripts are not free.
@@ -92,7 +93,7 @@ def _held_out(documents: list[Document], tested: list[str]) -> tuple[list[str], 
             taken.add(document.key)
             texts += full
     texts = [texts[i] for i in distinct(texts)]
-    kept = [text for text, bad in zip(texts, near_any(texts, tested), strict=True) if not bad][:HELD_OUT]
+    kept = [text for text, bad in zip(texts, near_any(texts, rows), strict=True) if not bad][:HELD_OUT]
     return kept, [document for document in documents if document.key not in taken]
 
 

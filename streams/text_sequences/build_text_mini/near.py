@@ -23,7 +23,8 @@ class Runs:
 
     def matrix(self, texts: Sequence[str]) -> csr_array:
         """Which text has which run, `(texts, runs so far)` of 0 and 1."""
-        rows, columns = [], []
+        rows: list[int] = []
+        columns: list[int] = []
         for row, text in enumerate(texts):
             words = re.findall(r"[a-z0-9]+", text.lower())
             runs = {tuple(words[start : start + RUN]) for start in range(max(1, len(words) - RUN + 1))}

