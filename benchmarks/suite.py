@@ -27,7 +27,8 @@ class SuiteConfig(Config):
     streams: tuple[str, ...] = Field(min_length=1, description="Names or card files.")
     learners: tuple[str, ...] = Field((), description="Learners for every stream; the stream's own when empty.")
     strategies: tuple[dict[str, object], ...] = Field(
-        min_length=1, description="A name or a file, or a mapping with `name` and settings."
+        min_length=1,
+        description="A name or a file, or a mapping with `name` and settings; `streams` in it keeps it to some streams.",
     )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="One cell a seed.")
     budget: Budget = Field(Budget(steps=100, batch_size=32), description="What every strategy may spend on a task.")
@@ -150,9 +151,8 @@ def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
     tuned = TunedSettings(config.tuned)
     for stream in config.streams:
         card = read_card((file := STREAM_CARDS.get(stream)).values, file.path)
-        for learner, (name, label, settings), seed in product(
-            config.learners or (card.learner,), strategies, config.seeds
-        ):
+        wanted = [what for what, only in strategies if not only or stream in only]
+        for learner, (name, label, settings), seed in product(config.learners or (card.learner,), wanted, config.seeds):
             LEARNERS.listing(learner.partition(":")[0])
             what = (stream, learner, name, label, settings, config.budget, seed, config.split)
             how = (config.root, config.skip_broken, config.precision)
@@ -160,23 +160,35 @@ def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
             yield tuned.fill(cell) if config.tuned else cell
 
 
-def _strategies(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[tuple[str, str, StrategyConfig]]:
+Entry = tuple[str, str, StrategyConfig]
+"""Name or file, label and settings of a strategy."""
+
+
+def _strategies(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[tuple[Entry, tuple[str, ...]]]:
+    """The suite's strategies, each with the streams that it is kept to; all of the suite's where there are none."""
     used: set[str] = set()
     for item in config.strategies:
         name = str(item["name"])
         entry = STRATEGIES.get(name)
         if entry.config is None:
             raise ConfigError(f"strategy {entry.name}: registered without a config (wanted register(..., config=...))")
-        settings = {key: value for key, value in item.items() if key not in ("name", "label")}
+        settings = {key: value for key, value in item.items() if key not in ("name", "label", "streams")}
         for key, value in overrides.items():
             head, _, setting = key.partition(".")
             if head == entry.name or (head == "strategy" and setting in entry.config.model_fields):
                 settings[setting] = value
                 used.add(key)
         checked = cast(StrategyConfig, validate(entry.config, settings, f"strategy {entry.name}"))
-        yield name, str(item.get("label") or label_of(entry.name, checked)), checked
+        yield (name, str(item.get("label") or label_of(entry.name, checked)), checked), _names_in(item.get("streams"))
     for key in used:
         del overrides[key]
+
+
+def _names_in(value: object) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value or []
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"streams of a strategy must be names, got {value!r}")
+    return tuple(names)
 
 
 def label_of(name: str, config: StrategyConfig) -> str:

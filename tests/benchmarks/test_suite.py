@@ -110,3 +110,16 @@ def test_overrides_that_apply_to_nothing_are_refused(write_suite: Callable[..., 
     with pytest.raises(ConfigError) as caught:
         load_suite(write_suite("finetune"), Choice(overrides={key: 1}))
     assert message in str(caught.value)
+
+
+def test_a_strategy_may_be_kept_to_some_streams(write_suite: Callable[..., str], tiny: Any) -> None:
+    entries = ({"name": "finetune", "streams": [tiny.stream]}, {"name": "lora", "streams": "clip-mini"}, "zero-shot")
+    suite = load_suite(write_suite(*entries, streams=[tiny.stream, "clip-mini"]))
+    assert [(cell.label, cell.stream) for cell in suite.cells] == [
+        ("finetune", tiny.stream),
+        ("zero-shot", tiny.stream),
+        ("lora", "clip-mini"),
+        ("zero-shot", "clip-mini"),
+    ]
+    with pytest.raises(ConfigError, match="streams of a strategy must be names, got 3"):
+        load_suite(write_suite({"name": "finetune", "streams": 3}))

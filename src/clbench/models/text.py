@@ -107,6 +107,7 @@ class TextLearner(Learner):
         def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
             found: dict[Protocol, Predictions] = {}
             start, end = spans[task.name]
+            batch = self.read(batch)
             if "union" in protocols:
                 logits = self.logits(batch, tasks)
                 found["union"] = _likeliest(logits, batch["label"] + start, union)
@@ -167,6 +168,10 @@ class TextLearner(Learner):
     @abstractmethod
     def asked_as_in_pretraining(self, passage: str) -> tuple[str, str]:
         """Plain text as an input and the answer that pre-training has taught."""
+
+    def read(self, batch: Batch) -> Batch:
+        """What the answers' scores and the decoding have in common, computed once and put beside the batch."""
+        return batch
 
     @abstractmethod
     def answer_logits(self, batch: Batch) -> Tensor:

@@ -13,6 +13,8 @@ from clbench.models.text_tokens import TextTokens, mask_of
 BLOCKS = re.compile(r"^(?P<tower>encoder|decoder)\.block\.(?P<block>\d+)\.")
 ROLES = {"q": "q", "k": "k", "v": "v", "o": "out", "wi": "up", "wi_0": "gate", "wi_1": "up", "wo": "down"}
 CROSS = "EncDecAttention"
+ENCODED = "encoded"
+"""Where `read` puts the encoder's output in a batch, `(n, width, hidden)`."""
 READ_BY_CROSS = ("cross_k", "cross_v")
 """Roles in the decoder whose input is the encoder's output."""
 
@@ -33,6 +35,13 @@ class EncoderDecoderLearner(TextLearner):
         self._start: int = settings.decoder_start_token_id or 0  # T5's is its padding token, 0, also where nobody says
         settings.decoder_start_token_id = self._start
 
+    def read(self, batch: Batch) -> Batch:
+        """The batch with the encoder's output beside it."""
+        if ENCODED in batch:
+            return batch
+        encoded = self._model.encoder(input_ids=batch["input"].long(), attention_mask=mask_of(batch, "input"))
+        return {**batch, ENCODED: encoded.last_hidden_state}
+
     def answer_logits(self, batch: Batch) -> Tensor:
         """Scores under teacher forcing, `(n, width, vocabulary)`."""
         answer = batch["answer"].long()
@@ -48,20 +57,19 @@ class EncoderDecoderLearner(TextLearner):
     def label_scores(self, batch: Batch, labels: Batch) -> Tensor:
         """Log-likelihoods `(n, answers)`; inputs are encoded once, and what the decoder reads of them is shared."""
         mask = mask_of(batch, "input")
-        encoded = self._model.encoder(input_ids=batch["input"].long(), attention_mask=mask)
+        encoded = self.read(batch)[ENCODED]
         n, count = len(mask), len(labels["answer"])
         began = self._model(
-            encoder_outputs=encoded,
+            encoder_outputs=(encoded,),
             attention_mask=mask,
             decoder_input_ids=torch.full((n, 1), self._start, device=mask.device),
             use_cache=True,
         )
         began.past_key_values.batch_repeat_interleave(count)
         told = labels["answer"][:, :-1].long().repeat(n, 1)
-        # The decoder finds the encoder's keys in the cache and asks this for no more than its shape.
-        encoded.last_hidden_state = encoded.last_hidden_state.repeat_interleave(count, dim=0)
         rest = self._model(
-            encoder_outputs=encoded,
+            # The decoder finds the encoder's keys and values in the cache and asks this for no more than its shape.
+            encoder_outputs=(encoded[:1].expand(n * count, -1, -1),),
             attention_mask=mask.repeat_interleave(count, dim=0),
             decoder_input_ids=told,
             past_key_values=began.past_key_values,
@@ -72,9 +80,10 @@ class EncoderDecoderLearner(TextLearner):
     def generate(self, batch: Batch, limit: int) -> Tensor:
         """Greedily decoded token ids `(n, at most limit)`."""
         from transformers import DynamicCache, EncoderDecoderCache
+        from transformers.modeling_outputs import BaseModelOutput
 
         written: Tensor = self._model.generate(
-            input_ids=batch["input"].long(),
+            encoder_outputs=BaseModelOutput(last_hidden_state=self.read(batch)[ENCODED]),
             past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),  # its own has the encoder's layers
             attention_mask=mask_of(batch, "input"),
             max_new_tokens=limit,

@@ -1,7 +1,7 @@
 """Pre-trains mini-llama on a CPU: `python -m clbench.models.mini_llama.pretrain v1 --corpus CACHE --teacher FOLDER`.
 
-v1 and v2 have one architecture and one tokenizer (that of mini-t5). v1 sees every other text of the corpus, v2 all of
-it for more steps from a start of its own. Build-time code: nothing imports it when clbench runs.
+v1 and v2 have one architecture and one tokenizer (that of mini-t5). v1 sees every other text, v2 all of them for more
+steps and from a start of its own. Build-time code: nothing imports it when clbench runs.
 """
 
 import argparse
@@ -15,29 +15,32 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from clbench.models.mini_text.corpus import BEGIN, Ids, read_corpus, save_tokenizer
-from clbench.models.mini_text.distil import Data, embedded, save_weights, taught_loss
-from clbench.models.mini_text.teacher import Floats, word_vectors
+from clbench.models.mini_text.corpus import BEGIN, END, Ids, save_tokenizer
+from clbench.models.mini_text.taught import Taught, read_taught
+from clbench.models.mini_text.teacher import Floats, first_vectors
 
 LOG = logging.getLogger("pretrain")
 SHAPE = {
-    "hidden_size": 128,
-    "intermediate_size": 384,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 4,
-    "max_position_embeddings": 512,
-    "tie_word_embeddings": True,
+    **{"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4},
+    **{"num_key_value_heads": 4, "max_position_embeddings": 512, "tie_word_embeddings": True},
 }
+WIDTH = 52
+"""Tokens of an input."""
 SPREAD = 0.05
 """Standard deviation of the first vectors: those of mini-t5 would make the shared head too sure of itself."""
-STEPS = {"v1": 2000, "v2": 5000}
+STEPS = {"v1": 1500, "v2": 3000}
 SHARE = {"v1": 2, "v2": 1}
 """Every so-manieth text is used."""
+ROWS = {"pairs": 20, "named": 14, "defined": 14, "plain": 8}
+"""Rows of a step, by kind."""
+HELD_BACK = 256
+"""First passages and definitions, which are never trained on."""
 
 
 def main() -> None:
@@ -48,18 +51,13 @@ def main() -> None:
     torch.manual_seed(seed)
     torch.set_num_threads(options.threads)
     tokenizer = Tokenizer.from_file(str(options.tokenizer / "tokenizer.json"))
-    corpus = read_corpus(options.corpus)
-    names = [tokenizer.id_to_token(i) or "" for i in range(tokenizer.get_vocab_size())]
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(names), **SHAPE))
-    vectors = SPREAD * word_vectors(options.teacher, [name.removeprefix("##") for name in names], SHAPE["hidden_size"])
+    taught, words = read_taught(options.corpus, options.teacher, tokenizer, WIDTH)
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(words), **SHAPE))
     with torch.no_grad():
+        vectors = SPREAD * first_vectors(words, SHAPE["hidden_size"])
         model.model.embed_tokens.weight.copy_(torch.from_numpy(vectors))
-    data = Data(
-        corpus, tokenizer, names, embedded(options.corpus, options.teacher, corpus), seed, SHARE[options.release]
-    )
     folder = options.out / options.release
-    average = train(options, folder, model, data)
-    save(folder, average, tokenizer)
+    save(folder, train(options, folder, model, Batches(taught, seed, SHARE[options.release])), tokenizer)
 
 
 def _options() -> argparse.Namespace:
@@ -69,80 +67,147 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--teacher", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
     parser.add_argument("--tokenizer", type=Path, default=Path(__file__).parents[1] / "mini_t5")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
-    parser.add_argument("--batch", type=int, default=32, help="passages, and as many definitions")
-    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 
 
-def behind(inputs: Ids, targets: Ids) -> tuple[Tensor, Tensor, Tensor]:
-    """Begin mark, input and answer in one row, padding behind; where inputs end; which tokens are answers.
+class Batches:
+    """Rows of a step: prompted pairs, passages to be named, definitions, plain passages.
 
     Args:
-        inputs: `(n, width)`, padded with 0, with end marks, which are left out.
-        targets: The same for answers, whose end marks stay.
+        taught: The corpus as the teacher sees it.
+        seed: Draws rows.
+        share: Every so-manieth text is used.
     """
-    lengths = (inputs != 0).sum(axis=1) - 1
-    rows = np.zeros((len(inputs), 1 + inputs.shape[1] + targets.shape[1]), np.int64)
+
+    def __init__(self, taught: Taught, seed: int, share: int) -> None:
+        self._taught, self._share = taught, share
+        self._rng = np.random.default_rng(seed)
+
+    def draw(self) -> tuple[Tensor, Tensor, Tensor, Floats]:
+        """Token ids, where the inputs end, which positions are learnt, and embeddings of the named and defined rows."""
+        t, rng = self._taught, self._rng
+        pairs = np.searchsorted(t.pair_cdf[:: self._share], rng.random(ROWS["pairs"]) * t.pair_cdf[-1]) * self._share
+        pairs = np.minimum(pairs, len(t.pairs) - 1)
+        named, defined, plain = (self._some(ROWS[kind]) for kind in ("named", "defined", "plain"))
+        return self._rows(pairs, named, defined, plain, rng)
+
+    def held_back(self) -> tuple[Tensor, Tensor, Tensor, Floats]:
+        """Rows that are never trained on (but for the pairs), the same each time."""
+        rows = np.arange(HELD_BACK)
+        return self._rows(rows[:1], rows, rows, rows, np.random.default_rng(0))
+
+    def _some(self, n: int) -> NDArray[np.int64]:
+        last = min(len(self._taught.passages), len(self._taught.defined))
+        chosen: NDArray[np.int64] = self._rng.integers(HELD_BACK, last, n) // self._share * self._share
+        return np.maximum(chosen, HELD_BACK)
+
+    def _rows(
+        self,
+        pairs: NDArray[np.int64],
+        named: NDArray[np.int64],
+        defined: NDArray[np.int64],
+        plain: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> tuple[Tensor, Tensor, Tensor, Floats]:
+        t = self._taught
+        name = np.zeros((len(named), t.words.shape[1]), np.int32)
+        which = (rng.random((len(named), 1)) > t.near_cdf[named]).sum(axis=1).clip(0, t.near.shape[1] - 1)
+        name[:, 0] = t.near[named, which]
+        nothing = np.zeros((len(plain), t.words.shape[1]), np.int32)
+        inputs = np.concatenate([t.named[named], t.defined[defined], t.pairs[pairs], t.passages[plain]])
+        answers = np.concatenate([name, t.words[defined], t.answers[pairs], nothing])
+        everything = np.zeros(len(inputs), bool)
+        everything[-len(plain) :] = True
+        return *behind(inputs, answers, everything), np.concatenate([t.of_passages[named], t.of_glosses[defined]])
+
+
+def behind(inputs: Ids, answers: Ids, everything: NDArray[np.bool_]) -> tuple[Tensor, Tensor, Tensor]:
+    """Begin mark, input, answer and end mark in one row; where inputs end; which positions are learnt.
+
+    Args:
+        inputs: `(n, width)`, 0 behind.
+        answers: The same; none at all for plain text.
+        everything: Rows of which all tokens are learnt and not the answer alone.
+    """
+    n, width = inputs.shape
+    read, written = (inputs != 0).sum(axis=1), (answers != 0).sum(axis=1)
+    rows = np.zeros((n, width + answers.shape[1] + 2), np.int64)
     rows[:, 0] = BEGIN
-    at = np.arange(rows.shape[1])[None] - 1
-    text = (at >= 0) & (at < lengths[:, None])
-    answer = (at >= lengths[:, None]) & (at < lengths[:, None] + targets.shape[1])
-    rows[text] = inputs[np.arange(inputs.shape[1])[None] < lengths[:, None]]
-    rows[answer] = targets.reshape(-1)
-    width = int((rows != 0).sum(axis=1).max())
-    return torch.from_numpy(rows[:, :width]), torch.from_numpy(lengths), torch.from_numpy(answer[:, :width])
+    rows[:, 1 : width + 1] = inputs
+    at = np.arange(rows.shape[1])
+    for shift in range(answers.shape[1]):  # a handful of columns
+        some = np.flatnonzero(shift < written)
+        rows[some, read[some] + 1 + shift] = answers[some, shift]
+    rows[np.arange(n), read + written + 1] = END
+    learnt = (at <= (read + written + 1)[:, None]) & (at > np.where(everything, 0, read)[:, None])
+    longest = int((read + written).max()) + 2
+    return torch.from_numpy(rows[:, :longest]), torch.from_numpy(read), torch.from_numpy(learnt[:, :longest])
 
 
-def losses(model: nn.Module, head: nn.Module, batch: tuple[Ids, Ids, Floats]) -> tuple[Tensor, Tensor, Tensor]:
-    """Of all tokens, of the answers alone, and of the state at the input's end against the teacher."""
-    rows, ends, answer = behind(batch[0], batch[1])
+def losses(model: nn.Module, head: nn.Module, batch: tuple[Tensor, Tensor, Tensor, Floats]) -> tuple[Tensor, Tensor]:
+    """Of the learnt tokens (mean over rows of the mean over tokens), and of the inputs' last states to the teacher.
+
+    The vocabulary is scored at learnt positions only, which is most of the saving.
+    """
+    rows, ends, learnt, taught = batch
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = model(input_ids=rows, output_hidden_states=True)
-    each = F.cross_entropy(out.logits[:, :-1].float().flatten(0, 1), rows[:, 1:].flatten(), reduction="none")
-    each, real, asked = each.view(len(rows), -1), rows[:, 1:] != 0, answer[:, 1:] & (rows[:, 1:] != 0)
-    state = out.hidden_states[-1].float()[torch.arange(len(rows)), ends]
-    return (each * real).sum() / real.sum(), (each * asked).sum() / asked.sum(), taught_loss(head(state), batch[2])
+        hidden = model.model(input_ids=rows, use_cache=False).last_hidden_state  # type: ignore[operator]
+        at = learnt[:, 1:]
+        logits = model.lm_head(hidden[:, :-1][at])  # type: ignore[operator]
+    each = F.cross_entropy(logits.float(), rows[:, 1:][at], reduction="none")
+    weight = (1 / at.sum(dim=1, keepdim=True)).expand(at.shape)[at] / len(rows)
+    state = hidden[torch.arange(len(taught)), ends[: len(taught)]].float()
+    found, wanted = F.normalize(head(state), dim=-1), torch.from_numpy(taught - taught.mean(axis=0))
+    wanted = F.normalize(wanted, dim=-1)
+    relations = F.cross_entropy(20 * found @ wanted.T, (20 * wanted @ wanted.T).softmax(dim=1))
+    return (each * weight).sum(), (1 - (found * wanted).sum(dim=-1)).mean() + relations
 
 
-def train(options: argparse.Namespace, folder: Path, model: LlamaForCausalLM, data: Data) -> nn.Module:
+def train(options: argparse.Namespace, folder: Path, model: LlamaForCausalLM, batches: Batches) -> nn.Module:
     """The loop; returns the running average of the weights."""
-    head = nn.Linear(SHAPE["hidden_size"], data.taught[0].shape[1])
+    head = nn.Linear(SHAPE["hidden_size"], 384)
     parameters = [*model.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=options.lr, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
     steps = STEPS[options.release]
-    rise = max(1, steps // 20)
 
     def factor(step: int) -> float:
-        return min((step + 1) / rise, 0.5 * (1 + math.cos(math.pi * step / steps)))
+        return min((step + 1) / (0.04 * steps), 0.5 * (1 + math.cos(math.pi * step / steps)))
 
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
     average = copy.deepcopy(model)
     began = time.monotonic()
     for step in range(1, steps + 1):
-        for batch in (data.wordless(options.batch), data.defined(options.batch)):
-            everything, answers, taught = losses(model, head, batch)
-            (everything + answers + taught).backward()
+        answers, taught = losses(model, head, batches.draw())
+        (2 * answers + taught).backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         scheduler.step()
         optimiser.zero_grad(set_to_none=True)
         with torch.no_grad():
-            decay = min(0.998, step / (step + 10))
+            decay = min(0.995, step / (step + 10))
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
         if step % 250 == 0 or step == steps:
             with torch.no_grad():
-                found = [float(loss) for loss in losses(average, head, data.held_back_wordless())]
+                found = [float(loss) for loss in losses(average, head, batches.held_back())]
             pace = (time.monotonic() - began) / step
-            LOG.info("step %d: held-back text %.3f, answers %.3f, teacher %.3f, %.3f s a step", step, *found, pace)
+            LOG.info("step %d: held back: answers and text %.3f, teacher %.3f; %.3f s a step", step, *found, pace)
             save_weights(folder, average)
     return average
+
+
+def save_weights(folder: Path, model: nn.Module) -> None:
+    """In float16, each shared tensor once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: p.detach().half().contiguous() for name, p in model.named_parameters()}
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def save(folder: Path, model: nn.Module, tokenizer: Tokenizer) -> None:
     """Everything that `from_pretrained` reads."""
     save_weights(folder, model)
-    marks = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": BEGIN}
+    marks = {"pad_token_id": 0, "eos_token_id": END, "bos_token_id": BEGIN}
     settings = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "dtype": "float16"}
     shape = {"vocab_size": tokenizer.get_vocab_size(), **SHAPE}
     (folder / "config.json").write_text(json.dumps({**settings, **shape, **marks}, indent=2) + "\n")

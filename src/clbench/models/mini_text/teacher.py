@@ -36,18 +36,19 @@ def embed(folder: Path, texts: list[str], batch: int = 128) -> Floats:
     return found
 
 
-def word_vectors(folder: Path, words: list[str], width: int) -> Floats:
-    """First vectors of a vocabulary `(n, width)`: principal components of the teacher's embeddings of single words.
+def first_vectors(words: Floats, width: int) -> Floats:
+    """First vectors of a vocabulary `(entries, width)`: principal components of the teacher's embeddings of its entries.
 
     So words that mean like things begin near each other (the idea of static distillation, as in model2vec).
-    Components keep their own spread up to a square root, so that the first do not drown the rest; the mean variance of
-    an entry is 1.
+    Components keep the square root of their spread, so that the first do not drown the rest; the mean variance is 1.
+
+    Args:
+        words: Embeddings of single words `(entries, 384)`.
+        width: Of the model.
     """
-    embedded = embed(folder, words)
-    centred = embedded - embedded.mean(axis=0)
+    centred = words - words.mean(axis=0)
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
     projected = centred @ directions[:width].T
-    spread = projected.std(axis=0, keepdims=True)
-    balanced = projected / np.sqrt(spread)
+    balanced = projected / np.sqrt(projected.std(axis=0, keepdims=True))
     result: Floats = (balanced / balanced.std()).astype(np.float32)
     return result

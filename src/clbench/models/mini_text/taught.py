@@ -1,0 +1,108 @@
+"""The corpus with what the teacher says of it: passages, definitions and prompted pairs as token ids."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from clbench.models.mini_text.corpus import Ids, encode
+from clbench.models.mini_text.teacher import Floats, embed
+
+PASSAGES, GLOSSES = 36_000, 40_000
+"""So many of the corpus are embedded and used."""
+NEAR = 6
+"""Words by which a passage may be named."""
+NAME, DEFINE = "topic word: ", "word for: "
+"""Prompts of the two tasks that are made from the teacher."""
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Token ids `(n, width)` without marks, 0 behind, and embeddings `(n, 384)`.
+
+    Attributes:
+        passages: Plain text; `named` is the same behind its prompt.
+        near: Words near a passage in the teacher's space `(n, 6)`, and their cumulated probabilities `near_cdf`.
+        defined: Definitions behind their prompt, and the words `words`.
+        pairs: Prompted texts of classes that no task has, their `answers`, and `pair_cdf`, by which they are drawn.
+        of_passages: The teacher's embeddings; `of_glosses` those of definitions.
+    """
+
+    passages: Ids
+    named: Ids
+    near: Ids
+    near_cdf: Floats
+    defined: Ids
+    words: Ids
+    pairs: Ids
+    answers: Ids
+    pair_cdf: Floats
+    of_passages: Floats
+    of_glosses: Floats
+
+
+def read_taught(folder: Path, teacher: Path, tokenizer: Tokenizer, width: int) -> tuple[Taught, Floats]:
+    """The corpus in `folder` as the teacher sees it, and the teacher's embeddings of the vocabulary `(entries, 384)`.
+
+    Embeddings are computed once and kept in `folder/taught.npz`.
+    """
+    rows = pq.read_table(folder / "corpus.parquet").to_pydict()
+    is_word = np.array([bool(word) for word in rows["word"]])
+    rng = np.random.default_rng(0)
+    chosen = rng.permutation(np.flatnonzero(~is_word))[:PASSAGES]
+    glosses = rng.permutation(np.flatnonzero(is_word))[:GLOSSES]
+    passages, definitions = ([rows["text"][i] for i in part] for part in (chosen, glosses))
+    entries = [tokenizer.id_to_token(i) or "" for i in range(tokenizer.get_vocab_size())]
+    path = folder / "taught.npz"
+    if not path.exists():
+        named = [entry.removeprefix("##") for entry in entries]
+        np.savez(
+            path, words=embed(teacher, named), passages=embed(teacher, passages), glosses=embed(teacher, definitions)
+        )
+    kept = {name: array.astype(np.float32) for name, array in np.load(path, allow_pickle=False).items()}
+    plain = encode(tokenizer, passages, width)[0]
+    near, near_cdf = nearest_words(kept["passages"], kept["words"], entries, plain)
+    pairs = pq.read_table(folder / "pairs.parquet").to_pydict()
+    _, kind, count = np.unique(np.array(pairs["answer"]), return_inverse=True, return_counts=True)
+    taught = Taught(
+        passages=plain,
+        named=encode(tokenizer, [NAME + text for text in passages], width)[0],
+        near=near,
+        near_cdf=near_cdf,
+        defined=encode(tokenizer, [DEFINE + text for text in definitions], width)[0],
+        words=encode(tokenizer, [rows["word"][i] for i in glosses], 6)[0],
+        pairs=encode(tokenizer, pairs["text"], width)[0],
+        answers=encode(tokenizer, pairs["answer"], 6)[0],
+        pair_cdf=np.cumsum(1 / np.sqrt(count[kind])).astype(np.float32),
+        of_passages=kept["passages"],
+        of_glosses=kept["glosses"],
+    )
+    return taught, kept["words"]
+
+
+def nearest_words(passages: Floats, words: Floats, entries: list[str], ids: Ids) -> tuple[Ids, Floats]:
+    """The words that the teacher puts nearest to each passage `(n, 6)`, and their cumulated softmax `(n, 6)`.
+
+    Both sides are centred, for otherwise some words are near to everything. Rare, very common and broken words are left
+    out.
+    """
+    frequency = np.bincount(ids.ravel(), minlength=len(entries))
+    whole = np.array([entry.isalpha() and len(entry) > 2 for entry in entries])
+    allowed = np.flatnonzero(whole & (frequency >= 3) & (frequency < 0.04 * len(ids)))
+    candidates, texts = _unit(words[allowed] - words[allowed].mean(0)), _unit(passages - passages.mean(0))
+    near, weight = np.zeros((len(texts), NEAR), np.int32), np.zeros((len(texts), NEAR), np.float32)
+    for start in range(0, len(texts), 2000):
+        scores = texts[start : start + 2000] @ candidates.T
+        best = np.argpartition(-scores, NEAR, axis=1)[:, :NEAR]
+        near[start : start + 2000] = allowed[best]
+        weight[start : start + 2000] = np.take_along_axis(scores, best, 1)
+    weight = np.exp((weight - weight.max(axis=1, keepdims=True)) / 0.04)
+    return near, np.cumsum(weight / weight.sum(axis=1, keepdims=True), axis=1)
+
+
+def _unit(vectors: Floats) -> NDArray[np.float32]:
+    result: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return result
