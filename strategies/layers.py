@@ -8,14 +8,16 @@ from clbench.contracts import Learner, LinearLayer
 from clbench.errors import ConfigError
 from clbench.strategies.gradient import GradientConfig
 
-Role = Literal["q", "k", "v", "out", "gate", "up", "down", "other"]
+Role = Literal["q", "k", "v", "out", "gate", "up", "down", "cross_q", "cross_k", "cross_v", "cross_out", "other"]
+BLOCK: tuple[Role, ...] = ("q", "k", "v", "out", "up", "down", "gate")
+CROSS: tuple[Role, ...] = ("cross_q", "cross_k", "cross_v", "cross_out")
 
 
 class AdapterConfig(GradientConfig):
     """Settings of every strategy that adapts linear layers; the defaults are all projections of a transformer block."""
 
     roles: tuple[Role, ...] = Field(
-        ("q", "k", "v", "out", "up", "down", "gate"), min_length=1, description="Which projections get an adapter."
+        (*BLOCK, *CROSS), min_length=1, description="Which projections get an adapter."
     )
     towers: tuple[str, ...] = Field((), description="Encoders that get adapters (`vision`, `text`); all when empty.")
 

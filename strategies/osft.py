@@ -12,19 +12,17 @@ from clbench.errors import ConfigError
 from clbench.registry import STRATEGIES
 from clbench.seeding import generator_for
 from clbench.strategies.gradient import GradientStrategy
-from clbench.strategies.layers import chosen_layers
+from clbench.strategies.layers import BLOCK, Role, chosen_layers
 from clbench.strategies.osft_layers import Retained, in_groups
 from clbench.strategies.osft_rank import RankConfig, kept_rank, mean_cosines, mean_ranks, planned_share, shares
 from clbench.strategies.subspaces import Form, freedom, stored
-
-OsftRole = Literal["q", "k", "v", "out", "gate", "up", "down", "cross_q", "cross_k", "cross_v", "cross_out", "other"]
 
 
 class OsftConfig(RankConfig):
     """Settings of `Osft`."""
 
-    roles: tuple[OsftRole, ...] = Field(  # type: ignore[assignment]  # more than other strategies know
-        ("q", "k", "v", "out", "up", "down", "gate"),
+    roles: tuple[Role, ...] = Field(
+        BLOCK,
         min_length=1,
         description="Which projections are decomposed; attention to an encoder's output is not, as published.",
     )

@@ -1,0 +1,110 @@
+"""What every registered strategy must do with language models; the tests walk the registry."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tests.text_tasks import rows_of
+
+from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.execution import CellRun
+from clbench.benchmarks.folder import CellFolder
+from clbench.benchmarks.samples import SampleStore
+from clbench.benchmarks.suite import load_suite
+from clbench.contracts.task import SPLITS
+from clbench.ledger import read_ledger, task_scores
+from clbench.registry import STRATEGIES
+
+OWN = [item.name for item in STRATEGIES.listings() if item.module.startswith("clbench.")]
+CPU = torch.device("cpu")
+HERE = Path(__file__).parents[1]
+
+
+class Killed(Exception):
+    """Stands for a kill between two versions."""
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Two tasks of short texts, as files in the layout of real streams."""
+    folder = tmp_path_factory.mktemp("texts")
+    for name in ("one", "two"):
+        for split in SPLITS:
+            (folder / "data" / name).mkdir(parents=True, exist_ok=True)
+            rows_of(name, split).to_parquet(folder / "data" / name / f"{split}.parquet")
+    tasks = [{"name": name, "kind": "classification", "metric": "exact_match"} for name in ("one", "two")]
+    card = {
+        "name": "texts",
+        "description": "Words in the middle of texts.",
+        "loader": "text-parquet",
+        "data": "data",
+        "learner": str(HERE / "tiny_t5.py"),
+        "limits": {"input_tokens": 32, "answer_tokens": 8},
+        "protocols": ["open", "task-id", "union"],
+        "order_reason": "none",
+        "tasks": tasks,
+    }
+    (folder / "texts.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
+    return str(folder / "texts.yaml")
+
+
+def cell_of(stream: str, folder: Path, strategy: object, learner: str = "t5", steps: int = 3) -> Cell:
+    """The only cell of a suite over the stream."""
+    values = {
+        "streams": [stream],
+        "learners": [str(HERE / f"tiny_{learner}.py")],
+        "strategies": [strategy],
+        "budget": {"steps": steps, "batch_size": 6},
+    }
+    (folder / "suite.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    return load_suite(str(folder / "suite.yaml")).cells[0]
+
+
+def run(cell: Cell, folder: Path, stop_after: int | None = None) -> CellFolder:
+    """Run or resume a cell, in new objects, as a new process would."""
+    kept = CellFolder(folder)
+
+    def after_version(version: int) -> None:
+        if version == stop_after:
+            raise Killed
+
+    CellRun(cell, kept, SampleStore(CPU, folder / "cache"), CPU, lambda doing, step, total: None).run(after_version)
+    return kept
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("learner", ["t5", "llama"])
+def test_language_models_learn_and_resume_exactly(name: str, learner: str, stream: str, tmp_path: Path) -> None:
+    cell = cell_of(stream, tmp_path, name, learner)
+    straight = run(cell, tmp_path / "straight")
+    with pytest.raises(Killed):
+        run(cell, tmp_path / "cut", stop_after=1)
+    cut = run(cell, tmp_path / "cut")
+    assert read_ledger(cut.path / "ledger.parquet").equals(read_ledger(straight.path / "ledger.parquet"))
+    digests = [straight.record(version).digest for version in range(3)]
+    assert [cut.record(version).digest for version in range(3)] == digests
+    assert name == "zero-shot" or len(set(digests)) == 3
+
+
+@pytest.mark.parametrize("name", ["finetune", "ewc", "lora", "osft"])
+def test_the_first_task_is_learnt_so_that_it_can_be_said(name: str, stream: str, tmp_path: Path) -> None:
+    """Greedy decoding says the right word, also after training through Avalanche, which sees class scores only."""
+    cell = cell_of(stream, tmp_path, {"name": name, "lr": 0.02}, steps=80)
+    with pytest.raises(Killed):
+        run(cell, tmp_path / "cell", stop_after=1)
+    scores = task_scores(CellFolder(tmp_path / "cell").rows(1), "open")
+    assert scores[1, "one"] > 0.9
+
+
+def test_accumulated_gradients_are_the_whole_batchs(stream: str, tmp_path: Path) -> None:
+    digests = []
+    for micro in (None, 4):
+        cell = cell_of(stream, tmp_path, {"name": "finetune", "clip_norm": None})
+        budget = cell.budget.model_copy(update={"micro_batch": micro, "steps": 1, "batch_size": 8})
+        object.__setattr__(cell, "budget", budget)
+        run(cell, tmp_path / str(micro), stop_after=None)
+        digests.append(CellFolder(tmp_path / str(micro)).record(1).numbers["train/loss_first"])
+    assert digests[0] == pytest.approx(
+        digests[1], rel=0.02
+    )  # answers differ in length
