@@ -28,7 +28,7 @@ class SuiteConfig(Config):
     learners: tuple[str, ...] = Field((), description="Learners for every stream; the stream's own when empty.")
     strategies: tuple[dict[str, object], ...] = Field(
         min_length=1,
-        description="A name or a file, or a mapping with `name` and settings; `streams` in it keeps it to some streams.",
+        description="Names, files, or mappings with `name` and settings; `streams` in one keeps it to some streams.",
     )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="One cell a seed.")
     budget: Budget = Field(Budget(steps=100, batch_size=32), description="What every strategy may spend on a task.")

@@ -1,21 +1,28 @@
 """What the command line prints at the end of a suite."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from clbench.benchmarks.execution import matrices
 from clbench.benchmarks.runner import Outcome
 from clbench.reports.metrics.compute import compute_all
 
-COLUMNS = {
+HEADLINE = {
     "mtil.last": "Last",
     "mtil.average": "Average",
     "mtil.transfer": "Transfer",
     "forgetting.chaudhry": "forgetting",
     "bwt.gem": "BWT",
-    "union.mtil.last": "union Last",
-    "union.forgetting.chaudhry": "union forg.",
 }
-"""Keys of a row and the headings of their columns; the headline protocol unless the key says otherwise."""
+OTHERS = {"mtil.last": "Last", "forgetting.chaudhry": "forg."}
+"""What is shown of a stream's other protocols."""
+
+
+def columns_of(rows: Iterable[Mapping[str, object]]) -> dict[str, str]:
+    """Keys of rows and the headings of their columns: the first protocol's, then those of others that rows have."""
+    found = dict.fromkeys(key for row in rows for key in row if key.endswith(".mtil.last"))
+    others = [key.removesuffix(".mtil.last") for key in found]
+    more = {f"{name}.{key}": f"{name} {heading}" for name in others for key, heading in OTHERS.items()}
+    return HEADLINE | more
 
 
 def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:

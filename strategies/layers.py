@@ -16,9 +16,7 @@ CROSS: tuple[Role, ...] = ("cross_q", "cross_k", "cross_v", "cross_out")
 class AdapterConfig(GradientConfig):
     """Settings of every strategy that adapts linear layers; the defaults are all projections of a transformer block."""
 
-    roles: tuple[Role, ...] = Field(
-        (*BLOCK, *CROSS), min_length=1, description="Which projections get an adapter."
-    )
+    roles: tuple[Role, ...] = Field((*BLOCK, *CROSS), min_length=1, description="Which projections get an adapter.")
     towers: tuple[str, ...] = Field((), description="Encoders that get adapters (`vision`, `text`); all when empty.")
 
 

@@ -90,7 +90,8 @@ def tuner_of(config: PeftStrategyConfig) -> tuple[Any, Any]:
     for name in config.settings:
         if name not in known:
             raise ConfigError(f"strategy peft: {config.method} has no setting {name!r}: {did_you_mean(name, known)}")
+    settings: dict[str, Any] = dict(config.settings)
     try:
-        return tuner, config_class(**config.settings)
+        return tuner, config_class(**settings)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"strategy peft: settings of {config.method}: {' '.join(str(error).split())}") from None

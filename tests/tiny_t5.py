@@ -11,11 +11,19 @@ from clbench.seeding import derive
 
 
 @LEARNERS.register("tiny-t5")
-def tiny_t5(argument: str, seed: int, **changes: object) -> EncoderDecoderLearner:
+def tiny_t5(argument: str, seed: int) -> EncoderDecoderLearner:
     """Width 16, 1 + 2 layers."""
-    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_decoder_layers": 2, "num_heads": 2}
-    config = T5Config(vocab_size=260, dropout_rate=0.0, **{**sizes, **changes})
+    config = T5Config(
+        vocab_size=260,
+        d_model=16,
+        d_kv=8,
+        d_ff=32,
+        num_layers=1,
+        num_decoder_layers=2,
+        num_heads=2,
+        dropout_rate=0.0,
+    )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "tiny-t5"))
+        torch.manual_seed(derive(seed, "tiny-t5", *argument.split()))
         model = T5ForConditionalGeneration(config)
     return EncoderDecoderLearner("tiny-t5", model, TextTokens(ByteTokens(), "tiny-t5", ends_inputs=True))

@@ -96,4 +96,4 @@ def test_every_answer_is_kept_in_the_samples_order(learner: Learner, tmp_path: P
                 assert part["prediction"] == [item.prediction[0] for item in found]
                 assert part["correct"] == [p == t for p, t in zip(part["prediction"], part["target"], strict=True)]
             else:
-                assert part["prediction"] == [item.names[int(item.prediction[0])] for item in found]  # type: ignore[arg-type]
+                assert part["prediction"] == [item.names[int(item.prediction[0])] for item in found]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from datasets import Dataset
 
 from clbench.benchmarks.execution import build_learner
-from clbench.contracts import Batch, Task, TextLimits
+from clbench.contracts import Batch, Kind, Task, TextLimits
 from clbench.errors import BrokenSamplesError, CheckpointError, ConfigError
 from clbench.models.text import TextLearner
 from clbench.models.text_loading import ByteTokens
@@ -32,7 +32,7 @@ def learner(request: pytest.FixtureRequest) -> TextLearner:
 def task_of(rows: list[dict[str, Any]], classes: tuple[str, ...] = LABELS, limit: int = 16) -> Task:
     data = Dataset.from_list(rows)
     limits = TextLimits(input_tokens=64, answer_tokens=limit)
-    kind = "classification" if classes else "generation"
+    kind: Kind = "classification" if classes else "generation"
     return Task("animals", kind, "exact_match", lambda split: data, str, classes, limits=limits)
 
 
@@ -113,8 +113,8 @@ def next_token(learner: TextLearner, text: str, written: list[int]) -> int:
         read = torch.tensor(tokens([text])["input_ids"])
         logits = learner.module(input_ids=read, decoder_input_ids=torch.tensor([[0, *written]])).logits
     else:
-        read = tokens([text], add_special_tokens=False)["input_ids"][0]
-        logits = learner.module(input_ids=torch.tensor([[*read, *written]])).logits
+        before = tokens([text], add_special_tokens=False)["input_ids"][0]
+        logits = learner.module(input_ids=torch.tensor([[*before, *written]])).logits
     return int(logits[0, -1].argmax())
 
 
@@ -232,7 +232,8 @@ def test_a_model_goes_through_a_folder(tmp_path: Path, learner: TextLearner) -> 
     from transformers import PreTrainedTokenizerFast
 
     words = {"</s>": END, "<unk>": 0, "what": 5}
-    tokenizer = PreTrainedTokenizerFast(
+    wrapper: Any = PreTrainedTokenizerFast
+    tokenizer = wrapper(
         tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="<unk>")), eos_token="</s>", unk_token="<unk>"
     )
     tokenizer.save_pretrained(tmp_path)
@@ -261,7 +262,7 @@ def test_perplexity_is_that_of_the_passages_tokens(tmp_path: Path, learner: Text
     pq.write_table(pa.table({"text": passages}), tmp_path / "plain.parquet")
     assert learner.probe() == {}
     learner._held_out = tmp_path / "plain.parquet"
-    asked = {
+    asked: dict[str, list[Any]] = {
         "tiny-t5": [
             ("one two three four five <extra_id_0> eight nine ten eleven", "<extra_id_0> six seven"),
             ("six words are here and <extra_id_0>", "<extra_id_0> more"),

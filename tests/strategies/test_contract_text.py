@@ -105,6 +105,4 @@ def test_accumulated_gradients_are_the_whole_batchs(stream: str, tmp_path: Path)
         object.__setattr__(cell, "budget", budget)
         run(cell, tmp_path / str(micro), stop_after=None)
         digests.append(CellFolder(tmp_path / str(micro)).record(1).numbers["train/loss_first"])
-    assert digests[0] == pytest.approx(
-        digests[1], rel=0.02
-    )  # answers differ in length
+    assert digests[0] == pytest.approx(digests[1], rel=0.02)  # answers differ in length

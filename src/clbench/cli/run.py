@@ -105,7 +105,7 @@ def _failure(outcome: "Outcome") -> str:
 
 
 def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, as_json: bool) -> None:
-    from clbench.benchmarks.summary import COLUMNS, summarise
+    from clbench.benchmarks.summary import columns_of, summarise
     from clbench.cli.output import print_json, print_table
     from clbench.mlflow_store import shown_uri
 
@@ -114,17 +114,14 @@ def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, a
     if as_json:
         print_json({"suite": suite.name, **where, "cells": rows})
         return
-    for stream, learner in dict.fromkeys((str(row["stream"]), str(row["learner"])) for row in rows):
+    for stream, learner in dict.fromkeys((row["stream"], row["learner"]) for row in rows):
+        own = [row for row in rows if (row["stream"], row["learner"]) == (stream, learner)]
+        columns = columns_of(own)
         table = [
-            [
-                f"{row['strategy']} ({row['seed']})",
-                *(_percent(row.get(column)) for column in COLUMNS),
-                str(row["status"]),
-            ]
-            for row in rows
-            if (row["stream"], row["learner"]) == (stream, learner)
+            [f"{row['strategy']} ({row['seed']})", *(_percent(row.get(key)) for key in columns), str(row["status"])]
+            for row in own
         ]
-        print_table(f"{stream}, {learner}, in %", ("strategy (seed)", *COLUMNS.values(), ""), table)
+        print_table(f"{stream}, {learner}, in %", ("strategy (seed)", *columns.values(), ""), table)
     if page:
         print(f"leaderboard: {page}")
     shown = shown_uri(uri)

@@ -33,7 +33,7 @@ class TextTokens:
         self.end: int = tokenizer.eos_token_id
 
     def inputs(self, texts: Sequence[str], limit: int, cut: str = "end") -> list[list[int]]:
-        """Token ids with the marks that the model expects, at most `limit`; what is `cut` of longer ones is left out."""
+        """Token ids with the marks that the model expects, at most `limit`: of longer texts the end or front is cut."""
         rows: list[list[int]] = self._tokenizer(list(texts))["input_ids"]
         return [self._fitted(row, limit, cut) for row in rows]
 

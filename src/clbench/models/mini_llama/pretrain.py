@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,9 +27,14 @@ from clbench.models.mini_text.taught import Taught, read_taught
 from clbench.models.mini_text.teacher import Floats, first_vectors
 
 LOG = logging.getLogger("pretrain")
-SHAPE = {
-    **{"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4},
-    **{"num_key_value_heads": 4, "max_position_embeddings": 512, "tie_word_embeddings": True},
+SHAPE: dict[str, Any] = {
+    "hidden_size": 128,
+    "intermediate_size": 384,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 512,
+    "tie_word_embeddings": True,
 }
 WIDTH = 52
 """Tokens of an input."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -51,9 +52,9 @@ def train_tokenizer(corpus: Corpus, size: int) -> Tokenizer:
     from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.WordPiece(unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)  # type: ignore[assignment]
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # type: ignore[assignment]
-    tokenizer.decoder = decoders.WordPiece()  # type: ignore[assignment]
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
     trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=list(SPECIAL), min_frequency=2)
     texts = [*corpus.passages, *corpus.glosses, *corpus.words, *(corpus.labels * 200)]
     tokenizer.train_from_iterator(texts, trainer)
@@ -66,8 +67,9 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, begin: bool) -> None:
     from transformers import PreTrainedTokenizerFast
 
     single, token = ("<s> $A", ("<s>", BEGIN)) if begin else ("$A </s>", ("</s>", END))
-    tokenizer.post_processor = processors.TemplateProcessing(single=single, special_tokens=[token])  # type: ignore[assignment]
-    PreTrainedTokenizerFast(
+    tokenizer.post_processor = processors.TemplateProcessing(single=single, special_tokens=[token])
+    wrapper: Any = PreTrainedTokenizerFast  # has no types in some releases
+    wrapper(
         tokenizer_object=tokenizer,
         bos_token="<s>",
         eos_token="</s>",

@@ -37,7 +37,7 @@ def embed(folder: Path, texts: list[str], batch: int = 128) -> Floats:
 
 
 def first_vectors(words: Floats, width: int) -> Floats:
-    """First vectors of a vocabulary `(entries, width)`: principal components of the teacher's embeddings of its entries.
+    """First vectors of a vocabulary `(entries, width)`: principal components of what the teacher makes of its entries.
 
     So words that mean like things begin near each other (the idea of static distillation, as in model2vec).
     Components keep the square root of their spread, so that the first do not drown the rest; the mean variance is 1.

@@ -1,0 +1,66 @@
+"""Learns the tokenizer of mini-t5 and mini-llama: `python src/clbench/models/mini_text/tokenizer.py --corpus CACHE`.
+
+WordPiece of 8,000 entries without capitals. The trainer breaks ties by chance, so it is learnt once and kept in
+`tokenizer.json`, and everything else is made with that.
+"""
+
+import argparse
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from tokenizers import Tokenizer
+
+from clbench.models.mini_text.corpus import SPECIAL
+from clbench.storage import written_whole
+
+TOKENIZER = Path(__file__).with_name("tokenizer.json")
+VOCABULARY = 8000
+PROMPTS = (
+    "author of the tweet: ",
+    "computer topic: ",
+    "hobby: ",
+    "field of science: ",
+    "news about: ",
+    "kind of thing: ",
+    "word for: ",
+    "topic: ",
+    "kind of action: ",
+)
+"""Of text-mini and of the pre-training; their words become whole entries, as labels do."""
+
+
+def learnt_tokenizer(folder: Path) -> Tokenizer:
+    """Learn it from what `build_text_mini` has left in its cache; frequent words, prompts and labels are whole.
+
+    Args:
+        folder: With `corpus.parquet`, `pairs.parquet` and `labels.txt`.
+    """
+    from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+
+    rows = pq.read_table(folder / "corpus.parquet", columns=["text", "word"]).to_pydict()
+    answers = set(pq.read_table(folder / "pairs.parquet", columns=["answer"])["answer"].to_pylist())
+    labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
+    tokenizer = Tokenizer(models.WordPiece(unk_token="<unk>"))  # noqa: S106  # no password
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=VOCABULARY, special_tokens=list(SPECIAL), min_frequency=2, show_progress=False
+    )
+    texts = [*rows["text"], *rows["word"], *([*labels, *PROMPTS] * 200), *(sorted(answers) * 20)]
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def main() -> None:
+    """Learn and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", type=Path, required=True, help="folder that build_text_mini has filled")
+    parser.add_argument("--out", type=Path, default=TOKENIZER)
+    options = parser.parse_args()
+    with written_whole(options.out) as aside:
+        learnt_tokenizer(options.corpus).save(str(aside))
+
+
+if __name__ == "__main__":
+    main()
