@@ -71,7 +71,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("release", choices=sorted(STEPS))
     parser.add_argument("--corpus", type=Path, required=True, help="folder that build_text_mini has filled")
     parser.add_argument("--teacher", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
-    parser.add_argument("--tokenizer", type=Path, default=Path(__file__).parents[1] / "mini_t5")
+    parser.add_argument("--tokenizer", type=Path, default=Path(__file__).parents[1] / "mini_text")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--threads", type=int, default=1)

@@ -1,11 +1,9 @@
-"""The corpus as token ids: passages to read and dictionary entries, as `build_text_mini` writes them."""
+"""Marks of the vocabulary, and texts as token ids."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
@@ -15,50 +13,6 @@ SENTINELS = 32
 SPECIAL = ("<pad>", "</s>", "<unk>", "<s>", *(f"<extra_id_{number}>" for number in range(SENTINELS)))
 """First entries of the vocabulary, in this order."""
 PAD, END, UNKNOWN, BEGIN, SENTINEL = 0, 1, 2, 3, 4
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Texts that no task of text-mini uses.
-
-    Attributes:
-        passages: Plain text.
-        glosses: Definitions of words.
-        words: The word that each definition defines.
-        labels: Words that the vocabulary must have whole (the class names of text-mini; nothing else of it).
-    """
-
-    passages: list[str]
-    glosses: list[str]
-    words: list[str]
-    labels: list[str]
-
-
-def read_corpus(folder: Path) -> Corpus:
-    """What `build_text_mini` has left in its cache."""
-    table = pq.read_table(folder / "corpus.parquet").to_pydict()
-    rows = list(zip(table["text"], table["word"], strict=True))
-    labels = (folder / "labels.txt").read_text(encoding="utf-8").split("\n")
-    return Corpus(
-        [text for text, word in rows if not word],
-        [text for text, word in rows if word],
-        [word for _, word in rows if word],
-        [label for label in labels if label],
-    )
-
-
-def train_tokenizer(corpus: Corpus, size: int) -> Tokenizer:
-    """WordPiece without capitals; frequent words are whole."""
-    from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.WordPiece(unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=list(SPECIAL), min_frequency=2)
-    texts = [*corpus.passages, *corpus.glosses, *corpus.words, *(corpus.labels * 200)]
-    tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, begin: bool) -> None:
