@@ -85,24 +85,26 @@ def read_tuned(name: str) -> Tuned:
 
 
 class TunedSettings:
-    """The results that a suite names, one for each stream and learner.
+    """The results that a suite names, for its streams and learners; several for one pair if their strategies differ.
 
     Args:
         names: Names of results that ship with the package, or files.
 
     Raises:
-        ConfigError: When two of them are for the same stream and learner.
+        ConfigError: When two of them have chosen for the same strategy on the same stream and learner.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._found: dict[tuple[str, str], tuple[str, Tuned]] = {}
+        self._found: dict[tuple[str, str], list[tuple[str, Tuned]]] = {}
         for name in names:
             tuned = read_tuned(name)
-            pair = (tuned.stream, tuned.learner)
-            if pair in self._found:
-                both = f"{self._found[pair][0]} and {name}"
-                raise ConfigError(f"tuned: {both} are both for {' / '.join(pair)}, wanted one")
-            self._found[pair] = (name, tuned)
+            earlier = self._found.setdefault((tuned.stream, tuned.learner), [])
+            for other, known in earlier:
+                both = {choice.strategy for choice in known.chosen} & {choice.strategy for choice in tuned.chosen}
+                if both:
+                    where = f"{min(both)} on {tuned.stream} / {tuned.learner}"
+                    raise ConfigError(f"tuned: {other} and {name} are both for {where}, wanted one")
+            earlier.append((name, tuned))
 
     def fill(self, cell: Cell) -> Cell:
         """The cell with what was chosen for its strategy, below what the suite or the command line set explicitly.
@@ -120,18 +122,23 @@ class TunedSettings:
             raise ConfigError(
                 f"tuned: nothing for {stream} / {learner}: {known} (`--set tuned=[]` runs without tuned settings)"
             )
-        name, tuned = self._found[stream, learner]
-        if cell.split == "test" and cell.seed in tuned.seeds:
-            raise ConfigError(
-                f"tuned: {name} was chosen with seed {cell.seed}, which must not be reported on test data"
-            )
+        for name, tuned in self._found[stream, learner]:
+            if cell.split == "test" and cell.seed in tuned.seeds:
+                raise ConfigError(
+                    f"tuned: {name} was chosen with seed {cell.seed}, which must not be reported on test data"
+                )
         resolved = cell.config.model_dump(mode="json")
-        fitting = [c for c in tuned.chosen if c.strategy == strategy and _holds(c.given, resolved)]
-        best = max(fitting, key=lambda choice: len(choice.given), default=None)
+        fitting = [
+            (choice, name)
+            for name, tuned in self._found[stream, learner]
+            for choice in tuned.chosen
+            if choice.strategy == strategy and _holds(choice.given, resolved)
+        ]
+        best = max(fitting, key=lambda found: len(found[0].given), default=None)
         if best is None:
             return cell
-        values = {**best.settings, **explicit_settings(cell.config)}
-        where = f"tuned result {name}: strategy {strategy}"
+        values = {**best[0].settings, **explicit_settings(cell.config)}
+        where = f"tuned result {best[1]}: strategy {strategy}"
         return replace(cell, config=validate(type(cell.config), values, where))
 
 

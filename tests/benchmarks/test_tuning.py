@@ -285,14 +285,23 @@ def test_results_that_do_not_fit_are_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_two_results_for_one_pair_and_unknown_names_are_refused(write_suite: WriteSuite, tmp_path: Path) -> None:
+def test_two_results_for_one_strategy_and_unknown_names_are_refused(write_suite: WriteSuite, tmp_path: Path) -> None:
     paths = [str(tmp_path / "r.yaml"), str(tmp_path / "s.yaml")]
     for path in paths:
-        write_tuned(result(write_suite("lora")), Path(path))
-    with pytest.raises(ConfigError, match="are both for tiny / "):
+        write_tuned(result(write_suite("lora"), Chosen(strategy="lora", settings={"lr": 0.5}, value=0.1)), Path(path))
+    with pytest.raises(ConfigError, match="are both for lora on tiny / "):
         load_suite(write_suite("lora", tuned=paths))
     with pytest.raises(RegistryError, match="unknown tuned result 'nowhere'"):
         load_suite(write_suite("lora", tuned="nowhere"))
+
+
+def test_results_of_one_pair_add_up_where_their_strategies_differ(write_suite: WriteSuite, tmp_path: Path) -> None:
+    paths = [str(tmp_path / "r.yaml"), str(tmp_path / "s.yaml")]
+    for path, strategy in zip(paths, ("lora", "finetune"), strict=True):
+        chosen = Chosen(strategy=strategy, settings={"lr": 0.5}, value=0.1)
+        write_tuned(result(write_suite("lora"), chosen), Path(path))
+    cells = load_suite(write_suite("lora", "finetune", "ewc", tuned=paths)).cells
+    assert [cell.config.model_dump()["lr"] for cell in cells] == [0.5, 0.5, 0.0003]
 
 
 def test_every_result_that_ships_is_sound() -> None:
