@@ -4,14 +4,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
+from tests.command import Command, Done
 
-from clbench.cli.main import app, main
+from clbench.cli.main import app
 
 FLAGS = {
     "run": "suite --streams --learners --strategies --seeds --root --set --out --device --tracking-uri --fresh "
@@ -27,35 +27,6 @@ FLAGS = {
     "data check": "stream --root --images --json",
     "data prepare": "stream --root",
 }
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Command = Callable[..., Done]
-
-
-@pytest.fixture
-def clbench(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """The command line, in this process: its libraries are imported once for all tests."""
-
-    def call(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["clbench", *arguments])
-        capfd.readouterr()
-        status: object = 0
-        try:
-            main()
-        except SystemExit as ended:
-            status = ended.code
-        return Done(int(str(status or 0)), *capfd.readouterr())
-
-    return call
 
 
 def in_a_process(*arguments: str) -> Done:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from mlflow import MlflowClient
+from tests.command import Command
 
 from clbench.benchmarks.suite import load_suite
-from clbench.cli.main import main
 from clbench.ledger import read_ledger
 
 BROKEN = '''"""A strategy with a defect at one setting."""
@@ -26,32 +25,13 @@ class BrokenConfig(StrategyConfig):
     """Settings of `Broken`."""
     at: int = 0
 
-@STRATEGIES.register("broken", config=BrokenConfig)
+@STRATEGIES.register("failing-trial", config=BrokenConfig)
 class Broken(Strategy[BrokenConfig]):
     """Fails at one task."""
     def learn(self, task):
         if len(self.seen) == self.config.at:
             raise ZeroDivisionError("on purpose")
 '''
-Tune = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def clbench(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Tune:
-    """The command line in this process: exit status, output, errors."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["clbench", *map(str, arguments)])
-        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        capfd.readouterr()
-        status: object = 0
-        try:
-            main()
-        except SystemExit as ended:
-            status = ended.code
-        return int(str(status or 0)), *capfd.readouterr()
-
-    return call
 
 
 def stamps(out: Path) -> dict[str, int]:
@@ -72,7 +52,7 @@ def runs_of(out: Path, kind: str) -> list[Any]:
 
 
 def test_a_search_of_two_strategies_from_end_to_end(
-    clbench: Tune, write_suite: Callable[..., str], tmp_path: Path
+    clbench: Command, write_suite: Callable[..., str], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     suite = write_suite("zero-shot", "finetune", {"name": "lora", "rank": 2})
@@ -143,7 +123,9 @@ def _check_mlflow(out: Path, path: Path, record: dict[str, Any]) -> None:
     assert names == [path.name]
 
 
-def _check_use(clbench: Tune, write_suite: Callable[..., str], out: Path, path: Path, record: dict[str, Any]) -> None:
+def _check_use(
+    clbench: Command, write_suite: Callable[..., str], out: Path, path: Path, record: dict[str, Any]
+) -> None:
     """A suite that names the result runs with what was chosen, under bare names."""
     chosen = {choice["strategy"]: choice["settings"]["lr"] for choice in record["chosen"]}
     suite = write_suite("zero-shot", "finetune", {"name": "lora", "rank": 2}, tuned=str(path))
@@ -158,7 +140,9 @@ def _check_use(clbench: Tune, write_suite: Callable[..., str], out: Path, path: 
     )
 
 
-def test_the_test_part_is_never_read(clbench: Tune, tiny: Any, write_suite: Callable[..., str], tmp_path: Path) -> None:
+def test_the_test_part_is_never_read(
+    clbench: Command, tiny: Any, write_suite: Callable[..., str], tmp_path: Path
+) -> None:
     shutil.copytree(tiny.folder, tmp_path / "tiny")
     for file in (tmp_path / "tiny").rglob("test.parquet"):
         rows = pq.read_table(file)
@@ -172,7 +156,7 @@ def test_the_test_part_is_never_read(clbench: Tune, tiny: Any, write_suite: Call
 
 
 def test_a_trial_that_diverges_counts_as_worst_and_is_kept_in_the_record(
-    clbench: Tune, write_suite: Callable[..., str], tmp_path: Path
+    clbench: Command, write_suite: Callable[..., str], tmp_path: Path
 ) -> None:
     command = ("tune", write_suite("finetune"), "--set", "lr=1e-4,1e20", "--out", tmp_path, "--name", "mine")
     status, _, errors = clbench(*command)
@@ -187,7 +171,7 @@ def test_a_trial_that_diverges_counts_as_worst_and_is_kept_in_the_record(
 
 
 def test_where_every_trial_diverged_nothing_is_chosen(
-    clbench: Tune, write_suite: Callable[..., str], tmp_path: Path
+    clbench: Command, write_suite: Callable[..., str], tmp_path: Path
 ) -> None:
     status, printed, _ = clbench("tune", write_suite("finetune"), "--set", "lr=1e20", "--out", tmp_path, "--name", "x")
     assert status == 0
@@ -198,11 +182,11 @@ def test_where_every_trial_diverged_nothing_is_chosen(
 
 
 def test_a_trial_that_fails_otherwise_leaves_no_result(
-    clbench: Tune, write_suite: Callable[..., str], tmp_path: Path
+    clbench: Command, write_suite: Callable[..., str], tmp_path: Path
 ) -> None:
-    (tmp_path / "broken.py").write_text(BROKEN)
-    suite = write_suite(str(tmp_path / "broken.py"))
-    status, _, errors = clbench("tune", suite, "--set", "broken.at=0,2", "--out", tmp_path / "out")
+    (tmp_path / "failing_trial.py").write_text(BROKEN)
+    suite = write_suite(str(tmp_path / "failing_trial.py"))
+    status, _, errors = clbench("tune", suite, "--set", "failing-trial.at=0,2", "--out", tmp_path / "out")
     assert status == 1
     assert not list((tmp_path / "out").glob("*.yaml"))
     lines = errors.splitlines()
@@ -211,7 +195,7 @@ def test_a_trial_that_fails_otherwise_leaves_no_result(
     assert lines[-1].startswith("error: no result: ")
 
 
-def test_the_result_as_json(clbench: Tune, write_suite: Callable[..., str], tmp_path: Path) -> None:
+def test_the_result_as_json(clbench: Command, write_suite: Callable[..., str], tmp_path: Path) -> None:
     status, printed, _ = clbench("tune", write_suite("finetune"), "--set", "lr=0.003", "--out", tmp_path, "--json")
     found = json.loads(printed)
     assert (status, found["schema"], len(found["trials"])) == (0, 1, 1)
@@ -250,7 +234,7 @@ def test_the_result_as_json(clbench: Tune, write_suite: Callable[..., str], tmp_
     ],
 )
 def test_bad_input_is_one_line_before_anything_runs(
-    clbench: Tune, write_suite: Callable[..., str], tmp_path: Path, arguments: list[str], message: str
+    clbench: Command, write_suite: Callable[..., str], tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     suite = write_suite("zero-shot", "finetune", "lora", seeds=[0, 7])
     status, _, errors = clbench("tune", suite, *arguments, "--out", tmp_path / "out")
@@ -261,7 +245,7 @@ def test_bad_input_is_one_line_before_anything_runs(
 
 
 def test_a_suite_of_several_streams_wants_one(
-    clbench: Tune, tiny: Any, write_suite: Callable[..., str], tmp_path: Path
+    clbench: Command, tiny: Any, write_suite: Callable[..., str], tmp_path: Path
 ) -> None:
     suite = write_suite("finetune", streams=[tiny.stream, "clip-mini"])
     status, _, errors = clbench("tune", suite, "--set", "lr=0.1", "--out", tmp_path / "out")

@@ -250,6 +250,8 @@ def test_a_model_goes_through_a_folder(tmp_path: Path, learner: TextLearner) -> 
 def test_what_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"learner t5:.*cannot be loaded"):
         build_learner(f"t5:{tmp_path / 'none'}", 0, CPU)
+    with pytest.raises(ConfigError, match="learner llama: wanted a hub name"):
+        build_learner("llama", 0, CPU)
     with pytest.raises(ConfigError, match="unknown shape 't5-larg'"):
         build_learner("t5:random:t5-larg", 0, CPU)
 

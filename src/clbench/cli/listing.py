@@ -111,7 +111,7 @@ def _describe(kind: str, name: str) -> dict[str, Any]:
     }
     if entry.config is not None:
         found["config"] = entry.config.model_json_schema()
-    if kind == "learner" and (":" in name or entry.name != "open_clip"):
+    if kind == "learner" and (":" in name or "argument" not in entry.details):
         found |= _learner_counts(_build(name))
     return found
 

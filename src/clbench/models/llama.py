@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from clbench.errors import ConfigError
 from clbench.models.text_decoder import DecoderLearner
 from clbench.models.text_loading import RANDOM, ByteTokens, load_pretrained, random_weights
 from clbench.models.text_tokens import TextTokens
 from clbench.registry import LEARNERS
 
 
-@LEARNERS.register("llama")
+@LEARNERS.register("llama", argument="wanted")
 def llama(argument: str, seed: int) -> DecoderLearner:
     """A causal language model: `llama:meta-llama/Llama-2-7b-hf` (hub), `llama:FOLDER`, `llama:random:llama-2-7b`.
 
@@ -19,12 +20,14 @@ def llama(argument: str, seed: int) -> DecoderLearner:
         seed: For random weights.
 
     Raises:
-        ConfigError: For an unknown shape.
+        ConfigError: For an unknown shape, or nothing at all.
         CheckpointError: For weights that are missing, cannot be fetched or belong to another architecture.
     """
     from transformers import LlamaConfig, LlamaForCausalLM
 
     name = f"llama:{argument}"
+    if not argument:
+        raise ConfigError("learner llama: wanted a hub name, a folder or random:SHAPE behind a colon, got nothing")
     if argument.startswith(RANDOM):
         shapes = {
             "llama-2-7b": LlamaConfig(),

@@ -16,7 +16,7 @@ from clbench.registry import LEARNERS
 from clbench.seeding import derive
 
 
-@LEARNERS.register("open_clip")
+@LEARNERS.register("open_clip", argument="wanted")
 def open_clip_learner(argument: str, seed: int) -> ClipLearner:
     """An open_clip model: `open_clip:ARCH` (random weights), `open_clip:ARCH/TAG` (hub, cache), `open_clip:ARCH/FILE`.
 

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from clbench.errors import ConfigError
 from clbench.models.text_encoder_decoder import EncoderDecoderLearner
 from clbench.models.text_loading import RANDOM, ByteTokens, load_pretrained, random_weights
 from clbench.models.text_tokens import TextTokens
 from clbench.registry import LEARNERS
 
 
-@LEARNERS.register("t5")
+@LEARNERS.register("t5", argument="wanted")
 def t5(argument: str, seed: int) -> EncoderDecoderLearner:
     """A T5 model: `t5:google-t5/t5-large` (hub), `t5:FOLDER`, `t5:random:t5-large` (random weights, byte tokens).
 
@@ -17,12 +18,14 @@ def t5(argument: str, seed: int) -> EncoderDecoderLearner:
         seed: For random weights.
 
     Raises:
-        ConfigError: For an unknown shape.
+        ConfigError: For an unknown shape, or nothing at all.
         CheckpointError: For weights that are missing, cannot be fetched or belong to another architecture.
     """
     from transformers import T5Config, T5ForConditionalGeneration
 
     name = f"t5:{argument}"
+    if not argument:
+        raise ConfigError("learner t5: wanted a hub name, a folder or random:SHAPE behind a colon, got nothing")
     if argument.startswith(RANDOM):
         shapes = {
             "t5-small": T5Config(),

@@ -4,47 +4,23 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.command import Command
 from tests.reports.conftest import Store
 from tests.reports.flips.ledgers import graded, random_rows, write
-
-from clbench.cli.main import main
 
 LOGS = Path(__file__).parents[1] / "data" / "lm_eval"
 KEYS = {"n", "nfr", "pfr", "nfr_mc", "nfi", "pfi", "relative_nfr", "btc", "bec", "mcnemar_p", "counts", "intervals"}
 COUNTS = ["both_right", "negative_flips", "positive_flips", "both_wrong_same", "both_wrong_different"]
 
 
-@dataclass(frozen=True)
-class Done:
-    """How the command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Compare = Callable[..., Done]
-
-
 @pytest.fixture
-def compare(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Compare:
+def compare(clbench: Command) -> Command:
     """The command in this process."""
-
-    def call(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["clbench", "compare", *map(str, arguments)])
-        capfd.readouterr()
-        status: object = 0
-        try:
-            main()
-        except SystemExit as ended:
-            status = ended.code
-        return Done(int(str(status or 0)), *capfd.readouterr())
-
-    return call
+    return partial(clbench, "compare")
 
 
 @pytest.fixture
@@ -54,7 +30,7 @@ def ledgers(tmp_path: Path) -> tuple[Path, Path]:
     return write(tmp_path / "old.parquet", old), write(tmp_path / "new.parquet", random_rows(2))
 
 
-def test_json_has_every_key(compare: Compare, ledgers: tuple[Path, Path]) -> None:
+def test_json_has_every_key(compare: Command, ledgers: tuple[Path, Path]) -> None:
     done = compare(*ledgers, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout, parse_constant=pytest.fail)
@@ -67,14 +43,14 @@ def test_json_has_every_key(compare: Compare, ledgers: tuple[Path, Path]) -> Non
     assert list(found["tasks"]) == ["task 0", "task 1", "task 2"]
 
 
-def test_the_table_comes_first_then_the_metrics_then_flips(compare: Compare, ledgers: tuple[Path, Path]) -> None:
+def test_the_table_comes_first_then_the_metrics_then_flips(compare: Command, ledgers: tuple[Path, Path]) -> None:
     text = compare(*ledgers).stdout
     places = [text.index(part) for part in ("old: ", "old right", "relative_nfr", "by task", "the worst 10 of ")]
     assert places == sorted(places)
     assert "task-id" in text
 
 
-def test_a_version_can_be_named(compare: Compare, ledgers: tuple[Path, Path]) -> None:
+def test_a_version_can_be_named(compare: Command, ledgers: tuple[Path, Path]) -> None:
     old, _ = ledgers
     found = json.loads(compare(f"{old}@0", f"{old}@1", "--json").stdout)
     assert (found["old"], found["n"]) == (f"{old}@0", 600)
@@ -82,7 +58,7 @@ def test_a_version_can_be_named(compare: Compare, ledgers: tuple[Path, Path]) ->
     assert (same["nfr"], same["pfr"], same["inconsistency"]) == (0, 0, 0)
 
 
-def test_the_gate_ends_with_1(compare: Compare, ledgers: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_gate_ends_with_1(compare: Command, ledgers: tuple[Path, Path], tmp_path: Path) -> None:
     failed = compare(*ledgers, "--max-nfr", "0.02")
     assert (failed.returncode, failed.stdout.splitlines()[-1].partition(": ")[0]) == (1, "gate")
     passed = compare(*ledgers, "--max-nfr", "0.5", "--json")
@@ -93,13 +69,13 @@ def test_the_gate_ends_with_1(compare: Compare, ledgers: tuple[Path, Path], tmp_
     assert json.loads(undecided.stdout)["gate"]["reason"].startswith("cannot be decided")
 
 
-def test_a_page_is_written(compare: Compare, ledgers: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_page_is_written(compare: Command, ledgers: tuple[Path, Path], tmp_path: Path) -> None:
     page = tmp_path / "deep" / "page.html"
     assert f"page: {page}" in compare(*ledgers, "--html", page).stdout
     assert page.read_text("utf-8").count('class="flip task-') > 50
 
 
-def test_graded_scores_have_a_table_of_their_own(compare: Compare, tmp_path: Path) -> None:
+def test_graded_scores_have_a_table_of_their_own(compare: Command, tmp_path: Path) -> None:
     old = write(tmp_path / "old.parquet", graded([0.5, 0.4, 0.3]))
     new = write(tmp_path / "new.parquet", graded([0.2, 0.41, 0.3]))
     done = compare(old, new, "--dead-band", "0.05")
@@ -115,7 +91,7 @@ def test_graded_scores_have_a_table_of_their_own(compare: Compare, tmp_path: Pat
     assert compare(old, new, "--max-nfr", "1").returncode == 1
 
 
-def test_sample_logs_go_through(compare: Compare) -> None:
+def test_sample_logs_go_through(compare: Command) -> None:
     old, new = (next((LOGS / side).glob("samples_sums_*.jsonl")) for side in ("old", "new"))
     refused = compare(old, new)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
@@ -126,7 +102,7 @@ def test_sample_logs_go_through(compare: Compare) -> None:
 
 
 def test_a_run_is_compared_by_its_id(
-    compare: Compare, store: Store, new_store: Callable[[], Store], tmp_path: Path
+    compare: Command, store: Store, new_store: Callable[[], Store], tmp_path: Path
 ) -> None:
     other = new_store()  # in the same database, as others count the runs of `store`
     made = [row for version in (0, 1, 2) for row in random_rows(version, version=version)]
@@ -168,7 +144,7 @@ def test_a_run_is_compared_by_its_id(
     ],
 )
 def test_bad_input_is_one_line_and_status_2(
-    compare: Compare, ledgers: tuple[Path, Path], new: str, flags: list[str], message: str,
+    compare: Command, ledgers: tuple[Path, Path], new: str, flags: list[str], message: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(ledgers[0].parent)
