@@ -56,22 +56,19 @@ class Cell:
     @cached_property
     def names(self) -> tuple[str, str, str]:
         """Stream, learner and strategy as tables call them: registered names, or the stems of files."""
-        learner, colon, argument = self.learner.partition(":")
-        for path in _weights(self.learner):
-            argument = argument.replace(str(path), path.name)
         return (
             STREAM_CARDS.get(self.stream).name,
-            LEARNERS.listing(learner).name + colon + argument,
+            _learner_name(self.learner),
             STRATEGIES.listing(self.strategy).name,
         )
 
     @cached_property
     def encoding(self) -> dict[str, object]:
         """What decides version 0 of the learner and its tensors: name, source, files of weights by their contents."""
-        return _encoding(self.names[1], self.learner)
+        return _encoding(self.learner)
 
     def _releases(self) -> list[dict[str, object]]:
-        return [_encoding(release, release) for release in self.load_stream().releases]
+        return [_encoding(release) for release in self.load_stream().releases]
 
     @cached_property
     def resolved(self) -> dict[str, object]:
@@ -131,9 +128,16 @@ class Cell:
         return f"{self.names[0]} / {self.names[1]} / {self.label} / seed {self.seed}"
 
 
-def _encoding(name: str, learner: str) -> dict[str, object]:
+def _learner_name(learner: str) -> str:
+    name, colon, argument = learner.partition(":")
+    for path in _weights(learner):
+        argument = argument.replace(str(path), path.name)
+    return LEARNERS.listing(name).name + colon + argument
+
+
+def _encoding(learner: str) -> dict[str, object]:
     return {
-        "name": name,
+        "name": _learner_name(learner),
         "source": LEARNERS.digest(learner.partition(":")[0])[:16],
         "weights": [_digest_of(path) for path in _weights(learner)],
     }

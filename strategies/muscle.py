@@ -77,11 +77,8 @@ class Muscle(SecondStage[MuscleConfig]):
         units, share = self.student(batch, task), self.config.distilled
         if not share:
             return unit_loss(units)
-        old = self._old(batch)
-        taught = old
-        if self._new is not None:
-            taught = chosen(imitates_old(self.config.mask, units, old), old, self._new(batch))
-        distilled = divergence(units.logits, taught, self.config.temperature).mean()
+        new = self._new(batch) if self._new else None
+        distilled = distillation(self.config.mask, units, self._old(batch), new, self.config.temperature)
         return distilled if share == 1 else share * distilled + (1 - share) * unit_loss(units)
 
     def _teacher(self, task: Task, units_of: Callable[[Batch], Units]) -> Callable[[Batch], Lesson]:
@@ -99,6 +96,20 @@ class Muscle(SecondStage[MuscleConfig]):
 
 def _asked(learner: Learner, adapter: TaskAdapter, batch: Batch, task: Task, answers_only: bool) -> Units:
     return units_without_gradient(learner, adapter, batch, task, answers_only)
+
+
+def distillation(mask: Mask, student: Units, old: Lesson, new: Lesson | None, temperature: float) -> Tensor:
+    """Mean divergence of the student from the teacher that the mask gives each unit (Eq. 5), a scalar.
+
+    Args:
+        mask: The rule.
+        student: Its scores, with gradient.
+        old: What the old model says.
+        new: What the new one says; None where the mask never asks it.
+        temperature: As in the lessons.
+    """
+    taught = old if new is None else chosen(imitates_old(mask, student, old), old, new)
+    return divergence(student.logits, taught, temperature).mean()
 
 
 @torch.no_grad()

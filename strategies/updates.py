@@ -184,6 +184,8 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
 
     def digest(self) -> str:
         """Hash of the base and all adapters."""
+        if not self.adapters:
+            return self.learner.digest()
         digest = hashlib.blake2b(self.learner.digest().encode(), digest_size=16)
         for name, adapter in self.adapters.items():
             for part, p in adapter.parameters():

@@ -16,7 +16,12 @@ from clbench.errors import ConfigError
 from clbench.ledger import read_ledger, task_scores
 from clbench.registry import STRATEGIES
 
-OWN = [item.name for item in STRATEGIES.listings() if item.module.startswith("clbench.")]
+OWN = [
+    item.name
+    for item in STRATEGIES.listings()
+    if item.module.startswith("clbench.") and not STRATEGIES.get(item.name).value.takes_releases
+]
+"""Those for streams of tasks; the others are in test_update_contract.py."""
 CPU = torch.device("cpu")
 
 
