@@ -15,26 +15,27 @@ HEADLINE = {
     "forgetting.chaudhry": "forgetting",
     "bwt.gem": "BWT",
 }
+RELEASES = {
+    "mtil.last": "Last",
+    "flips/all/nfr": "NFR",
+    "flips/all/pfr": "PFR",
+    "flips/all/relative_nfr": "rel. NFR",
+}
+"""The same for streams of releases: the last version, and its flips against the one before."""
 OTHERS = {"mtil.last": "Last", "forgetting.chaudhry": "forg."}
 """What is shown of a stream's other protocols."""
 
 
 def columns_of(rows: Iterable[Mapping[str, object]]) -> dict[str, str]:
     """Keys of rows and the headings of their columns: the first protocol's, then those of others that rows have."""
+    rows = list(rows)
+    headline, parts = HEADLINE, OTHERS
+    if any("flips/all/nfr" in row for row in rows):
+        headline = parts = RELEASES
     found = dict.fromkeys(key for row in rows for key in row if key.endswith(".mtil.last"))
     others = [key.removesuffix(".mtil.last") for key in found]
-    more = {f"{name}.{key}": f"{name} {heading}" for name in others for key, heading in OTHERS.items()}
-    return HEADLINE | more
-
-
-RELEASE_COLUMNS = {
-    "mtil.last": "Last",
-    "flips/all/nfr": "NFR",
-    "flips/all/pfr": "PFR",
-    "flips/all/relative_nfr": "rel. NFR",
-    "flips/was_right_is_wrong": "was right",
-}
-"""The same for streams of releases: the last version, and its flips against the one before."""
+    more = {f"{name}.{key}": f"{name} {heading}" for name in others for key, heading in parts.items()}
+    return headline | more
 
 
 def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
