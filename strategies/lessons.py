@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import psutil
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from clbench.contracts import Batch, Samples, Units
@@ -18,31 +19,48 @@ LEAST = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
-    """A teacher's word on `units`.
+class Taught:
+    """The distribution that each unit is to imitate.
 
     Attributes:
-        log_p: `(units, vocabulary)` log-probabilities at the temperature of the distillation; or `(units, k)`, those
-            of the likeliest columns.
+        scores: `(units, vocabulary)`, as the teacher gave them; or `(units, k)`, the log-probabilities of the likeliest
+            columns at the temperature of the distillation.
         columns: `(units, k)` int64, which ones these are; None where all are there.
-        right: `(units,)` bool, whether the likeliest column is the target.
-        likelihood: `(units,)` log-probability of the target at temperature 1.
     """
 
-    log_p: Tensor
-    columns: Tensor | None
-    right: Tensor
-    likelihood: Tensor
+    scores: Tensor
+    columns: Tensor | None = None
 
 
-@torch.no_grad()
-def lesson_of(units: Units, temperature: float, top_k: int | None = None) -> Lesson:
-    """What a teacher's scores say; all of it, or of its likeliest `top_k` columns."""
-    logits = units.logits.float()
-    log_p, columns = (logits / temperature).log_softmax(dim=-1), None
-    if top_k is not None and top_k < logits.shape[1]:
-        log_p, columns = log_p.topk(top_k, dim=-1)
-    return Lesson(log_p, columns, logits.argmax(dim=-1) == units.target, likelihood_of(units))
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """A teacher's word on `units`; what only some masks ask for is worked out when asked.
+
+    Attributes:
+        taught: What may be imitated.
+        right: Gives `(units,)` bool, whether the likeliest column is the target.
+        likelihood: Gives `(units,)`, the log-probability of the target at temperature 1.
+    """
+
+    taught: Taught
+    right: Callable[[], Tensor]
+    likelihood: Callable[[], Tensor]
+
+
+def lesson_of(units: Units) -> Lesson:
+    """What a teacher's scores say, without gradient."""
+    units = Units(units.logits.detach(), units.target, units.sequence)
+    return Lesson(
+        Taught(units.logits), lambda: units.logits.argmax(dim=-1) == units.target, lambda: likelihood_of(units)
+    )
+
+
+def likeliest(scores: Tensor, temperature: float, top_k: int | None) -> Taught:
+    """The likeliest columns alone; everything where there are no more than that, or no number is given."""
+    if top_k is None or top_k >= scores.shape[1]:
+        return Taught(scores)
+    log_p, columns = (scores.float() / temperature).log_softmax(dim=-1).topk(top_k, dim=-1)
+    return Taught(log_p, columns)
 
 
 def likelihood_of(units: Units) -> Tensor:
@@ -52,31 +70,29 @@ def likelihood_of(units: Units) -> Tensor:
     return picked - logits.logsumexp(dim=-1)
 
 
-def chosen(mask: Tensor, one: Lesson, two: Lesson) -> Lesson:
-    """The first lesson for units where `mask` `(units,)` is true, else the second."""
+def chosen(mask: Tensor, one: Taught, two: Taught) -> Taught:
+    """The first one for units where `mask` `(units,)` is true, else the second."""
     wide = mask.unsqueeze(1)
     columns = None if one.columns is None or two.columns is None else torch.where(wide, one.columns, two.columns)
-    right, likelihood = (
-        torch.where(mask, *pair) for pair in ((one.right, two.right), (one.likelihood, two.likelihood))
-    )
-    return Lesson(torch.where(wide, one.log_p, two.log_p), columns, right, likelihood)
+    return Taught(torch.where(wide, one.scores, two.scores), columns)
 
 
-def divergence(student: Tensor, lesson: Lesson, temperature: float) -> Tensor:
+def divergence(student: Tensor, taught: Taught, temperature: float) -> Tensor:
     """KL(teacher || student) of each unit at a temperature, `(units,)`, without its square as a factor.
 
-    Where the lesson has the likeliest columns only, all others together are one more: the result is at most that of
+    Where the teacher told the likeliest columns only, all others together are one more: the result is at most that of
     the whole vocabulary (data processing inequality), and equal to it where nothing is left out.
 
     Args:
         student: Scores `(units, vocabulary)`, with gradient.
-        lesson: The teacher's.
-        temperature: As in the lesson.
+        taught: The teacher's.
+        temperature: T; of likeliest columns the one at which they were taken.
     """
-    log_q, log_p = (student.float() / temperature).log_softmax(dim=-1), lesson.log_p
-    if lesson.columns is None:
-        return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
-    log_q = log_q.gather(1, lesson.columns)
+    log_q = (student.float() / temperature).log_softmax(dim=-1)
+    if taught.columns is None:
+        log_p = (taught.scores.float() / temperature).log_softmax(dim=-1)
+        return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=-1)
+    log_p, log_q = taught.scores, log_q.gather(1, taught.columns)
     rest_p, rest_q = ((1 - part.exp().sum(dim=-1)).clamp(min=LEAST) for part in (log_p, log_q))
     return (log_p.exp() * (log_p - log_q)).sum(dim=-1) + rest_p * (rest_p.log() - rest_q.log())
 
@@ -98,23 +114,22 @@ class StoredLessons:
     def __init__(
         self, teach: Callable[[Batch], Units], samples: Samples, size: int, temperature: float, top_k: int | None
     ) -> None:
-        parts: list[Lesson] = []
+        parts: list[tuple[Taught, Tensor, Tensor]] = []
         counts: list[Tensor] = []
         for start in range(0, len(samples), size):
-            batch = samples.batch(slice(start, start + size))
-            units = teach(batch)
-            lesson = lesson_of(units, temperature, top_k)
+            units = teach(samples.batch(slice(start, start + size)))
+            lesson, taught = lesson_of(units), likeliest(units.logits, temperature, top_k)
             if not parts:
-                _require_room(lesson, math.ceil(len(samples) / size))
+                _require_room(taught, math.ceil(len(samples) / size))
             counts.append(units.sequence.bincount(minlength=min(size, len(samples) - start)).cpu())
-            columns = None if lesson.columns is None else lesson.columns.cpu().int()
-            parts.append(Lesson(lesson.log_p.cpu(), columns, lesson.right.cpu(), lesson.likelihood.cpu()))
+            columns = None if taught.columns is None else taught.columns.cpu().int()
+            parts.append((Taught(taught.scores.cpu(), columns), lesson.right().cpu(), lesson.likelihood().cpu()))
         self._counts = torch.cat(counts)
         self._starts = self._counts.cumsum(0) - self._counts
-        self._log_p = torch.cat([part.log_p for part in parts])
-        self._columns = torch.cat([part.columns for part in parts if part.columns is not None] or [torch.empty(0)])
-        self._right = torch.cat([part.right for part in parts])
-        self._likelihood = torch.cat([part.likelihood for part in parts])
+        self._scores = torch.cat([taught.scores for taught, _, _ in parts])
+        self._columns = torch.cat([t.columns for t, _, _ in parts if t.columns is not None] or [torch.empty(0)])
+        self._right = torch.cat([right for _, right, _ in parts])
+        self._likelihood = torch.cat([likelihood for _, _, likelihood in parts])
 
     def of(self, position: Tensor, device: torch.device) -> Lesson:
         """The lesson of the samples at `position` `(n,)`, unit after unit as their batch has them."""
@@ -123,11 +138,15 @@ class StoredLessons:
         within = torch.arange(int(counts.sum())) - (counts.cumsum(0) - counts).repeat_interleave(counts)
         at = self._starts[position].repeat_interleave(counts) + within
         columns = self._columns[at].long().to(device) if len(self._columns) else None
-        return Lesson(self._log_p[at].to(device), columns, self._right[at].to(device), self._likelihood[at].to(device))
+        return Lesson(
+            Taught(self._scores[at].to(device), columns),
+            lambda: self._right[at].to(device),
+            lambda: self._likelihood[at].to(device),
+        )
 
 
-def _require_room(first: Lesson, batches: int) -> None:
-    sizes = (first.log_p.nbytes, 0 if first.columns is None else first.columns.nbytes // 2)
+def _require_room(first: Taught, batches: int) -> None:
+    sizes = (first.scores.nbytes, 0 if first.columns is None else first.columns.nbytes // 2)
     needed, free = sum(sizes) * batches, psutil.virtual_memory().available
     if needed > SHARE * free:
         have = f"would take {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"

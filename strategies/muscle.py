@@ -82,15 +82,14 @@ class Muscle(SecondStage[MuscleConfig]):
         return distilled if share == 1 else share * distilled + (1 - share) * unit_loss(units)
 
     def _teacher(self, task: Task, units_of: Callable[[Batch], Units]) -> Callable[[Batch], Lesson]:
-        temperature = self.config.temperature
         if self.config.teachers == "live":
-            return lambda batch: lesson_of(units_of(batch), temperature)
+            return lambda batch: lesson_of(units_of(batch))
         if type(self.learner).augment is not Learner.augment:
             raise ConfigError(f"muscle: teachers: stored: {self.learner.name} sees other views of a sample each time")
         samples = self.context.samples(task, "train")
         size = self.context.budget.micro_batch or self.context.budget.batch_size
         with self.learner.autocast():
-            stored = StoredLessons(units_of, samples, size, temperature, self.config.top_k)
+            stored = StoredLessons(units_of, samples, size, self.config.temperature, self.config.top_k)
         return lambda batch: stored.of(batch["position"], self.learner.device)
 
 
@@ -106,9 +105,9 @@ def distillation(mask: Mask, student: Units, old: Lesson, new: Lesson | None, te
         student: Its scores, with gradient.
         old: What the old model says.
         new: What the new one says; None where the mask never asks it.
-        temperature: As in the lessons.
+        temperature: Softens both.
     """
-    taught = old if new is None else chosen(imitates_old(mask, student, old), old, new)
+    taught = old.taught if new is None else chosen(imitates_old(mask, student, old), old.taught, new.taught)
     return divergence(student.logits, taught, temperature).mean()
 
 
@@ -124,10 +123,10 @@ def imitates_old(mask: Mask, student: Units, old: Lesson) -> Tensor:
     if mask == "student-wrong":
         return student.logits.argmax(dim=-1) != student.target
     if mask == "old-right":
-        return old.right
+        return old.right()
     if mask == "old-only":
-        return torch.ones_like(old.right)
-    behind = likelihood_of(student) - old.likelihood
+        return torch.ones_like(student.target, dtype=torch.bool)
+    behind = likelihood_of(student) - old.likelihood()
     if mask == "token-likelihood":
         return behind < 0
     total = behind.new_zeros(int(student.sequence[-1]) + 1).index_add(0, student.sequence, behind)

@@ -10,7 +10,7 @@ from torch import Tensor
 from clbench.contracts import Batch, Task
 from clbench.registry import STRATEGIES
 from clbench.strategies.adapted import unit_loss
-from clbench.strategies.lessons import divergence, lesson_of
+from clbench.strategies.lessons import Taught, divergence
 from clbench.strategies.second_stage import SecondStage, SecondStageConfig
 
 
@@ -51,5 +51,5 @@ class Pct(SecondStage[PctConfig]):
             apart = 0.5 * F.mse_loss(units.logits.float(), old.logits.float(), reduction="none").sum(dim=-1)
         else:
             temperature = self.config.temperature
-            apart = temperature**2 * divergence(units.logits, lesson_of(old, temperature), temperature)
+            apart = temperature**2 * divergence(units.logits, Taught(old.logits), temperature)
         return unit_loss(units) + self.config.strength * (weight * apart).mean()

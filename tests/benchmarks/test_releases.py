@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.strategies.update_streams import CLIP, LLAMA, QUICK, write_card, write_suite
 
 from clbench.benchmarks.cell import Cell
 from clbench.benchmarks.execution import CellRun, build_learner
@@ -32,7 +33,6 @@ from clbench.reports.leaderboard.render import write_leaderboard
 from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.metrics.compute import compute_all
 from clbench.streams.card import load_stream
-from tests.strategies.update_streams import CLIP, LLAMA, QUICK, write_card, write_suite
 
 CPU = torch.device("cpu")
 STEPS = {"steps": 12, "batch_size": 12}
@@ -155,7 +155,8 @@ def test_a_matrix_of_releases_has_a_row_a_release_and_no_csv_that_reads_as_anoth
     ]  # fmt: skip
     with pytest.raises(DataError, match="wanted the header to start with 'version', got 'release'"):
         ScoreMatrix.from_csv(tmp_path / "R.csv")
-    assert MATRIX != ScoreMatrix(("x", "y", "z"), MATRIX.scores, ("v1", "v3"))
+    other = ScoreMatrix(("x", "y", "z"), MATRIX.scores, ("v1", "v3"))
+    assert other != MATRIX
     matrix_figure(MATRIX, "releases", tmp_path / "R.png")
     assert (tmp_path / "R.png").stat().st_size > 1000
 

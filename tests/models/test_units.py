@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.text_tasks import text_task
 
 from clbench.benchmarks.execution import build_learner
 from clbench.contracts import Samples, Task
 from clbench.models.text_loading import ByteTokens
 from clbench.models.text_tokens import TextTokens
 from clbench.streams.card import load_stream
-from tests.text_tasks import text_task
 
 TESTS = Path(__file__).parents[1]
 CPU = torch.device("cpu")

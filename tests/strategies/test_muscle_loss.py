@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clbench.contracts import Units
-from clbench.strategies.lessons import Lesson, divergence, lesson_of
+from clbench.strategies.lessons import Lesson, Taught, divergence, lesson_of, likeliest
 from clbench.strategies.muscle import Mask, MuscleConfig, distillation, imitates_old
 
 MASKS: tuple[Mask, ...] = get_args(Mask)
@@ -48,8 +48,12 @@ def units(scores: Any, right: Any, sequence: Any = None) -> Units:
     return Units(logits, torch.as_tensor(right), place)
 
 
-def lesson(scores: Any, right: Any, temperature: float = 2.0, top_k: int | None = None) -> Lesson:
-    return lesson_of(units(scores, right), temperature, top_k)
+def lesson(scores: Any, right: Any) -> Lesson:
+    return lesson_of(units(scores, right))
+
+
+def taught(scores: Any, temperature: float = 2.0, top_k: int | None = None) -> Taught:
+    return likeliest(torch.as_tensor(np.asarray(scores)).float(), temperature, top_k)
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -69,16 +73,16 @@ def test_a_sequence_is_masked_as_a_whole_and_apart_from_others() -> None:
 
 def test_the_teacher_comes_first_in_the_divergence() -> None:
     one, two = [[2 * log(3), 0.0]], [[0.0, 0.0]]  # (3/4, 1/4) and (1/2, 1/2)
-    forward = divergence(torch.tensor(two), lesson(one, [0]), 2.0)
-    backward = divergence(torch.tensor(one), lesson(two, [0]), 2.0)
+    forward = divergence(torch.tensor(two), taught(one), 2.0)
+    backward = divergence(torch.tensor(one), taught(two), 2.0)
     assert float(forward) == pytest.approx(3 / 4 * log(3 / 2) + 1 / 4 * log(1 / 2), rel=1e-5)
     assert float(backward) == pytest.approx(TO_NEW, rel=1e-5)
 
 
 def test_temperature_divides_the_scores_and_nothing_multiplies_the_result() -> None:
     student, teacher = torch.tensor([[1.0, 2.0, 4.0]]), [[2.0, 0.0, 1.0]]
-    at_three = divergence(3 * student, lesson(3 * np.asarray(teacher), [0], 3.0), 3.0)
-    torch.testing.assert_close(at_three, divergence(student, lesson(teacher, [0], 1.0), 1.0))
+    at_three = divergence(3 * student, taught(3 * np.asarray(teacher)), 3.0)
+    torch.testing.assert_close(at_three, divergence(student, taught(teacher), 1.0))
 
 
 def softened(scores: Matrix, temperature: float) -> Matrix:
@@ -113,8 +117,8 @@ def test_the_loss_is_the_twins(mask: Mask, n: int, columns: int, temperature: fl
     rng = np.random.default_rng(seed)
     student, old, new = rng.normal(scale=2, size=(3, n, columns)).astype(np.float32).astype(np.float64)
     right, place = rng.integers(0, columns, n), np.sort(rng.integers(0, 3, n))
-    new_lesson = None if mask == "old-only" else lesson(new, right, temperature)
-    found = distillation(mask, units(student, right, place), lesson(old, right, temperature), new_lesson, temperature)
+    new_lesson = None if mask == "old-only" else lesson(new, right)
+    found = distillation(mask, units(student, right, place), lesson(old, right), new_lesson, temperature)
     expected = twin(mask, student, old, new, right, place, temperature)
     assert float(found.detach()) == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
@@ -136,10 +140,9 @@ def test_the_likeliest_columns_give_a_lower_bound_that_is_exact_with_all_of_them
 ) -> None:
     rng = np.random.default_rng(seed)
     student, teacher = rng.normal(scale=2, size=(2, 4, columns))
-    right = rng.integers(0, columns, 4)
     scores = torch.as_tensor(student).float()
-    whole = divergence(scores, lesson(teacher, right), 2.0)
-    part = divergence(scores, lesson(teacher, right, top_k=k), 2.0)
+    whole = divergence(scores, taught(teacher), 2.0)
+    part = divergence(scores, taught(teacher, top_k=k), 2.0)
     assert bool((part <= whole + 1e-4).all())
     if k >= columns - 1:  # what is left out is one column at most, and one it stays
         torch.testing.assert_close(part, whole, atol=1e-4, rtol=1e-3)
@@ -148,7 +151,7 @@ def test_the_likeliest_columns_give_a_lower_bound_that_is_exact_with_all_of_them
 def test_the_likeliest_columns_by_hand() -> None:
     # Teacher (1/2, 1/4, 1/4), student (1/4, 1/4, 1/2): kept is 1/2 against 1/4, the rest is 1/2 against 3/4.
     teacher, student = [[log(2), 0.0, 0.0]], torch.tensor([[0.0, 0.0, log(2)]])
-    found: Tensor = divergence(student, lesson(teacher, [0], 1.0, top_k=1), 1.0)
+    found: Tensor = divergence(student, taught(teacher, 1.0, top_k=1), 1.0)
     assert float(found) == pytest.approx(1 / 2 * log(2) + 1 / 2 * log(2 / 3), rel=1e-5)
 
 

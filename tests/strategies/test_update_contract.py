@@ -1,7 +1,7 @@
 """What every strategy for streams of releases must do; the tests walk the registry."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ from clbench.ledger import read_ledger, task_scores
 from clbench.registry import STRATEGIES
 
 OWN = [item.name for item in STRATEGIES.listings() if item.module.startswith("clbench.")]
-UPDATES = [name for name in OWN if STRATEGIES.get(name).value.takes_releases]
+UPDATES = [name for name in OWN if cast(Any, STRATEGIES.get(name).value).takes_releases]
 CPU = torch.device("cpu")
 THREE = [f"{CLIP}:{name}" for name in "abc"]
 

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.strategies.update_streams import CLIP, CPU, LLAMA, QUICK, TESTS, context_of, updated
+from tests.text_tasks import text_task
 
 from clbench.benchmarks.execution import build_learner
 from clbench.contracts import Context, Learner, Predictions, Strategy, StrategyConfig, Task
@@ -19,8 +21,6 @@ from clbench.strategies.pct import Pct, PctConfig
 from clbench.strategies.task_adapters import TaskAdapter
 from clbench.strategies.updates import UpdateConfig
 from clbench.streams.card import load_stream
-from tests.strategies.update_streams import CLIP, CPU, LLAMA, QUICK, TESTS, context_of, updated
-from tests.text_tasks import text_task
 
 TEXTS = [text_task("one"), text_task("two")]
 LLAMAS = [f"{LLAMA}:a", f"{LLAMA}:b"]
@@ -209,14 +209,11 @@ def test_pct_is_cross_entropy_and_a_weighted_distance(distance: Any) -> None:
 
 
 def test_at_temperature_100_the_divergence_is_the_centred_logit_distance_by_column() -> None:
-    from clbench.contracts import Units
-    from clbench.strategies.lessons import divergence, lesson_of
+    from clbench.strategies.lessons import Taught, divergence
 
     torch.manual_seed(0)
     one, two = torch.randn(2, 4, 30, dtype=torch.float64).float()
-    apart = 100**2 * divergence(
-        one, lesson_of(Units(two, torch.zeros(4, dtype=torch.int64), torch.arange(4)), 100), 100
-    )
+    apart = 100**2 * divergence(one, Taught(two), 100)
     gap = one - two
     torch.testing.assert_close(
         apart, 0.5 * (gap - gap.mean(dim=1, keepdim=True)).square().mean(dim=1), rtol=0.05, atol=0.02
@@ -245,7 +242,7 @@ def test_a_task_gets_the_same_adapter_wherever_the_others_are_trained_longer() -
 
 def test_an_adapter_is_the_low_rank_product_it_says_and_leaves_nothing_behind() -> None:
     torch.manual_seed(0)
-    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    module: Any = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
     adapter = TaskAdapter.fresh(module, ["0", "2"], 2, 0.5, 0.0, torch.Generator().manual_seed(1))
     x = torch.randn(5, 3)
     before = module(x)
