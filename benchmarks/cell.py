@@ -56,23 +56,19 @@ class Cell:
     @cached_property
     def names(self) -> tuple[str, str, str]:
         """Stream, learner and strategy as tables call them: registered names, or the stems of files."""
-        learner, colon, argument = self.learner.partition(":")
-        for path in self._weights:
-            argument = argument.replace(str(path), path.name)
         return (
             STREAM_CARDS.get(self.stream).name,
-            LEARNERS.listing(learner).name + colon + argument,
+            _learner_name(self.learner),
             STRATEGIES.listing(self.strategy).name,
         )
 
     @cached_property
     def encoding(self) -> dict[str, object]:
         """What decides version 0 of the learner and its tensors: name, source, files of weights by their contents."""
-        return {
-            "name": self.names[1],
-            "source": LEARNERS.digest(self.learner.partition(":")[0])[:16],
-            "weights": [_digest_of(path) for path in self._weights],
-        }
+        return _encoding(self.learner)
+
+    def _releases(self) -> list[dict[str, object]]:
+        return [_encoding(release) for release in self.load_stream().releases]
 
     @cached_property
     def resolved(self) -> dict[str, object]:
@@ -88,6 +84,7 @@ class Cell:
                 "name": self.names[0],
                 "card": _digest_of(STREAM_CARDS.get(self.stream).path),
                 "data": _data_digest(self.load_stream(), self.split),
+                **({"releases": releases} if (releases := self._releases()) else {}),
             },
             "learner": self.encoding,
             "strategy": {
@@ -101,13 +98,6 @@ class Cell:
             "skip_broken": self.skip_broken,
             "precision": self.precision,
         }
-
-    @property
-    def _weights(self) -> list[Path]:
-        """The file or folder that the learner's argument names: the whole of it, or what follows the architecture."""
-        argument = self.learner.partition(":")[2]
-        folder = [Path(argument)] if argument and Path(argument).is_dir() else []
-        return folder or [path for path in (Path(argument), Path(argument.partition("/")[2])) if path.is_file()]
 
     def load_stream(self) -> Stream:
         """The cell's stream, its shots drawn by the cell's seed.
@@ -136,6 +126,28 @@ class Cell:
     def title(self) -> str:
         """How messages call the cell."""
         return f"{self.names[0]} / {self.names[1]} / {self.label} / seed {self.seed}"
+
+
+def _learner_name(learner: str) -> str:
+    name, colon, argument = learner.partition(":")
+    for path in _weights(learner):
+        argument = argument.replace(str(path), path.name)
+    return LEARNERS.listing(name).name + colon + argument
+
+
+def _encoding(learner: str) -> dict[str, object]:
+    return {
+        "name": _learner_name(learner),
+        "source": LEARNERS.digest(learner.partition(":")[0])[:16],
+        "weights": [_digest_of(path) for path in _weights(learner)],
+    }
+
+
+def _weights(learner: str) -> list[Path]:
+    """The file or folder that a learner's argument names: the whole of it, or what follows the architecture."""
+    argument = learner.partition(":")[2]
+    folder = [Path(argument)] if argument and Path(argument).is_dir() else []
+    return folder or [path for path in (Path(argument), Path(argument.partition("/")[2])) if path.is_file()]
 
 
 def _digest_of(path: Path) -> str:

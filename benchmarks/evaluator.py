@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from clbench.answer_scores import SCORES
-from clbench.contracts import Learner, Predictions, Protocol, Samples, Split, Stream, Task
+from clbench.contracts import Learner, Predictions, Predictor, Protocol, Samples, Split, Stream, Task
 from clbench.ledger import SCHEMA
 
 
@@ -30,8 +30,18 @@ class Evaluator:
         self._split = split
         self._samples = samples
 
-    def evaluate(self, learner: Learner, version: int) -> pa.Table:
+    def evaluate(
+        self,
+        learner: Learner,
+        version: int,
+        predictor_of: Callable[[Sequence[Task], Sequence[Protocol]], Predictor] | None = None,
+    ) -> pa.Table:
         """Test one version on all tasks under all protocols of the stream.
+
+        Args:
+            learner: The version.
+            version: Its number.
+            predictor_of: Makes its predictor; the learner's own if None.
 
         Returns:
             Ledger rows, by task, then protocol, then sample.
@@ -40,7 +50,7 @@ class Evaluator:
         tables = []
         # No inference mode: what a learner caches in it (tokens, say) could not be used in training afterwards.
         with torch.no_grad(), learner.autocast():
-            predictor = learner.predictor(self._stream.tasks, self._stream.protocols)
+            predictor = (predictor_of or learner.predictor)(self._stream.tasks, self._stream.protocols)
             for task in self._stream.tasks:
                 samples = self._samples(task, self._split)
                 order = test_order(samples, learner)

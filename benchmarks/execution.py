@@ -14,6 +14,7 @@ from clbench.benchmarks.cell import Cell
 from clbench.benchmarks.drift import Drift
 from clbench.benchmarks.evaluator import Evaluator
 from clbench.benchmarks.folder import CellFolder, Record
+from clbench.benchmarks.releases import require_one_vocabulary
 from clbench.benchmarks.samples import SampleStore
 from clbench.contracts import (
     Budget,
@@ -67,7 +68,11 @@ class CellRun:
         self._numbers: dict[str, float] = {}
         self.stream: Stream = cell.load_stream()
         self._learner = build_learner(cell.learner, cell.seed, device, cell.precision)
-        self._drift = Drift(self._learner)
+        require_one_vocabulary(
+            self.stream.releases, self._learner, lambda name: build_learner(name, cell.seed, torch.device("cpu"))
+        )
+        # Of a release the drift would be that of the base alone, without what is trained for the tasks.
+        self._drift = None if self.stream.releases else Drift(self._learner)
         samples = store.of(
             cell.names[0], self._learner, json.dumps(cell.encoding), cell.skip_broken, partial(progress, "decode")
         )
@@ -84,7 +89,7 @@ class CellRun:
         done = self._folder.last_version
         if done is not None:
             self._resume(done)
-        for version in range(0 if done is None else done + 1, len(self.stream.tasks) + 1):
+        for version in range(0 if done is None else done + 1, self.stream.last_version + 1):
             self._compute(version)
             after_version(version)
         self._folder.finish(matrix_json(self.stream, self._folder))
@@ -104,19 +109,36 @@ class CellRun:
         return cast(Strategy[StrategyConfig], STRATEGIES.get(cell.strategy).value(cell.config, context))
 
     def _resume(self, version: int) -> None:
-        if version > len(self.stream.tasks):
-            raise CheckpointError(
-                f"{self._folder.path}: holds version {version}, the stream has {len(self.stream.tasks)} tasks"
-            )
+        if version > (last := self.stream.last_version):
+            raise CheckpointError(f"{self._folder.path}: holds version {version}, the last of the stream is {last}")
         if (begun := self._folder.record(0).device) != self._device.type:  # which computes in another precision
             raise CheckpointError(f"{self._folder.path}: was begun on {begun}; use --device {begun}, or --fresh")
         if self._folder.record(0).digest != self._learner.digest():
             raise CheckpointError(
                 f"{self._folder.path}: was begun with other weights of {self._cell.learner}; use --fresh"
             )
-        self._strategy.seen = list(self.stream.tasks[:version])
+        self._strategy.version = version
+        if self.stream.releases:
+            self._strategy.learner = self._learner = self._release(version)
+        else:
+            self._strategy.seen = list(self.stream.tasks[:version])
         self._folder.load_version(version, self._learner, self._strategy)
-        self._drift.measure()  # so that the next one is measured from here
+        if self._drift:
+            self._drift.measure()  # so that the next one is measured from here
+
+    def _release(self, version: int) -> Learner:
+        """The release that a version is made of; the first one is there already, as version 0."""
+        if version <= 1:
+            return self._learner
+        cell = self._cell
+        return build_learner(self.stream.releases[version - 1], cell.seed, self._device, cell.precision)
+
+    def _update(self, version: int) -> None:
+        if self.stream.releases:
+            self._strategy.update_release(release := self._release(version), self.stream.tasks)
+            self._learner = release
+        else:
+            self._strategy.update(self.stream.tasks[version - 1])
 
     def _compute(self, version: int) -> None:
         self._numbers.clear()
@@ -124,12 +146,12 @@ class CellRun:
             torch.cuda.reset_peak_memory_stats(self._device)
         started = time.perf_counter()
         if version:
-            self._strategy.update(self.stream.tasks[version - 1])
-        digest = self._learner.digest()  # waits for the device, so that the clock tells the truth
+            self._update(version)
+        digest = self._strategy.digest()  # waits for the device, so that the clock tells the truth
         trained = time.perf_counter()
-        self._numbers |= self._drift.measure()
+        self._numbers |= self._drift.measure() if self._drift else {}
         self._progress("test", 0, 1)
-        rows = self._evaluator.evaluate(self._learner, version)
+        rows = self._evaluator.evaluate(self._learner, version, self._strategy.predictor)
         self._numbers |= {f"probe/{name}": value for name, value in self._learner.probe().items()}
         tested = time.perf_counter()
         self._numbers |= {
@@ -151,7 +173,7 @@ def matrices(stream: Stream, folder: CellFolder) -> dict[str, ScoreMatrix]:
         cells = task_scores(rows, protocol)
         versions = sorted({version for version, _ in cells})
         result[protocol] = ScoreMatrix.from_rows(
-            names, {v: [cells.get((v, name), float("nan")) for name in names] for v in versions}
+            names, {v: [cells.get((v, name), float("nan")) for name in names] for v in versions}, stream.releases
         )
     return result
 
@@ -163,6 +185,7 @@ def matrix_json(stream: Stream, folder: CellFolder) -> dict[str, object]:
     return {
         "schema": 1,
         "tasks": tasks,
+        **({"releases": list(stream.releases)} if stream.releases else {}),
         "protocols": {
             name: [[None if x != x else x for x in row] for row in m.scores.tolist()] for name, m in found.items()
         },

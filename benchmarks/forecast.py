@@ -137,22 +137,30 @@ class _Bench:
         """One cell's."""
         tasks = self._stream.tasks
         strategy = self._strategy(cell, cell.budget, lambda step, total: None)
-        steps = 0
-        for task in tasks:
-            strategy.seen.append(task)
-            steps += strategy.number_of_steps(task)
+        steps = self._steps(strategy)
         cost = self._step_cost(cell) if steps else StepCost(0, 0, 0, 0, self._resting_mib)
         classes = sum(size.classes for size in self.sizes) / len(tasks)
         samples = sum(size.train + size.test for size in self.sizes)
         return Forecast(
             cell,
             steps,
-            steps * cost.seconds(cell.budget.batch_size, classes) + len(tasks) * cost.between,
-            (len(tasks) + 1) * self._test_seconds,
+            steps * cost.seconds(cell.budget.batch_size, classes)
+            + len(tasks) * (len(self._stream.releases) or 1) * cost.between,
+            (self._stream.last_version + 1) * self._test_seconds,
             samples * self._decode_seconds,
             samples * self._sample_bytes / MIB,
             cost.peak_mib,
         )
+
+    def _steps(self, strategy: Strategy[StrategyConfig]) -> int:
+        """Optimiser steps of all versions."""
+        steps = 0
+        for version in range(1, self._stream.last_version + 1):
+            strategy.version = version
+            for task in self._stream.tasks if self._stream.releases else self._stream.tasks[version - 1 : version]:
+                strategy.seen.append(task)
+                steps += strategy.number_of_steps(task)
+        return steps
 
     def _build(self, problems: list[str]) -> Learner:
         """The learner, or where its weights cannot be had the same architecture with random ones."""
@@ -228,11 +236,18 @@ class _Bench:
         times: list[float] = []
         budget = Budget(steps=2, batch_size=batch)
         strategy = self._strategy(cell, budget, lambda step, total: times.append(self._clock()))
-        strategy.update(self._many if task is self._few else self._few)
+        releases = self._stream.releases
+        if releases:  # on the same task, so that there is an old model
+            strategy.update_release(self._learner, [task])
+        else:
+            strategy.update(self._many if task is self._few else self._few)
         times.clear()
         with memory_above_now(self._device) as above:
             started = self._clock()
-            strategy.update(task)
+            if releases:
+                strategy.update_release(self._build([]), [task])
+            else:
+                strategy.update(task)
             ended = self._clock()
         step = times[-1] - times[-2]
         return _Measured(step, max(0.0, ended - started - step * len(times)), above[0])

@@ -156,7 +156,7 @@ class _CellRunner:
 
     def _compute(self, index: int) -> None:
         run = CellRun(self.cell, self.folder, self.store, self.device, self.listener.step)
-        self.listener.cell(index, self.cell, len(run.stream.tasks) + 1)
+        self.listener.cell(index, self.cell, run.stream.last_version + 1)
         logging = Attempts(self.listener.problem)
         logging.attempt(lambda: self.tracker.begin(self.cell, self.folder))
 

@@ -8,6 +8,7 @@ from typing import cast
 from pydantic import Field, field_validator
 
 from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.releases import require_fit
 from clbench.benchmarks.tuning.record import TunedSettings
 from clbench.cards import STREAM_CARDS, SUITE_CARDS
 from clbench.config import Config, validate
@@ -154,6 +155,7 @@ def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
         wanted = [what for what, only in strategies if not only or stream in only]
         for learner, (name, label, settings), seed in product(config.learners or (card.learner,), wanted, config.seeds):
             LEARNERS.listing(learner.partition(":")[0])
+            require_fit(card, learner, name)
             what = (stream, learner, name, label, settings, config.budget, seed, config.split)
             how = (config.root, config.skip_broken, config.precision)
             cell = Cell(*what, *how, streams=loaded)

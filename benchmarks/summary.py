@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from clbench.benchmarks.execution import matrices
 from clbench.benchmarks.runner import Outcome
+from clbench.ledger import read_ledger
+from clbench.reports.flips.stream import stream_numbers
 from clbench.reports.metrics.compute import compute_all
 
 HEADLINE = {
@@ -13,16 +15,27 @@ HEADLINE = {
     "forgetting.chaudhry": "forgetting",
     "bwt.gem": "BWT",
 }
+RELEASES = {
+    "mtil.last": "Last",
+    "flips/all/nfr": "NFR",
+    "flips/all/pfr": "PFR",
+    "flips/all/relative_nfr": "rel. NFR",
+}
+"""The same for streams of releases: the last version, and its flips against the one before."""
 OTHERS = {"mtil.last": "Last", "forgetting.chaudhry": "forg."}
 """What is shown of a stream's other protocols."""
 
 
 def columns_of(rows: Iterable[Mapping[str, object]]) -> dict[str, str]:
     """Keys of rows and the headings of their columns: the first protocol's, then those of others that rows have."""
+    rows = list(rows)
+    headline, parts = HEADLINE, OTHERS
+    if any("flips/all/nfr" in row for row in rows):
+        headline = parts = RELEASES
     found = dict.fromkeys(key for row in rows for key in row if key.endswith(".mtil.last"))
     others = [key.removesuffix(".mtil.last") for key in found]
-    more = {f"{name}.{key}": f"{name} {heading}" for name in others for key, heading in OTHERS.items()}
-    return HEADLINE | more
+    more = {f"{name}.{key}": f"{name} {heading}" for name in others for key, heading in parts.items()}
+    return headline | more
 
 
 def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
@@ -52,4 +65,8 @@ def _numbers(outcome: Outcome) -> dict[str, float]:
     for index, (protocol, matrix) in enumerate(matrices(stream, outcome.folder).items()):
         prefix = f"{protocol}." if index else ""
         result |= {prefix + name: value for name, value in compute_all(matrix).values.items() if value is not None}
+        if stream.releases:
+            rows = read_ledger(outcome.folder.path / "ledger.parquet")
+            flips = stream_numbers(rows, protocol, releases=True)[stream.last_version]
+            result |= {prefix + name: value for name, value in flips.items()}
     return result

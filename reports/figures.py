@@ -18,7 +18,7 @@ def matrix_figure(matrix: ScoreMatrix, title: str, path: Path) -> None:
     """Draw a heat map of versions x tasks as PNG, numbers in %, whole or not at all.
 
     Version 0 stands apart at the top. The cell of the task just learnt has a frame, tasks that are still to come are
-    hatched, and what was not measured is left empty.
+    hatched (neither where versions are releases), and what was not measured is left empty.
 
     Args:
         matrix: R, versions x tasks, fractions in [0, 1].
@@ -32,10 +32,11 @@ def matrix_figure(matrix: ScoreMatrix, title: str, path: Path) -> None:
     from matplotlib.figure import Figure
 
     tasks = matrix.number_of_tasks
-    figure = Figure(figsize=(2.6 + 0.72 * tasks, 2.0 + 0.48 * tasks), dpi=150, layout="constrained")
+    last = len(matrix.made_of)
+    figure = Figure(figsize=(2.6 + 0.72 * tasks, 2.0 + 0.48 * last), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)  # the object API: no global state, no display
     axes = figure.add_subplot()
-    for version in range(tasks + 1):
+    for version in range(last + 1):
         for task in range(1, tasks + 1):
             _draw_cell(axes, matrix, version, task)
     _label(axes, matrix, title)
@@ -53,14 +54,14 @@ def _draw_cell(axes: "Axes", matrix: ScoreMatrix, version: int, task: int) -> No
     corner = (task - 1, _top(version))
     colour = colormaps["Blues"](shade) if measured else "white"
     axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, edgecolor="#c3c8ce", linewidth=0.8))
-    if version < task:
+    if version < task and not matrix.releases:
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="///", edgecolor="#7d8894", linewidth=0, alpha=0.55))
-    if version == task:
+    if version == task and not matrix.releases:
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=1.6, zorder=3))
     if measured:
         ink = "white" if shade > 0.62 else "black"
         box = (
-            {"facecolor": colour, "edgecolor": "none", "pad": 1.5} if version < task else None
+            {"facecolor": colour, "edgecolor": "none", "pad": 1.5} if version < task and not matrix.releases else None
         )  # clear of the hatching
         where = (task - 0.5, _top(version) + 0.5)
         axes.text(*where, f"{100 * score:.1f}", ha="center", va="center", fontsize=8, color=ink, bbox=box, zorder=4)
@@ -71,16 +72,16 @@ def _top(version: int) -> float:
 
 
 def _label(axes: "Axes", matrix: ScoreMatrix, title: str) -> None:
-    tasks = matrix.number_of_tasks
+    tasks, last = matrix.number_of_tasks, len(matrix.made_of)
     axes.set_xlim(-0.03, tasks + 0.03)
-    axes.set_ylim(_top(tasks) + 1.03, -0.03)
+    axes.set_ylim(_top(last) + 1.03, -0.03)
     axes.set_title(title, fontsize=10, parse_math=False)
     axes.set_xticks([task + 0.5 for task in range(tasks)])
     axes.set_xticklabels(matrix.tasks, rotation=40, ha="right", rotation_mode="anchor", fontsize=8, parse_math=False)
-    axes.set_yticks([_top(version) + 0.5 for version in range(tasks + 1)])
-    names = ["0 pre-trained", *(f"{version} {name}" for version, name in enumerate(matrix.tasks, start=1))]
+    axes.set_yticks([_top(version) + 0.5 for version in range(last + 1)])
+    names = ["0 pre-trained", *(f"{version} {name}" for version, name in enumerate(matrix.made_of, start=1))]
     axes.set_yticklabels(names, fontsize=8, parse_math=False)
-    axes.set_ylabel("version, after learning", fontsize=8)
+    axes.set_ylabel("version, of release" if matrix.releases else "version, after learning", fontsize=8)
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)

@@ -23,6 +23,8 @@ class ScoreMatrix:
     Args:
         tasks: The T tasks in training order.
         scores: Shape (T + 1, T); row t is version t, row 0 the pre-trained model. Copied, then read-only.
+        releases: Of a stream of model updates, what versions 1, 2, ... were made of while the tasks stayed; the shape
+            is (releases + 1, T) then, and no version is the one that learnt some task.
 
     Raises:
         DataError: For no tasks, a task named twice or not at all, the wrong shape, or an infinite score.
@@ -30,6 +32,7 @@ class ScoreMatrix:
 
     tasks: tuple[str, ...]
     scores: Scores
+    releases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the shape and make the scores read-only."""
@@ -39,8 +42,9 @@ class ScoreMatrix:
             raise DataError(f"score matrix: wanted at least one task, names without spaces around them, got {tasks}")
         if len(set(tasks)) < len(tasks):
             raise DataError(f"score matrix: wanted distinct names of tasks, got {', '.join(tasks)}")
-        if scores.shape != (len(tasks) + 1, len(tasks)):
-            raise DataError(f"score matrix: wanted {len(tasks) + 1} versions x {len(tasks)} tasks, got {scores.shape}")
+        versions = (len(self.releases) or len(tasks)) + 1
+        if scores.shape != (versions, len(tasks)):
+            raise DataError(f"score matrix: wanted {versions} versions x {len(tasks)} tasks, got {scores.shape}")
         if np.isinf(scores).any():
             raise DataError("score matrix: wanted finite scores (NaN where not measured), got an infinite one")
         scores.flags.writeable = False
@@ -51,7 +55,8 @@ class ScoreMatrix:
         """Same tasks, same scores; unmeasured cells are equal to each other."""
         if not isinstance(other, ScoreMatrix):
             return NotImplemented
-        return self.tasks == other.tasks and np.array_equal(self.scores, other.scores, equal_nan=True)
+        same = (self.tasks, self.releases) == (other.tasks, other.releases)
+        return same and np.array_equal(self.scores, other.scores, equal_nan=True)
 
     def __hash__(self) -> int:
         """By the tasks alone, which equal matrices share."""
@@ -59,8 +64,21 @@ class ScoreMatrix:
 
     @property
     def number_of_tasks(self) -> int:
-        """T, which is also the number of the last version."""
+        """T, which is also the number of the last version, unless versions are releases."""
         return len(self.tasks)
+
+    @property
+    def made_of(self) -> tuple[str, ...]:
+        """What versions 1, 2, ... came with: a task each, or a release."""
+        return self.releases or self.tasks
+
+    def last_scores(self) -> Scores:
+        """The scores of the last version on all tasks, shape (T,), whatever made the versions.
+
+        Raises:
+            MetricError: When the last version was not tested on every task.
+        """
+        return self._measured(len(self.made_of), np.arange(1, self.number_of_tasks + 1))
 
     def at(self, version: int, task: int) -> float:
         """R[version][task] with tasks counted from 1, as the formulas do.
@@ -74,9 +92,15 @@ class ScoreMatrix:
         """R[versions][tasks], broadcast against each other, tasks counted from 1; all of them must have been measured.
 
         Raises:
-            MetricError: Naming the first cell that was not measured.
+            MetricError: Naming the first cell that was not measured; always where versions are releases, because what
+                asks by number supposes that version i learnt task i.
             IndexError: For a version or task that the matrix does not have, a defect of the formula.
         """
+        if self.releases:
+            raise MetricError("versions are releases of the model here, and none of them learnt one of the tasks")
+        return self._measured(versions, tasks)
+
+    def _measured(self, versions: npt.ArrayLike, tasks: npt.ArrayLike) -> Scores:
         rows, columns = np.broadcast_arrays(np.asarray(versions, dtype=int), np.asarray(tasks, dtype=int))
         if rows.size and (rows.min() < 0 or columns.min() < 1):  # numpy would count these from the end
             raise IndexError(f"versions start at 0 and tasks at 1, got {rows.min()} and {columns.min()}")
@@ -99,20 +123,23 @@ class ScoreMatrix:
             raise MetricError(f"needs at least 2 tasks, got 1: {why}")
 
     @classmethod
-    def from_rows(cls, tasks: Sequence[str], rows: Mapping[int, Sequence[float]]) -> Self:
+    def from_rows(
+        cls, tasks: Sequence[str], rows: Mapping[int, Sequence[float]], releases: tuple[str, ...] = ()
+    ) -> Self:
         """A matrix from the rows of the versions that were measured; the others are NaN.
 
         Raises:
-            DataError: For a version outside 0..T or a row with the wrong number of scores.
+            DataError: For a version that there cannot be or a row with the wrong number of scores.
         """
-        scores = np.full((len(tasks) + 1, len(tasks)), np.nan)
+        last = len(releases) or len(tasks)
+        scores = np.full((last + 1, len(tasks)), np.nan)
         for version, row in rows.items():
-            if not 0 <= version <= len(tasks):
-                raise DataError(f"score matrix: version must be from 0 to {len(tasks)}, got {version}")
+            if not 0 <= version <= last:
+                raise DataError(f"score matrix: version must be from 0 to {last}, got {version}")
             if len(row) != len(tasks):
                 raise DataError(f"score matrix, version {version}: wanted {len(tasks)} scores, got {len(row)}")
             scores[version] = row
-        return cls(tuple(tasks), scores)
+        return cls(tuple(tasks), scores, releases)
 
     @classmethod
     def from_csv(cls, path: Path | str) -> Self:
@@ -126,10 +153,12 @@ class ScoreMatrix:
     def to_csv(self, path: Path | str | None = None) -> str:
         """The text that `from_csv` reads back bit for bit; also written to `path`, whole or not at all.
 
+        Where versions are releases the first column is `release`, which `from_csv` refuses: its metrics are not for it.
+
         Raises:
             ClbenchError: When the disk is full or not writable.
         """
-        text = format_matrix(self.tasks, self.scores.tolist())
+        text = format_matrix(self.tasks, self.scores.tolist(), "release" if self.releases else "version")
         if path is not None:
             with written_whole(Path(path)) as aside:
                 aside.write_text(text, encoding="utf-8", newline="")

@@ -34,14 +34,20 @@ def parse_matrix(path: Path) -> tuple[tuple[str, ...], Rows]:
     return tasks, rows
 
 
-def format_matrix(tasks: Sequence[str], scores: Sequence[Sequence[float]]) -> str:
-    """The CSV text of a matrix: versions without any score are left out, unmeasured cells are empty."""
+def format_matrix(tasks: Sequence[str], scores: Sequence[Sequence[float]], first: str = "version") -> str:
+    """The CSV text of a matrix: versions without any score are left out, unmeasured cells are empty.
+
+    Args:
+        tasks: The columns.
+        scores: The rows.
+        first: Heading of the column with the rows' numbers.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["version", *tasks])
+    writer.writerow([first, *tasks])
     for version, row in enumerate(scores):
         cells = ["" if math.isnan(score) else repr(score) for score in row]
-        if any(cells) or version == len(tasks):  # the last row stays, so that a matrix without scores is readable
+        if any(cells) or version == len(scores) - 1:  # the last row stays, so that a matrix without scores is readable
             writer.writerow([version, *cells])
     return text.getvalue()
 

@@ -77,14 +77,13 @@ class GradientStrategy(Strategy[G], Generic[G]):
             TrainingError: When the loss is not finite at some step; it is read once, after the last one.
         """
         self.begin_task(task)
-        losses = self._train(task)
+        losses = self._train(task, self.number_of_steps(task))
         self.end_task(task)
         report_losses(losses, task, self.config.lr, self.context.record)
 
-    def _train(self, task: Task) -> Tensor:
+    def _train(self, task: Task, total: int) -> Tensor:
         """All steps of a task; returns the losses `(steps,)`, still on the device."""
         parameters = [p for _, p in self.trainable_parameters()]
-        total = self.number_of_steps(task)
         optimiser, scheduler = new_optimiser(self.learner.module, parameters, self.config, total)
         losses = torch.zeros(total, device=self.learner.device)
         self.learner.module.train()

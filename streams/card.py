@@ -52,6 +52,12 @@ class StreamCard(Config):
     loader: str = Field(description="Registered loader that reads the data.")
     data: str | None = Field(None, description="Folder of the data, relative to the card; the user's root when absent.")
     learner: str = Field(description="Learner that is used when a suite names none.")
+    releases: tuple[str, ...] = Field(
+        (), description="Learners that come one after another while the tasks stay; empty where tasks come so."
+    )
+    based_on: str | None = Field(
+        None, description="Stream, or card, whose tasks of the same names are taken, with their data and limits."
+    )
     protocols: tuple[Protocol, ...] = Field(
         min_length=1, description="How test samples are told apart; the first is the headline."
     )
@@ -109,7 +115,10 @@ def load_stream(name: str, root: str | None = None, seed: int = 0) -> Stream:
     else:
         choice = DataChoice(Path(root) if root and root != HUB else None, hub=root == HUB, seed=seed)
     loader = LOADERS.get(card.loader).value
-    return cast(Stream, loader(card, choice))
+    stream = cast(Stream, loader(card, choice))
+    if stream.releases != card.releases:
+        raise ConfigError(f"stream {card.name}: releases are not for loader {card.loader!r}, but for `releases`")
+    return stream
 
 
 def read_card(values: Mapping[str, object], path: Path) -> StreamCard:

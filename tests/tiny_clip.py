@@ -16,15 +16,20 @@ END = 258
 
 @LEARNERS.register("tiny-clip")
 def tiny_clip(argument: str, seed: int) -> ClipLearner:
-    """A tiny CLIP with random weights."""
+    """A tiny CLIP with random weights, others for each argument."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "learner"))
+        torch.manual_seed(derive(seed, "learner", *argument.split()))
         model = open_clip.CLIP(
             embed_dim=16,
             vision_cfg={"image_size": 16, "patch_size": 8, "width": 32, "layers": 2, "head_width": 16},
             text_cfg={"context_length": CONTEXT, "vocab_size": 259, "width": 32, "heads": 2, "layers": 2},
         )
-    return ClipLearner("tiny-clip", model, tokenise, Preprocess(16, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)))
+    return ClipLearner(
+        f"tiny-clip:{argument}" if argument else "tiny-clip",
+        model,
+        tokenise,
+        Preprocess(16, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+    )
 
 
 def tokenise(texts: Sequence[str]) -> Tensor:

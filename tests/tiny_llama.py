@@ -12,7 +12,7 @@ from clbench.seeding import derive
 
 @LEARNERS.register("tiny-llama")
 def tiny_llama(argument: str, seed: int) -> DecoderLearner:
-    """Width 16, 2 layers."""
+    """Width 16, 2 layers; other weights for each argument."""
     config = LlamaConfig(
         vocab_size=260,
         hidden_size=16,
@@ -24,6 +24,6 @@ def tiny_llama(argument: str, seed: int) -> DecoderLearner:
         initializer_range=0.3,
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "tiny-llama"))
+        torch.manual_seed(derive(seed, "tiny-llama", *argument.split()))
         model = LlamaForCausalLM(config)
     return DecoderLearner("tiny-llama", model, TextTokens(ByteTokens(), "tiny-llama", ends_inputs=False))

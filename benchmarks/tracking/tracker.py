@@ -132,6 +132,7 @@ class Tracker:
             "clbench.suite": self._suite,
             "clbench.stream": cell.names[0],
             "clbench.learner": cell.names[1],
+            **({"clbench.releases": ", ".join(found)} if (found := cell.load_stream().releases) else {}),
             "clbench.strategy": cell.names[2],
             "clbench.label": cell.label,
             "clbench.seed": str(cell.seed),
@@ -266,7 +267,7 @@ def _flips(folder: CellFolder, stream: Stream) -> "Iterator[list[Metric]]":
 
     ledger, now = read_ledger(folder.path / "ledger.parquet"), int(time.time() * 1000)
     for protocol in stream.protocols:
-        found = stream_numbers(ledger, protocol)
+        found = stream_numbers(ledger, protocol, releases=bool(stream.releases))
         yield [
             Metric(_allowed(f"{protocol}/{name}"), value, now, version)
             for version, numbers in found.items()
@@ -275,7 +276,9 @@ def _flips(folder: CellFolder, stream: Stream) -> "Iterator[list[Metric]]":
 
 
 def _until(matrix: ScoreMatrix, version: int) -> ScoreMatrix:
-    """The matrix of the stream cut after a version and its task."""
+    """The matrix of the stream cut after a version and, where it learnt one, its task."""
+    if matrix.releases:
+        return ScoreMatrix(matrix.tasks, matrix.scores[: version + 1], matrix.releases[:version])
     return ScoreMatrix(matrix.tasks[:version], matrix.scores[: version + 1, :version])
 
 

@@ -70,7 +70,9 @@ def criterion_of(name: str, stream: Stream) -> Criterion:
     found = Criterion(metric, protocol, cast(Literal["higher", "lower"], direction))
     tasks = tuple(task.name for task in stream.tasks)
     try:  # on made-up scores, so that a stream of one task is refused now and not after hours
-        found.value({protocol: ScoreMatrix(tasks, np.full((len(tasks) + 1, len(tasks)), 0.5))})
+        found.value(
+            {protocol: ScoreMatrix(tasks, np.full((stream.last_version + 1, len(tasks)), 0.5), stream.releases)}
+        )
     except MetricError as error:
         raise ConfigError(f"--criterion {name}: not defined on {stream.name}: {error}") from None
     return found

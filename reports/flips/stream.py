@@ -96,7 +96,7 @@ def history(chain: Chain) -> SampleHistory:
     return SampleHistory(int(known.sum()), int(lost.sum()), int((changes >= 2).sum()), counted)
 
 
-def stream_numbers(ledger: pa.Table, protocol: str) -> dict[int, dict[str, float]]:
+def stream_numbers(ledger: pa.Table, protocol: str, releases: bool = False) -> dict[int, dict[str, float]]:
     """What to log of a stream's flips, by version; a number that is not defined is left out.
 
     `flips/all/...`: this version against the one before, over all tasks.
@@ -104,14 +104,21 @@ def stream_numbers(ledger: pa.Table, protocol: str) -> dict[int, dict[str, float
     `flips/was_right_is_wrong`, `flips/flip_flops`: shares of all samples, over the versions so far.
     `flips/first_to_last/...`: with the last version alone, from just after each task was learnt.
 
+    Where versions are releases of a model on tasks that stay, none learnt a task, so the second and the last of these
+    are not there; instead there is
+    `flips/task/<task>/...`: this version against the one before, task by task.
+
     Args:
         ledger: The rows of all versions of a cell, or of those so far.
         protocol: The protocol to take.
+        releases: Whether versions are releases.
 
     Raises:
         DataError: For a protocol that is not there, or a sample that a version was tested on twice.
     """
     chain = Chain.from_ledger(ledger, protocol)
+    if releases:
+        return {new: _of_release(chain, old, new) for old, new in pairwise(chain.versions)}
     found: dict[int, dict[str, float]] = {}
     for old, new in pairwise(chain.versions):
         before = chain.tasks[:old]
@@ -123,6 +130,13 @@ def stream_numbers(ledger: pa.Table, protocol: str) -> dict[int, dict[str, float
     if len(chain.tasks) > 1 and chain.versions == tuple(range(len(chain.tasks) + 1)):
         found[chain.versions[-1]] |= _defined(first_learnt_to_last(chain), "flips/first_to_last")
     return found
+
+
+def _of_release(chain: Chain, old: int, new: int) -> dict[str, float]:
+    numbers = _numbers(chain, old, new, chain.tasks, "flips/all") | _history_numbers(history(chain.until(new)))
+    for task in chain.tasks:
+        numbers |= _numbers(chain, old, new, (task,), f"flips/task/{task}")
+    return numbers
 
 
 def _learnt(chain: Chain) -> list[tuple[str, int]]:

@@ -100,9 +100,10 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 def mean_matrix(matrices: Sequence[ScoreMatrix]) -> ScoreMatrix | None:
     """The mean of each cell that all matrices have, NaN elsewhere; None where the order of tasks differs."""
-    if len({matrix.tasks for matrix in matrices}) != 1:
+    if len({(matrix.tasks, matrix.releases) for matrix in matrices}) != 1:
         return None
-    return ScoreMatrix(matrices[0].tasks, np.mean([matrix.scores for matrix in matrices], axis=0))
+    mean = np.mean([matrix.scores for matrix in matrices], axis=0)
+    return ScoreMatrix(matrices[0].tasks, mean, matrices[0].releases)
 
 
 def _section(cells: Sequence[Cell]) -> Section:

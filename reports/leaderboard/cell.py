@@ -61,19 +61,24 @@ def read_matrices(text: Mapping[str, object]) -> dict[str, ScoreMatrix]:
         DataError: For another schema or a layout that does not fit.
     """
     schema, tasks, protocols = text.get("schema"), text.get("tasks"), text.get("protocols")
+    releases = text.get("releases", [])
     if str(schema) != SCHEMA:
         raise DataError(f"matrix.json: wanted schema {SCHEMA}, got {schema!r}")
     if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
         raise DataError(f"matrix.json: tasks must be a list of names, got {tasks!r:.60}")
+    if not isinstance(releases, list) or not all(isinstance(release, str) for release in releases):
+        raise DataError(f"matrix.json: releases must be a list of names, got {releases!r:.60}")
     if not isinstance(protocols, dict) or not protocols:
         raise DataError(f"matrix.json: protocols must be an object with at least one matrix, got {protocols!r:.60}")
-    return {str(name): _matrix(str(name), tasks, rows) for name, rows in protocols.items()}
+    return {str(name): _matrix(str(name), tasks, tuple(releases), rows) for name, rows in protocols.items()}
 
 
-def _matrix(protocol: str, tasks: list[str], rows: object) -> ScoreMatrix:
-    if not isinstance(rows, list) or len(rows) != len(tasks) + 1 or not all(isinstance(row, list) for row in rows):
-        raise DataError(f"matrix.json, protocol {protocol!r}: wanted {len(tasks) + 1} rows, got {rows!r:.60}")
-    return ScoreMatrix.from_rows(tasks, {t: [_score(protocol, cell) for cell in row] for t, row in enumerate(rows)})
+def _matrix(protocol: str, tasks: list[str], releases: tuple[str, ...], rows: object) -> ScoreMatrix:
+    wanted = (len(releases) or len(tasks)) + 1
+    if not isinstance(rows, list) or len(rows) != wanted or not all(isinstance(row, list) for row in rows):
+        raise DataError(f"matrix.json, protocol {protocol!r}: wanted {wanted} rows, got {rows!r:.60}")
+    scores = {t: [_score(protocol, cell) for cell in row] for t, row in enumerate(rows)}
+    return ScoreMatrix.from_rows(tasks, scores, releases)
 
 
 def _score(protocol: str, cell: object) -> float:

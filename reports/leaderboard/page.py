@@ -52,9 +52,11 @@ def heat(score: float) -> str:
 
 
 def cell_class(matrix: ScoreMatrix, version: int, task: int) -> str:
-    """Whether a cell is before, at or after the version that learnt its task (counted from 1)."""
+    """Whether a cell is before, at or after the version that learnt its task (counted from 1); releases learn none."""
     if math.isnan(matrix.scores[version, task - 1]):
         return "missing"
+    if matrix.releases:
+        return "past"
     if version == task:
         return "learnt"
     return "future" if version < task else "past"

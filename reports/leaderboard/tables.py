@@ -163,6 +163,7 @@ def _json_result(result: Result) -> dict[str, object]:
         "metrics": {**metrics, **dict.fromkeys(result.undefined)},
         "undefined": dict(result.undefined),
         "tasks": matrix.tasks if matrix else None,
+        **({"releases": matrix.releases} if matrix and matrix.releases else {}),
         "matrix": [[_json_number(score) for score in row] for row in matrix.scores.tolist()] if matrix else None,
     }
 

@@ -1,7 +1,5 @@
 """Average accuracy: how good the last version is over all tasks."""
 
-import numpy as np
-
 from clbench.registry import METRICS
 from clbench.reports.matrix import ScoreMatrix
 
@@ -24,5 +22,4 @@ def average_accuracy(scores: ScoreMatrix) -> float:
     Raises:
         MetricError: When the last version was not tested on every task.
     """
-    last = scores.number_of_tasks
-    return float(scores.cells(last, np.arange(1, last + 1)).mean())
+    return float(scores.last_scores().mean())

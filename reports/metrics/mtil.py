@@ -69,5 +69,4 @@ def mtil_last(scores: ScoreMatrix) -> float:
     Raises:
         MetricError: When the last version was not tested on every task.
     """
-    last = scores.number_of_tasks
-    return float(scores.cells(last, np.arange(1, last + 1)).mean())
+    return float(scores.last_scores().mean())

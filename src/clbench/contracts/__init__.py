@@ -1,6 +1,6 @@
 """The contracts between the rooms: task, stream, learner, strategy."""
 
-from clbench.contracts.learner import Learner, LinearLayer, Precision, Predictions, Predictor, Samples
+from clbench.contracts.learner import Learner, LinearLayer, Precision, Predictions, Predictor, Samples, Units
 from clbench.contracts.strategy import Budget, Context, Strategy, StrategyConfig
 from clbench.contracts.stream import Protocol, Stream
 from clbench.contracts.task import Batch, Kind, Split, Task, TextLimits, joined
@@ -23,5 +23,6 @@ __all__ = [
     "Stream",
     "Task",
     "TextLimits",
+    "Units",
     "joined",
 ]

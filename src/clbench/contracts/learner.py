@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from clbench.contracts.stream import Protocol
 from clbench.contracts.task import Batch, Task
+from clbench.errors import ConfigError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,6 +120,21 @@ class Predictions:
     confidence: Tensor | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What a model says of the units that its loss adds up: tokens of texts, or samples where these have classes.
+
+    Attributes:
+        logits: `(units, vocabulary)`, with gradient.
+        target: `(units,)` int64, the right token or class.
+        sequence: `(units,)` int64, which sample of the batch a unit belongs to, in rising order.
+    """
+
+    logits: Tensor
+    target: Tensor
+    sequence: Tensor
+
+
 Predictor: TypeAlias = Callable[[Batch, Task], Mapping[Protocol, Predictions]]
 """Predictions of one version for a batch of one task, under every protocol asked for."""
 
@@ -184,6 +200,24 @@ class Learner(ABC):
         others = owner != owner[label].unsqueeze(1)
         return F.cross_entropy(logits.masked_fill(others, -torch.inf), label)
 
+    def token_logits(self, batch: Batch, task: Task, answers_only: bool = False) -> Units:
+        """Scores of every unit of a batch: for classes one unit a sample, over the classes of its task.
+
+        Args:
+            batch: As for `loss`; the mean cross-entropy of its units is a task loss.
+            task: Whose samples they are.
+            answers_only: For families that also learn the tokens of inputs: leave those out.
+
+        Raises:
+            ConfigError: In families that have no such scores.
+        """
+        logits = self.logits(batch, [task])
+        return Units(logits, batch["label"], torch.arange(len(logits), device=logits.device))
+
+    def vocabulary(self) -> str:
+        """Says what encoded samples and the columns of `token_logits` mean: learners with equal texts agree on both."""
+        return type(self).__name__
+
     @abstractmethod
     def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
         """Predictions of the version that the learner holds now.
@@ -191,6 +225,14 @@ class Learner(ABC):
         What is the same for all batches of a version (text features of the classes) is computed here, once. The
         predictor is good until the weights change.
         """
+
+    def ensemble(self, other: "Learner", tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+        """Predictions by the mean of the probabilities of this learner and another one of its family.
+
+        Raises:
+            ConfigError: In families that have none, or for a learner of another one.
+        """
+        raise ConfigError(f"{self.name}: models of this family cannot be averaged in their predictions")
 
     @abstractmethod
     def linear_layers(self) -> tuple[LinearLayer, ...]:

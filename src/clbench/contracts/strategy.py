@@ -1,16 +1,18 @@
 """A strategy: what turns version t of a model into version t + 1."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar, final
+from typing import ClassVar, Generic, TypeVar, final
 
 import torch
 from pydantic import Field
 
 from clbench.config import Config
-from clbench.contracts.learner import Learner, Samples
+from clbench.contracts.learner import Learner, Predictor, Samples
+from clbench.contracts.stream import Protocol
 from clbench.contracts.task import Split, Task
+from clbench.errors import ConfigError
 from clbench.seeding import derive, generator_for, seed_globally
 
 
@@ -60,7 +62,13 @@ class Strategy(ABC, Generic[C]):
     A subclass implements `learn` and, if it carries anything from one task to the next besides the learner's weights,
     `state_dict` and `load_state_dict`. Tensors, numbers, strings, lists and string-keyed dictionaries of them can be
     saved. Whatever is not in there is gone when a killed cell resumes.
+
+    Attributes:
+        takes_releases: Whether it is made for streams of releases, where it implements `adopt`; else for streams of
+            tasks. No strategy is for both.
     """
+
+    takes_releases: ClassVar[bool] = False
 
     def __init__(self, config: C, context: Context) -> None:
         self.config = config
@@ -68,12 +76,26 @@ class Strategy(ABC, Generic[C]):
         self.learner = context.learner
         self.seen: list[Task] = []
         """The tasks learnt so far, the current one included."""
+        self.version = 0
+        """The version that the learner is, or is becoming."""
         self.generator = generator_for(context.seed, "version 0")
         """Randomness of the current update, on the CPU."""
 
     @abstractmethod
     def learn(self, task: Task) -> None:
         """Change the learner from the version before the task to the one after it."""
+
+    def adopt(self, release: Learner, tasks: Sequence[Task]) -> None:
+        """Take a new release of the model in the place of `self.learner`, and fit it to all tasks."""
+        raise ConfigError("this strategy learns tasks one after another, the stream brings releases of the model")
+
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+        """Predictions of the present version: the learner's, unless a task needs something of its own put in first."""
+        return self.learner.predictor(tasks, protocols)
+
+    def digest(self) -> str:
+        """Hash of all weights that decide the predictions: equal digests mean equal versions."""
+        return self.learner.digest()
 
     def state_dict(self) -> Mapping[str, object]:
         """What must survive between tasks besides the learner's weights."""
@@ -100,10 +122,21 @@ class Strategy(ABC, Generic[C]):
         So a resumed cell draws what an uninterrupted one would have drawn, and no random state needs saving.
         """
         self.seen.append(task)
-        words = ("version", len(self.seen))
+        self.version = len(self.seen)
+        self.draw_from("version", self.version)
+        self.learn(task)
+
+    @final
+    def update_release(self, release: Learner, tasks: Sequence[Task]) -> None:
+        """Adopt a release, with randomness as in `update`."""
+        self.version += 1
+        self.draw_from("version", self.version)
+        self.adopt(release, tasks)
+
+    def draw_from(self, *words: object) -> None:
+        """Derive all randomness from here on from the cell's seed and a name."""
         self.generator = generator_for(self.context.seed, *words)
         seed_globally(derive(self.context.seed, "global", *words))  # for libraries that draw from the global state
-        self.learn(task)
 
     @torch.no_grad()
     def restore_pretrained(self) -> None:

@@ -24,6 +24,9 @@ class Stream:
         protocols: Every version is tested under each; the first one is the stream's headline.
         learner: The learner that a suite uses when it names none.
         departures: Where the data at hand are not those that were published, one line each.
+        releases: Of a stream of model updates, the learners (specifications) that come one after another while the
+            tasks stay; empty where tasks come one after another. Version 0 is the first release as it is, version t
+            is release t with what the strategy has trained for each task.
         card: What the stream's card says beyond this (licences, citations, reason of the order).
     """
 
@@ -33,6 +36,12 @@ class Stream:
     learner: str
     card: Mapping[str, object] = field(default_factory=dict)
     departures: tuple[str, ...] = ()
+    releases: tuple[str, ...] = ()
+
+    @property
+    def last_version(self) -> int:
+        """The number of the last version: one a task, or one a release."""
+        return len(self.releases) or len(self.tasks)
 
     def to_avalanche(self, size: int = 32) -> "CLScenario":
         """The same tasks as an Avalanche benchmark (train and test stream, one experience a task).

@@ -86,8 +86,31 @@ class ClipLearner(Learner):
 
     def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
         """Nearest class name; text features are encoded here, the mean over all templates of a task."""
+        return self._predictor(self._scorer(tasks), tasks, protocols)
+
+    def ensemble(self, other: Learner, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+        """Mean probability of each class, under every protocol."""
+        if not isinstance(other, ClipLearner):
+            raise ConfigError(f"{self.name}: its predictions cannot be averaged with those of {other.name}")
+        return self._predictor(self._scorer(tasks), tasks, protocols, other._scorer(tasks))
+
+    def vocabulary(self) -> str:
+        """Units are samples and columns classes, whatever the tokenizer; pictures must be of one size."""
+        return f"pictures of {self._preprocess.size} pixels"
+
+    def _scorer(self, tasks: Sequence[Task]) -> Callable[[Batch], Tensor]:
+        """Scores `(n, classes)` of all classes of `tasks`, by text features that are encoded here, once."""
         with torch.no_grad():
             features = torch.cat([self._class_features(task) for task in tasks])
+        return lambda batch: self._logits(self.image_features(batch), features).float()
+
+    def _predictor(
+        self,
+        scores: Callable[[Batch], Tensor],
+        tasks: Sequence[Task],
+        protocols: Sequence[Protocol],
+        others: Callable[[Batch], Tensor] | None = None,
+    ) -> Predictor:
         spans: dict[str, tuple[int, int]] = {}
         for task in tasks:
             start = max((end for _, end in spans.values()), default=0)
@@ -95,10 +118,10 @@ class ClipLearner(Learner):
         union = [f"{task.name}: {name}" for task in tasks for name in task.classes]
 
         def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
-            logits = self._logits(self.image_features(batch), features).float()
+            logits = [scorer(batch) for scorer in (scores, others) if scorer is not None]
             start, end = spans[task.name]
             views: dict[Protocol, Predictions] = {
-                "task-id": _predictions(logits[:, start:end], batch["label"], task.classes),
+                "task-id": _predictions([part[:, start:end] for part in logits], batch["label"], task.classes),
                 "union": _predictions(logits, batch["label"] + start, union),
             }
             return {protocol: views[protocol] for protocol in protocols}
@@ -176,8 +199,10 @@ class ClipLearner(Learner):
         return features
 
 
-def _predictions(logits: Tensor, target: Tensor, names: Sequence[str]) -> Predictions:
-    confidence, prediction = logits.softmax(dim=-1).max(dim=-1)
+def _predictions(logits: Sequence[Tensor], target: Tensor, names: Sequence[str]) -> Predictions:
+    """The likeliest classes by one model's scores, or by the mean probability of several."""
+    chances = [part.softmax(dim=-1) for part in logits]
+    confidence, prediction = (sum(chances[1:], chances[0]) / len(chances)).max(dim=-1)
     return Predictions(prediction, target, names, correct=prediction == target, confidence=confidence)
 
 

@@ -1,5 +1,6 @@
 """Language models: inputs are read, answers are written or chosen among labels."""
 
+import math
 import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, Learner, LinearLayer, Predictions, Predictor, Protocol, Samples, Task, TextLimits
+from clbench.contracts import (
+    Batch,
+    Learner,
+    LinearLayer,
+    Predictions,
+    Predictor,
+    Protocol,
+    Samples,
+    Task,
+    TextLimits,
+    Units,
+)
 from clbench.errors import BrokenSamplesError, CheckpointError, ConfigError, DataError
 from clbench.models.text_tokens import TextTokens, mask_of, padded
 
@@ -80,6 +92,18 @@ class TextLearner(Learner):
         targets = batch["answer"].long().masked_fill(~mask_of(batch, "answer"), IGNORED)
         return F.cross_entropy(self.answer_logits(batch).float().flatten(0, 1), targets.flatten())
 
+    def token_logits(self, batch: Batch, task: Task, answers_only: bool = False) -> Units:
+        """Scores of the tokens of answers; of those of inputs, too, in models that write them (subclasses).
+
+        Padding is left out: to score the vocabulary costs more than to wait for the device once.
+        """
+        mask = mask_of(batch, "answer")
+        return Units(self.answer_logits(batch)[mask], batch["answer"].long()[mask], mask.nonzero()[:, 0])
+
+    def vocabulary(self) -> str:
+        """What token ids mean, and how many columns their scores have."""
+        return f"{self._tokens.digest()} x {self._model.get_output_embeddings().weight.shape[0]}"
+
     def logits(self, batch: Batch, tasks: Sequence[Task]) -> Tensor:
         """Log-likelihood of each label of `tasks` as the answer, `(n, classes)`, at most 0.
 
@@ -120,6 +144,50 @@ class TextLearner(Learner):
             return found
 
         return predict
+
+    def ensemble(self, other: Learner, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+        """Mean probability of each label, or of each next token where answers are written."""
+        if not isinstance(other, TextLearner):
+            raise ConfigError(f"{self.name}: its predictions cannot be averaged with those of {other.name}")
+        spans = _spans(tasks)
+        union = [f"{task.name}: {name}" for task in tasks for name in task.classes]
+
+        def mean_of(batch: Batch, asked: Sequence[Task]) -> Tensor:
+            return _log_mean(self.logits(batch, asked), other.logits(batch, asked))
+
+        def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
+            found: dict[Protocol, Predictions] = {}
+            if "union" in protocols:
+                found["union"] = _likeliest(mean_of(batch, tasks), batch["label"] + spans[task.name][0], union)
+            if "task-id" in protocols:
+                found["task-id"] = _likeliest(mean_of(batch, [task]), batch["label"], task.classes)
+            if "open" in protocols:
+                limit = self._checked_limits(task).answer_tokens
+                found["open"] = Predictions(self._tokens.texts(self._written_with(other, batch, limit)))
+            return found
+
+        return predict
+
+    def _written_with(self, other: "TextLearner", batch: Batch, limit: int) -> Tensor:
+        """Greedy decoding by the mean of two models' probabilities, token ids `(n, at most limit)`.
+
+        Every token is scored anew, without a cache of keys and values: answers are short.
+        """
+        n = len(batch["input"])
+        written = torch.zeros((n, 0), dtype=torch.int64, device=self.device)
+        ended = torch.zeros(n, dtype=torch.bool, device=self.device)
+        while written.shape[1] < limit and not bool(ended.all()):
+            width = written.shape[1] + 1
+            asked = {
+                **{name: tensor for name, tensor in batch.items() if name.startswith("input")},
+                "answer": F.pad(written, (0, 1)),
+                "answer.width": torch.full((n,), width, dtype=torch.int32, device=self.device),
+            }
+            scores = [learner.answer_logits(asked)[:, -1] for learner in (self, other)]
+            token = _log_mean(*scores).argmax(dim=-1)
+            ended |= token == self._tokens.end
+            written = torch.cat([written, token.unsqueeze(1)], dim=1)
+        return written
 
     def state_dict(self) -> dict[str, Tensor]:
         """The weights, by name, each once: an embedding that is shared has several names in the module."""
@@ -255,6 +323,11 @@ def linear_layers_of(
 def _likeliest(logits: Tensor, target: Tensor, names: Sequence[str]) -> Predictions:
     confidence, prediction = logits.softmax(dim=-1).max(dim=-1)
     return Predictions(prediction, target, names, correct=prediction == target, confidence=confidence)
+
+
+def _log_mean(one: Tensor, two: Tensor) -> Tensor:
+    """Logarithm of the mean of two models' probabilities, from scores of the same shape."""
+    return torch.logaddexp(one.float().log_softmax(dim=-1), two.float().log_softmax(dim=-1)) - math.log(2)
 
 
 def _spans(tasks: Sequence[Task]) -> dict[str, tuple[int, int]]:

@@ -5,7 +5,7 @@ import re
 import torch
 from torch import Tensor
 
-from clbench.contracts import Batch, LinearLayer
+from clbench.contracts import Batch, LinearLayer, Task, Units
 from clbench.models.text import TextLearner, linear_layers_of, log_likelihoods
 
 BLOCKS = re.compile(r"\.layers\.(?P<block>\d+)\.")
@@ -35,6 +35,18 @@ class DecoderLearner(TextLearner):
         at = (before - 1 + steps).unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
         logits: Tensor = self._model.lm_head(hidden.gather(1, at))
         return logits
+
+    def token_logits(self, batch: Batch, task: Task, answers_only: bool = False) -> Units:
+        """Scores of the tokens of inputs and answers but the first, or of answers alone; padding is left out."""
+        ids = _one_behind_the_other(batch)
+        at = torch.arange(1, ids.shape[1], device=ids.device)
+        before = batch["input.width"].unsqueeze(1)
+        asked = at < before + batch["answer.width"].unsqueeze(1)
+        if answers_only:
+            asked = asked & (at >= before)
+        hidden = self._model.model(input_ids=ids, use_cache=False).last_hidden_state
+        logits: Tensor = self._model.lm_head(hidden[:, :-1][asked])
+        return Units(logits, ids[:, 1:][asked], asked.nonzero()[:, 0])
 
     def label_scores(self, batch: Batch, labels: Batch) -> Tensor:
         """Log-likelihoods `(n, answers)`; each input is read once, and its keys and values serve all answers."""

@@ -79,6 +79,10 @@ class ByteTokens:
         end = [self.eos_token_id] if add_special_tokens else []
         return {"input_ids": [[*(byte + self._offset for byte in text.encode()), *end] for text in texts]}
 
+    def get_vocab(self) -> dict[str, int]:
+        """Ids by what they stand for, as transformers' tokenizers give them."""
+        return {f"byte {byte}": byte + self._offset for byte in range(256)}
+
     def batch_decode(self, rows: list[list[int]], skip_special_tokens: bool = True) -> list[str]:
         """Texts again; ids that are no bytes are left out."""
         own = range(self._offset, self._offset + 256)

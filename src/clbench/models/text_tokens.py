@@ -1,5 +1,7 @@
 """Texts to token ids and back, with the marks that language models learn from."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,6 +51,13 @@ class TextTokens:
         """Token ids and the end mark; longer ones are cut before it."""
         rows: list[list[int]] = self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         return [[*row[: limit - 1], self.end] for row in rows]
+
+    def digest(self) -> str:
+        """Hash of what decides the meaning of token ids: the vocabulary, how pieces are merged, the end mark."""
+        fast = getattr(self._tokenizer, "backend_tokenizer", None)
+        merges = json.loads(fast.to_str())["model"].get("merges", []) if fast is not None else []
+        content = json.dumps([sorted(self._tokenizer.get_vocab().items()), merges, self.end])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def texts(self, ids: Tensor) -> list[str]:
         """What token ids `(n, length)` say up to the end mark, without spaces around it."""

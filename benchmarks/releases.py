@@ -1,0 +1,37 @@
+"""Streams of releases: which strategies and learners they are for, and whether their releases fit each other."""
+
+from collections.abc import Callable
+from typing import cast
+
+from clbench.contracts import Learner, Strategy, StrategyConfig
+from clbench.errors import ConfigError
+from clbench.registry import STRATEGIES
+from clbench.strategies.adapted import require_same_vocabulary
+from clbench.streams.card import StreamCard
+
+
+def require_fit(card: StreamCard, learner: str, strategy: str) -> None:
+    """Refuse a strategy on the wrong kind of stream, and a learner that is not the first release.
+
+    Raises:
+        ConfigError: In these cases.
+    """
+    entry = STRATEGIES.get(strategy)
+    takes = cast(type[Strategy[StrategyConfig]], entry.value).takes_releases
+    if takes and not card.releases:
+        raise ConfigError(f"strategy {entry.name} is for releases of a model, stream {card.name} brings tasks")
+    if card.releases and not takes:
+        raise ConfigError(f"strategy {entry.name} is for tasks, stream {card.name} brings releases of a model")
+    if card.releases and learner != card.releases[0]:
+        raise ConfigError(f"stream {card.name} begins with release {card.releases[0]!r}, got learner {learner!r}")
+
+
+def require_one_vocabulary(releases: tuple[str, ...], first: Learner, build: Callable[[str], Learner]) -> None:
+    """Load every release once, so that one with another tokenizer is told before hours of work and not after.
+
+    Raises:
+        ConfigError: When there is one.
+        CheckpointError: For weights that are missing.
+    """
+    for release in releases[1:]:
+        require_same_vocabulary(first, build(release))

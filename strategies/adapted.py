@@ -1,0 +1,55 @@
+"""A release of a model with an adapter for each task, and what is asked of it unit by unit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clbench.contracts import Batch, Learner, Task, Units
+from clbench.errors import ConfigError
+from clbench.strategies.task_adapters import TaskAdapter
+
+
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """A release with the adapters of its tasks, by the tasks' names."""
+
+    learner: Learner
+    adapters: Mapping[str, TaskAdapter]
+
+    def units(self, batch: Batch, task: Task, answers_only: bool) -> Units:
+        """Scores of a batch with the task's adapter in, without gradient and as in testing."""
+        return units_without_gradient(self.learner, self.adapters[task.name], batch, task, answers_only)
+
+
+def unit_loss(units: Units) -> Tensor:
+    """Mean cross-entropy of units, a scalar."""
+    return F.cross_entropy(units.logits.float(), units.target)
+
+
+@torch.no_grad()
+def units_without_gradient(
+    learner: Learner, adapter: TaskAdapter, batch: Batch, task: Task, answers_only: bool
+) -> Units:
+    """Scores of a batch with an adapter in, and without dropout."""
+    training = learner.module.training
+    if training:
+        learner.module.eval()
+    with adapter.on(learner.module):
+        units = learner.token_logits(batch, task, answers_only)
+    if training:
+        learner.module.train()
+    return units
+
+
+def require_same_vocabulary(old: Learner, new: Learner) -> None:
+    """Refuse releases whose predictions cannot be compared unit by unit, or that would read other samples.
+
+    Raises:
+        ConfigError: When tokenizers, numbers of scores or sizes of pictures differ.
+    """
+    if type(old) is not type(new) or old.vocabulary() != new.vocabulary():
+        both = f"{old.name} has {old.vocabulary()}, {new.name} has {new.vocabulary()}"
+        raise ConfigError(f"releases must have one vocabulary (tokenizer): {both}")

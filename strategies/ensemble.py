@@ -1,0 +1,40 @@
+"""Ensemble: ask the old and the new model and take the mean of their probabilities. The upper bound of updates."""
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+from clbench.contracts import Batch, Predictions, Predictor, Protocol, Task
+from clbench.registry import STRATEGIES
+from clbench.strategies.adapted import Adapted
+from clbench.strategies.updates import UpdateConfig, UpdateStrategy
+
+
+@STRATEGIES.register("ensemble", config=UpdateConfig)
+@final
+class Ensemble(UpdateStrategy[UpdateConfig]):
+    """Mean probability of the old model and the naive update (as in Yan et al. 2021); of texts token by token.
+
+    It needs both models at inference, so it says what could be had and is no way to update. In a longer chain the old
+    model is the plain one of the release before, not an ensemble again: two models, however many releases.
+    """
+
+    partner: Adapted | None = None
+    """The old model that goes on answering."""
+
+    def settle(self) -> None:
+        """Keep the old model."""
+        self.partner = self.old
+
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+        """The mean of both models, each with its own adapter in; of the first release the plain model."""
+        partner = self.partner
+        if partner is None:
+            return super().predictor(tasks, protocols)
+
+        both = self.by_task(lambda task: self.learner.ensemble(partner.learner, tasks, protocols))
+
+        def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
+            with partner.adapters[task.name].on(partner.learner.module):
+                return both(batch, task)
+
+        return predict

@@ -1,0 +1,153 @@
+"""What a teacher says of a batch, unit by unit, and how far a student is from it; live or stored beforehand."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clbench.contracts import Batch, Samples, Units
+from clbench.errors import ConfigError
+
+SHARE = 0.5
+"""What stored lessons may take of the computer's free memory."""
+LEAST = 1e-6
+"""Probabilities of what is not stored are not taken for smaller: they are differences from 1 in float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """The distribution that each unit is to imitate.
+
+    Attributes:
+        scores: `(units, vocabulary)`, as the teacher gave them; or `(units, k)`, the log-probabilities of the likeliest
+            columns at the temperature of the distillation.
+        columns: `(units, k)` int64, which ones these are; None where all are there.
+    """
+
+    scores: Tensor
+    columns: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """A teacher's word on `units`; what only some masks ask for is worked out when asked.
+
+    Attributes:
+        taught: What may be imitated.
+        right: Gives `(units,)` bool, whether the likeliest column is the target.
+        likelihood: Gives `(units,)`, the log-probability of the target at temperature 1.
+    """
+
+    taught: Taught
+    right: Callable[[], Tensor]
+    likelihood: Callable[[], Tensor]
+
+
+def lesson_of(units: Units) -> Lesson:
+    """What a teacher's scores say, without gradient."""
+    units = Units(units.logits.detach(), units.target, units.sequence)
+    return Lesson(
+        Taught(units.logits), lambda: units.logits.argmax(dim=-1) == units.target, lambda: likelihood_of(units)
+    )
+
+
+def likeliest(scores: Tensor, temperature: float, top_k: int | None) -> Taught:
+    """The likeliest columns alone; everything where there are no more than that, or no number is given."""
+    if top_k is None or top_k >= scores.shape[1]:
+        return Taught(scores)
+    log_p, columns = (scores.float() / temperature).log_softmax(dim=-1).topk(top_k, dim=-1)
+    return Taught(log_p, columns)
+
+
+def likelihood_of(units: Units) -> Tensor:
+    """Log-probability of each unit's target, `(units,)`."""
+    logits = units.logits.float()
+    picked = logits.gather(1, units.target.unsqueeze(1)).squeeze(1)
+    return picked - logits.logsumexp(dim=-1)
+
+
+def chosen(mask: Tensor, one: Taught, two: Taught) -> Taught:
+    """The first one for units where `mask` `(units,)` is true, else the second."""
+    wide = mask.unsqueeze(1)
+    columns = None if one.columns is None or two.columns is None else torch.where(wide, one.columns, two.columns)
+    return Taught(torch.where(wide, one.scores, two.scores), columns)
+
+
+def divergence(student: Tensor, taught: Taught, temperature: float) -> Tensor:
+    """KL(teacher || student) of each unit at a temperature, `(units,)`, without its square as a factor.
+
+    Where the teacher told the likeliest columns only, all others together are one more: the result is at most that of
+    the whole vocabulary (data processing inequality), and equal to it where nothing is left out.
+
+    Args:
+        student: Scores `(units, vocabulary)`, with gradient.
+        taught: The teacher's.
+        temperature: T; of likeliest columns the one at which they were taken.
+    """
+    log_q = (student.float() / temperature).log_softmax(dim=-1)
+    if taught.columns is None:
+        log_p = (taught.scores.float() / temperature).log_softmax(dim=-1)
+        return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=-1)
+    log_p, log_q = taught.scores, log_q.gather(1, taught.columns)
+    rest_p, rest_q = ((1 - part.exp().sum(dim=-1)).clamp(min=LEAST) for part in (log_p, log_q))
+    return (log_p.exp() * (log_p - log_q)).sum(dim=-1) + rest_p * (rest_p.log() - rest_q.log())
+
+
+class StoredLessons:
+    """The lessons of all training samples of a task, computed once and kept in the computer's memory.
+
+    Args:
+        teach: A teacher's scores of a batch.
+        samples: All samples; what is taught of one must not depend on the others of its batch.
+        size: How many are asked at a time.
+        temperature: Of the distillation.
+        top_k: How many columns are kept of each unit; all if None.
+
+    Raises:
+        ConfigError: When they do not fit.
+    """
+
+    def __init__(
+        self, teach: Callable[[Batch], Units], samples: Samples, size: int, temperature: float, top_k: int | None
+    ) -> None:
+        parts: list[tuple[Taught, Tensor, Tensor]] = []
+        counts: list[Tensor] = []
+        for start in range(0, len(samples), size):
+            units = teach(samples.batch(slice(start, start + size)))
+            lesson, taught = lesson_of(units), likeliest(units.logits, temperature, top_k)
+            if not parts:
+                _require_room(taught, math.ceil(len(samples) / size))
+            counts.append(units.sequence.bincount(minlength=min(size, len(samples) - start)).cpu())
+            columns = None if taught.columns is None else taught.columns.cpu().int()
+            parts.append((Taught(taught.scores.cpu(), columns), lesson.right().cpu(), lesson.likelihood().cpu()))
+        self._counts = torch.cat(counts)
+        self._starts = self._counts.cumsum(0) - self._counts
+        self._scores = torch.cat([taught.scores for taught, _, _ in parts])
+        self._columns = torch.cat([t.columns for t, _, _ in parts if t.columns is not None] or [torch.empty(0)])
+        self._right = torch.cat([right for _, right, _ in parts])
+        self._likelihood = torch.cat([likelihood for _, _, likelihood in parts])
+
+    def of(self, position: Tensor, device: torch.device) -> Lesson:
+        """The lesson of the samples at `position` `(n,)`, unit after unit as their batch has them."""
+        position = position.cpu()
+        counts = self._counts[position]
+        within = torch.arange(int(counts.sum())) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+        at = self._starts[position].repeat_interleave(counts) + within
+        columns = self._columns[at].long().to(device) if len(self._columns) else None
+        return Lesson(
+            Taught(self._scores[at].to(device), columns),
+            lambda: self._right[at].to(device),
+            lambda: self._likelihood[at].to(device),
+        )
+
+
+def _require_room(first: Taught, batches: int) -> None:
+    sizes = (first.scores.nbytes, 0 if first.columns is None else first.columns.nbytes // 2)
+    needed, free = sum(sizes) * batches, psutil.virtual_memory().available
+    if needed > SHARE * free:
+        have = f"would take {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
+        raise ConfigError(f"stored teachers: {have}: a smaller top_k, or live teachers")

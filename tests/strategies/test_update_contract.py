@@ -1,0 +1,97 @@
+"""What every strategy for streams of releases must do; the tests walk the registry."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from tests.strategies.update_streams import CLIP, QUICK, write_card, write_suite
+
+from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.execution import CellRun
+from clbench.benchmarks.folder import CellFolder
+from clbench.benchmarks.samples import SampleStore
+from clbench.benchmarks.suite import load_suite
+from clbench.errors import ConfigError
+from clbench.ledger import read_ledger, task_scores
+from clbench.registry import STRATEGIES
+
+OWN = [item.name for item in STRATEGIES.listings() if item.module.startswith("clbench.")]
+UPDATES = [name for name in OWN if cast(Any, STRATEGIES.get(name).value).takes_releases]
+CPU = torch.device("cpu")
+THREE = [f"{CLIP}:{name}" for name in "abc"]
+
+
+class Killed(Exception):
+    """Stands for a kill between two versions."""
+
+
+def run(cell: Cell, folder: Path, stop_after: int | None = None) -> CellFolder:
+    """Run or resume a cell, in new objects, as a new process would."""
+    kept = CellFolder(folder)
+
+    def after_version(version: int) -> None:
+        if version == stop_after:
+            raise Killed
+
+    CellRun(cell, kept, SampleStore(CPU, folder / "cache"), CPU, lambda doing, step, total: None).run(after_version)
+    return kept
+
+
+def test_the_six_are_found() -> None:
+    assert set(UPDATES) >= {"naive-update", "continue-update", "muscle", "pct", "bcwi", "ensemble"}
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_same_seed_same_ledger_and_resume_changes_nothing(name: str, tiny: Any, tmp_path: Path) -> None:
+    stream = write_card(tiny, tmp_path, releases=THREE)
+    (cell,) = load_suite(write_suite(stream, tmp_path, {"name": name, **QUICK})).cells
+    straight = run(cell, tmp_path / "straight")
+    for version in (0, 1, 2):
+        with pytest.raises(Killed):
+            run(cell, tmp_path / "cut", stop_after=version)
+    cut = run(cell, tmp_path / "cut")
+    assert read_ledger(cut.path / "ledger.parquet").equals(read_ledger(straight.path / "ledger.parquet"))
+    digests = [straight.record(v).digest for v in range(4)]
+    assert [cut.record(v).digest for v in range(4)] == digests
+    assert len(set(digests)) == 4
+    assert (cut.path / "matrix.json").read_bytes() == (straight.path / "matrix.json").read_bytes()
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_every_release_learns_every_task(name: str, tiny: Any, tmp_path: Path) -> None:
+    stream = write_card(tiny, tmp_path)
+    settings = {"share": 0} if name == "bcwi" else {}  # the mean of unrelated models is none
+    budget = {"steps": 40, "batch_size": 12}
+    (cell,) = load_suite(write_suite(stream, tmp_path, {"name": name, **QUICK, **settings}, budget=budget)).cells
+    scores = task_scores(read_ledger(run(cell, tmp_path / "cell").path / "ledger.parquet"), "task-id")
+    assert scores.keys() == {(version, task) for version in (0, 1, 2) for task in ("one", "three")}
+    assert min(scores[version, task] for version in (1, 2) for task in ("one", "three")) > 0.9
+    assert max(scores[0, task] for task in ("one", "three")) < 0.9
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_all_strategies_share_the_first_version(name: str, tiny: Any, tmp_path: Path) -> None:
+    stream = write_card(tiny, tmp_path)
+    both = ({"name": "naive-update", **QUICK}, {"name": name, **QUICK, "label": "the other"})
+    cells = load_suite(write_suite(stream, tmp_path, *both)).cells
+    digests = []
+    for index, cell in enumerate(cells):
+        with pytest.raises(Killed):
+            run(cell, tmp_path / str(index), stop_after=1)
+        digests.append(CellFolder(tmp_path / str(index)).record(1).digest)
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_an_update_strategy_is_refused_on_a_stream_of_tasks(name: str, tiny: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"strategy {name} is for releases of a model, stream tiny brings tasks"):
+        load_suite(write_suite(tiny.stream, tmp_path, name))
+
+
+def test_other_strategies_and_other_learners_are_refused_on_a_stream_of_releases(tiny: Any, tmp_path: Path) -> None:
+    stream = write_card(tiny, tmp_path)
+    with pytest.raises(ConfigError, match="strategy finetune is for tasks, stream tiny-updates brings releases"):
+        load_suite(write_suite(stream, tmp_path, "finetune"))
+    with pytest.raises(ConfigError, match=r"stream tiny-updates begins with release '.*tiny_clip.py:a', got learner"):
+        load_suite(write_suite(stream, tmp_path, "muscle", learners=[f"{CLIP}:b"]))
