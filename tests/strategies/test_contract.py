@@ -2,32 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
 
 import pyarrow.compute as pc
 import pytest
-import torch
+from tests.strategies.cut_runs import FOR_TASKS, Killed, run
 
 from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.execution import CellRun
 from clbench.benchmarks.folder import CellFolder
-from clbench.benchmarks.samples import SampleStore
 from clbench.benchmarks.suite import load_suite
 from clbench.errors import ConfigError
 from clbench.ledger import read_ledger, task_scores
-from clbench.registry import STRATEGIES
-
-OWN = [
-    item.name
-    for item in STRATEGIES.listings()
-    if item.module.startswith("clbench.") and not cast(Any, STRATEGIES.get(item.name).value).takes_releases
-]
-"""Those for streams of tasks; the others are in test_update_contract.py."""
-CPU = torch.device("cpu")
-
-
-class Killed(Exception):
-    """Stands for a kill between two versions."""
 
 
 def one_cell(path: str) -> Cell:
@@ -35,19 +19,7 @@ def one_cell(path: str) -> Cell:
     return load_suite(path).cells[0]
 
 
-def run(cell: Cell, folder: Path, stop_after: int | None = None) -> CellFolder:
-    """Run or resume a cell, in new objects, as a new process would."""
-    kept = CellFolder(folder)
-
-    def after_version(version: int) -> None:
-        if version == stop_after:
-            raise Killed
-
-    CellRun(cell, kept, SampleStore(CPU, folder / "cache"), CPU, lambda doing, step, total: None).run(after_version)
-    return kept
-
-
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", FOR_TASKS)
 def test_same_seed_same_ledger_and_resume_changes_nothing(
     name: str, write_suite: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -62,7 +34,7 @@ def test_same_seed_same_ledger_and_resume_changes_nothing(
     assert (cut.path / "matrix.json").read_bytes() == (straight.path / "matrix.json").read_bytes()
 
 
-@pytest.mark.parametrize("name", [name for name in OWN if name != "zero-shot"])
+@pytest.mark.parametrize("name", [name for name in FOR_TASKS if name != "zero-shot"])
 def test_it_learns_its_first_task(name: str, write_suite: Callable[..., str], tmp_path: Path) -> None:
     path = write_suite({"name": name, "lr": 3e-3}, budget={"steps": 60, "batch_size": 12})
     with pytest.raises(Killed):
@@ -71,13 +43,13 @@ def test_it_learns_its_first_task(name: str, write_suite: Callable[..., str], tm
     assert scores[1, "one"] > 0.9
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", FOR_TASKS)
 def test_unknown_settings_are_refused(name: str, write_suite: Callable[..., str]) -> None:
     with pytest.raises(ConfigError, match=f"strategy {name}: unknown setting 'no_such_setting'"):
         load_suite(write_suite({"name": name, "no_such_setting": 1}))
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", FOR_TASKS)
 def test_another_seed_is_another_run_of_the_same_shape(
     name: str, write_suite: Callable[..., str], tmp_path: Path
 ) -> None:

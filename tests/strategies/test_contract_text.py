@@ -3,26 +3,17 @@
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
+from tests.strategies.cut_runs import FOR_TASKS, Killed, run
 from tests.text_tasks import rows_of
 
 from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.execution import CellRun
 from clbench.benchmarks.folder import CellFolder
-from clbench.benchmarks.samples import SampleStore
 from clbench.benchmarks.suite import load_suite
 from clbench.contracts.task import SPLITS
 from clbench.ledger import read_ledger, task_scores
-from clbench.registry import STRATEGIES
 
-OWN = [item.name for item in STRATEGIES.listings() if item.module.startswith("clbench.")]
-CPU = torch.device("cpu")
 HERE = Path(__file__).parents[1]
-
-
-class Killed(Exception):
-    """Stands for a kill between two versions."""
 
 
 @pytest.fixture(scope="module")
@@ -61,19 +52,7 @@ def cell_of(stream: str, folder: Path, strategy: object, learner: str = "t5", st
     return load_suite(str(folder / "suite.yaml")).cells[0]
 
 
-def run(cell: Cell, folder: Path, stop_after: int | None = None) -> CellFolder:
-    """Run or resume a cell, in new objects, as a new process would."""
-    kept = CellFolder(folder)
-
-    def after_version(version: int) -> None:
-        if version == stop_after:
-            raise Killed
-
-    CellRun(cell, kept, SampleStore(CPU, folder / "cache"), CPU, lambda doing, step, total: None).run(after_version)
-    return kept
-
-
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", FOR_TASKS)
 @pytest.mark.parametrize("learner", ["t5", "llama"])
 def test_language_models_learn_and_resume_exactly(name: str, learner: str, stream: str, tmp_path: Path) -> None:
     cell = cell_of(stream, tmp_path, name, learner)

@@ -4,13 +4,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import torch
+from tests.strategies.cut_runs import Killed, run
 from tests.strategies.update_streams import CLIP, QUICK, write_card, write_suite
 
-from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.execution import CellRun
 from clbench.benchmarks.folder import CellFolder
-from clbench.benchmarks.samples import SampleStore
 from clbench.benchmarks.suite import load_suite
 from clbench.errors import ConfigError
 from clbench.ledger import read_ledger, task_scores
@@ -18,24 +15,7 @@ from clbench.registry import STRATEGIES
 
 OWN = [item.name for item in STRATEGIES.listings() if item.module.startswith("clbench.")]
 UPDATES = [name for name in OWN if cast(Any, STRATEGIES.get(name).value).takes_releases]
-CPU = torch.device("cpu")
 THREE = [f"{CLIP}:{name}" for name in "abc"]
-
-
-class Killed(Exception):
-    """Stands for a kill between two versions."""
-
-
-def run(cell: Cell, folder: Path, stop_after: int | None = None) -> CellFolder:
-    """Run or resume a cell, in new objects, as a new process would."""
-    kept = CellFolder(folder)
-
-    def after_version(version: int) -> None:
-        if version == stop_after:
-            raise Killed
-
-    CellRun(cell, kept, SampleStore(CPU, folder / "cache"), CPU, lambda doing, step, total: None).run(after_version)
-    return kept
 
 
 def test_the_six_are_found() -> None:

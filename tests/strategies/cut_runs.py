@@ -1,0 +1,36 @@
+"""Cells that are run whole or cut off between two versions, as a kill would."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.execution import CellRun
+from clbench.benchmarks.folder import CellFolder
+from clbench.benchmarks.samples import SampleStore
+from clbench.registry import STRATEGIES
+
+CPU = torch.device("cpu")
+FOR_TASKS = [
+    item.name
+    for item in STRATEGIES.listings()
+    if item.module.startswith("clbench.") and not cast(Any, STRATEGIES.get(item.name).value).takes_releases
+]
+"""Our strategies for streams of tasks; those for streams of releases are in test_update_contract.py."""
+
+
+class Killed(Exception):
+    """Stands for a kill between two versions."""
+
+
+def run(cell: Cell, folder: Path, stop_after: int | None = None) -> CellFolder:
+    """Run or resume a cell, in new objects, as a new process would."""
+    kept = CellFolder(folder)
+
+    def after_version(version: int) -> None:
+        if version == stop_after:
+            raise Killed
+
+    CellRun(cell, kept, SampleStore(CPU, folder / "cache"), CPU, lambda doing, step, total: None).run(after_version)
+    return kept
