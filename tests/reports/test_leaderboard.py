@@ -5,12 +5,12 @@ import io
 import json
 import re
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.reports.conftest import HOSTILE, Store
+from tests.reports.page_tags import Tags
 
 from clbench.errors import ClbenchError
 from clbench.reports.leaderboard.aggregate import Estimate
@@ -23,29 +23,6 @@ from clbench.reports.leaderboard.tables import to_csv, to_json, to_markdown
 from clbench.reports.leaderboard.text import NOTHING, csv_text, markdown, percent, plain, with_error
 
 FILES = ["index.html", "leaderboard.csv", "leaderboard.json", "leaderboard.md"]
-
-
-class Tags(HTMLParser):
-    """Collects every tag and attribute of a page."""
-
-    def __init__(self, page: str) -> None:
-        """Read the page."""
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.open: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag."""
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in ("meta", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        """Check that it closes the last one that is open."""
-        assert self.open.pop() == tag
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from clbench.errors import ConfigError
 from clbench.models.text_decoder import DecoderLearner
-from clbench.models.text_loading import RANDOM, ByteTokens, load_pretrained, random_weights
+from clbench.models.text_loading import RANDOM, ByteTokens, load_pretrained, random_weights, required
 from clbench.models.text_tokens import TextTokens
 from clbench.registry import LEARNERS
 
@@ -25,9 +24,7 @@ def llama(argument: str, seed: int) -> DecoderLearner:
     """
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    name = f"llama:{argument}"
-    if not argument:
-        raise ConfigError("learner llama: wanted a hub name, a folder or random:SHAPE behind a colon, got nothing")
+    name = f"llama:{required('llama', argument)}"
     if argument.startswith(RANDOM):
         shapes = {
             "llama-2-7b": LlamaConfig(),

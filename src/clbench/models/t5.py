@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from clbench.errors import ConfigError
 from clbench.models.text_encoder_decoder import EncoderDecoderLearner
-from clbench.models.text_loading import RANDOM, ByteTokens, load_pretrained, random_weights
+from clbench.models.text_loading import RANDOM, ByteTokens, load_pretrained, random_weights, required
 from clbench.models.text_tokens import TextTokens
 from clbench.registry import LEARNERS
 
@@ -23,9 +22,7 @@ def t5(argument: str, seed: int) -> EncoderDecoderLearner:
     """
     from transformers import T5Config, T5ForConditionalGeneration
 
-    name = f"t5:{argument}"
-    if not argument:
-        raise ConfigError("learner t5: wanted a hub name, a folder or random:SHAPE behind a colon, got nothing")
+    name = f"t5:{required('t5', argument)}"
     if argument.startswith(RANDOM):
         shapes = {
             "t5-small": T5Config(),

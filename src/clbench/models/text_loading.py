@@ -47,6 +47,19 @@ def load_pretrained(learner: str, source: str, model_class: Any, **settings: Any
     return model, tokenizer
 
 
+def required(learner: str, argument: str) -> str:
+    """The argument of a learner that is nothing without one.
+
+    Raises:
+        ConfigError: When it is empty.
+    """
+    if not argument:
+        raise ConfigError(
+            f"learner {learner}: wanted a hub name, a folder or {RANDOM}SHAPE behind a colon, got nothing"
+        )
+    return argument
+
+
 def random_weights(learner: str, shapes: Mapping[str, Any], shape: str, model_class: Any, seed: int) -> nn.Module:
     """A model of a known shape with random weights, for counting, timing and training from scratch.
 

@@ -1,11 +1,11 @@
 """The page of flips: well formed, without scripts, and nothing that data bring acts as markup."""
 
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from tests.reports.conftest import HOSTILE
 from tests.reports.flips.ledgers import graded, random_rows, rows, table
+from tests.reports.page_tags import Tags
 
 from clbench.errors import ClbenchError
 from clbench.reports.flips.comparison import Comparison, compare
@@ -14,29 +14,6 @@ from clbench.reports.flips.page import Content, to_html, write_page
 from clbench.reports.flips.rows import Rows
 
 PICTURE = b"\x89PNG"
-
-
-class Page(HTMLParser):
-    """Collects tags and attributes, and checks that what is opened is closed."""
-
-    def __init__(self, page: str) -> None:
-        """Read the page."""
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.open: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag."""
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in ("meta", "img", "input"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        """Check that it closes the last one that is open."""
-        assert self.open.pop() == tag
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +30,7 @@ def hostile() -> Comparison:
 
 def test_the_page_is_well_formed_and_loads_nothing(hostile: Comparison) -> None:
     page = to_html(hostile, decide(hostile, 0.02), lambda task, sample: Content(HOSTILE, PICTURE))
-    found = Page(page)
+    found = Tags(page)
     assert found.open == []
     assert not {"script", "link", "iframe", "object", "form"} & set(found.tags)
     assert not [name for name, _ in found.attributes if name.startswith("on") or name in ("srcset", "action", "href")]

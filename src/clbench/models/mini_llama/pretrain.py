@@ -17,7 +17,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -25,6 +24,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from clbench.models.mini_text.corpus import BEGIN, END, Ids, save_tokenizer
 from clbench.models.mini_text.taught import Taught, read_taught
 from clbench.models.mini_text.teacher import Floats, first_vectors
+from clbench.models.mini_text.written import save_weights
 
 LOG = logging.getLogger("pretrain")
 SHAPE: dict[str, Any] = {
@@ -199,20 +199,13 @@ def train(options: argparse.Namespace, folder: Path, model: LlamaForCausalLM, ba
                 found = [float(loss) for loss in losses(average, head, batches.held_back())]
             pace = (time.monotonic() - began) / step
             LOG.info("step %d: held back: answers and text %.3f, teacher %.3f; %.3f s a step", step, *found, pace)
-            save_weights(folder, average)
+            save_weights(folder / "model.safetensors", average)
     return average
-
-
-def save_weights(folder: Path, model: nn.Module) -> None:
-    """In float16, each shared tensor once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {name: p.detach().half().contiguous() for name, p in model.named_parameters()}
-    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def save(folder: Path, model: nn.Module, tokenizer: Tokenizer) -> None:
     """Everything that `from_pretrained` reads."""
-    save_weights(folder, model)
+    save_weights(folder / "model.safetensors", model)
     marks = {"pad_token_id": 0, "eos_token_id": END, "bos_token_id": BEGIN}
     settings = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "dtype": "float16"}
     shape = {"vocab_size": tokenizer.get_vocab_size(), **SHAPE}

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import T5Config, T5ForConditionalGeneration
@@ -24,7 +23,8 @@ from clbench.models.mini_text.corpus import END, PAD, Ids, save_tokenizer
 from clbench.models.mini_text.taught import read_taught
 from clbench.models.mini_text.teacher import first_vectors
 from clbench.models.mini_text.tokenizer import TOKENIZER
-from clbench.storage import write_json, written_whole
+from clbench.models.mini_text.written import save_weights
+from clbench.storage import write_json
 
 LOG = logging.getLogger("pretrain")
 SHAPE = {"d_model": 128, "d_kv": 32, "d_ff": 512, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 4}
@@ -142,14 +142,6 @@ def train(options: argparse.Namespace, model: T5ForConditionalGeneration, batche
             told = ", ".join(f"{name} {float(loss):.3f}" for name, loss in found.items())
             LOG.info("step %d: held back: %s; %.3f s a step", step, told, pace)
             save_weights(options.out / "model.safetensors", average)
-
-
-def save_weights(path: Path, model: nn.Module) -> None:
-    """In float16, each shared tensor once."""
-    state = {name: p.detach().half().contiguous() for name, p in model.named_parameters()}
-    with written_whole(path) as aside:
-        save_file(state, aside, metadata={"format": "pt"})
-        aside.chmod(0o644)  # safetensors writes files that only their owner reads
 
 
 def save_config(folder: Path, tokenizer: Tokenizer) -> None:

@@ -59,9 +59,10 @@ def read_taught(folder: Path, teacher: Path, tokenizer: Tokenizer, width: int) -
     path = folder / "taught.npz"
     if not path.exists():
         named = [entry.removeprefix("##") for entry in entries]
-        np.savez(
-            path, words=embed(teacher, named), passages=embed(teacher, passages), glosses=embed(teacher, definitions)
+        of_words, of_passages, of_glosses = (
+            embed(teacher, texts).astype(np.float16) for texts in (named, passages, definitions)
         )
+        np.savez(path, words=of_words, passages=of_passages, glosses=of_glosses)
     kept = {name: array.astype(np.float32) for name, array in np.load(path, allow_pickle=False).items()}
     plain = encode(tokenizer, passages, width)[0]
     near, near_cdf = nearest_words(kept["passages"], kept["words"], entries, plain)

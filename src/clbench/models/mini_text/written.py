@@ -1,0 +1,16 @@
+"""Weights of the small models, as they ship."""
+
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import nn
+
+from clbench.storage import written_whole
+
+
+def save_weights(path: Path, model: nn.Module) -> None:
+    """In float16, each shared tensor once."""
+    state = {name: p.detach().half().contiguous() for name, p in model.named_parameters()}
+    with written_whole(path) as aside:
+        save_file(state, aside, metadata={"format": "pt"})
+        aside.chmod(0o644)  # safetensors writes files that only their owner reads
