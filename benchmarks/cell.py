@@ -37,6 +37,7 @@ class Cell:
         root: Folder of the data sets, or `hub`, for streams without data of their own.
         skip_broken: Whether samples that do not decode are left out.
         precision: What the learner computes in.
+        last_only: Whether only the last version is tested, which is all that a search by `mtil.last` looks at.
         streams: Streams that are loaded already, shared by the cells of a suite: to list a large one takes seconds.
     """
 
@@ -51,6 +52,7 @@ class Cell:
     root: str | None = None
     skip_broken: bool = False
     precision: Precision = "auto"
+    last_only: bool = False
     streams: dict[tuple[str, int], Stream] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -97,7 +99,14 @@ class Cell:
             "split": self.split,
             "skip_broken": self.skip_broken,
             "precision": self.precision,
+            **({"last_only": True} if self.last_only else {}),
         }
+
+    @cached_property
+    def tested(self) -> tuple[str, ...]:
+        """What decides, with a version's weights, its predictions: equal in cells that differ in strategy or seed."""
+        parts = ("stream", "learner", "split", "skip_broken", "precision")
+        return tuple(json.dumps(self.resolved[part], sort_keys=True) for part in parts)
 
     def load_stream(self) -> Stream:
         """The cell's stream, its shots drawn by the cell's seed.

@@ -3,7 +3,7 @@
 import json
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import cast
 
@@ -16,6 +16,7 @@ from clbench.benchmarks.evaluator import Evaluator
 from clbench.benchmarks.folder import CellFolder, Record
 from clbench.benchmarks.releases import require_one_vocabulary
 from clbench.benchmarks.samples import SampleStore
+from clbench.benchmarks.shared import Shared
 from clbench.contracts import (
     Budget,
     Context,
@@ -29,7 +30,7 @@ from clbench.contracts import (
     Task,
 )
 from clbench.errors import CheckpointError
-from clbench.ledger import task_scores
+from clbench.ledger import SCHEMA, task_scores, with_version
 from clbench.registry import LEARNERS, STRATEGIES
 from clbench.reports.matrix import ScoreMatrix
 from clbench.seeding import derive, seed_globally
@@ -56,12 +57,20 @@ class CellRun:
         store: Encoded samples.
         device: Where the learner computes.
         progress: Told of every step.
+        shared: What earlier cells of the run have computed.
     """
 
     def __init__(
-        self, cell: Cell, folder: CellFolder, store: SampleStore, device: torch.device, progress: Progress
+        self,
+        cell: Cell,
+        folder: CellFolder,
+        store: SampleStore,
+        device: torch.device,
+        progress: Progress,
+        shared: Shared | None = None,
     ) -> None:
         self._cell = cell
+        self._shared = shared or Shared()
         self._folder = folder
         self._device = device
         self._progress = progress
@@ -104,9 +113,28 @@ class CellRun:
             new_learner=lambda: build_learner(cell.learner, cell.seed, self._device, cell.precision),
             progress=lambda step, total: self._progress("train", step, total),
             record=self._numbers.__setitem__,
+            once=self._once,
         )
         seed_globally(derive(cell.seed, "strategy"))  # for constructors that draw from the global state
         return cast(Strategy[StrategyConfig], STRATEGIES.get(cell.strategy).value(cell.config, context))
+
+    def _once(self, key: Hashable, make: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
+        """What a strategy computes for itself and others alike: see `Context.once`."""
+        cell = self._cell
+        return self._shared.once((*cell.tested, cell.budget.model_dump_json(), cell.seed, key), make, _bytes_of)
+
+    def _tested(self, version: int, digest: str) -> tuple[pa.Table, dict[str, float]]:
+        """Ledger rows and probes of the version that is there, from another cell where that had equal weights."""
+        if self._cell.last_only and version < self.stream.last_version:
+            return SCHEMA.empty_table(), {}
+
+        def test() -> tuple[pa.Table, dict[str, float]]:
+            self._progress("test", 0, 1)
+            return self._evaluator.evaluate(self._learner, version, self._strategy.predictor), self._learner.probe()
+
+        key = (*self._cell.tested, digest, type(self._strategy).predictor)
+        rows, probes = self._shared.once(key, test, lambda found: found[0].nbytes)
+        return with_version(rows, version), probes
 
     def _resume(self, version: int) -> None:
         if version > (last := self.stream.last_version):
@@ -140,27 +168,37 @@ class CellRun:
         else:
             self._strategy.update(self.stream.tasks[version - 1])
 
+    def _clock(self) -> float:
+        """Seconds that the cell would have taken alone: what others had computed counts as if it had been."""
+        return time.perf_counter() + self._shared.spared
+
     def _compute(self, version: int) -> None:
         self._numbers.clear()
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
-        started = time.perf_counter()
+        started = self._clock()
         if version:
             self._update(version)
         digest = self._strategy.digest()  # waits for the device, so that the clock tells the truth
-        trained = time.perf_counter()
+        trained = self._clock()
         self._numbers |= self._drift.measure() if self._drift else {}
-        self._progress("test", 0, 1)
-        rows = self._evaluator.evaluate(self._learner, version, self._strategy.predictor)
-        self._numbers |= {f"probe/{name}": value for name, value in self._learner.probe().items()}
-        tested = time.perf_counter()
+        rows, probes = self._tested(version, digest)
+        self._numbers |= {f"probe/{name}": value for name, value in probes.items()}
+        tested = self._clock()
         self._numbers |= {
             "seconds/train": trained - started,
             "seconds/eval": tested - trained,
             **_peak_mb(self._device),
         }
-        record = Record(version, digest, dict(self._numbers), self._device.type)
+        record = Record(version, digest, dict(self._numbers), self._device.type, tested=len(rows) > 0)
         self._folder.save_version(record, rows, self._learner, self._strategy)
+
+
+def _bytes_of(tree: object) -> int:
+    """What the tensors of a tree take."""
+    if isinstance(tree, torch.Tensor):
+        return tree.nbytes
+    return sum(map(_bytes_of, tree.values())) if isinstance(tree, Mapping) else 0
 
 
 def matrices(stream: Stream, folder: CellFolder) -> dict[str, ScoreMatrix]:

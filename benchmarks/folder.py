@@ -38,12 +38,14 @@ class Record:
         digest: Hash of the weights.
         numbers: Seconds, memory and the strategy's diagnostics, by name.
         device: Kind of the device that computed it (`cpu`, `cuda`), and so its precision.
+        tested: Whether its ledger has rows.
     """
 
     version: int
     digest: str
     numbers: dict[str, float] = field(default_factory=dict)
     device: str = "cpu"
+    tested: bool = True
 
 
 class CellFolder:
@@ -116,7 +118,10 @@ class CellFolder:
         values = read_json(path := self._version(version) / "record.json")
         try:
             numbers = {str(key): float(value) for key, value in cast(dict[str, float], values["numbers"]).items()}
-            record = Record(int(cast(int, values["version"])), str(values["digest"]), numbers, str(values["device"]))
+            tested = bool(values.get("tested", True))
+            record = Record(
+                int(cast(int, values["version"])), str(values["digest"]), numbers, str(values["device"]), tested
+            )
         except (AttributeError, KeyError, TypeError, ValueError):
             raise CheckpointError(f"{path}: not the record of a version") from None
         if record.version != version:
@@ -127,9 +132,11 @@ class CellFolder:
         """The ledger of one version.
 
         Raises:
-            DataError: When it is missing, damaged, empty or that of another version.
+            DataError: When it is missing, damaged, that of another version, or empty though the version was tested.
         """
         table = read_ledger(path := self._version(version) / "ledger.parquet")
+        if not len(table) and not self.record(version).tested:
+            return table
         ends = pc.min_max(table["version"]).as_py()
         if not len(table) or ends != {"min": version, "max": version}:
             got = f"versions {ends['min']} to {ends['max']}" if len(table) else "no rows"
@@ -142,7 +149,7 @@ class CellFolder:
         Raises:
             DataError: When a ledger is damaged, or the matrix has a cell without a score.
         """
-        _require_all_scores(matrix, self.path)
+        self._require_all_scores(matrix)
         last = self.last_version
         assert last is not None
         write_ledger(
@@ -187,6 +194,18 @@ class CellFolder:
             self.record(version)
             self.rows(version)
 
+    def _require_all_scores(self, matrix: Mapping[str, object]) -> None:
+        tasks = cast(list[str], matrix["tasks"])
+        for protocol, rows in cast(dict[str, list[list[float | None]]], matrix["protocols"]).items():
+            for version, row in enumerate(rows):
+                if None in row and not self._left_out(version):
+                    where = f"version {version}, task {tasks[row.index(None)]!r}, protocol {protocol!r}"
+                    raise DataError(f"{self.path}: {where}: wanted a score, got none (no samples, or one that is NaN)")
+
+    def _left_out(self, version: int) -> bool:
+        """Whether a version was not to be tested."""
+        return (self._version(version) / "record.json").is_file() and not self.record(version).tested
+
     def _version(self, version: int) -> Path:
         return self.path / "versions" / f"{version:04d}"
 
@@ -198,13 +217,3 @@ def _fresh_mends() -> Iterator[None]:
         yield
     except (CheckpointError, DataError) as error:
         raise CheckpointError(f"{error}; --fresh computes the cell again") from None
-
-
-def _require_all_scores(matrix: Mapping[str, object], folder: Path) -> None:
-    tasks = cast(list[str], matrix["tasks"])
-    for protocol, rows in cast(dict[str, list[list[float | None]]], matrix["protocols"]).items():
-        for version, row in enumerate(rows):
-            for task, score in zip(tasks, row, strict=True):
-                if score is None:
-                    where = f"version {version}, task {task!r}, protocol {protocol!r}"
-                    raise DataError(f"{folder}: {where}: wanted a score, got none (no samples, or one that is NaN)")

@@ -16,6 +16,7 @@ from clbench.benchmarks.environment import describe
 from clbench.benchmarks.execution import CellRun
 from clbench.benchmarks.folder import CellFolder
 from clbench.benchmarks.samples import SampleStore
+from clbench.benchmarks.shared import Shared
 from clbench.benchmarks.suite import Suite
 from clbench.benchmarks.tracking.attempts import Attempts, catch_up
 from clbench.benchmarks.tracking.tracker import Tracker
@@ -110,12 +111,14 @@ def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> SuiteRes
         earlier = Earlier(folder)
         earlier.settle()
         tracker = Tracker(options.tracking_uri, options.out, suite.name, folder, describe())
-        store = SampleStore(options.device, options.out / "cache")
+        store, shared = SampleStore(options.device, options.out / "cache"), Shared()
         outcomes = []
         try:
             for index, cell in enumerate(suite.cells):
                 with earlier.aside(cell.key) if options.fresh else nullcontext():
-                    runner = _CellRunner(cell, CellFolder(folder / cell.key), store, options.device, tracker, listener)
+                    runner = _CellRunner(
+                        cell, CellFolder(folder / cell.key), store, shared, options.device, tracker, listener
+                    )
                     outcome = runner.run(index)
                 outcomes.append(_with_earlier(outcome) if options.fresh else outcome)
         except KeyboardInterrupt:
@@ -139,6 +142,7 @@ class _CellRunner:
     cell: Cell
     folder: CellFolder
     store: SampleStore
+    shared: Shared
     device: torch.device
     tracker: Tracker
     listener: Listener
@@ -155,7 +159,7 @@ class _CellRunner:
             return self._failed(error)
 
     def _compute(self, index: int) -> None:
-        run = CellRun(self.cell, self.folder, self.store, self.device, self.listener.step)
+        run = CellRun(self.cell, self.folder, self.store, self.device, self.listener.step, self.shared)
         self.listener.cell(index, self.cell, run.stream.last_version + 1)
         logging = Attempts(self.listener.problem)
         logging.attempt(lambda: self.tracker.begin(self.cell, self.folder))

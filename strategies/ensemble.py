@@ -1,12 +1,13 @@
 """Ensemble: ask the old and the new model and take the mean of their probabilities. The upper bound of updates."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import final
 
 from clbench.contracts import Batch, Predictions, Predictor, Protocol, Task
 from clbench.registry import STRATEGIES
 from clbench.strategies.adapted import Adapted
-from clbench.strategies.updates import UpdateConfig, UpdateStrategy
+from clbench.strategies.updates import UpdateConfig, UpdateStrategy, digest_of
 
 
 @STRATEGIES.register("ensemble", config=UpdateConfig)
@@ -24,6 +25,13 @@ class Ensemble(UpdateStrategy[UpdateConfig]):
     def settle(self) -> None:
         """Keep the old model."""
         self.partner = self.old
+
+    def digest(self) -> str:
+        """Hash of both models."""
+        if self.partner is None:
+            return super().digest()
+        both = super().digest() + digest_of(self.partner.learner, self.partner.adapters)
+        return hashlib.blake2b(both.encode(), digest_size=16).hexdigest()
 
     def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
         """The mean of both models, each with its own adapter in; of the first release the plain model."""

@@ -17,6 +17,12 @@ from clbench.strategies.task_adapters import TaskAdapter
 
 Objective = Callable[[Batch, Task], Tensor]
 
+FIRST_STAGE = (
+    *("_fresh", "_stage", "_train", "_backward", "batches", "trainable_parameters"),
+    *("task_loss", "student", "loss", "after_backward", "after_step"),
+)
+"""What decides the first stage besides settings: strategies that override none of these share it."""
+
 
 class UpdateConfig(GradientConfig):
     """Settings of every strategy for streams of releases; the defaults are MUSCLE's for models of 7 billion weights."""
@@ -100,17 +106,32 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
     def _adapt(self, task: Task, position: int) -> TaskAdapter:
         """A task's adapter."""
         words = ("version", self.version, "task", position)
-        self.draw_from(*words)
-        adapter = self._fresh()
-        self._stage(task, adapter, self.task_loss, self.context.budget.steps, "train")
+        adapter = self._first_stage(task, words)
 
         def stage(objective: Objective, steps: int) -> None:
             self.draw_from(*words, "further")
-            self._stage(task, adapter, objective, steps, "further")
+            for name, value in self._stage(task, adapter, objective, steps, "further").items():
+                self.context.record(name, value)
 
         if self.old:
             self.reconcile(task, adapter, stage)
         return adapter
+
+    def _first_stage(self, task: Task, words: Sequence[object]) -> TaskAdapter:
+        """The plain adapter, which strategies that differ in what comes after it train once for all of them."""
+
+        def train() -> Mapping[str, object]:
+            self.draw_from(*words)
+            adapter = self._fresh()
+            numbers = self._stage(task, adapter, self.task_loss, self.context.budget.steps, "train")
+            return {"adapter": adapter.state_dict(), "numbers": numbers}
+
+        recipe = tuple((name, getattr(self.config, name)) for name in UpdateConfig.model_fields)
+        hooks = tuple(getattr(type(self), name) for name in FIRST_STAGE)
+        found = self.context.once((*words, self.learner.name, task.name, recipe, hooks), train)
+        for name, value in cast(Mapping[str, float], found["numbers"]).items():
+            self.context.record(name, value)
+        return TaskAdapter.from_state(cast(Mapping[str, object], found["adapter"]), self.learner.device)
 
     def _fresh(self) -> TaskAdapter:
         names = [layer.name for layer in self.learner.linear_layers()]
@@ -118,9 +139,11 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         scale = (config.alpha or 2 * config.rank) / config.rank
         return TaskAdapter.fresh(self.learner.module, names, config.rank, scale, config.dropout, self.generator)
 
-    def _stage(self, task: Task, adapter: TaskAdapter, objective: Objective, steps: int, name: str) -> None:
+    def _stage(self, task: Task, adapter: TaskAdapter, objective: Objective, steps: int, name: str) -> dict[str, float]:
+        """Train an adapter; returns what is to be recorded."""
+        numbers: dict[str, float] = {}
         if not steps:
-            return
+            return numbers
         self._trained, self._objective, self._steps = adapter, objective, steps
         losses = self._train(task, steps)
         self._trained = None
@@ -128,9 +151,10 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
             p.requires_grad_(False)
 
         def record(what: str, value: float) -> None:
-            self.context.record(f"{what.replace('train', name, 1)}/{task.name}", value)
+            numbers[f"{what.replace('train', name, 1)}/{task.name}"] = value
 
         report_losses(losses, task, self.config.lr, record)
+        return numbers
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """A and B of the adapter that is trained now."""
@@ -184,14 +208,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
 
     def digest(self) -> str:
         """Hash of the base and all adapters."""
-        if not self.adapters:
-            return self.learner.digest()
-        digest = hashlib.blake2b(self.learner.digest().encode(), digest_size=16)
-        for name, adapter in self.adapters.items():
-            for part, p in adapter.parameters():
-                digest.update(f"{name} {part}".encode())
-                digest.update(p.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        return digest_of(self.learner, self.adapters)
 
     def state_dict(self) -> Mapping[str, object]:
         """The adapters."""
@@ -201,3 +218,15 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         """Take the adapters back."""
         saved = cast(Mapping[str, Mapping[str, object]], state["adapters"])
         self.adapters = {name: TaskAdapter.from_state(item, self.learner.device) for name, item in saved.items()}
+
+
+def digest_of(learner: Learner, adapters: Mapping[str, TaskAdapter]) -> str:
+    """Hash of a base and its adapters; the base's own where there are none."""
+    if not adapters:
+        return learner.digest()
+    digest = hashlib.blake2b(learner.digest().encode(), digest_size=16)
+    for name, adapter in adapters.items():
+        for part, p in adapter.parameters():
+            digest.update(f"{name} {part}".encode())
+            digest.update(p.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -90,7 +90,7 @@ class Tracker:
             run = self._cell_run(cell, folder)
             with tempfile.TemporaryDirectory() as temporary:
                 self._log_files(run, cell, folder, stream, Path(temporary))
-            for metrics in (_costs(folder), *_flips(folder, stream)):
+            for metrics in (_costs(folder), *(() if cell.last_only else _flips(folder, stream))):
                 self._client.log_batch(run, metrics=metrics)
             self._client.set_terminated(run, "FINISHED")
         self._current = None

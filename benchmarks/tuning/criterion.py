@@ -44,6 +44,15 @@ class Criterion:
             raise MetricError(f"{self.metric}: the formula gave {value}, wanted a finite number")
         return value
 
+    def reads_last_version_only(self, stream: Stream) -> bool:
+        """Whether the criterion is there where nothing but the last version was tested."""
+        tasks = tuple(task.name for task in stream.tasks)
+        made_up = ScoreMatrix.from_rows(tasks, {stream.last_version: [0.5] * len(tasks)}, stream.releases)
+        try:
+            return isfinite(self.value({self.protocol: made_up}))
+        except MetricError:
+            return False
+
     def loss(self, value: float | None) -> float:
         """The value as something to minimise; a trial without one is worse than any."""
         if value is None:

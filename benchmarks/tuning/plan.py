@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clbench.benchmarks.suite import Choice, Suite, load_suite, read_suite
@@ -94,11 +94,13 @@ def plan_search(request: Request) -> Plan:
         request.root,
     )
     suite = load_suite(request.suite, choice)
-    variants, untuned = variants_of(suite.cells, grids)
     folder = _file_name(name, *suite.cells[0].names[:2])
     if request.name is not None and request.name != _file_name(request.name):
         raise ConfigError(f"--name {request.name!r}: wanted letters, digits and any of `_.=-`")
-    criterion = criterion_of(request.criterion, suite.cells[0].load_stream())
+    stream = suite.cells[0].load_stream()
+    criterion = criterion_of(request.criterion, stream)
+    cells = [replace(cell, last_only=criterion.reads_last_version_only(stream)) for cell in suite.cells]
+    variants, untuned = variants_of(cells, grids)
     trials = trials_of(grids, variants, request.trials)
     return Plan(suite, request.name or folder, folder, variants, untuned, trials, criterion)
 

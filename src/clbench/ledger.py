@@ -70,6 +70,12 @@ def _check_columns(schema: pa.Schema, path: Path) -> None:
             raise DataError(f"{path}: not a ledger: column {wanted.name!r} must be {wanted.type}, got {got}")
 
 
+def with_version(table: pa.Table, version: int) -> pa.Table:
+    """The same rows under another version's number."""
+    field = SCHEMA.field("version")
+    return table.set_column(0, field, pa.repeat(pa.scalar(version, field.type), len(table)))
+
+
 def row_scores(table: pa.Table) -> pa.ChunkedArray:
     """The score of every row, float64: `score` where there is one, else 1 for correct and 0 for wrong."""
     return pc.coalesce(table["score"], pc.cast(table["correct"], pa.float64()))

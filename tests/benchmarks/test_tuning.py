@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import torch
 import yaml
@@ -30,6 +31,7 @@ from clbench.benchmarks.tuning.trials import Trial
 from clbench.benchmarks.tuning.words import parse_grids
 from clbench.contracts import StrategyConfig
 from clbench.errors import ClbenchError, ConfigError, RegistryError
+from clbench.ledger import read_ledger
 from clbench.reports.matrix import ScoreMatrix
 
 WriteSuite = Callable[..., str]
@@ -314,3 +316,24 @@ def test_a_criterion_without_a_finite_value_has_none() -> None:
     with pytest.raises(ClbenchError, match="was not measured"):
         never.value({"task-id": ScoreMatrix(("a",), np.array([[0.5], [np.nan]]))})
     assert never.loss(None) == inf
+
+
+def test_a_search_by_the_end_tests_the_last_version_only(write_suite: WriteSuite, tmp_path: Path) -> None:
+    suite = write_suite("finetune")
+    by_end = plan_search(Request(suite, ["lr=0.001"]))
+    by_all = plan_search(Request(suite, ["lr=0.001"], criterion="mtil.average"))
+    (end,), (all_of_it,) = ([v.cells[0] for v in plan.variants] for plan in (by_end, by_all))
+    assert end.last_only
+    assert not all_of_it.last_only
+    assert end.digest != all_of_it.digest
+    found = search(Request(suite, ["lr=0.001"]), tmp_path)
+    thorough = search(Request(suite, ["lr=0.001"], criterion="mtil.average"), tmp_path / "all")
+    folder = next(path for path in tmp_path.rglob("result.json") if "all" not in path.parts).parent
+    other = next((tmp_path / "all").rglob("result.json")).parent
+    rows = read_ledger(folder / "ledger.parquet")
+    last = max(rows["version"].to_pylist())
+    assert set(rows["version"].to_pylist()) == {last}
+    theirs = read_ledger(other / "ledger.parquet")
+    assert rows.equals(theirs.filter(pc.equal(theirs["version"], last)))
+    assert found.trials[0].value is not None
+    assert thorough.trials[0].value is not None

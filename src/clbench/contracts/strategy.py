@@ -1,9 +1,9 @@
 """A strategy: what turns version t of a model into version t + 1."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar, final
+from typing import ClassVar, Generic, TypeAlias, TypeVar, final
 
 import torch
 from pydantic import Field
@@ -30,6 +30,14 @@ class Budget(Config):
     )
 
 
+Once: TypeAlias = Callable[[Hashable, Callable[[], Mapping[str, object]]], Mapping[str, object]]
+"""Called with a key and a function that computes something; see `Context.once`."""
+
+
+def _every_time(_key: Hashable, make: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
+    return make()
+
+
 @dataclass(frozen=True)
 class Context:
     """What the runner gives a strategy.
@@ -42,6 +50,8 @@ class Context:
         new_learner: Builds another learner at version 0 (the pre-trained model) on the same device.
         progress: To be called with (steps done, steps in all) as training goes on; cheap.
         record: Logs a named number of this version (a diagnostic) to the run.
+        once: Gives what a function computes, a tree as in `state_dict` that nobody changes, or what it computed for an
+            equal key in another cell of the run that has the same stream, learner, budget and seed.
     """
 
     learner: Learner
@@ -51,6 +61,7 @@ class Context:
     new_learner: Callable[[], Learner]
     progress: Callable[[int, int], None]
     record: Callable[[str, float], None]
+    once: Once = _every_time
 
 
 C = TypeVar("C", bound=StrategyConfig)

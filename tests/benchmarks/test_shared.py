@@ -1,0 +1,109 @@
+"""What cells of a run have in common is computed once, and changes nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.strategies.update_streams import QUICK, write_card, write_suite
+
+from clbench.benchmarks.evaluator import Evaluator
+from clbench.benchmarks.execution import CellRun
+from clbench.benchmarks.folder import CellFolder
+from clbench.benchmarks.samples import SampleStore
+from clbench.benchmarks.shared import Shared
+from clbench.benchmarks.suite import load_suite
+from clbench.ledger import read_ledger
+from clbench.registry import STRATEGIES
+from clbench.strategies.gradient import GradientStrategy
+
+CPU = torch.device("cpu")
+STEPS = {"steps": 6, "batch_size": 8}
+
+
+def run_all(path: str, out: Path, shared: Callable[[], Shared]) -> list[CellFolder]:
+    """The cells of a suite, each with what `shared` gives."""
+    folders = []
+    for cell in load_suite(path).cells:
+        folder = CellFolder(out / cell.key)
+        store = SampleStore(CPU, out / "cache")
+        CellRun(cell, folder, store, CPU, lambda doing, step, total: None, shared()).run(lambda version: None)
+        folders.append(folder)
+    return folders
+
+
+def test_results_are_kept_by_key_and_the_oldest_go() -> None:
+    shared, made = Shared(limit=20), []
+
+    def make(name: str) -> Callable[[], str]:
+        return lambda: made.append(name) or name  # type: ignore[func-returns-value]
+
+    for name in ("a", "b", "a", "c", "a", "b"):  # a was asked for after b, so b makes room for c
+        assert shared.once(name, make(name), lambda text: 10) == name
+    assert made == ["a", "b", "c", "b"]
+    shared.once("large", make("large"), lambda text: 21)
+    shared.once("large", make("large"), lambda text: 21)
+    assert made[-2:] == ["large", "large"]
+
+
+def test_update_strategies_share_their_first_stage_to_the_bit(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("naive-update", "continue-update", "muscle", "bcwi", "ensemble")
+    suite = write_suite(write_card(tiny, tmp_path), tmp_path, *({"name": n, **QUICK} for n in names), budget=STEPS)
+    alone = run_all(suite, tmp_path / "alone", Shared)
+    stages: list[int] = []
+    train = GradientStrategy._train
+    monkeypatch.setattr(
+        GradientStrategy, "_train", lambda self, task, total: stages.append(total) or train(self, task, total)
+    )
+    together = Shared()
+    shared = run_all(suite, tmp_path / "shared", lambda: together)
+    assert len(stages) == 2 * 2 + 2 * 2  # two releases with two tasks each, and two strategies with a second stage
+    for one, two in zip(alone, shared, strict=True):
+        assert read_ledger(one.path / "ledger.parquet").equals(read_ledger(two.path / "ledger.parquet"))
+        for version in range(3):
+            before, after = one.record(version), two.record(version)
+            assert before.digest == after.digest
+            costs = ("seconds/", "memory/")
+            assert {k: v for k, v in before.numbers.items() if not k.startswith(costs)} == {
+                k: v for k, v in after.numbers.items() if not k.startswith(costs)
+            }
+
+
+def test_what_others_computed_counts_among_the_costs(tiny: Any, tmp_path: Path) -> None:
+    pair = ({"name": "naive-update", **QUICK}, {"name": "bcwi", **QUICK})
+    suite = write_suite(write_card(tiny, tmp_path), tmp_path, *pair, budget=STEPS)
+    together = Shared()
+    first, second = run_all(suite, tmp_path / "out", lambda: together)
+    assert second.record(1).numbers["seconds/train"] > 0.5 * first.record(1).numbers["seconds/train"]
+
+
+def test_equal_weights_are_tested_once(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tested: list[int] = []
+    evaluate = Evaluator.evaluate
+
+    def counted(self: Evaluator, learner: Any, version: int, predictor_of: Any = None) -> Any:
+        tested.append(version)
+        return evaluate(self, learner, version, predictor_of)
+
+    monkeypatch.setattr(Evaluator, "evaluate", counted)
+    path = tmp_path / "two.yaml"
+    path.write_text(f"streams: ['{tiny.stream}']\nlearners: ['{tiny.learner}']\nstrategies: [zero-shot, finetune]\n")
+    together = Shared()
+    zero_shot, _ = run_all(str(path), tmp_path / "out", lambda: together)
+    last = zero_shot.last_version
+    assert last is not None
+    assert tested == list(range(last + 1))  # version 0 for both, then finetune's
+    rows = read_ledger(zero_shot.path / "ledger.parquet")
+    assert sorted(set(rows["version"].to_pylist())) == list(range(last + 1))
+
+
+def test_an_ensemble_is_not_taken_for_the_model_in_it(tiny: Any, tmp_path: Path) -> None:
+    pair = ({"name": "naive-update", **QUICK}, {"name": "ensemble", **QUICK})
+    suite = write_suite(write_card(tiny, tmp_path), tmp_path, *pair, budget=STEPS)
+    naive, ensemble = run_all(suite, tmp_path / "out", Shared)
+    assert naive.record(1).digest == ensemble.record(1).digest
+    assert naive.record(2).digest != ensemble.record(2).digest
+    assert STRATEGIES.get("ensemble").value.predictor is not STRATEGIES.get("naive-update").value.predictor
