@@ -25,7 +25,7 @@ from clbench.benchmarks.cell import Cell
 from clbench.checkpoints import load_tensors, load_tree, save_tensors, save_tree
 from clbench.contracts import Learner, Strategy, StrategyConfig
 from clbench.errors import CheckpointError, DataError
-from clbench.ledger import read_ledger, write_ledger
+from clbench.ledger import read_ledger, row_scores, write_ledger
 from clbench.storage import read_json, write_json, written_whole
 
 
@@ -129,7 +129,7 @@ class CellFolder:
         return record
 
     def rows(self, version: int) -> pa.Table:
-        """The ledger of one version.
+        """The ledger of one version, empty where its record says that it was not tested.
 
         Raises:
             DataError: When it is missing, damaged, that of another version, or empty though the version was tested.
@@ -147,14 +147,14 @@ class CellFolder:
         """Join the ledgers and mark the cell as done.
 
         Raises:
-            DataError: When a ledger is damaged, or the matrix has a cell without a score.
+            DataError: When a ledger is damaged or has a row without a score, or the matrix lacks a task learnt before.
         """
-        self._require_all_scores(matrix)
+        self._require_all_learnt(matrix)
         last = self.last_version
         assert last is not None
-        write_ledger(
-            pa.concat_tables([self.rows(version) for version in range(last + 1)]), self.path / "ledger.parquet"
-        )
+        rows = pa.concat_tables([self.rows(version) for version in range(last + 1)])
+        _require_scores(rows, self.path)
+        write_ledger(rows, self.path / "ledger.parquet")
         write_json(self.path / "matrix.json", matrix)
         write_json(self.path / "result.json", {"status": "finished", "versions": last + 1})
 
@@ -194,13 +194,15 @@ class CellFolder:
             self.record(version)
             self.rows(version)
 
-    def _require_all_scores(self, matrix: Mapping[str, object]) -> None:
+    def _require_all_learnt(self, matrix: Mapping[str, object]) -> None:
+        """Only tasks that are still to come may be without a score: some learners cannot be tested on them."""
         tasks = cast(list[str], matrix["tasks"])
         for protocol, rows in cast(dict[str, list[list[float | None]]], matrix["protocols"]).items():
             for version, row in enumerate(rows):
-                if None in row and not self._left_out(version):
-                    where = f"version {version}, task {tasks[row.index(None)]!r}, protocol {protocol!r}"
-                    raise DataError(f"{self.path}: {where}: wanted a score, got none (no samples, or one that is NaN)")
+                known = row if "releases" in matrix and version else row[:version]
+                if None in known and not self._left_out(version):
+                    where = f"version {version}, task {tasks[known.index(None)]!r}, protocol {protocol!r}"
+                    raise DataError(f"{self.path}: {where}: wanted a score, got none")
 
     def _left_out(self, version: int) -> bool:
         """Whether a version was not to be tested."""
@@ -217,3 +219,11 @@ def _fresh_mends() -> Iterator[None]:
         yield
     except (CheckpointError, DataError) as error:
         raise CheckpointError(f"{error}; --fresh computes the cell again") from None
+
+
+def _require_scores(rows: pa.Table, folder: Path) -> None:
+    missing = rows.filter(pc.is_null(row_scores(rows), nan_is_null=True))
+    if len(missing):
+        first = missing.slice(0, 1).to_pylist()[0]
+        where = f"version {first['version']}, task {first['task']!r}, sample {first['sample_id']!r}"
+        raise DataError(f"{folder}: {where}: wanted a score, got none (and {len(missing) - 1} more)")

@@ -135,6 +135,7 @@ class Strategy(ABC, Generic[C]):
         self.seen.append(task)
         self.version = len(self.seen)
         self.draw_from("version", self.version)
+        self.learner.welcome(task)
         self.learn(task)
 
     @final
@@ -142,6 +143,8 @@ class Strategy(ABC, Generic[C]):
         """Adopt a release, with randomness as in `update`."""
         self.version += 1
         self.draw_from("version", self.version)
+        for task in tasks:
+            release.welcome(task)
         self.adopt(release, tasks)
 
     def draw_from(self, *words: object) -> None:
