@@ -1,0 +1,1 @@
+"""Streams of ultrasound pictures: segmentation, classification, detection and regression."""
