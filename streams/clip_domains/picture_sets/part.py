@@ -102,7 +102,7 @@ class Part:
 
     def _images(self) -> list[dict[str, object]]:
         if self.arrays is not None:
-            return [{"bytes": _png(picture), "path": None} for picture in self.arrays]
+            return [{"bytes": png(picture), "path": None} for picture in self.arrays]
         assert self.sizes  # missing pictures are told here, in one line
         return [{"bytes": None, "path": str(self.folder / name)} for name in self.names]
 
@@ -156,7 +156,8 @@ def _sizes(paths: Sequence[str]) -> list[int]:
     return sizes
 
 
-def _png(picture: NDArray[np.uint8]) -> bytes:
+def png(picture: NDArray[np.uint8]) -> bytes:
+    """A picture `(height, width)` or `(height, width, 3)` as a PNG, compressed quickly."""
     from PIL import Image
 
     buffer = io.BytesIO()
