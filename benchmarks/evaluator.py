@@ -36,7 +36,7 @@ class Evaluator:
         version: int,
         predictor_of: Callable[[Sequence[Task], Sequence[Protocol]], Predictor] | None = None,
     ) -> pa.Table:
-        """Test one version on all tasks under all protocols of the stream.
+        """Test one version under all protocols on all tasks of the stream that the learner can be tested on.
 
         Args:
             learner: The version.
@@ -47,11 +47,12 @@ class Evaluator:
             Ledger rows, by task, then protocol, then sample.
         """
         learner.module.eval()
-        tables = []
+        tables = [SCHEMA.empty_table()]
+        tasks = [task for task in self._stream.tasks if learner.can_test(task)]
         # No inference mode: what a learner caches in it (tokens, say) could not be used in training afterwards.
         with torch.no_grad(), learner.autocast():
-            predictor = (predictor_of or learner.predictor)(self._stream.tasks, self._stream.protocols)
-            for task in self._stream.tasks:
+            predictor = (predictor_of or learner.predictor)(tasks, self._stream.protocols)
+            for task in tasks:
                 samples = self._samples(task, self._split)
                 order = test_order(samples, learner)
                 parts = [predictor(samples.batch(index), task) for index in order]
@@ -125,7 +126,7 @@ def _texts_of(task: Task, samples: Samples, back: pa.Array | None, parts: Sequen
     prediction = pa.array([text for part in parts for text in part.prediction], pa.string())
     if back is not None:
         prediction = prediction.take(back)
-    answers, sources = samples.texts["answer"], samples.texts["source"]
+    answers, sources = samples.truth["answer"], samples.truth["source"]
     metric = SCORES[task.metric]
     values = metric(sources.to_pylist(), prediction.to_pylist(), answers.to_pylist())
     return {"prediction": prediction, "target": answers, "score" if metric.graded else "correct": pa.array(values)}

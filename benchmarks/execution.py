@@ -122,6 +122,8 @@ class CellRun:
             self._strategy.learner = self._learner = self._release(version)
         else:
             self._strategy.seen = list(self.stream.tasks[:version])
+        for task in self.stream.tasks if version and self.stream.releases else self._strategy.seen:
+            self._learner.welcome(task)
         self._folder.load_version(version, self._learner, self._strategy)
         if self._drift:
             self._drift.measure()  # so that the next one is measured from here

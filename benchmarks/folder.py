@@ -25,7 +25,7 @@ from clbench.benchmarks.cell import Cell
 from clbench.checkpoints import load_tensors, load_tree, save_tensors, save_tree
 from clbench.contracts import Learner, Strategy, StrategyConfig
 from clbench.errors import CheckpointError, DataError
-from clbench.ledger import read_ledger, write_ledger
+from clbench.ledger import read_ledger, row_scores, write_ledger
 from clbench.storage import read_json, write_json, written_whole
 
 
@@ -124,14 +124,14 @@ class CellFolder:
         return record
 
     def rows(self, version: int) -> pa.Table:
-        """The ledger of one version.
+        """The ledger of one version; that of version 0 may be empty, where a model can do nothing before it has learnt.
 
         Raises:
             DataError: When it is missing, damaged, empty or that of another version.
         """
         table = read_ledger(path := self._version(version) / "ledger.parquet")
         ends = pc.min_max(table["version"]).as_py()
-        if not len(table) or ends != {"min": version, "max": version}:
+        if (len(table) or version) and ends != {"min": version, "max": version}:
             got = f"versions {ends['min']} to {ends['max']}" if len(table) else "no rows"
             raise DataError(f"{path}: wanted the rows of version {version}, got {got}")
         return table
@@ -140,14 +140,14 @@ class CellFolder:
         """Join the ledgers and mark the cell as done.
 
         Raises:
-            DataError: When a ledger is damaged, or the matrix has a cell without a score.
+            DataError: When a ledger is damaged or has a row without a score, or the matrix lacks a task learnt before.
         """
-        _require_all_scores(matrix, self.path)
+        _require_all_learnt(matrix, self.path)
         last = self.last_version
         assert last is not None
-        write_ledger(
-            pa.concat_tables([self.rows(version) for version in range(last + 1)]), self.path / "ledger.parquet"
-        )
+        rows = pa.concat_tables([self.rows(version) for version in range(last + 1)])
+        _require_scores(rows, self.path)
+        write_ledger(rows, self.path / "ledger.parquet")
         write_json(self.path / "matrix.json", matrix)
         write_json(self.path / "result.json", {"status": "finished", "versions": last + 1})
 
@@ -200,11 +200,21 @@ def _fresh_mends() -> Iterator[None]:
         raise CheckpointError(f"{error}; --fresh computes the cell again") from None
 
 
-def _require_all_scores(matrix: Mapping[str, object], folder: Path) -> None:
+def _require_all_learnt(matrix: Mapping[str, object], folder: Path) -> None:
+    """Only tasks that are still to come may be without a score: some learners cannot be tested on them."""
     tasks = cast(list[str], matrix["tasks"])
     for protocol, rows in cast(dict[str, list[list[float | None]]], matrix["protocols"]).items():
         for version, row in enumerate(rows):
-            for task, score in zip(tasks, row, strict=True):
+            known = len(tasks) if "releases" in matrix and version else version
+            for task, score in zip(tasks[:known], row, strict=False):
                 if score is None:
                     where = f"version {version}, task {task!r}, protocol {protocol!r}"
-                    raise DataError(f"{folder}: {where}: wanted a score, got none (no samples, or one that is NaN)")
+                    raise DataError(f"{folder}: {where}: wanted a score, got none")
+
+
+def _require_scores(rows: pa.Table, folder: Path) -> None:
+    missing = rows.filter(pc.is_null(row_scores(rows), nan_is_null=True))
+    if len(missing):
+        first = missing.slice(0, 1).to_pylist()[0]
+        where = f"version {first['version']}, task {first['task']!r}, sample {first['sample_id']!r}"
+        raise DataError(f"{folder}: {where}: wanted a score, got none (and {len(missing) - 1} more)")

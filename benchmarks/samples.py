@@ -108,7 +108,7 @@ class SampleStore:
                 for name, t in first.tensors.items()
             }
             filled = _filled({name: torch.from_numpy(array) for name, array in mapped.items()}, first, chunks)
-            pq.write_table(pa.table({"sample_id": filled.ids, **filled.texts}), aside / "ids.parquet")
+            pq.write_table(pa.table({"sample_id": filled.ids, **filled.truth}), aside / "ids.parquet")
         loaded = load_samples(self._cache / key)
         assert loaded is not None
         return loaded
@@ -135,14 +135,14 @@ def load_samples(folder: Path) -> Samples | None:
         return None
     try:
         table = pq.read_table(folder / "ids.parquet").combine_chunks()
-        texts = {name: table[name].combine_chunks() for name in table.column_names}
-        ids = texts.pop("sample_id")
+        truth = {name: table[name].combine_chunks() for name in table.column_names}
+        ids = truth.pop("sample_id")
         # Mode c: the mapping looks writable, as torch wants it, and the file stays as it is.
         arrays = {path.stem: np.load(path, mmap_mode="c", allow_pickle=False) for path in sorted(folder.glob("*.npy"))}
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise DataError(f"{folder}: damaged, remove it: {str(error).splitlines()[0]}") from None
     tensors = {name: torch.from_numpy(array)[: len(ids)] for name, array in arrays.items()}
-    return Samples(ids, tensors, texts=texts)
+    return Samples(ids, tensors, truth=truth)
 
 
 def encoded_chunks(
@@ -178,17 +178,17 @@ def encoded_chunks(
 def _filled(tensors: dict[str, Tensor], first: Samples, rest: Iterator[Samples]) -> Samples:
     """All chunks written one behind the other; shorter than the tensors where samples were left out."""
     ids: list[pa.StringArray] = []
-    texts: dict[str, list[pa.StringArray]] = {name: [] for name in first.texts}
+    truth: dict[str, list[pa.Array]] = {name: [] for name in first.truth}
     at = 0
     for chunk in chain([first], rest):
         for name, tensor in chunk.tensors.items():
             tensors[name][at : at + len(chunk)] = tensor
-        for name, text in chunk.texts.items():
-            texts[name].append(text)
+        for name, column in chunk.truth.items():
+            truth[name].append(column)
         ids.append(chunk.ids)
         at += len(chunk)
     return Samples(
         pa.concat_arrays(ids),
         {name: tensor[:at] for name, tensor in tensors.items()},
-        texts={name: pa.concat_arrays(parts) for name, parts in texts.items()},
+        truth={name: pa.concat_arrays(parts) for name, parts in truth.items()},
     )

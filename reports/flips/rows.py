@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clbench.errors import DataError, did_you_mean
-from clbench.ledger import SCHEMA
+from clbench.ledger import SCHEMA, check_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 TEXT = "text"
 """A column that a ledger may have besides its own: what the model was asked."""
 SQL_TYPES = {"int32": "INTEGER", "string": "VARCHAR", "bool": "BOOLEAN", "double": "DOUBLE", "float": "FLOAT"}
-JSON_TYPES = {field.name: SQL_TYPES[str(field.type)] for field in SCHEMA} | {TEXT: "VARCHAR"}
 COLUMNS = ("task", "sample_id", "prediction", "target", "correct", "score", "confidence")
+JSON_TYPES = {name: SQL_TYPES[str(SCHEMA.field(name).type)] for name in ("version", "protocol", *COLUMNS)} | {
+    TEXT: "VARCHAR"
+}
 
 
 @final
@@ -84,11 +86,7 @@ def _check_file(path: Path) -> None:
         raise DataError(f"{path}: no such ledger") from None
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: damaged or not Parquet: {str(error).splitlines()[0]}") from None
-    for wanted in SCHEMA:
-        if schema.get_field_index(wanted.name) < 0:
-            raise DataError(f"{path}: not a ledger: column {wanted.name!r} is missing or there twice")
-        if (got := schema.field(wanted.name).type) != wanted.type:
-            raise DataError(f"{path}: not a ledger: column {wanted.name!r} must be {wanted.type}, got {got}")
+    check_columns(schema, path)
 
 
 def _chosen_version(relation: duckdb.DuckDBPyRelation, rows: Rows) -> int:

@@ -95,6 +95,7 @@ def _chunk(sample: Integers, targets: Integers, rng: np.random.Generator) -> pa.
         "correct": prediction == target,
         "score": pa.nulls(len(sample), pa.float64()),
         "confidence": rng.random(len(sample), np.float32),
+        "measures": pa.nulls(len(sample), SCHEMA.field("measures").type),
     }
     return pa.table(columns, schema=SCHEMA)
 

@@ -127,7 +127,8 @@ def stream_numbers(ledger: pa.Table, protocol: str, releases: bool = False) -> d
             **(_numbers(chain, old, new, before, "flips/learnt_before") if before else {}),
             **_history_numbers(history(chain.until(new))),
         }
-    if len(chain.tasks) > 1 and chain.versions == tuple(range(len(chain.tasks) + 1)):
+    learnt = tuple(range(1, len(chain.tasks) + 1))
+    if len(learnt) > 1 and chain.versions in (learnt, (0, *learnt)):  # version 0 may have had no task to be tested on
         found[chain.versions[-1]] |= _defined(first_learnt_to_last(chain), "flips/first_to_last")
     return found
 

@@ -27,9 +27,13 @@ SCHEMA = pa.schema(
         pa.field("correct", pa.bool_()),
         pa.field("score", pa.float64()),
         pa.field("confidence", pa.float32()),
+        pa.field("measures", pa.map_(pa.string(), pa.float64())),
     ]
 )
-"""`correct` for tasks with right and wrong answers, `score` (higher is better) for graded ones, or both."""
+"""`correct` for tasks with right and wrong answers, `score` (higher is better) for graded ones, or both. `measures`:
+further numbers of the sample by name, each in its own unit, absent where not defined; never NaN."""
+ADDED = frozenset({"measures"})
+"""Columns that ledgers of earlier releases do not have: they read as empty."""
 
 
 def write_ledger(table: pa.Table, path: Path) -> None:
@@ -49,8 +53,13 @@ def read_ledger(path: Path, columns: "Sequence[str] | None" = None) -> pa.Table:
         DataError: When the file is missing, truncated, not Parquet, lacks a column or has one of another type.
     """
     try:
-        _check_columns(pq.read_schema(path), path)
-        table = pq.read_table(path, columns=list(columns) if columns else SCHEMA.names)
+        check_columns(there := pq.read_schema(path), path)
+        wanted = list(columns) if columns else SCHEMA.names
+        table = pq.read_table(path, columns=[name for name in wanted if name in there.names])
+        for at, name in enumerate(wanted):
+            if name not in there.names:
+                field = SCHEMA.field(name)
+                table = table.add_column(at, field, pa.nulls(len(table), field.type))
         for column in table.schema:
             if table[column.name].null_count and not SCHEMA.field(column.name).nullable:
                 raise DataError(f"{path}: not a ledger: column {column.name!r} must not have empty cells")
@@ -61,8 +70,15 @@ def read_ledger(path: Path, columns: "Sequence[str] | None" = None) -> pa.Table:
         raise DataError(f"{path}: damaged or not Parquet: {str(error).splitlines()[0]}") from None
 
 
-def _check_columns(schema: pa.Schema, path: Path) -> None:
+def check_columns(schema: pa.Schema, path: Path) -> None:
+    """Refuse what has not the columns of a ledger.
+
+    Raises:
+        DataError: For a column that is missing, there twice or of another type.
+    """
     for wanted in SCHEMA:
+        if wanted.name in ADDED and wanted.name not in schema.names:
+            continue
         if schema.get_field_index(wanted.name) < 0:
             raise DataError(f"{path}: not a ledger: column {wanted.name!r} is missing or there twice")
         got = schema.field(wanted.name).type

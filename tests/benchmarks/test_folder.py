@@ -83,8 +83,8 @@ def test_a_state_that_does_not_fit_its_strategy_is_one_line(write_suite: WriteSu
 
 
 def test_a_matrix_with_a_hole_is_not_finished(tmp_path: Path) -> None:
-    matrix = {"tasks": ["a", "b"], "protocols": {"task-id": [[0.5, 0.5], [0.5, None], [0.5, 0.5]]}}
-    with pytest.raises(DataError, match=r"version 1, task 'b', protocol 'task-id': wanted a score, got none"):
+    matrix = {"tasks": ["a", "b"], "protocols": {"task-id": [[None, 0.5], [0.5, None], [None, 0.5]]}}
+    with pytest.raises(DataError, match=r"version 2, task 'a', protocol 'task-id': wanted a score, got none"):
         CellFolder(tmp_path).finish(matrix)
     assert not list(tmp_path.iterdir())
 

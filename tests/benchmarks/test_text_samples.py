@@ -34,7 +34,7 @@ def test_texts_come_through_every_store(
     wanted = learner.encode(task.load("test"), task)
     for _ in range(2):
         found = SampleStore(CPU, tmp_path).of("stream", learner, "tiny")(task, "test")
-        assert {name: text.to_pylist() for name, text in found.texts.items()} == {
+        assert {name: text.to_pylist() for name, text in found.truth.items()} == {
             "source": task.load("test")["text"][:],
             "answer": task.load("test")["answer"][:],
         }

@@ -68,3 +68,20 @@ def test_damage_is_one_line(tmp_path: Path) -> None:
         read_ledger(path)
     with pytest.raises(DataError, match="no such ledger"):
         read_ledger(tmp_path / "absent.parquet")
+
+
+def test_measures_come_back_and_are_empty_in_ledgers_of_earlier_releases(tmp_path: Path) -> None:
+    measured = [{**row, "measures": [("dice/cyst", 0.5), ("iou", 0.25)] if index else None} for index, row in enumerate(ROWS)]
+    table = pa.Table.from_pylist(measured, schema=SCHEMA)
+    write_ledger(table, tmp_path / "new.parquet")
+    assert read_ledger(tmp_path / "new.parquet").equals(table)
+    pq.write_table(table.drop_columns("measures"), tmp_path / "old.parquet")
+    old = read_ledger(tmp_path / "old.parquet")
+    assert old.schema == SCHEMA
+    assert old["measures"].null_count == len(old)
+    assert old.drop_columns("measures").equals(table.drop_columns("measures"))
+    assert read_ledger(tmp_path / "old.parquet", ["measures", "task"]).column_names == ["measures", "task"]
+    assert task_scores(pa.concat_tables([old, table]), "task-id") == task_scores(table, "task-id")
+    pq.write_table(table.set_column(9, "measures", table["task"]), tmp_path / "wrong.parquet")
+    with pytest.raises(DataError, match=r"column 'measures' must be map<string, double>, got string"):
+        read_ledger(tmp_path / "wrong.parquet")

@@ -57,13 +57,15 @@ class Samples:
             the computer's or on its disk where that is too small. A tensor `x` `(n, width)` beside which there is one
             named `x.width` `(n,)` is padded: of row i only the first `x.width[i]` entries mean something.
         device: Where batches go; where the tensors are if None.
-        texts: What scores of free texts read, row by row: `answer` and `source` (the input); empty for other kinds.
+        truth: What scores read, row by row: of texts `answer` and `source` (the input); of pictures whose answers are
+            no classes `size` (list of int32, height and width before they were resized) and what the rows have of
+            `mask` (PNG, of that size), `boxes`, `points` and `value`. Empty where the tensor `label` says all.
     """
 
     ids: "pa.StringArray"
     tensors: Mapping[str, Tensor]
     device: torch.device | None = None
-    texts: "Mapping[str, pa.StringArray]" = field(default_factory=dict)
+    truth: "Mapping[str, pa.Array]" = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -104,12 +106,17 @@ class Predictions:
     """What a version says of n samples under one protocol, still on the device.
 
     Attributes:
-        prediction: `(n,)` int64 indices into `names`, or n texts, which the evaluator compares with the answers.
-        target: `(n,)` indices of the truth; None for texts.
-        names: What the indices mean; empty for texts.
-        correct: `(n,)` bool, or None for graded tasks and texts.
-        score: `(n,)` float64, higher is better, or None where `correct` says all.
+        prediction: What the evaluator compares with the truth. Classes: `(n,)` int64 indices into `names`. Texts: n of
+            them. Segmentation: `(n, h, w)` uint8 class ids, at the learner's own size. Detection: `(n, boxes, 5)` of
+            x_min, y_min, x_max, y_max as fractions of width and height, and a confidence in [0, 1], the highest first;
+            boxes that are not meant have confidence 0. Regression: `(n, points, 2)` x and y as fractions, or `(n,)`
+            values in their unit.
+        target: `(n,)` indices of the true classes; None for other kinds.
+        names: What the indices mean; empty for other kinds.
+        correct: `(n,)` bool for classes, else None.
+        score: `(n,)` float64, higher is better, or None where `correct` or the evaluator says all.
         confidence: `(n,)` float32 probability of the prediction in [0, 1], or None.
+        probabilities: `(n, classes)` of all `names`, or None in families that do not want them in the ledger.
     """
 
     prediction: Tensor | list[str]
@@ -118,6 +125,7 @@ class Predictions:
     correct: Tensor | None = None
     score: Tensor | None = None
     confidence: Tensor | None = None
+    probabilities: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +178,16 @@ class Learner(ABC):
         Raises:
             DataError: For a row that does not decode or a label outside the task's classes.
         """
+
+    def welcome(self, task: Task) -> None:  # noqa: B027 (most families need nothing)
+        """Make what a task needs in the module (a head), if it is not there yet; nothing else may change.
+
+        Called before the task is learnt, and when a cell resumes for every task learnt so far.
+        """
+
+    def can_test(self, task: Task) -> bool:
+        """Whether the model has an answer for a task; if not, it is left out and R has no score there."""
+        return True
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """A random view of a training batch; the same batch where the family has no augmentation."""

@@ -124,6 +124,7 @@ class Strategy(ABC, Generic[C]):
         self.seen.append(task)
         self.version = len(self.seen)
         self.draw_from("version", self.version)
+        self.learner.welcome(task)
         self.learn(task)
 
     @final
@@ -131,6 +132,8 @@ class Strategy(ABC, Generic[C]):
         """Adopt a release, with randomness as in `update`."""
         self.version += 1
         self.draw_from("version", self.version)
+        for task in tasks:
+            release.welcome(task)
         self.adopt(release, tasks)
 
     def draw_from(self, *words: object) -> None:

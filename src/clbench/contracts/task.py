@@ -47,19 +47,28 @@ class Task:
 
     The rows of a split have a column `sample_id` (unique in the stream) and the columns of their kind: `image` and
     `label` for the classification of pictures; `text` (the whole input, prompt included), `answer` (text) and, where
-    answers are classes, `label` for language models.
+    answers are classes, `label` for language models; `image` and `mask` (class ids in one channel, as large as the
+    picture) for segmentation; `image` and `boxes` (`[[x_min, y_min, x_max, y_max], ...]`, at least one) for detection;
+    `image` and `points` (`[[x, y], ...]`) or `value` for regression. Boxes and points are in pixels of the picture as
+    it is in the rows.
 
     Attributes:
         name: Unique in the stream.
         kind: What is asked of the model.
         metric: Name of the score in a row of the ledger, higher is better (`accuracy`; for texts one of
-            `clbench.answer_scores`).
+            `clbench.answer_scores`; for pictures one of `clbench.picture_scores`).
         load: Reads one split.
         fingerprint: Says which rows a split has, without decoding them: equal texts mean equal samples.
-        classes: Class names in the order of the labels; empty where the kind has no classes.
+        classes: Class names in the order of the labels, in segmentation the background first; empty where the kind has
+            no classes.
         templates: Prompts with one `{}` for the class name; training uses the first, testing the mean over all;
             prompts of language models are in their rows.
         limits: For texts; None for other kinds.
+        points: Keypoints of a picture, for regression; 0 where one value is asked for.
+        boxes: Boxes of a picture at most, for detection.
+        value_range: For regression of one value: the least and the largest that there can be. Scores are relative to
+            its width.
+        unit: Of that value.
     """
 
     name: str
@@ -70,3 +79,7 @@ class Task:
     classes: tuple[str, ...] = ()
     templates: tuple[str, ...] = ("{}",)
     limits: TextLimits | None = None
+    points: int = 0
+    boxes: int = 1
+    value_range: tuple[float, float] | None = None
+    unit: str = ""

@@ -82,7 +82,7 @@ class TextLearner(Learner):
         if task.classes:
             tensors["label"] = _labels_of(rows, task)
         ids = pa.array(rows["sample_id"][:], pa.string())
-        return Samples(ids, tensors, texts={"source": pa.array(texts), "answer": pa.array(answers)})
+        return Samples(ids, tensors, truth={"source": pa.array(texts), "answer": pa.array(answers)})
 
     def loss(self, batch: Batch, task: Task) -> Tensor:
         """Mean negative log-likelihood of the answers' tokens, a scalar."""
