@@ -1,5 +1,6 @@
 """Data in the layout of the challenge FMC_UIA, real ones and phantoms: `csv_files/*.csv` name pictures and truths."""
 
+import os
 from pathlib import Path
 
 from pydantic import Field
@@ -34,8 +35,9 @@ def load_fmc_uia(card: StreamCard, choice: DataChoice) -> Stream:
         raise DataError(f"--root hub: no copy of the data of {card.name!r} on the hub is known (wanted --root DIR)")
     if choice.folder is None:
         raise DataError(f"stream {card.name!r} has no data of its own: it needs --root DIR with its data")
-    found = _find_all(card, sources, choice.folder.absolute())
-    refuse_shared_patients((row for item in found for row in item.rows), choice.folder.absolute())
+    root = Path(os.path.normpath(choice.folder.absolute()))
+    found = _find_all(card, sources, root)
+    refuse_shared_patients((row for item in found for row in item.rows), root)
     tasks = tuple(item.made(task) for task, item in zip(card.tasks, found, strict=True))
     return Stream(card.name, tasks, card.protocols, card.learner, card.model_dump(mode="json"))
 

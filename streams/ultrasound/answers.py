@@ -39,7 +39,7 @@ class Answers(Config):
             "value_range": self.kind == "regression",
             "unit": self.value_range is not None,
         }
-        odd = next((name for name in self.model_fields_set - {"kind"} if not fits[name]), None)
+        odd = next((name for name in fits if name in self.model_fields_set and not fits[name]), None)
         if odd is not None:
             raise ValueError(f"{odd} does not fit {self.kind}")
         return self

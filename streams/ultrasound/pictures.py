@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clbench.contracts.task import Split
 from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.part import png
+from clbench.picture_truth import png
 
 Array: TypeAlias = NDArray[np.uint8]
 """`(height, width)` or `(height, width, 3)`."""
