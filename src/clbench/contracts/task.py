@@ -17,6 +17,15 @@ Kind = Literal["classification", "generation", "segmentation", "detection", "reg
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
+CHOICE_METRICS = ("acc", "acc_norm")
+"""Which choice is the answer: the likeliest, or the likeliest a character (lm-evaluation-harness's names)."""
+
+
+def choice_name(position: int) -> str:
+    """What ledgers call a choice by its position from 0; its text is too long for a name, and may be there twice."""
+    return f"choice {position + 1}"
+
+
 Batch: TypeAlias = Mapping[str, Tensor]
 """Named tensors whose first dimension is the sample, all on one device; a learner's `encode` decides the names."""
 
@@ -47,13 +56,14 @@ class Task:
 
     The rows of a split have a column `sample_id` (unique in the stream) and the columns of their kind: `image` and
     `label` for the classification of pictures; `text` (the whole input, prompt included), `answer` (text) and, where
-    answers are classes, `label` for language models.
+    answers are classes, `label` for language models. Where every sample has choices of its own (multiple choice), there
+    are `choices` (texts, as many in every row), `answer` is the right one and `label` its position; `classes` is empty.
 
     Attributes:
         name: Unique in the stream.
         kind: What is asked of the model.
         metric: Name of the score in a row of the ledger, higher is better (`accuracy`; for texts one of
-            `clbench.answer_scores`).
+            `clbench.answer_scores`; for samples with choices of their own one of `CHOICE_METRICS`).
         load: Reads one split.
         fingerprint: Says which rows a split has, without decoding them: equal texts mean equal samples.
         classes: Class names in the order of the labels; empty where the kind has no classes.
