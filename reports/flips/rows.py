@@ -23,8 +23,8 @@ COLUMNS = ("task", "sample_id", "prediction", "target", "correct", "score", "con
 
 @final
 @dataclass(frozen=True)
-class Tested:
-    """Which samples the rows are about: a part of a stream's tasks."""
+class Origin:
+    """Where the samples are from: a part of a stream's tasks."""
 
     stream: str
     split: str
@@ -41,7 +41,7 @@ class Rows:
         version: The version to compare; None for the last one.
         protocol: The protocol to compare; None for the first one.
         graded: Whether to leave `correct` out of account, for scores that happen to be 0 or 1 in some rows.
-        tested: On which samples, where that is known.
+        origin: Where the samples are from, where that is known.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Rows:
     version: int | None = None
     protocol: str | None = None
     graded: bool = False
-    tested: Tested | None = None
+    origin: Origin | None = None
 
 
 def open_rows(connection: duckdb.DuckDBPyConnection, rows: Rows, view: str, folder: Path) -> str:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from clbench.errors import DataError
 from clbench.mlflow_store import one_line, one_line_errors
-from clbench.reports.flips.rows import Tested
+from clbench.reports.flips.rows import Origin
 from clbench.reports.leaderboard.store import RunStore
 
 
-def download_ledger(tracking_uri: str, experiment: str, run_id: str, folder: Path) -> tuple[str, Path, Tested | None]:
+def download_ledger(tracking_uri: str, experiment: str, run_id: str, folder: Path) -> tuple[str, Path, Origin | None]:
     """Fetch `ledger.parquet` of a finished cell.
 
     Returns:
@@ -34,5 +34,5 @@ def download_ledger(tracking_uri: str, experiment: str, run_id: str, folder: Pat
             raise DataError(f"run {run_id}: wanted a finished run, its status is {status}: {reason}")
         path = Path(client.download_artifacts(run_id, "ledger.parquet", str(folder)))
     stream, split = tags.get("clbench.stream"), tags.get("clbench.split")
-    tested = Tested(stream, split) if stream and split else None
-    return f"{run.info.run_name} ({run_id[:8]})", path, tested
+    origin = Origin(stream, split) if stream and split else None
+    return f"{run.info.run_name} ({run_id[:8]})", path, origin

@@ -7,7 +7,7 @@ from typing import final
 
 from clbench.errors import CheckpointError, ConfigError
 from clbench.reports.flips.lm_eval import convert_sample_log
-from clbench.reports.flips.rows import Rows, Tested
+from clbench.reports.flips.rows import Origin, Rows
 from clbench.storage import read_json
 
 RUN = re.compile(r"[0-9a-f]{32}")
@@ -55,16 +55,16 @@ def open_side(text: str, choice: Choice, folder: Path) -> Rows:
     if RUN.fullmatch(name) and not path.exists():
         from clbench.reports.flips.runs import download_ledger
 
-        title, ledger, tested = download_ledger(choice.tracking_uri, choice.experiment, name, folder)
+        title, ledger, origin = download_ledger(choice.tracking_uri, choice.experiment, name, folder)
         title = title if version is None else f"{title}@{version}"
-        return Rows(title, ledger, version, choice.protocol, tested=tested)
+        return Rows(title, ledger, version, choice.protocol, origin=origin)
     if path.is_dir() or not (path.suffix or path.is_file() or "/" in name):
         wanted = "a ledger (.parquet), a sample log (.jsonl) or the id of an MLflow run"
         raise ConfigError(f"{text}: wanted {wanted}, got {'a folder' if path.is_dir() else 'none of them'}")
-    return Rows(text, path, version, choice.protocol, tested=_tested(path))
+    return Rows(text, path, version, choice.protocol, origin=_origin(path))
 
 
-def _tested(ledger: Path) -> Tested | None:
+def _origin(ledger: Path) -> Origin | None:
     """What the folder of a cell says of a ledger in it, or of that of one of its versions."""
     for folder in ledger.absolute().parents[:3:2]:  # a version's is two folders deeper
         try:
@@ -73,5 +73,5 @@ def _tested(ledger: Path) -> Tested | None:
             continue
         match values:
             case {"stream": {"name": str(stream)}, "split": str(split)}:
-                return Tested(stream, split)
+                return Origin(stream, split)
     return None

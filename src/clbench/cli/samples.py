@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from clbench.errors import ClbenchError, ConfigError, DataError, did_you_mean
 from clbench.reports.flips.content import Content, Contents
-from clbench.reports.flips.rows import Tested
+from clbench.reports.flips.rows import Origin
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -33,13 +33,13 @@ def samples_of(
     Raises:
         ClbenchError: As `look_up`, for a stream that the user named.
     """
-    known = next((side.tested for side in sides if side.tested), None)
+    known = next((side.origin for side in sides if side.origin), None)
     if not flips or (stream is None and known is None):
         return {}
-    tested = Tested(stream, known.split if known else "test") if stream else known
-    assert tested is not None
+    origin = Origin(stream, known.split if known else "test") if stream else known
+    assert origin is not None
     try:
-        return look_up(flips, tested, root, pictures)
+        return look_up(flips, origin, root, pictures)
     except ClbenchError as error:
         if stream:
             raise
@@ -48,13 +48,13 @@ def samples_of(
 
 
 def look_up(
-    flips: "Sequence[Flip]", tested: Tested, root: str | None, pictures: bool
+    flips: "Sequence[Flip]", origin: Origin, root: str | None, pictures: bool
 ) -> dict[tuple[str, str], Content]:
     """What the samples of some flips are; a part that a flip is from is listed once, and only their rows are decoded.
 
     Args:
         flips: In the order of their weight: where pictures get too many, those of the last ones are left out.
-        tested: The stream and the part that they are from.
+        origin: The stream and the part that they are from.
         root: Folder of the data sets, or `hub`, for streams without data of their own.
         pictures: Whether pictures are wanted, too.
 
@@ -69,18 +69,18 @@ def look_up(
     from clbench.contracts.task import SPLITS
     from clbench.streams.card import load_stream
 
-    if tested.split not in SPLITS:
-        raise ConfigError(f"no part {tested.split!r}: {did_you_mean(tested.split, SPLITS)}")
-    tasks = {task.name: task for task in load_stream(tested.stream, root).tasks}
+    if origin.split not in SPLITS:
+        raise ConfigError(f"no part {origin.split!r}: {did_you_mean(origin.split, SPLITS)}")
+    tasks = {task.name: task for task in load_stream(origin.stream, root).tasks}
     parts = {
-        name: _Part(tasks[name], cast("Split", tested.split), pictures)
+        name: _Part(tasks[name], cast("Split", origin.split), pictures)
         for name in dict.fromkeys(flip.task for flip in flips)
         if name in tasks
     }
     found: dict[tuple[str, str], Content] = {}
     room = MOST_BYTES
     for flip in flips:
-        content = parts[flip.task].content(flip, tested.stream, room > 0) if flip.task in parts else None
+        content = parts[flip.task].content(flip, origin.stream, room > 0) if flip.task in parts else None
         if content is not None:
             found[flip.task, flip.sample_id] = content
             room -= len(content.png or b"")
