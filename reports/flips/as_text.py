@@ -10,6 +10,7 @@ from clbench.reports.flips.tallies import Flip
 from clbench.reports.leaderboard.text import plain
 
 NOTHING = "n/a"
+EMPTY = "(empty)"
 LONGEST = 100
 Rows = list[tuple[str, ...]]
 
@@ -96,7 +97,7 @@ def worst(comparison: Comparison, most: int) -> Iterator[str]:
 
 def answer(prediction: str | None, confidence: float | None, score: float | None) -> str:
     """A prediction with its score where it has one, else with its confidence."""
-    said = "" if prediction is None else f"{short(prediction)} "
+    said = "" if prediction is None else f"{short(prediction) or EMPTY} "
     if score is not None:
         return f"{said}(score {score:.3g})"
     return said.strip() if confidence is None else f"{said}({confidence:.2f})"

@@ -2,16 +2,18 @@
 
 import base64
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import final
 
 from clbench import __version__
 from clbench.reports.flips import as_text
 from clbench.reports.flips.as_json import weighted
 from clbench.reports.flips.comparison import Comparison
+from clbench.reports.flips.content import Contents
 from clbench.reports.flips.gate import Gate
 from clbench.reports.flips.metrics import FLIP_METRICS, all_metrics
 from clbench.reports.flips.tallies import Flip
@@ -19,22 +21,10 @@ from clbench.reports.leaderboard.columns import read_docstring
 from clbench.reports.leaderboard.text import plain
 from clbench.storage import written_whole
 
+NOTHING_KNOWN: Contents = MappingProxyType({})
 MOST_FILTERS = 100
 """Tasks that get a button; the others are shown under `all`."""
 LONGEST_TEXT = 4000
-
-
-@final
-@dataclass(frozen=True)
-class Content:
-    """What a model was shown: a text, a picture (PNG), or both."""
-
-    text: str | None = None
-    png: bytes | None = None
-
-
-ContentOf = Callable[[str, str], Content | None]
-"""Looks a sample up by task and sample id, for whoever has the data; None where it is not known."""
 
 
 @final
@@ -50,18 +40,20 @@ class Shown:
     picture: str | None
 
 
-def write_page(comparison: Comparison, path: Path, gate: Gate | None = None, content: ContentOf | None = None) -> None:
+def write_page(
+    comparison: Comparison, path: Path, gate: Gate | None = None, contents: Contents = NOTHING_KNOWN
+) -> None:
     """Write the page, whole or not at all.
 
     Raises:
         ClbenchError: When the disk is full or not writable.
     """
-    text = to_html(comparison, gate, content)
+    text = to_html(comparison, gate, contents)
     with written_whole(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
-def to_html(comparison: Comparison, gate: Gate | None = None, content: ContentOf | None = None) -> str:
+def to_html(comparison: Comparison, gate: Gate | None = None, contents: Contents = NOTHING_KNOWN) -> str:
     """Fill the template; autoescape keeps what data bring from becoming markup, a policy in the page any script."""
     from jinja2 import Environment, StrictUndefined
 
@@ -81,13 +73,13 @@ def to_html(comparison: Comparison, gate: Gate | None = None, content: ContentOf
         all_metrics=all_metrics,
         notes=as_text.notes(comparison),
         tasks=tasks,
-        flips=[_shown(flip, as_text.answers(comparison, flip), tasks, content) for flip in comparison.worst],
+        flips=[_shown(flip, as_text.answers(comparison, flip), tasks, contents) for flip in comparison.worst],
         left_out=comparison.worse - len(comparison.worst),
     )
 
 
-def _shown(flip: Flip, answers: tuple[str, str], tasks: Sequence[str], content: ContentOf | None) -> Shown:
-    found = content(flip.task, flip.sample_id) if content else None
+def _shown(flip: Flip, answers: tuple[str, str], tasks: Sequence[str], contents: Contents) -> Shown:
+    found = contents.get((flip.task, flip.sample_id))
     text = flip.text if found is None or found.text is None else found.text
     picture = None
     if found is not None and found.png is not None:

@@ -25,6 +25,15 @@ JSON_TYPES = {name: SQL_TYPES[str(SCHEMA.field(name).type)] for name in ("versio
 
 @final
 @dataclass(frozen=True)
+class Origin:
+    """Where the samples are from: a part of a stream's tasks."""
+
+    stream: str
+    split: str
+
+
+@final
+@dataclass(frozen=True)
 class Rows:
     """Where the rows are, and which of them count.
 
@@ -34,6 +43,7 @@ class Rows:
         version: The version to compare; None for the last one.
         protocol: The protocol to compare; None for the first one.
         graded: Whether to leave `correct` out of account, for scores that happen to be 0 or 1 in some rows.
+        origin: Where the samples are from, where that is known.
     """
 
     name: str
@@ -41,6 +51,7 @@ class Rows:
     version: int | None = None
     protocol: str | None = None
     graded: bool = False
+    origin: Origin | None = None
 
 
 def open_rows(connection: duckdb.DuckDBPyConnection, rows: Rows, view: str, folder: Path) -> str:

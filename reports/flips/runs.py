@@ -5,14 +5,15 @@ from pathlib import Path
 
 from clbench.errors import DataError
 from clbench.mlflow_store import one_line, one_line_errors
+from clbench.reports.flips.rows import Origin
 from clbench.reports.leaderboard.store import RunStore
 
 
-def download_ledger(tracking_uri: str, experiment: str, run_id: str, folder: Path) -> tuple[str, Path]:
+def download_ledger(tracking_uri: str, experiment: str, run_id: str, folder: Path) -> tuple[str, Path, Origin | None]:
     """Fetch `ledger.parquet` of a finished cell.
 
     Returns:
-        What to call the run, and the file.
+        What to call the run, the file, and which samples it is about, where the run says so.
 
     Raises:
         DataError: When the run is not that of a cell, or did not finish.
@@ -32,4 +33,6 @@ def download_ledger(tracking_uri: str, experiment: str, run_id: str, folder: Pat
             reason = one_line(tags.get("clbench.error") or "no error was recorded")
             raise DataError(f"run {run_id}: wanted a finished run, its status is {status}: {reason}")
         path = Path(client.download_artifacts(run_id, "ledger.parquet", str(folder)))
-    return f"{run.info.run_name} ({run_id[:8]})", path
+    stream, split = tags.get("clbench.stream"), tags.get("clbench.split")
+    origin = Origin(stream, split) if stream and split else None
+    return f"{run.info.run_name} ({run_id[:8]})", path, origin

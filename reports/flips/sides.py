@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from clbench.errors import ConfigError
+from clbench.errors import CheckpointError, ConfigError
 from clbench.reports.flips.lm_eval import convert_sample_log
-from clbench.reports.flips.rows import Rows
+from clbench.reports.flips.rows import Origin, Rows
+from clbench.storage import read_json
 
 RUN = re.compile(r"[0-9a-f]{32}")
 VERSIONED = re.compile(r"(.+)@(\d+)")
@@ -54,9 +55,23 @@ def open_side(text: str, choice: Choice, folder: Path) -> Rows:
     if RUN.fullmatch(name) and not path.exists():
         from clbench.reports.flips.runs import download_ledger
 
-        title, ledger = download_ledger(choice.tracking_uri, choice.experiment, name, folder)
-        return Rows(title if version is None else f"{title}@{version}", ledger, version, choice.protocol)
+        title, ledger, origin = download_ledger(choice.tracking_uri, choice.experiment, name, folder)
+        title = title if version is None else f"{title}@{version}"
+        return Rows(title, ledger, version, choice.protocol, origin=origin)
     if path.is_dir() or not (path.suffix or path.is_file() or "/" in name):
         wanted = "a ledger (.parquet), a sample log (.jsonl) or the id of an MLflow run"
         raise ConfigError(f"{text}: wanted {wanted}, got {'a folder' if path.is_dir() else 'none of them'}")
-    return Rows(text, path, version, choice.protocol)
+    return Rows(text, path, version, choice.protocol, origin=_origin(path))
+
+
+def _origin(ledger: Path) -> Origin | None:
+    """What the folder of a cell says of a ledger in it, or of that of one of its versions."""
+    for folder in ledger.absolute().parents[:3:2]:  # a version's is two folders deeper
+        try:
+            values = read_json(folder / "cell.json")
+        except CheckpointError:
+            continue
+        match values:
+            case {"stream": {"name": str(stream)}, "split": str(split)}:
+                return Origin(stream, split)
+    return None

@@ -5,6 +5,7 @@ An empty prediction is worth nothing under every score, also where a formula wou
 
 import re
 import string
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -20,6 +21,7 @@ Score = Callable[[str, str, str], float]
 
 WORDS = re.compile(r"[a-z0-9]+")
 PUNCTUATION = str.maketrans("", "", string.punctuation)
+MARKED_NUMBER = re.compile(r"#### (-?[0-9.,]+)")
 LITERAL = re.compile(r"<(STR|NUM|CHAR)_LIT:(.*?)>", re.DOTALL)
 
 
@@ -84,6 +86,22 @@ def rouge_l(_source: str, prediction: str, target: str) -> float:
     return 2 * LCSseq.similarity(words, wanted) / both if both else 0.0
 
 
+def rouge_1(_source: str, prediction: str, target: str) -> float:
+    """ROUGE-1: F1 of the words (Lin 2004), as Google's `rouge-score` counts it; words as in `rouge_l`, not stemmed."""
+    words, wanted = (Counter(WORDS.findall(text.lower())) for text in (prediction, target))
+    both = words.total() + wanted.total()
+    return 2 * (words & wanted).total() / both if both else 0.0
+
+
+def final_number(_source: str, prediction: str, target: str) -> float:
+    """Equality of the numbers behind `####` (GSM8K), as the filter `strict-match` of lm-evaluation-harness takes them.
+
+    Of the prediction the first such number counts; commas, dollar signs and a full stop at the end do not.
+    """
+    found = MARKED_NUMBER.search(prediction)
+    return found is not None and _bare(found[1]) == _bare(target.rpartition("#### ")[2].strip())
+
+
 def edit_similarity(_source: str, prediction: str, target: str) -> float:
     """1 less the share of characters that must be deleted or inserted, of code with its literals written out.
 
@@ -108,6 +126,10 @@ def without_literal_marks(code: str) -> str:
     return code
 
 
+def _bare(number: str) -> str:
+    return number.replace(",", "").replace("$", "").removesuffix(".").lower()
+
+
 def _plain(text: str) -> str:
     return " ".join(text.lower().translate(PUNCTUATION).split())
 
@@ -117,6 +139,8 @@ SCORES: Mapping[str, AnswerScore] = MappingProxyType(
         "exact_match": AnswerScore(exact_match),
         "string_equality": AnswerScore(string_equality),
         "first_character": AnswerScore(first_character),
+        "final_number": AnswerScore(final_number),
+        "rouge_1": AnswerScore(rouge_1, graded=True),
         "rouge_l": AnswerScore(rouge_l, graded=True),
         "edit_similarity": AnswerScore(edit_similarity, graded=True),
         "sari": AnswerScore(sari, graded=True),

@@ -68,6 +68,36 @@ def test_rouge_l_is_that_of_googles_library(prediction: str, target: str) -> Non
     assert one("rouge_l", prediction, target) == pytest.approx(theirs)
 
 
+def test_rouge_1_worked_by_hand() -> None:
+    assert one("rouge_1", "The cat is on a mat!", "on the mat the cat sat") == pytest.approx(2 * 4 / 12)
+    assert one("rouge_1", "the the the", "the cat") == pytest.approx(2 * 1 / 5)
+    assert one("rouge_1", "...", "!") == 0
+
+
+@given(WORDS, WORDS)
+def test_rouge_1_is_that_of_googles_library(prediction: str, target: str) -> None:
+    theirs = RougeScorer(["rouge1"]).score(target, prediction)["rouge1"].fmeasure
+    assert one("rouge_1", prediction, target) == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "right"),
+    [
+        ("2+2=4, so\n#### 1,200", True),
+        ("#### 1200.", True),
+        ("#### 1200 apples\n#### 7", True),  # the first one counts
+        ("#### 7\n#### 1200", False),
+        ("#### -1200", False),
+        ("1200", False),  # strict: without the mark it is no answer
+        ("####1200", False),
+        ("#### $1200", False),  # as the harness's pattern has it
+        ("", False),
+    ],
+)
+def test_the_final_number_is_that_of_the_strict_filter(prediction: str, right: bool) -> None:
+    assert one("final_number", prediction, "He needs <<600+600=1200>>1200.\n#### 1,200") == right
+
+
 def test_edit_similarity_worked_by_hand() -> None:
     assert one("edit_similarity", "abxd", "abcd") == pytest.approx(2 * 3 / 8)  # x out, c in
     assert one("edit_similarity", "x = <NUM_LIT:3>", "x = 3") == 1
@@ -178,4 +208,4 @@ def test_scores_are_one_value_a_sample_between_nothing_and_one(name: str, rows: 
 
 @pytest.mark.parametrize("name", SCORES)
 def test_the_target_itself_is_worth_everything(name: str) -> None:
-    assert one(name, "Answer 1: x = 2.", "Answer 1: x = 2.", "What is x? Answer 0: y.") == 1
+    assert one(name, "Answer 1: x = #### 2.", "Answer 1: x = #### 2.", "What is x? Answer 0: y.") == 1

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from clbench.reports.flips.comparison import Comparison
+    from clbench.reports.flips.content import Contents
     from clbench.reports.flips.gate import Gate
 
 SIDE = "A ledger (.parquet), the id of an MLflow run, either with @VERSION, or a sample log of lm-evaluation-harness."
@@ -34,12 +35,23 @@ def compare(
     tracking_uri: Annotated[
         Optional[str], typer.Option(help="MLflow store that has the runs; default as in `clbench run`.")
     ] = None,
+    samples: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Stream that the samples are from, to show them; known for ledgers in a cell's folder, runs."
+        ),
+    ] = None,
+    root: Annotated[
+        Optional[str], typer.Option(help="That stream's data, where `clbench run` needs them named.")
+    ] = None,
 ) -> None:
     """Count, test and show what changes for each sample from OLD to NEW: negative flips first."""
     from clbench.benchmarks.tracking.store import EXPERIMENT, default_uri
     from clbench.cli.output import print_json
+    from clbench.cli.samples import samples_of
     from clbench.reports.flips.as_json import to_dict
     from clbench.reports.flips.comparison import compare as compare_rows
+    from clbench.reports.flips.content import with_texts
     from clbench.reports.flips.gate import check_budget, decide
     from clbench.reports.flips.sides import Choice, open_side
 
@@ -50,14 +62,21 @@ def compare(
         sides = [open_side(side, choice, Path(stack.enter_context(_folder()))) for side in (old, new)]
         found = compare_rows(*sides, dead_band=dead_band, lower_is_better=lower_is_better)
     gate = None if max_nfr is None else decide(found, max_nfr)
+    if not as_json:
+        _print_numbers(found)
+    contents: Contents = {}
+    if samples is not None or html is not None or not as_json:
+        shown = found.worst[:SHOWN] if html is None and not as_json else found.worst
+        contents = samples_of(shown, sides, samples, root, pictures=html is not None)
+        found = with_texts(found, contents)
     if html is not None:
         from clbench.reports.flips.page import write_page
 
-        write_page(found, html, gate)
+        write_page(found, html, gate, contents)
     if as_json:
         print_json(to_dict(found, gate))
     else:
-        _print(found, gate, html)
+        _print_flips(found, gate, html)
     if gate is not None and not gate.passed:
         raise typer.Exit(1)
 
@@ -66,7 +85,7 @@ def _folder() -> "tempfile.TemporaryDirectory[str]":
     return tempfile.TemporaryDirectory(prefix="clbench-compare-")
 
 
-def _print(found: "Comparison", gate: "Gate | None", html: Path | None) -> None:
+def _print_numbers(found: "Comparison") -> None:
     from clbench.cli.output import print_table
     from clbench.reports.flips import as_text
 
@@ -81,6 +100,11 @@ def _print(found: "Comparison", gate: "Gate | None", html: Path | None) -> None:
         print_table("graded scores by task", as_text.GRADED_TASK_COLUMNS, as_text.graded_tasks(found))
     if found.table.n:
         print_table("by task", as_text.TASK_COLUMNS, as_text.tasks(found))
+
+
+def _print_flips(found: "Comparison", gate: "Gate | None", html: Path | None) -> None:
+    from clbench.reports.flips import as_text
+
     if found.worst:
         print(f"the worst {min(SHOWN, len(found.worst))} of {found.worse}:")
         print(*as_text.worst(found, SHOWN), sep="\n")

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from avalanche.benchmarks import CLScenario
 
 Protocol = Literal["task-id", "union", "open"]
-"""How test samples are told apart: `task-id` lets only the classes of the sample's own task compete, `union` those of
-all tasks of the stream, learnt or not; `open` lets a language model answer what it likes (greedy decoding)."""
+"""How test samples are told apart: `task-id` lets only the classes of the sample's task compete, or its own choices; in
+tasks that have neither it is `open`. `union` lets the classes of all tasks of the stream compete, learnt or not;
+`open` lets a language model answer what it likes (greedy decoding)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,15 @@ Kind = Literal["classification", "generation", "segmentation", "detection", "reg
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
+CHOICE_METRICS = ("acc", "acc_norm")
+"""Which choice is the answer: the likeliest, or the likeliest a character (lm-evaluation-harness's names)."""
+
+
+def choice_name(position: int) -> str:
+    """What ledgers call a choice by its position from 0; its text is too long for a name, and may be there twice."""
+    return f"choice {position + 1}"
+
+
 Batch: TypeAlias = Mapping[str, Tensor]
 """Named tensors whose first dimension is the sample, all on one device; a learner's `encode` decides the names."""
 
@@ -50,13 +59,15 @@ class Task:
     answers are classes, `label` for language models; `image` and `mask` (class ids in one channel, as large as the
     picture) for segmentation; `image` and `boxes` (`[[x_min, y_min, x_max, y_max], ...]`, at least one) for detection;
     `image` and `points` (`[[x, y], ...]`) or `value` for regression. Boxes and points are in pixels of the picture as
-    it is in the rows.
+    it is in the rows. Where every sample has choices of its own (multiple choice), there are `choices` (texts, as many in
+    every row), `answer` is the right one and `label` its position; `classes` is empty.
 
     Attributes:
         name: Unique in the stream.
         kind: What is asked of the model.
         metric: Name of the score in a row of the ledger, higher is better (`accuracy`; for texts one of
-            `clbench.answer_scores`; for pictures one of `clbench.picture_scores`).
+            `clbench.answer_scores`, for pictures one of `clbench.picture_scores`, for samples with choices of their own
+            one of `CHOICE_METRICS`).
         load: Reads one split.
         fingerprint: Says which rows a split has, without decoding them: equal texts mean equal samples.
         classes: Class names in the order of the labels, in segmentation the background first; empty where the kind has

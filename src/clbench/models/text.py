@@ -26,6 +26,7 @@ from clbench.contracts import (
     Units,
 )
 from clbench.errors import BrokenSamplesError, CheckpointError, ConfigError, DataError
+from clbench.models.text_choices import CHOICES, best_choice, choice_scores, encoded_choices, has_choices, ranked
 from clbench.models.text_tokens import TextTokens, mask_of, padded
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class TextLearner(Learner):
     The loss is the mean negative log-likelihood of the answers' tokens, their end mark included. Class scores
     (`logits`) are the log-likelihoods of the labels, again with the end mark.
 
-    Samples have `input` and `answer` (token ids, padded) and, where answers are classes, `label`.
+    Samples have `input` and `answer` (token ids, padded) and, where answers are classes, `label`; choices of their own
+    are in `clbench.models.text_choices`.
 
     Args:
         name: As in a suite.
@@ -81,6 +83,8 @@ class TextLearner(Learner):
         }
         if task.classes:
             tensors["label"] = _labels_of(rows, task)
+        if CHOICES in rows.column_names:
+            tensors |= encoded_choices(rows, task, self._tokens, limits)
         ids = pa.array(rows["sample_id"][:], pa.string())
         return Samples(ids, tensors, truth={"source": pa.array(texts), "answer": pa.array(answers)})
 
@@ -124,7 +128,7 @@ class TextLearner(Learner):
         return -logits.gather(1, label.unsqueeze(1)).sum() / widths[label].sum()
 
     def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
-        """Greedy decoding for `open`; the likeliest label for `task-id` and `union`."""
+        """Greedy decoding for `open`; the likeliest label (or choice of the sample's own) for `task-id` and `union`."""
         spans = _spans(tasks)
         union = [f"{task.name}: {name}" for task in tasks for name in task.classes]
 
@@ -136,17 +140,21 @@ class TextLearner(Learner):
                 logits = self.logits(batch, tasks)
                 found["union"] = _likeliest(logits, batch["label"] + start, union)
                 found["task-id"] = _likeliest(logits[:, start:end], batch["label"], task.classes)
-            elif "task-id" in protocols:
+            elif "task-id" in protocols and task.classes:
                 found["task-id"] = _likeliest(self.logits(batch, [task]), batch["label"], task.classes)
-            if "open" in protocols:
-                written = self.generate(batch, self._checked_limits(task).answer_tokens)
-                found["open"] = Predictions(self._tokens.texts(written))
+            elif "task-id" in protocols and has_choices(batch):
+                scores = choice_scores(batch, self.answer_logits)
+                found["task-id"] = best_choice(batch, ranked(batch, scores, task), scores)
+            written = [protocol for protocol in protocols if protocol not in found]
+            if written:
+                ids = self.generate(batch, self._checked_limits(task).answer_tokens)
+                found |= dict.fromkeys(written, Predictions(self._tokens.texts(ids)))
             return found
 
         return predict
 
     def ensemble(self, other: Learner, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
-        """Mean probability of each label, or of each next token where answers are written."""
+        """Mean probability of each label or choice, or of each next token where answers are written."""
         if not isinstance(other, TextLearner):
             raise ConfigError(f"{self.name}: its predictions cannot be averaged with those of {other.name}")
         spans = _spans(tasks)
@@ -159,11 +167,16 @@ class TextLearner(Learner):
             found: dict[Protocol, Predictions] = {}
             if "union" in protocols:
                 found["union"] = _likeliest(mean_of(batch, tasks), batch["label"] + spans[task.name][0], union)
-            if "task-id" in protocols:
+            if "task-id" in protocols and task.classes:
                 found["task-id"] = _likeliest(mean_of(batch, [task]), batch["label"], task.classes)
-            if "open" in protocols:
-                limit = self._checked_limits(task).answer_tokens
-                found["open"] = Predictions(self._tokens.texts(self._written_with(other, batch, limit)))
+            elif "task-id" in protocols and has_choices(batch):
+                both = [choice_scores(batch, learner.answer_logits) for learner in (self, other)]
+                ranks = [ranked(batch, scores, task) for scores in both]
+                found["task-id"] = best_choice(batch, _log_mean(*ranks), _log_mean(*both))
+            written = [protocol for protocol in protocols if protocol not in found]
+            if written:
+                ids = self._written_with(other, batch, self._checked_limits(task).answer_tokens)
+                found |= dict.fromkeys(written, Predictions(self._tokens.texts(ids)))
             return found
 
         return predict

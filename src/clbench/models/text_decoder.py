@@ -17,6 +17,9 @@ ROLES = {
     "gate_proj": "gate",
     "up_proj": "up",
     "down_proj": "down",
+    "dense": "out",  # Phi's names, from here on
+    "fc1": "up",
+    "fc2": "down",
 }
 
 

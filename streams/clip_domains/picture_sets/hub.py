@@ -1,10 +1,9 @@
 """Data sets from the Hugging Face hub: another copy, with the splits that its makers chose."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from clbench.errors import DataError
 from clbench.streams.clip_domains.picture_sets.facts import Facts, Hub
 from clbench.streams.clip_domains.picture_sets.found import class_names
 from clbench.streams.clip_domains.picture_sets.part import numbered
+from clbench.streams.hub import builder_of, rows_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -52,7 +52,7 @@ class HubSet:
         Raises:
             DataError: When the copy has no such part or cannot be read.
         """
-        rows = _load(self.hub, self.commit, self.part(split)).select_columns([self.hub.label])
+        rows = rows_of(self.hub.repo, self.hub.config, self.commit, self.part(split)).select_columns([self.hub.label])
         return np.asarray(rows[self.hub.label][:], dtype=np.int64)
 
     def load(self, split: Split, task: str, chosen: Sequence[int] | None) -> "Dataset":
@@ -69,7 +69,7 @@ class HubSet:
         from datasets import ClassLabel, Value
 
         hub = self.hub
-        rows = _load(hub, self.commit, self.part(split)).select_columns([hub.image, hub.label])
+        rows = rows_of(hub.repo, hub.config, self.commit, self.part(split)).select_columns([hub.image, hub.label])
         rows = rows.rename_columns({hub.image: "image", hub.label: "label"})
         chosen = range(len(rows)) if chosen is None else chosen
         ids = [f"{task}/{split}/{name}" for name in numbered([f"{row:05d}" for row in chosen])]
@@ -86,48 +86,11 @@ def open_hub(name: str, facts: Facts) -> HubSet:
     hub = facts.hub
     if hub is None:
         raise DataError(f"data set {name}: no copy on the hub is known (wanted --root DIR with {facts.title} in it)")
-    builder = _builder(hub.repo, hub.config, _revision(hub, hub.revision))
+    builder = builder_of(hub.repo, hub.config, hub.revision)
     commit = hub.revision or str(builder.hash)
-    features = builder.info.features or _load(hub, commit, hub.splits["test"]).features
+    features = builder.info.features or rows_of(hub.repo, hub.config, commit, hub.splits["test"]).features
     feature = features.get(hub.label)
     raw: Sequence[str] | None = getattr(feature, "names", None)
     if not raw:
         raise DataError(f"data set {name}: column {hub.label!r} of {hub.repo} has no class names (wanted a ClassLabel)")
     return HubSet(name, hub, commit, class_names(Path(hub.repo), raw, facts.classes))
-
-
-@cache
-def _builder(repo: str, config: str | None, revision: str | None) -> Any:
-    """What the hub says of a repository without its data: its commit is `hash`, its columns are in `info`.
-
-    For a folder on this machine, which has no commits, `hash` is that of the state of its files.
-    """
-    from datasets import load_dataset_builder
-
-    return _tried(repo, lambda: load_dataset_builder(repo, config, revision=revision))
-
-
-def _revision(hub: Hub, commit: str | None) -> str | None:
-    """The commit to ask for; a folder on this machine has only the state that it is in."""
-    return None if Path(hub.repo).is_dir() else commit
-
-
-def _load(hub: Hub, commit: str, split: str) -> Any:
-    """A split at a commit, memory-mapped."""
-    return _read(hub.repo, hub.config, _revision(hub, commit), split)
-
-
-@cache
-def _read(repo: str, config: str | None, revision: str | None, split: str) -> Any:
-    from datasets import load_dataset
-
-    return _tried(repo, lambda: load_dataset(repo, config, revision=revision, split=split))
-
-
-def _tried(repo: str, read: Callable[[], Any]) -> Any:
-    """What a call of the hub's library answers; whatever goes wrong there becomes one line."""
-    try:
-        return read()
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise DataError(f"hub data set {repo}: cannot be read: {reason[:200]}") from None

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.command import Command
 from tests.reports.conftest import Store
+from tests.reports.flips.cells import made_cell
 from tests.reports.flips.ledgers import graded, random_rows, write
 
 LOGS = Path(__file__).parents[1] / "data" / "lm_eval"
@@ -114,6 +115,10 @@ def test_a_run_is_compared_by_its_id(
     found = json.loads(compare(f"{run}@1", run, *where).stdout)
     assert found["counts"] == json.loads(compare(f"{ledger}@1", f"{ledger}@2", "--json").stdout)["counts"]
     assert found["old"].endswith(f"({run[:8]})@1")
+    cell = other.add("finetune", 2, stream="text-mini")
+    other.client.log_artifact(cell, str(made_cell(tmp_path / "cell", "text-mini")))
+    shown = compare(f"{cell}@0", f"{cell}@1", "--tracking-uri", store.uri)  # the run says what was tested
+    assert (shown.stderr, shown.stdout.partition("the worst 10 of")[2].count("\n      ")) == ("", 10)
     for side, message in (
         (failed, "wanted a finished run, its status is FAILED: the loss is nan"),
         ("0" * 32, "tracking store"),

@@ -9,8 +9,9 @@ from tests.reports.page_tags import Tags
 
 from clbench.errors import ClbenchError
 from clbench.reports.flips.comparison import Comparison, compare
+from clbench.reports.flips.content import Content
 from clbench.reports.flips.gate import decide
-from clbench.reports.flips.page import Content, to_html, write_page
+from clbench.reports.flips.page import to_html, write_page
 from clbench.reports.flips.rows import Rows
 
 PICTURE = b"\x89PNG"
@@ -29,7 +30,9 @@ def hostile() -> Comparison:
 
 
 def test_the_page_is_well_formed_and_loads_nothing(hostile: Comparison) -> None:
-    page = to_html(hostile, decide(hostile, 0.02), lambda task, sample: Content(HOSTILE, PICTURE))
+    page = to_html(
+        hostile, decide(hostile, 0.02), {(f.task, f.sample_id): Content(HOSTILE, PICTURE) for f in hostile.worst}
+    )
     found = Tags(page)
     assert found.open == []
     assert not {"script", "link", "iframe", "object", "form"} & set(found.tags)

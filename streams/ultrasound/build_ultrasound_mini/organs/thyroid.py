@@ -1,4 +1,4 @@
-"""One lobe of the thyroid with a nodule, between windpipe and carotid artery, by a linear probe; label 1 is the nodule."""
+"""One lobe of the thyroid with a nodule between windpipe and carotid artery, linear probe; label 1 is the nodule."""
 
 from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, scanner
 from clbench.streams.ultrasound.simulator.canvas import Canvas

@@ -1,0 +1,123 @@
+"""The samples behind flips: their texts and pictures, looked up in the data of the stream that they are from."""
+
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from clbench.errors import ClbenchError, ConfigError, DataError, did_you_mean
+from clbench.reports.flips.content import Content, Contents
+from clbench.reports.flips.rows import Origin
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from PIL.Image import Image
+
+    from clbench.contracts.task import Split, Task
+    from clbench.reports.flips.rows import Rows
+    from clbench.reports.flips.tallies import Flip
+
+SIDE = 224
+"""Pictures are made smaller until no side has more pixels."""
+MOST_BYTES = 8 * 2**20
+"""Of all pictures together; the samples that come after them have none."""
+
+
+def samples_of(
+    flips: "Sequence[Flip]", sides: "Sequence[Rows]", stream: str | None, root: str | None, pictures: bool
+) -> Contents:
+    """The samples of flips, from the stream that the user named or a side knows; none where neither does.
+
+    What goes wrong with a stream that nobody named is told on standard error, and the comparison goes on.
+
+    Raises:
+        ClbenchError: As `look_up`, for a stream that the user named.
+    """
+    known = next((side.origin for side in sides if side.origin), None)
+    if not flips or (stream is None and known is None):
+        return {}
+    origin = Origin(stream, known.split if known else "test") if stream else known
+    assert origin is not None
+    try:
+        return look_up(flips, origin, root, pictures)
+    except ClbenchError as error:
+        if stream:
+            raise
+        print(f"samples are not shown: {error}", file=sys.stderr)
+        return {}
+
+
+def look_up(
+    flips: "Sequence[Flip]", origin: Origin, root: str | None, pictures: bool
+) -> dict[tuple[str, str], Content]:
+    """What the samples of some flips are; a part that a flip is from is listed once, and only their rows are decoded.
+
+    Args:
+        flips: In the order of their weight: where pictures get too many, those of the last ones are left out.
+        origin: The stream and the part that they are from.
+        root: Folder of the data sets, or `hub`, for streams without data of their own.
+        pictures: Whether pictures are wanted, too.
+
+    Returns:
+        By task and sample id; samples that the stream does not have are not there.
+
+    Raises:
+        ConfigError: For a part that is none.
+        RegistryError: For an unknown stream.
+        DataError: For data that are missing, or are not those that the ledger is about.
+    """
+    from clbench.contracts.task import SPLITS
+    from clbench.streams.card import load_stream
+
+    if origin.split not in SPLITS:
+        raise ConfigError(f"no part {origin.split!r}: {did_you_mean(origin.split, SPLITS)}")
+    tasks = {task.name: task for task in load_stream(origin.stream, root).tasks}
+    parts = {
+        name: _Part(tasks[name], cast("Split", origin.split), pictures)
+        for name in dict.fromkeys(flip.task for flip in flips)
+        if name in tasks
+    }
+    found: dict[tuple[str, str], Content] = {}
+    room = MOST_BYTES
+    for flip in flips:
+        content = parts[flip.task].content(flip, origin.stream, room > 0) if flip.task in parts else None
+        if content is not None:
+            found[flip.task, flip.sample_id] = content
+            room -= len(content.png or b"")
+    return found
+
+
+class _Part:
+    """A part of a task: its rows, found by their ids."""
+
+    def __init__(self, task: "Task", split: "Split", pictures: bool) -> None:
+        rows: Dataset = task.load(split)
+        wanted = [name for name in rows.column_names if name != "image" or pictures]
+        self._task = task
+        self._rows = rows.select_columns(wanted)
+        self._places: dict[str, int] = {name: i for i, name in enumerate(rows["sample_id"][:])}
+
+    def content(self, flip: "Flip", stream: str, picture: bool) -> Content | None:
+        """Text and picture of a flip's sample; None where there is no such sample."""
+        place = self._places.get(flip.sample_id)
+        if place is None:
+            return None
+        row = self._rows[place]
+        answer = self._answer(row)
+        if None not in (answer, flip.target) and flip.target not in (answer, f"{flip.task}: {answer}"):
+            where = f"stream {stream}, sample {flip.sample_id!r}"
+            raise DataError(f"{where}: the answer is {answer!r}, in the ledger {flip.target!r}: these are other data")
+        return Content(row.get("text"), _png(row["image"]) if picture and "image" in row else None)
+
+    def _answer(self, row: Mapping[str, Any]) -> str | None:
+        if "answer" in row:
+            return str(row["answer"])
+        return self._task.classes[row["label"]] if self._task.classes else None
+
+
+def _png(picture: "Image") -> bytes:
+    small = picture.convert("RGB")
+    small.thumbnail((SIDE, SIDE))
+    buffer = io.BytesIO()
+    small.save(buffer, "png", optimize=True)
+    return buffer.getvalue()

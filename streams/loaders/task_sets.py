@@ -1,0 +1,91 @@
+"""PIQA, HellaSwag, GSM8K and SAMSum: from the Hugging Face hub, or from copies of its repositories below one root."""
+
+from functools import partial
+from pathlib import Path
+
+from pydantic import Field
+
+from clbench.answer_scores import SCORES
+from clbench.config import Config, validate
+from clbench.contracts.stream import Stream
+from clbench.contracts.task import CHOICE_METRICS, Task
+from clbench.errors import ConfigError, DataError, did_you_mean
+from clbench.registry import LOADERS
+from clbench.streams.card import DataChoice, StreamCard, TaskCard
+from clbench.streams.updates.task_sets.facts import SetName
+from clbench.streams.updates.task_sets.found import MissingSetError, TaskSet, open_set
+
+CHOOSING = ("piqa", "hellaswag")
+"""Sets whose samples have choices of their own."""
+
+
+class SetSource(Config):
+    """What `task-sets` needs to know of a task."""
+
+    dataset: SetName = Field(description="Which data set.")
+
+
+@LOADERS.register("task-sets", config=SetSource, check="clbench.streams.updates.task_sets.check")
+def load_task_sets(card: StreamCard, choice: DataChoice) -> Stream:
+    """A stream of the tasks under which published updates of models were compared.
+
+    All rows are read once to compare their numbers with the published ones.
+
+    Raises:
+        ConfigError: For a card that does not fit.
+        DataError: When there is no root, or data sets are missing or damaged.
+    """
+    _check(card)
+    sources = [source_of(card, task) for task in card.tasks]
+    if choice.folder is None and not choice.hub:
+        raise DataError(f"stream {card.name!r} has no data of its own: it needs --root DIR with its data sets, or hub")
+    found = _open_all(card, sources, None if choice.hub else choice.folder)
+    tasks = tuple(_task(card, task, item) for task, item in zip(card.tasks, found, strict=True))
+    commits = {task.name: f"{item.repo} {item.commit}" for task, item in zip(card.tasks, found, strict=True)}
+    values = {**card.model_dump(mode="json"), **({"hub": commits} if choice.hub else {})}
+    departures = tuple(f"{item.name}: {line}" for item in found for line in item.departures())
+    return Stream(card.name, tasks, card.protocols, card.learner, values, departures)
+
+
+def source_of(card: StreamCard, task: TaskCard) -> SetSource:
+    """A task's source, checked.
+
+    Raises:
+        ConfigError: For one that does not fit.
+    """
+    where = f"stream {card.name}: task {task.name}"
+    source = validate(SetSource, task.source, f"{where}: source")
+    known = CHOICE_METRICS if source.dataset in CHOOSING else tuple(SCORES)
+    if task.metric not in known:
+        raise ConfigError(f"{where}: metric: unknown score {task.metric!r}: {did_you_mean(task.metric, known)}")
+    return source
+
+
+def _check(card: StreamCard) -> None:
+    if card.limits is None:
+        raise ConfigError(f"stream {card.name}: limits is missing (wanted input_tokens and answer_tokens)")
+    if card.protocols != ("task-id",):
+        got = ", ".join(card.protocols)
+        raise ConfigError(
+            f"stream {card.name}: protocols must be [task-id]: each task has its way to be asked; got {got}"
+        )
+
+
+def _open_all(card: StreamCard, sources: list[SetSource], root: Path | None) -> list[TaskSet]:
+    found, missing = [], []
+    for source in sources:
+        try:
+            found.append(open_set(source.dataset, root and root.absolute()))
+        except MissingSetError as error:
+            missing.append((source.dataset, error))
+    if len(missing) == 1:
+        raise missing[0][1]
+    if missing:
+        names = ", ".join(name for name, _ in missing)
+        raise DataError(f"{root}: {len(missing)} of {len(sources)} data sets of {card.name!r} are missing: {names}")
+    return found
+
+
+def _task(card: StreamCard, task: TaskCard, found: TaskSet) -> Task:
+    load = partial(found.load, task=task.name)
+    return Task(task.name, task.kind, task.metric, load, found.fingerprint, limits=card.limits)

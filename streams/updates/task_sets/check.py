@@ -1,0 +1,51 @@
+"""What of the task sets is below a root, compared with the published numbers."""
+
+from pathlib import Path
+
+from clbench.cards import STREAM_CARDS
+from clbench.errors import ConfigError, DataError
+from clbench.streams.card import read_card
+from clbench.streams.clip_domains.picture_sets.check import SetReport
+from clbench.streams.loaders.task_sets import source_of
+from clbench.streams.updates.task_sets.facts import SetName, facts_of
+from clbench.streams.updates.task_sets.found import open_set
+
+
+def check_stream(stream: str, root: Path, pictures: bool) -> list[SetReport]:
+    """Look for a stream's data sets below a root.
+
+    Args:
+        stream: Its name, or the path of its card.
+        root: Folder of the data sets.
+        pictures: Whether to decode every picture too.
+
+    Raises:
+        ConfigError: When pictures are to be decoded: texts have none.
+        DataError: When there is no such root.
+    """
+    file = STREAM_CARDS.get(stream)
+    card = read_card(file.values, file.path)
+    if pictures:
+        raise ConfigError(f"--images: stream {card.name!r} has texts and no pictures")
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder (wanted the folder of the data sets)")
+    return [_check(root, task.name, source_of(card, task).dataset) for task in card.tasks]
+
+
+def _check(root: Path, task: str, name: SetName) -> SetReport:
+    facts, folder = facts_of(name), None
+    counts: dict[str, int] = {}
+    problems: list[str] = []
+    try:
+        found = open_set(name, root)
+        folder = found.repo
+        counts = {"train": found.size("train"), "test": found.size("test")}
+        problems += found.departures()
+    except DataError as error:
+        problems.append(str(error))
+    numbers = {
+        part: (counts.get(part), published) for part, published in (("train", facts.train), ("test", facts.test))
+    }
+    where = f"get the repository {facts.repo} of the Hugging Face hub, whole, as the folder {facts.folder}"
+    advice = (where, f"its makers: {facts.source}; licence: {facts.licence}") if problems else ()
+    return SetReport(task, name, facts.repo, folder, numbers, tuple(problems), advice)

@@ -1,0 +1,51 @@
+"""What is known of the task sets before they are read: repositories, splits, sizes, licences."""
+
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from clbench.cards import read_yaml
+from clbench.config import Config, validate
+from clbench.contracts.task import Split
+
+SetName = Literal["piqa", "hellaswag", "gsm8k", "samsum"]
+
+
+class SetFacts(Config):
+    """One data set; sizes are those of the published parts."""
+
+    title: str
+    folder: str = Field(description="Name of a copy of the repository below the root.")
+    repo: str = Field(description="Repository on the hub.")
+    config: str | None = Field(None, description="Its configuration; absent where there is one only.")
+    revision: str | None = Field(None, description="Its commit; the newest, which is recorded, when absent.")
+    splits: dict[Split, str] = Field(description="What it calls the parts; `validation` is drawn from `train`.")
+    columns: tuple[str, ...] = Field(description="What prompts and answers are made of.")
+    train: int
+    test: int
+    source: str
+    licence: str
+
+
+class _Known(Config):
+    """The data file."""
+
+    piqa: SetFacts
+    hellaswag: SetFacts
+    gsm8k: SetFacts
+    samsum: SetFacts
+
+
+def facts_of(name: SetName) -> SetFacts:
+    """What is known of a set."""
+    found: SetFacts = getattr(_known(), name)
+    return found
+
+
+@cache
+def _known() -> _Known:
+    path = Path(str(files(__package__))) / "task_sets.yaml"
+    return validate(_Known, read_yaml(path, "task sets"), "task sets task_sets.yaml")
