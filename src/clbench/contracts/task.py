@@ -59,8 +59,8 @@ class Task:
     answers are classes, `label` for language models; `image` and `mask` (class ids in one channel, as large as the
     picture) for segmentation; `image` and `boxes` (`[[x_min, y_min, x_max, y_max], ...]`, at least one) for detection;
     `image` and `points` (`[[x, y], ...]`) or `value` for regression. Boxes and points are in pixels of the picture as
-    it is in the rows. Where every sample has choices of its own (multiple choice), there are `choices` (texts, as many in
-    every row), `answer` is the right one and `label` its position; `classes` is empty.
+    it is in the rows. Where every sample has choices of its own (multiple choice), there are `choices` (texts, as many
+    in every row), `answer` is the right one and `label` its position; `classes` is empty.
 
     Attributes:
         name: Unique in the stream.
