@@ -25,7 +25,7 @@ GREYS = 32
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture `(height, width)` and what is true of it; points in pixels x, y."""
+    """A picture `(height, width)` and what is true of it: mask, class, points in pixels x, y, and value."""
 
     picture: Grey
     mask: Labels
@@ -40,6 +40,13 @@ def patients_of(part: Part) -> range:
     return range(first, first + PATIENTS[part])
 
 
+def kind_of(task: MiniTask, patient: int, seed: int) -> int:
+    """Which of the task's kinds a patient is of; in every part they are as even as can be, in random order."""
+    part = next(part for part in PATIENTS if patient in patients_of(part))
+    order = np.random.default_rng(derive(seed, task.name, part)).permutation(PATIENTS[part])
+    return int(order[patient - patients_of(part)[0]]) % len(task.paint)
+
+
 def frame_of(task: MiniTask, patient: int, view: int, seed: int) -> Frame:
     """One picture; anatomy comes from the patient's generator, the rest from the view's."""
     anatomy = np.random.default_rng(derive(seed, task.name, patient))
@@ -47,10 +54,11 @@ def frame_of(task: MiniTask, patient: int, view: int, seed: int) -> Frame:
     probe, height = task.views[patient % len(task.views)]
     grid = grid_of(probe, ROWS, COLUMNS)
     converter = converter_of(grid, height, OVERSAMPLING)
-    scene = task.paint(grid, anatomy, looking)
+    kind = kind_of(task, patient, seed)
+    scene = task.paint[kind](grid, anatomy, looking)
     grey = converter.picture(compressed(envelope(scene.canvas, scene.settings, looking), scene.settings))
     points = np.empty((0, 2)) if scene.points is None else converter.points(scene.points)
-    return Frame(coarse(grey), converter.mask(scene.canvas.labels), scene.label, points, scene.value)
+    return Frame(coarse(grey), converter.mask(scene.canvas.labels), kind, points, scene.value)
 
 
 def coarse(grey: NDArray[np.float32]) -> Grey:

@@ -21,20 +21,23 @@ class Scene:
     Attributes:
         canvas: Maps and labels; for a detection task, label 1 is what the box is drawn around.
         settings: Of the scanner.
-        label: Class of the picture.
         points: Keypoints in the probe's plane, mm, `(n, 2)`.
         value: What is measured.
     """
 
     canvas: Canvas
     settings: Settings
-    label: int = 0
     points: NDArray[np.float64] | None = None
     value: float | None = None
 
 
 Painter: TypeAlias = Callable[[Grid, Random, Random], Scene]
 """Paints a scene from the generator of the patient, equal in all of their pictures, and that of the view."""
+
+
+def moved(view: Random, across: float, down: float, middle: float = 0.0) -> tuple[float, float]:
+    """Where the body lies in a view, x and z: standard deviations in mm, about a middle x."""
+    return float(view.normal(middle, across)), float(view.normal(0, down))
 
 
 def scanner(view: Random, tgc: float, **changes: float | None) -> Settings:

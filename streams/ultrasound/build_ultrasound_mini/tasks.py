@@ -18,15 +18,15 @@ class MiniTask:
         name: Task id.
         folder: Kind, as the challenge's folders call it.
         many: Classes (background counted), boxes or points.
-        paint: Makes a scene.
+        paint: Makes a scene: one painter for each kind of patient, and kinds are equally frequent; in classification
+            the kind is the class.
         views: Probe and height of the pictures in pixels, one of them for each patient: scanners differ.
-        sub_folder: Where the challenge would put it: by the number of classes.
     """
 
     name: str
     folder: Folder
     many: int
-    paint: Painter
+    paint: tuple[Painter, ...]
     views: tuple[tuple[Probe, int], ...]
 
     @property
@@ -49,14 +49,26 @@ SECTOR = PHASED.model_copy(update={"depth": 150})
 SECTOR_WIDE = PHASED.model_copy(update={"depth": 155, "field": 88, "frequency": 2.3})
 
 TASKS = (
-    MiniTask("breast_lesion", "Segmentation", 2, breast.breast, ((SMALL_PARTS, 96), (SMALL_PARTS_WIDE, 96))),
-    MiniTask("lung_3cls", "Classification", 3, lung.lung, ((CHEST, 96),)),
-    MiniTask("fetal_femur", "Regression", 2, fetus.thigh, ((THIGH, 96), (WOMB, 96))),
-    MiniTask("thyroid_nodule_det", "Detection", 1, thyroid.thyroid, ((SMALL_PARTS_WIDE, 96), (SMALL_PARTS, 96))),
-    MiniTask("cardiac_multi", "Segmentation", 4, heart.heart, ((SECTOR, 104), (SECTOR_WIDE, 96))),
-    MiniTask("breast_2cls", "Classification", 2, breast.breast, ((SMALL_PARTS, 96), (SMALL_PARTS_WIDE, 96))),
-    MiniTask("fetal_abdomen_mm", "Regression", 1, fetus.belly, ((WOMB, 96),)),
-    MiniTask("uterine_fibroid_det", "Detection", 1, uterus.uterus, ((WOMB, 96), (WOMB_LOW, 96))),
-    MiniTask("fetal_head", "Segmentation", 2, fetus.head, ((WOMB, 96), (WOMB_LOW, 96))),
-    MiniTask("IUGC", "Regression", 3, pelvis.pelvis, ((WOMB_LOW, 96), (WOMB, 96))),
+    MiniTask(
+        "breast_lesion",
+        "Segmentation",
+        2,
+        (breast.benign, breast.malignant),
+        ((SMALL_PARTS, 96), (SMALL_PARTS_WIDE, 96)),
+    ),
+    MiniTask("lung_3cls", "Classification", 3, (lung.aerated, lung.b_lines, lung.consolidated), ((CHEST, 96),)),
+    MiniTask("fetal_femur", "Regression", 2, (fetus.thigh,), ((THIGH, 96), (WOMB, 96))),
+    MiniTask("thyroid_nodule_det", "Detection", 1, (thyroid.thyroid,), ((SMALL_PARTS_WIDE, 96), (SMALL_PARTS, 96))),
+    MiniTask("cardiac_multi", "Segmentation", 4, (heart.heart,), ((SECTOR, 104), (SECTOR_WIDE, 96))),
+    MiniTask(
+        "breast_2cls",
+        "Classification",
+        2,
+        (breast.benign, breast.malignant),
+        ((SMALL_PARTS, 96), (SMALL_PARTS_WIDE, 96)),
+    ),
+    MiniTask("fetal_abdomen_mm", "Regression", 1, (fetus.belly,), ((WOMB, 96),)),
+    MiniTask("uterine_fibroid_det", "Detection", 1, (uterus.uterus,), ((WOMB, 96), (WOMB_LOW, 96))),
+    MiniTask("fetal_head", "Segmentation", 2, (fetus.head,), ((WOMB, 96), (WOMB_LOW, 96))),
+    MiniTask("IUGC", "Regression", 3, (pelvis.pelvis,), ((WOMB_LOW, 96), (WOMB, 96))),
 )

@@ -43,7 +43,8 @@ def _kernels(grid: Grid) -> tuple[Floats, Floats]:
     across = grid.probe.lateral_sigma(grid.depth) / grid.beam_distance
     across = np.minimum(across, WIDEST * grid.columns)[:, None]
     axial = _gaussian(np.float32(along), grid.rows + int(REACH * along) + 1)
-    size = grid.columns + int(REACH * across.max()) + 1
+    reach = 2 * REACH if grid.probe.side_lobes else REACH
+    size = grid.columns + int(reach * across.max()) + 1
     lateral = _gaussian(across, size)
     if grid.probe.side_lobes:
         lateral = lateral + np.float32(grid.probe.side_lobes) * _gaussian(SIDE_LOBE_WIDTH * across, size)

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from clbench.config import Config
 from clbench.streams.ultrasound.simulator.blur import Complexes, blurred
-from clbench.streams.ultrasound.simulator.boundary import reflections, specular_echo, transmission_loss
+from clbench.streams.ultrasound.simulator.boundary import Interfaces, interfaces
 from clbench.streams.ultrasound.simulator.canvas import Canvas
 from clbench.streams.ultrasound.simulator.probe import Floats
 from clbench.streams.ultrasound.simulator.scatterers import dense, sparse
@@ -21,9 +21,7 @@ class Settings(Config):
     """How a frame is taken and shown."""
 
     density: float | None = Field(None, gt=0, description="Scatterers per mm^2; infinitely many when absent.")
-    specular: float = Field(
-        12.0, ge=0, description="Amplitude of a full reflection before the blur, relative to liver."
-    )
+    specular: float = Field(12.0, ge=0, description="Amplitude of a full reflection before the blur; liver has 1.")
     looks: int = Field(1, ge=1, description="Envelopes with speckle of their own that are averaged.")
     noise: float | None = Field(-55.0, description="Electronic noise, dB relative to liver near the probe.")
     haze: float | None = Field(None, description="Clutter at the probe's face, dB relative to liver.")
@@ -36,24 +34,21 @@ class Settings(Config):
 def envelope(canvas: Canvas, settings: Settings, rng: np.random.Generator) -> Floats:
     """Amplitude after TGC, `(rows, columns)`; 1 is the root mean square of liver at the probe."""
     grid = canvas.grid
-    reflection = reflections(canvas) if np.ptp(canvas.log_impedance) else None
-    loss = _loss(canvas, reflection)
+    found = interfaces(canvas)
+    loss = _loss(canvas, found)
     level = np.exp(NEPERS * (canvas.echo - loss))
-    passed = (
-        None if reflection is None else np.exp(-NEPERS * np.pad(loss[:-1], ((1, 0), (0, 0))))
-    )  # up to the interface
-    haze = None if settings.haze is None else _haze(settings.haze, settings.haze_depth, grid.depth)
+    strength = np.float32(settings.specular) * np.exp(-NEPERS * loss[found.row - 1, found.column])
     gain = np.exp(NEPERS * np.float32(0.2 * settings.tgc * grid.probe.frequency) * grid.depth)[:, None]
     total = np.zeros_like(canvas.echo)
     for _ in range(settings.looks):
         field = dense(level.shape, rng) if settings.density is None else sparse(grid, settings.density, rng)
         field *= level
-        if reflection is not None and passed is not None:
-            field += np.float32(settings.specular) * passed * specular_echo(canvas, reflection, rng)
-        if haze is not None:
-            field += haze * dense(level.shape, rng)
+        found.add_echoes(field, grid, strength, rng)
+        if settings.haze is not None:
+            field += _haze(settings.haze, settings.haze_depth, grid.depth) * dense(level.shape, rng)
         total += np.abs(_with_noise(blurred(field, grid), settings.noise, rng))
-    return total * gain / np.float32(settings.looks)
+    total *= gain / np.float32(settings.looks)
+    return total
 
 
 def compressed(amplitude: Floats, settings: Settings) -> Floats:
@@ -61,7 +56,8 @@ def compressed(amplitude: Floats, settings: Settings) -> Floats:
     grey = np.log10(np.maximum(amplitude, np.float32(1e-9)))
     grey *= np.float32(20 / settings.dynamic_range)
     grey += np.float32(1 - settings.white / settings.dynamic_range)
-    return np.clip(grey, 0, 1, out=grey)
+    shown: Floats = np.clip(grey, 0, 1, out=grey)
+    return shown
 
 
 def eight_bits(grey: Floats) -> Grey:
@@ -69,15 +65,18 @@ def eight_bits(grey: Floats) -> Grey:
     return np.rint(grey * 255).astype(np.uint8)
 
 
-def _loss(canvas: Canvas, reflection: Floats | None) -> Floats:
+def _loss(canvas: Canvas, found: Interfaces) -> Floats:
     """Attenuation there and back up to each sample, dB, interfaces included."""
-    step = 2 * canvas.grid.probe.frequency * canvas.grid.axial_step / 10
-    loss = np.cumsum(canvas.attenuation, axis=0) * np.float32(step)
-    return loss if reflection is None else loss + transmission_loss(reflection)
+    loss: Floats = np.cumsum(canvas.attenuation, axis=0)
+    loss *= np.float32(2 * canvas.grid.probe.frequency * canvas.grid.axial_step / 10)
+    if len(found.row):
+        loss += found.loss(canvas.grid)
+    return loss
 
 
 def _haze(level: float, reach: float, depth: Floats) -> Floats:
-    return np.exp(NEPERS * np.float32(level) - depth / np.float32(reach))[:, None]
+    haze: Floats = np.exp(NEPERS * np.float32(level) - depth / np.float32(reach))[:, None]
+    return haze
 
 
 def _with_noise(field: Complexes, level: float | None, rng: np.random.Generator) -> Complexes:

@@ -52,9 +52,11 @@ class Converter:
 
     def picture(self, grey: Floats) -> Floats:
         """Bilinear on the frame's (log-compressed) grey; 0 outside the field. `(height, width)`."""
-        places, weights, inside = self._bilinear
+        places, weights = self._bilinear
         flat = grey.ravel()
-        fine: Floats = sum(flat[place] * weight for place, weight in zip(places, weights, strict=True)) * inside
+        fine = np.zeros_like(weights[0])
+        for place, weight in zip(places, weights, strict=True):
+            fine += flat[place] * weight
         times = self.oversampling
         shaped = fine.reshape(self.height, times, self.width, times)
         averaged: Floats = shaped.mean(axis=(1, 3), dtype=np.float32)
@@ -99,8 +101,8 @@ class Converter:
         return (row >= -0.5) & (row <= rows - 0.5) & (column >= -0.5) & (column <= columns - 0.5)
 
     @cached_property
-    def _bilinear(self) -> tuple[list[NDArray[np.int32]], list[Floats], NDArray[np.bool_]]:
-        """Places in the flat frame, weights, and which pixels of the finer picture lie in the field."""
+    def _bilinear(self) -> tuple[list[NDArray[np.int32]], list[Floats]]:
+        """Places in the flat frame and their weights, 0 outside the field, for each pixel of the finer picture."""
         row, column = self._samples(self.oversampling)
         inside = self._inside(row, column)
         row = np.clip(row, 0, self.grid.rows - 1)
@@ -111,7 +113,7 @@ class Converter:
         first = top * self.grid.columns + left
         places = [first, first + 1, first + self.grid.columns, first + self.grid.columns + 1]
         weights = [(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right]
-        return places, weights, inside
+        return places, [weight * inside for weight in weights]
 
 
 @lru_cache(maxsize=8)

@@ -1,4 +1,7 @@
-"""Seconds a frame of 1024 x 384: `python -m clbench.streams.ultrasound.simulator.speed`."""
+"""Seconds a frame of 1024 x 384: `python -m clbench.streams.ultrasound.simulator.speed`.
+
+Prints processor time of the one thread, which other programs on the machine change little, and wall-clock time.
+"""
 
 import logging
 import statistics
@@ -9,7 +12,7 @@ import numpy as np
 
 from clbench.streams.ultrasound.simulator.canvas import Canvas
 from clbench.streams.ultrasound.simulator.grid import grid_of
-from clbench.streams.ultrasound.simulator.probe import CONVEX
+from clbench.streams.ultrasound.simulator.probe import CONVEX, Floats
 from clbench.streams.ultrasound.simulator.render import Settings, compressed, envelope
 from clbench.streams.ultrasound.simulator.scan import converter_of
 from clbench.streams.ultrasound.simulator.shapes import Blob
@@ -31,6 +34,9 @@ def main() -> None:
         canvas.fill(Blob((20, 50), (5, 4)).radius(canvas.x, canvas.z) < 1, BONE)
         return canvas
 
+    def frame() -> Floats:
+        return converter.picture(compressed(envelope(painted(), settings, rng), settings))
+
     canvas, settings = painted(), Settings()
     amplitude = envelope(canvas, settings, rng)
     grey = compressed(amplitude, settings)
@@ -42,21 +48,22 @@ def main() -> None:
         "envelope, speckle only": lambda: envelope(speckle, plain, rng),
         "log compression": lambda: compressed(amplitude, settings),
         "scan conversion to 256 rows": lambda: converter.picture(grey),
+        "a frame, all steps": frame,
     }
-    seconds = {name: _median(step) for name, step in steps.items()}
-    for name, value in seconds.items():
-        LOG.info("%-28s %.3f s", name, value)
-    whole = seconds["maps"] + seconds["envelope"] + seconds["log compression"] + seconds["scan conversion to 256 rows"]
-    LOG.info("%-28s %.3f s", "a frame, all steps", whole)
+    LOG.info("%-28s %9s %9s", "", "processor", "wall")
+    for name, step in steps.items():
+        LOG.info("%-28s %7.3f s %7.3f s", name, *_medians(step))
 
 
-def _median(step: Callable[[], object]) -> float:
+def _medians(step: Callable[[], object]) -> tuple[float, float]:
+    """Processor and wall-clock seconds."""
     times = []
     for _ in range(TURNS):
-        begin = time.perf_counter()
+        begin = time.process_time(), time.perf_counter()
         step()
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times[1:])
+        times.append((time.process_time() - begin[0], time.perf_counter() - begin[1]))
+    processor, wall = zip(*times[1:], strict=True)
+    return statistics.median(processor), statistics.median(wall)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ Benign: a smooth, wide ellipse with a thin capsule that lets sound through, so t
 taller, ragged, without capsule, in a bright halo, with a shadow, often with calcifications. Both kinds overlap.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, scanner
+from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, moved, scanner
 from clbench.streams.ultrasound.simulator.canvas import Canvas
 from clbench.streams.ultrasound.simulator.grid import Grid
 from clbench.streams.ultrasound.simulator.parts import everywhere, organ, striped, surface
@@ -17,48 +19,63 @@ from clbench.streams.ultrasound.simulator.tissue import BONE, CONNECTIVE, FAT, F
 CLASSES = ("benign", "malignant")
 
 
-def breast(grid: Grid, patient: Random, view: Random) -> Scene:
+def benign(grid: Grid, patient: Random, view: Random) -> Scene:
+    """A breast with a benign lesion."""
+    return _breast(grid, patient, view, _benign)
+
+
+def malignant(grid: Grid, patient: Random, view: Random) -> Scene:
+    """A breast with a malignant lesion."""
+    return _breast(grid, patient, view, _malignant)
+
+
+def _breast(
+    grid: Grid, patient: Random, view: Random, lesion: Callable[[Canvas, tuple[float, float], Random], None]
+) -> Scene:
     """Skin, fat, gland, the lesion, muscle and sometimes ribs."""
-    malignant = patient.random() < 0.5
-    pose = Pose(tuple(view.normal(0, (2.5, 0.8))), view.normal(0, 0.08), (0, 16), mirrored=view.random() < 0.5)
+    pose = Pose(moved(view, 2.5, 0.8), view.normal(0, 0.08), (0, 16), mirrored=view.random() < 0.5)
     canvas = Canvas(grid, GLAND.but(echo=patient.uniform(1, 5)), pose)
     canvas.vary(everywhere(canvas), (3.5, 1.5), patient.uniform(1.5, 3), patient)
     canvas.echo[canvas.above(patient.uniform(0.8, 1.6), everywhere(canvas), (6, 2.5), patient)] -= 7
     surface(canvas, 1.4, patient.uniform(3, 8), 0, patient)
     _chest_wall(canvas, patient)
     middle = (float(patient.uniform(-7, 7)), float(patient.uniform(13, 20)))
-    if malignant:
-        _malignant(canvas, middle, patient)
-    else:
-        _benign(canvas, middle, patient)
-    return Scene(canvas, scanner(view, patient.uniform(0.7, 0.82)), label=int(malignant))
+    lesion(canvas, middle, patient)
+    return Scene(canvas, scanner(view, patient.uniform(0.7, 0.82)))
 
 
 def _benign(canvas: Canvas, middle: tuple[float, float], patient: Random) -> None:
     width = patient.uniform(4, 10)
-    height = width * patient.uniform(0.5, 0.85)
-    blob = Blob(middle, (width, min(height, 7.5)), patient.normal(0, 0.15), waves(patient, 0.05, range(2, 5)))
-    cyst = patient.random() < 0.2
-    through = patient.uniform(0.2, 0.45) if patient.random() < 0.8 else 0.75
+    height = width * patient.uniform(0.55, 0.95)
+    ragged = patient.uniform(0.03, 0.09)
+    blob = Blob(middle, (width, min(height, 7.5)), patient.normal(0, 0.15), waves(patient, ragged, range(2, 7)))
+    cyst = patient.random() < 0.15
+    through = patient.uniform(0.2, 0.45) if patient.random() < 0.6 else 0.8
     tissue = FLUID if cyst else GLAND.but(echo=patient.uniform(-15, -8), attenuation=through)
-    inside = organ(canvas, blob, tissue, wall=0.35 if patient.random() < 0.85 else 0.0, label=1)
+    inside = organ(canvas, blob, tissue, wall=0.35 if patient.random() < 0.7 else 0.0, label=1)
     if not cyst:
         canvas.vary(inside, (2, 2), 1.2, patient)
+        _calcify(canvas, blob, patient, often=0.15)
 
 
 def _malignant(canvas: Canvas, middle: tuple[float, float], patient: Random) -> None:
     width = patient.uniform(3.5, 7.5)
-    height = min(width * patient.uniform(0.8, 1.4), 8.0)
+    height = min(width * patient.uniform(0.65, 1.3), 8.0)
     blob = Blob(
-        middle, (width, height), patient.normal(0, 0.4), waves(patient, patient.uniform(0.07, 0.13), range(3, 12))
+        middle, (width, height), patient.normal(0, 0.4), waves(patient, patient.uniform(0.04, 0.1), range(3, 11))
     )
     radius = blob.radius(canvas.x, canvas.z)
-    halo = canvas.above(-0.3, (radius >= 1) & (radius < 1.3), (2, 2), patient)
-    canvas.fill(halo, CONNECTIVE.but(echo=6, attenuation=0.9))
-    shadow = patient.uniform(1.5, 2.6) if patient.random() < 0.75 else patient.uniform(0.7, 1.0)
+    if patient.random() < 0.6:
+        halo = canvas.above(-0.3, (radius >= 1) & (radius < 1.3), (2, 2), patient)
+        canvas.fill(halo, CONNECTIVE.but(echo=6, attenuation=0.9))
+    shadow = patient.uniform(1.5, 2.6) if patient.random() < 0.55 else patient.uniform(0.6, 0.9)
     inside = organ(canvas, blob, GLAND.but(echo=patient.uniform(-17, -9), attenuation=shadow), label=1)
     canvas.vary(inside, (1.5, 1.5), 2.0, patient)
-    for _ in range(patient.integers(2, 6) if patient.random() < 0.5 else 0):
+    _calcify(canvas, blob, patient, often=0.45)
+
+
+def _calcify(canvas: Canvas, blob: Blob, patient: Random, often: float) -> None:
+    for _ in range(patient.integers(2, 6) if patient.random() < often else 0):
         place = blob.body(*patient.uniform(-0.6, 0.6, 2))
         canvas.echo[Blob(place, (0.4, 0.3)).radius(canvas.x, canvas.z) < 1] = 14
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, scanner
+from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, moved, scanner
 from clbench.streams.ultrasound.simulator.canvas import Canvas
 from clbench.streams.ultrasound.simulator.grid import Grid
 from clbench.streams.ultrasound.simulator.parts import everywhere, organ, surface
@@ -101,7 +101,7 @@ def perimeter(a: float, b: float) -> float:
 
 def _womb(grid: Grid, middle: tuple[float, float], patient: Random, view: Random, tilt: float) -> Canvas:
     """Mother's surface, womb, placenta and fluid; the fetus will lie at `middle`, and moves from view to view."""
-    shift = tuple(float(v) for v in view.normal(0, (6, 3)))
+    shift = moved(view, 6, 3)
     turn = float(patient.normal(0, tilt) + view.normal(0, 0.12))
     canvas = Canvas(
         grid, LIVER.but(echo=patient.uniform(-6, -1), attenuation=0.6), Pose(shift, turn, middle, view.random() < 0.5)

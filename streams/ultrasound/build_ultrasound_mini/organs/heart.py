@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, scanner
+from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, moved, scanner
 from clbench.streams.ultrasound.simulator.canvas import Canvas
 from clbench.streams.ultrasound.simulator.grid import Grid
 from clbench.streams.ultrasound.simulator.parts import everywhere
@@ -18,7 +18,7 @@ def heart(grid: Grid, patient: Random, view: Random) -> Scene:
     long, wide = patient.uniform(38, 48), patient.uniform(19, 26)
     wall, apex = patient.uniform(7, 12), patient.uniform(22, 30)
     turn = float(patient.normal(-0.1, 0.12) + view.normal(0, 0.06))
-    pose = Pose(tuple(float(v) for v in view.normal((8, 0), (5, 3))), turn, (0, 75))
+    pose = Pose(moved(view, 5, 3, middle=8), turn, (0, 75))
     canvas = Canvas(grid, LIVER.but(echo=patient.uniform(-14, -8)), pose)
     canvas.vary(everywhere(canvas), (12, 12), 3.0, patient)
     squeeze = view.uniform(0.72, 1.0)

@@ -19,9 +19,23 @@ from clbench.streams.ultrasound.simulator.tissue import BONE, CONNECTIVE, LIVER,
 CLASSES = ("aerated", "b-lines", "consolidation")
 
 
-def lung(grid: Grid, patient: Random, view: Random) -> Scene:
+def aerated(grid: Grid, patient: Random, view: Random) -> Scene:
+    """A lung full of air: repeated lines, at most one ray."""
+    return _lung(grid, patient, view, 0)
+
+
+def b_lines(grid: Grid, patient: Random, view: Random) -> Scene:
+    """A lung with water between its air: three to five rays."""
+    return _lung(grid, patient, view, 1)
+
+
+def consolidated(grid: Grid, patient: Random, view: Random) -> Scene:
+    """A lung with a part without air below the pleura."""
+    return _lung(grid, patient, view, 2)
+
+
+def _lung(grid: Grid, patient: Random, view: Random, label: int) -> Scene:
     """Surface, ribs with shadows, pleura, and one of three states of the lung."""
-    label = int(patient.integers(3))
     pose = Pose((float(view.normal(0, 3)), 0.0), float(view.normal(0, 0.05)))
     tgc = patient.uniform(0.5, 0.6)
     canvas = Canvas(grid, MUSCLE, pose)
@@ -38,7 +52,7 @@ def lung(grid: Grid, patient: Random, view: Random) -> Scene:
         if patient.random() < 0.6:
             rib = Blob((place + patient.normal(0, 2), pleura - 3.5), (5.5, 2.2))
             canvas.fill(rib.radius(canvas.x, canvas.z) < 1, BONE)
-    return Scene(canvas, scanner(view, tgc), label=label)
+    return Scene(canvas, scanner(view, tgc))
 
 
 def _reverberation(canvas: Canvas, below: Floats, pleura: float, tgc: float, lines: bool, patient: Random) -> None:

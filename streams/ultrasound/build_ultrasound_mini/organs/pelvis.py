@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clbench.streams.ultrasound.build_ultrasound_mini.organs.fetus import SKULL
-from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, scanner
+from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, moved, scanner
 from clbench.streams.ultrasound.simulator.canvas import Canvas
 from clbench.streams.ultrasound.simulator.grid import Grid
 from clbench.streams.ultrasound.simulator.parts import everywhere, organ, surface
@@ -21,9 +21,7 @@ from clbench.streams.ultrasound.simulator.tissue import LIVER
 
 def pelvis(grid: Grid, patient: Random, view: Random) -> Scene:
     """An oval of cartilage with a bright capsule, and a skull that has come down more or less far."""
-    pose = Pose(
-        tuple(float(v) for v in view.normal(0, (4, 2.5))), float(patient.normal(0, 0.1) + view.normal(0, 0.07)), (0, 55)
-    )
+    pose = Pose(moved(view, 4, 2.5), float(patient.normal(0, 0.1) + view.normal(0, 0.07)), (0, 55))
     canvas = Canvas(grid, LIVER.but(echo=patient.uniform(-4, 0), attenuation=0.6), pose)
     canvas.vary(everywhere(canvas), (10, 4), 3.0, patient)
     half = patient.uniform(14, 18)

@@ -1,6 +1,6 @@
-"""One lobe of the thyroid with a nodule between windpipe and carotid artery, linear probe; label 1 is the nodule."""
+"""A lobe of the thyroid between windpipe and carotid artery, by a linear probe; label 1 is its nodule."""
 
-from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, scanner
+from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, moved, scanner
 from clbench.streams.ultrasound.simulator.canvas import Canvas
 from clbench.streams.ultrasound.simulator.grid import Grid
 from clbench.streams.ultrasound.simulator.parts import everywhere, organ, striped, surface
@@ -11,9 +11,7 @@ from clbench.streams.ultrasound.simulator.tissue import AIR, BLOOD, BONE, CONNEC
 
 def thyroid(grid: Grid, patient: Random, view: Random) -> Scene:
     """Surface, strap muscle, lobe, windpipe on one side, carotid and vein on the other, muscle and bone behind."""
-    pose = Pose(
-        tuple(float(v) for v in view.normal(0, (2, 0.8))), float(view.normal(0, 0.06)), (0, 15), view.random() < 0.5
-    )
+    pose = Pose(moved(view, 2, 0.8), float(view.normal(0, 0.06)), (0, 15), view.random() < 0.5)
     canvas = Canvas(grid, GLAND.but(echo=0, attenuation=0.7), pose)
     canvas.vary(everywhere(canvas), (6, 2), 2.0, patient)
     striped(canvas, canvas.z > wavy(canvas.x, 25, 0.8, 30, patient), 1.2, patient)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, scanner
+from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, moved, scanner
 from clbench.streams.ultrasound.simulator.canvas import Canvas
 from clbench.streams.ultrasound.simulator.grid import Grid
 from clbench.streams.ultrasound.simulator.parts import everywhere, gas, organ, surface
@@ -13,9 +13,7 @@ from clbench.streams.ultrasound.simulator.tissue import CONNECTIVE, FLUID, LIVER
 
 def uterus(grid: Grid, patient: Random, view: Random) -> Scene:
     """Surface, bladder, womb with its lining, a whorled fibroid in or on its wall, gas in bowels."""
-    pose = Pose(
-        tuple(float(v) for v in view.normal(0, (5, 3))), float(view.normal(0, 0.08)), (0, 60), view.random() < 0.5
-    )
+    pose = Pose(moved(view, 5, 3), float(view.normal(0, 0.08)), (0, 60), view.random() < 0.5)
     canvas = Canvas(grid, LIVER.but(echo=patient.uniform(-3, 2), attenuation=0.55), pose)
     canvas.vary(everywhere(canvas), (9, 6), 3.0, patient)
     body = Blob(
