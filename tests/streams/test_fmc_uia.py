@@ -149,6 +149,16 @@ def test_names_of_any_alphabet_in_both_encodings(root: FmcRoot, encoding: str) -
     assert pictures[0].shape == (4, 5, 3)
 
 
+def test_of_16_bits_the_upper_8_are_seen(root: FmcRoot) -> None:
+    deep = np.arange(120, dtype=np.uint16).reshape(10, 12) * 500
+    Image.fromarray(deep).save(root.folder / "Classification/Three/deep.png")
+    root.rows["Cls-Three"] = ["../Classification/Three/deep.png,2,breast_3cls,classification,3"]
+    root.write()
+    task = tasks_of(root)["breast"]
+    (split,) = [split for split in SPLITS if len(task.load(split))]
+    assert (decoded(task, split)[1][0] == (deep // 256)[..., None]).all()
+
+
 def test_a_missing_point_is_the_origin_as_the_challenge_has_it(root: FmcRoot) -> None:
     root.rows["Reg-Two"] = ['"../Regression/data (1), new/001.png",FUGC,regression,2,"[1, 2]",']
     root.write()
