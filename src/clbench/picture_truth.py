@@ -68,7 +68,7 @@ def decode_rows(rows: "Dataset", task: Task, take: Callable[[int, Image.Image], 
     def decode(index: int) -> dict[str, object] | str:
         row = {name: column[index] for name, column in cells.items()}
         try:
-            picture = _opened(row["image"], "the picture", "RGB")
+            picture = _as_rgb(_opened(row["image"], "the picture"))
             truth = {"size": [picture.height, picture.width], **_truth(row, picture.height, picture.width, task)}
         except _UnsoundError as error:
             place = f"{row['where']}: " if row.get("where") else ""
@@ -103,14 +103,21 @@ def _undecoded(rows: "Dataset") -> Mapping[str, Any]:
     return columns
 
 
-def _opened(cell: Mapping[str, Any], what: str, mode: str | None = None) -> Image.Image:
-    """The decoded picture of a cell in that mode, or in its own; errors name its file."""
+def _opened(cell: Mapping[str, Any], what: str) -> Image.Image:
+    """The decoded picture of a cell; errors name its file."""
     data = cell["bytes"]
     try:
         with Image.open(io.BytesIO(data) if isinstance(data, bytes) else str(cell["path"])) as picture:
-            return picture.convert(mode) if mode else picture.copy()
+            return picture.copy()
     except UNDECODABLE as error:
         raise _UnsoundError(f"{_name(cell, what)} does not decode: {error or type(error).__name__}") from None
+
+
+def _as_rgb(picture: Image.Image) -> Image.Image:
+    """The picture in RGB; of 16 bits the upper 8, where Pillow would make all but the darkest white."""
+    if picture.mode.startswith("I"):
+        picture = Image.fromarray((np.asarray(picture).clip(0, 2**16 - 1) >> 8).astype(np.uint8))
+    return picture.convert("RGB")
 
 
 def _name(cell: Mapping[str, Any], what: str) -> str:

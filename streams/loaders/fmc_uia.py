@@ -45,7 +45,10 @@ def source_of(card: StreamCard, task: TaskCard) -> FmcSource:
     Raises:
         ConfigError: For one that does not fit.
     """
-    return validate(FmcSource, {**task.source, "kind": task.kind}, f"stream {card.name}: task {task.name}: source")
+    where = f"stream {card.name}: task {task.name}"
+    source = validate(FmcSource, {**task.source, "kind": task.kind}, f"{where}: source")
+    source.check_metric(task.metric, where)
+    return source
 
 
 def _find_all(card: StreamCard, sources: list[FmcSource], root: Path) -> list[TaskRows]:

@@ -64,6 +64,7 @@ def source_of(card: StreamCard, task: TaskCard) -> SetSource:
         raise ConfigError(f"{where}: source: unknown task {source.task!r}: {did_you_mean(source.task, known)}")
     if known[source.task].kind != task.kind:
         raise ConfigError(f"{where}: kind must be {known[source.task].kind}, got {task.kind}")
+    known[source.task].check_metric(task.metric, where)
     return source
 
 

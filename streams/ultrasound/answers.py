@@ -6,9 +6,20 @@ from pydantic import Field, model_validator
 
 from clbench.config import Config
 from clbench.contracts.task import Kind
+from clbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from datasets import Features
+
+
+METRICS = {
+    "classification": "accuracy",
+    "segmentation": "dice",
+    "detection": "iou",
+    "points": "point_accuracy",
+    "value": "value_accuracy",
+}
+"""Score by kind, of regression by what is asked for."""
 
 
 class Answers(Config):
@@ -43,6 +54,16 @@ class Answers(Config):
         if odd is not None:
             raise ValueError(f"{odd} does not fit {self.kind}")
         return self
+
+    def check_metric(self, metric: str, where: str) -> None:
+        """Compare a card's metric with the one that scores such answers.
+
+        Raises:
+            ConfigError: When it is another one.
+        """
+        fitting = METRICS[self.kind] if self.kind != "regression" else METRICS["points" if self.points else "value"]
+        if metric != fitting:
+            raise ConfigError(f"{where}: metric must be {fitting} for {self.kind}, got {metric!r}")
 
     @property
     def feature(self) -> "Features":

@@ -67,7 +67,7 @@ def tasks_of(root: FmcRoot) -> dict[str, Task]:
 
 def decoded(task: Task, split: Any) -> tuple[list[str], dict[int, Any], dict[str, pa.Array]]:
     """Ids, pictures by position, and truths of a part."""
-    rows, pictures = task.load(split), {}
+    rows, pictures = task.load(split), dict[int, Any]()
 
     def take(position: int, picture: Image.Image) -> None:
         pictures[position] = np.asarray(picture)
@@ -149,6 +149,16 @@ def test_names_of_any_alphabet_in_both_encodings(root: FmcRoot, encoding: str) -
     assert pictures[0].shape == (4, 5, 3)
 
 
+def test_of_16_bits_the_upper_8_are_seen(root: FmcRoot) -> None:
+    deep = np.arange(120, dtype=np.uint16).reshape(10, 12) * 500
+    Image.fromarray(deep).save(root.folder / "Classification/Three/deep.png")
+    root.rows["Cls-Three"] = ["../Classification/Three/deep.png,2,breast_3cls,classification,3"]
+    root.write()
+    task = tasks_of(root)["breast"]
+    (split,) = [split for split in SPLITS if len(task.load(split))]
+    assert (decoded(task, split)[1][0] == (deep // 256)[..., None]).all()
+
+
 def test_a_missing_point_is_the_origin_as_the_challenge_has_it(root: FmcRoot) -> None:
     root.rows["Reg-Two"] = ['"../Regression/data (1), new/001.png",FUGC,regression,2,"[1, 2]",']
     root.write()
@@ -171,7 +181,7 @@ def test_rows_of_one_picture_are_its_boxes(root: FmcRoot) -> None:
     tasks[2]["source"]["boxes"] = 2
     root.write_card(tasks)
     task = tasks_of(root)["fibroid"]
-    found = {}
+    found = dict[str, Any]()
     for split in SPLITS:
         ids, _, truth = decoded(task, split)
         found |= dict(zip(ids, truth["boxes"].to_pylist(), strict=True))
@@ -220,14 +230,12 @@ def test_a_picture_that_tasks_share_is_in_one_part(root: FmcRoot) -> None:
 
 
 def test_fingerprints_say_what_a_part_has(root: FmcRoot, tmp_path_factory: pytest.TempPathFactory) -> None:
-    def prints() -> dict[tuple[str, str], str]:
+    def prints(root: FmcRoot = root) -> dict[tuple[str, str], str]:
         return {(name, split): task.fingerprint(split) for name, task in tasks_of(root).items() for split in SPLITS}
 
     before = prints()
     assert len(set(before.values())) == len(before)
-    other = fmc_root(tmp_path_factory.mktemp("elsewhere"))
-    tasks = tasks_of(other)
-    assert before == {(name, split): tasks[name].fingerprint(split) for name, split in before}
+    assert before == prints(fmc_root(tmp_path_factory.mktemp("elsewhere")))
     root.rows["Reg-Two"] = [line.replace('"[3, 4]"', '"[3, 4.5]"') for line in root.rows["Reg-Two"]]
     root.write()
     changed = {key for key, value in prints().items() if value != before[key]}

@@ -279,6 +279,15 @@ def test_cards_that_do_not_fit(root: FmcRoot, task: int, source: dict[str, Any],
         load_stream(root.card, str(root.folder))
 
 
+@pytest.mark.parametrize("task", range(4))
+def test_a_metric_of_another_kind(root: FmcRoot, task: int) -> None:
+    tasks = copy.deepcopy(TASKS)
+    fitting, tasks[task]["metric"] = tasks[task]["metric"], "value_accuracy"
+    root.write_card(tasks)
+    with pytest.raises(ConfigError, match=f"metric must be {fitting} for {tasks[task]['kind']}, got 'value_accuracy'"):
+        load_stream(root.card, str(root.folder))
+
+
 def test_a_value_that_is_out_of_its_range(root: FmcRoot) -> None:
     text = 'image_path,task_id,task_name,value\n"../Regression/data (1), new/000.png",hc,Regression,101\n'
     root.csv("value").write_text(text, encoding="utf-8")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
-from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
+from pydicom.uid import UID, ExplicitVRLittleEndian, UltrasoundImageStorage
 from scipy.special import ellipe
 from tests.streams.fmc_root import fmc_root
 
@@ -125,7 +125,7 @@ def write_dicom(path: Path, values: np.ndarray[Any, Any], kind: str, bits: int, 
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = UltrasoundImageStorage
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = "1.2.3"
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = UID("1.2.3")
     dataset.Rows, dataset.Columns = values.shape
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, kind
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8 * values.itemsize, bits, bits - 1
@@ -189,7 +189,9 @@ def test_nifti_is_as_simpleitk_has_it(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image((upright.T // 2).astype(np.int16), np.eye(4))
     image.header.set_slope_inter(2, 1)
     nibabel.save(image, tmp_path / "scaled.nii.gz")
-    assert (read_nifti(tmp_path / "scaled.nii.gz") == nibabel.load(tmp_path / "scaled.nii.gz").get_fdata().T).all()
+    scaled = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / "scaled.nii.gz")))
+    assert scaled.max() > 100
+    assert (read_nifti(tmp_path / "scaled.nii.gz") == scaled).all()
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def samples(task: Task) -> dict[str, dict[str, Any]]:
     """Picture, part, patient and truth of each sample."""
     found: dict[str, dict[str, Any]] = {}
     for split in SPLITS:
-        rows, pictures = task.load(split), {}
+        rows, pictures = task.load(split), dict[int, Any]()
         if not len(rows):
             continue
 
@@ -243,7 +243,10 @@ def removed(file: str) -> Callable[[Path], None]:
 
 
 def written(file: str, data: bytes) -> Callable[[Path], None]:
-    return lambda root: (root / file).write_bytes(data) and None
+    def change(root: Path) -> None:
+        (root / file).write_bytes(data)
+
+    return change
 
 
 PATIENT = "CAMUS_public/database_nifti/patient0001/"
