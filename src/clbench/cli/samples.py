@@ -107,12 +107,24 @@ class _Part:
         if None not in (answer, flip.target) and flip.target not in (answer, f"{flip.task}: {answer}"):
             where = f"stream {stream}, sample {flip.sample_id!r}"
             raise DataError(f"{where}: the answer is {answer!r}, in the ledger {flip.target!r}: these are other data")
-        return Content(row.get("text"), _png(row["image"]) if picture and "image" in row else None)
+        return Content(_text(row), _png(row["image"]) if picture and "image" in row else None)
 
     def _answer(self, row: Mapping[str, Any]) -> str | None:
+        """As ledgers call it."""
+        from clbench.contracts.task import choice_name  # with all of torch: only where samples are shown
+
+        if "choices" in row:
+            return choice_name(row["label"])
         if "answer" in row:
             return str(row["answer"])
         return self._task.classes[row["label"]] if self._task.classes else None
+
+
+def _text(row: Mapping[str, Any]) -> str | None:
+    from clbench.contracts.task import choice_name
+
+    choices = (f"{choice_name(number)}: {choice}" for number, choice in enumerate(row.get("choices", ())))
+    return "\n".join((row["text"], *choices)) if "text" in row else None
 
 
 def _png(picture: "Image") -> bytes:
