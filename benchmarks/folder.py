@@ -146,12 +146,7 @@ class CellFolder:
         path = self.path / "probes.json"
         try:
             found = cast(dict[str, dict[str, dict[str, float]]], read_json(path) if path.is_file() else {})
-            return {
-                int(version): {
-                    asked: {name: float(x) for name, x in numbers.items()} for asked, numbers in rows.items()
-                }
-                for version, rows in found.items()
-            }
+            return {int(version): {asked: dict(row) for asked, row in rows.items()} for version, rows in found.items()}
         except (AttributeError, TypeError, ValueError):
             raise CheckpointError(f"{path}: not what probes have measured; remove it") from None
 

@@ -34,8 +34,9 @@ class Coordinates:
         vars(self._layer).pop("forward", None)
 
     def take(self) -> Tensor | None:
-        """The sum `(longer side, p)` in the weight's type since the last call, with what lies in the weight's own
-        gradient, which goes; None where there was neither.
+        """The sum `(longer side, p)` since the last call, or None where there was nothing to add up.
+
+        What the weight has got a gradient of on other ways is part of it and taken away there.
         """
         total, gradient = self._total, self._layer.weight.grad
         self._total = self._layer.weight.grad = None

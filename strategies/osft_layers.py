@@ -61,7 +61,8 @@ class Retained:
     def project_gradients(self) -> None:
         """Take what must not change out of the gradients, in place; a layer without gradient is left out."""
         if self._coordinates:
-            return self._lift()
+            self._lift()
+            return
         x = _stacked([weight if weight.grad is None else weight.grad for weight in self._weights])
         self._space.project_(x)
         _unstack(x, [weight.grad for weight in self._weights])

@@ -106,10 +106,7 @@ def accuracy(learner: Learner) -> float:
         scores = model(input_ids=torch.tensor([whole])).logits[0].log_softmax(dim=-1)
         return sum(float(scores[at - 1, whole[at]]) for at in range(len(begun), len(whole)))
 
-    right = [
-        max(range(2), key=lambda k: likelihood(str(row["question"]), CHOICES[k])) == row["label"]
-        for row in ROWS
-    ]
+    right = [max(range(2), key=lambda k: likelihood(str(row["question"]), CHOICES[k])) == row["label"] for row in ROWS]
     return sum(right) / len(right)
 
 

@@ -37,9 +37,7 @@ def run(
     ] = None,
     probe: Annotated[
         Optional[str],
-        typer.Option(
-            help="What version 0 and the last one are asked besides: `lm-eval:mmlu,hellaswag`, `lm-eval:FILE`."
-        ),
+        typer.Option(help="What to ask of models before and after besides the tasks: `lm-eval:mmlu,hellaswag`."),
     ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Compute again; earlier results stay until the new ones are there.")
