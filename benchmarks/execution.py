@@ -15,6 +15,7 @@ from clbench.benchmarks.drift import Drift
 from clbench.benchmarks.evaluator import Evaluator
 from clbench.benchmarks.folder import CellFolder, Record
 from clbench.benchmarks.official import official_json
+from clbench.benchmarks.probes import Probe
 from clbench.benchmarks.releases import require_one_vocabulary
 from clbench.benchmarks.samples import SampleStore
 from clbench.benchmarks.shared import Shared
@@ -59,6 +60,10 @@ class CellRun:
         device: Where the learner computes.
         progress: Told of every step.
         shared: What earlier cells of the run have computed.
+        probe: What versions 0 and the last are asked besides the tasks.
+
+    Raises:
+        ConfigError: Among others for a learner that cannot be probed.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class CellRun:
         device: torch.device,
         progress: Progress,
         shared: Shared | None = None,
+        probe: Probe | None = None,
     ) -> None:
         self._cell = cell
         self._shared = shared or Shared()
@@ -78,6 +84,9 @@ class CellRun:
         self._numbers: dict[str, float] = {}
         self.stream: Stream = cell.load_stream()
         self._learner = build_learner(cell.learner, cell.seed, device, cell.precision)
+        self._probe = probe
+        if probe:
+            self._learner.language_model()
         require_one_vocabulary(
             self.stream.releases, self._learner, lambda name: build_learner(name, cell.seed, torch.device("cpu"))
         )
@@ -103,6 +112,24 @@ class CellRun:
             self._compute(version)
             after_version(version)
         self._folder.finish(matrix_json(self.stream, self._folder), official_json(self.stream, self._folder))
+
+    def probe(self) -> None:
+        """Ask version 0 and the last one, which must be there, what is not known of them yet."""
+        if self._probe is None:
+            return
+        for version, missing in self._folder.unprobed(self._probe.asked).items():
+            learner = self._version(version)
+            for number, asked in enumerate(missing):
+                self._progress("probe", number, len(missing))
+                self._folder.save_probe(version, asked, self._probe.measure(self._probe.asked[asked], learner))
+
+    def _version(self, version: int) -> Learner:
+        """The learner as it was at version 0 or is at the last one."""
+        if version == 0:
+            return build_learner(self._cell.learner, self._cell.seed, self._device, self._cell.precision)
+        if self._strategy.version != version:
+            self._resume(version)
+        return self._learner
 
     def _build_strategy(self, samples: Callable[[Task, Split], Samples]) -> Strategy[StrategyConfig]:
         cell = self._cell

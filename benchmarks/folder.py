@@ -6,6 +6,7 @@
     <cell>/result.json                  appears last: finished, or failed with the error
     <cell>/ledger.parquet matrix.json   all versions together
     <cell>/official.json                official metrics of tasks of pictures, version by version, where there are any
+    <cell>/probes.json                  what `--probe` has measured, by version
     <cell>/tracking.json                which run in which tracking store has what
     <cell>/fresh-failed.json            why `--fresh` did not replace this result
 
@@ -14,7 +15,7 @@ Only the newest version keeps its weights.
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import cast
@@ -143,6 +144,34 @@ class CellFolder:
             got = f"versions {ends['min']} to {ends['max']}" if len(table) else "no rows"
             raise DataError(f"{path}: wanted the rows of version {version}, got {got}")
         return table
+
+    def probes(self) -> dict[int, dict[str, dict[str, float]]]:
+        """Numbers by version and by what was asked; empty where nothing was.
+
+        Raises:
+            CheckpointError: When the file is damaged.
+        """
+        path = self.path / "probes.json"
+        try:
+            found = cast(dict[str, dict[str, dict[str, float]]], read_json(path) if path.is_file() else {})
+            return {int(version): {asked: dict(row) for asked, row in rows.items()} for version, rows in found.items()}
+        except (AttributeError, TypeError, ValueError):
+            raise CheckpointError(f"{path}: not what probes have measured; remove it") from None
+
+    def unprobed(self, asked: Collection[str]) -> dict[int, list[str]]:
+        """What was not asked yet of version 0 and of the newest one."""
+        known = self.probes()
+        missing = {
+            version: [question for question in asked if question not in known.get(version, {})]
+            for version in (0, self.last_version or 0)
+        }
+        return {version: questions for version, questions in missing.items() if questions}
+
+    def save_probe(self, version: int, asked: str, numbers: Mapping[str, float]) -> None:
+        """Keep what was measured of a version."""
+        known = self.probes()
+        known.setdefault(version, {})[asked] = dict(numbers)
+        write_json(self.path / "probes.json", {str(number): rows for number, rows in known.items()})
 
     def finish(self, matrix: Mapping[str, object], official: Mapping[str, object] | None = None) -> None:
         """Join the ledgers and mark the cell as done.

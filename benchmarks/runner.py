@@ -15,6 +15,7 @@ from clbench.benchmarks.earlier import Earlier
 from clbench.benchmarks.environment import describe
 from clbench.benchmarks.execution import CellRun
 from clbench.benchmarks.folder import CellFolder
+from clbench.benchmarks.probes import Probe
 from clbench.benchmarks.samples import SampleStore
 from clbench.benchmarks.shared import Shared
 from clbench.benchmarks.suite import Suite
@@ -73,12 +74,13 @@ class SuiteResult:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where a suite runs and what becomes of earlier results."""
+    """Where a suite runs, what becomes of earlier results, and what models are asked besides the tasks."""
 
     out: Path
     device: torch.device
     tracking_uri: str
     fresh: bool = False
+    probe: Probe | None = None
 
 
 def choose_device(name: str) -> torch.device:
@@ -116,10 +118,8 @@ def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> SuiteRes
         try:
             for index, cell in enumerate(suite.cells):
                 with earlier.aside(cell.key) if options.fresh else nullcontext():
-                    runner = _CellRunner(
-                        cell, CellFolder(folder / cell.key), store, shared, options.device, tracker, listener
-                    )
-                    outcome = runner.run(index)
+                    where = (CellFolder(folder / cell.key), store, shared, options.device)
+                    outcome = _CellRunner(cell, *where, tracker, listener, options.probe).run(index)
                 outcomes.append(_with_earlier(outcome) if options.fresh else outcome)
         except KeyboardInterrupt:
             Attempts(listener.problem).attempt(tracker.interrupt)
@@ -146,20 +146,26 @@ class _CellRunner:
     device: torch.device
     tracker: Tracker
     listener: Listener
+    probe: Probe | None
 
     def run(self, index: int) -> Outcome:
         """Run the cell, or find that it is finished."""
         try:
             if self.folder.finished:
                 self.folder.verify()
+                if self.probe and self.folder.unprobed(self.probe.asked):
+                    self._cell_run().probe()
                 return Outcome(self.cell, self.folder, "kept")
             self._compute(index)
             return Outcome(self.cell, self.folder, "finished")
         except Exception as error:  # the cell boundary: whatever happens in a cell must not take the others with it
             return self._failed(error)
 
+    def _cell_run(self) -> CellRun:
+        return CellRun(self.cell, self.folder, self.store, self.device, self.listener.step, self.shared, self.probe)
+
     def _compute(self, index: int) -> None:
-        run = CellRun(self.cell, self.folder, self.store, self.device, self.listener.step, self.shared)
+        run = self._cell_run()
         self.listener.cell(index, self.cell, run.stream.last_version + 1)
         logging = Attempts(self.listener.problem)
         logging.attempt(lambda: self.tracker.begin(self.cell, self.folder))
@@ -169,6 +175,7 @@ class _CellRunner:
             logging.attempt(lambda: self.tracker.version(self.cell, self.folder, run.stream))
 
         run.run(after_version)
+        run.probe()
         logging.attempt(lambda: self.tracker.finish(self.cell, self.folder, run.stream))
 
     def _failed(self, error: Exception) -> Outcome:

@@ -21,6 +21,22 @@ from clbench.registry import LEARNERS, STRATEGIES
 from clbench.streams.card import read_card
 
 
+def spelt_out(name: str) -> dict[str, object]:
+    """The entry of a strategy: in `peft:loha` the colon is followed by the setting that the strategy has named for it.
+
+    Raises:
+        ConfigError: For an argument that the strategy does not take.
+        RegistryError: For an unknown name.
+    """
+    head, colon, argument = name.partition(":")
+    if not colon or name.endswith(".py"):
+        return {"name": name}
+    setting = STRATEGIES.get(head).details.get("argument")
+    if setting is None:
+        raise ConfigError(f"strategy {head} takes no argument, got {name!r}")
+    return {"name": head, setting: argument}
+
+
 class SuiteConfig(Config):
     """What a suite's file says."""
 
@@ -60,7 +76,7 @@ class SuiteConfig(Config):
         named = [{"name": item} if isinstance(item, str) else item for item in items]
         if not all(isinstance(item, Mapping) and isinstance(item.get("name"), str) for item in named):
             raise ValueError("names, or mappings with a name and settings")
-        return named
+        return [{**item, **spelt_out(item["name"])} for item in named]
 
 
 @dataclass(frozen=True)
@@ -126,8 +142,8 @@ def _chosen(listed: tuple[dict[str, object], ...], names: Sequence[str]) -> tupl
     """The suite's entries of the named strategies, with their settings; a name that it does not list has defaults."""
     result: list[dict[str, object]] = []
     for name in names:
-        found = [item for item in listed if item["name"] == name]
-        result += found or [{"name": name}]
+        wanted = spelt_out(name)
+        result += [item for item in listed if wanted.items() <= item.items()] or [wanted]
     return tuple(result)
 
 

@@ -67,8 +67,20 @@ def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
             row["error"] = outcome.error
         else:
             row |= _numbers(outcome)
+            if probes := _probes(outcome):
+                row["probes"] = probes
         rows.append(row)
     return rows
+
+
+def _probes(outcome: Outcome) -> dict[str, dict[int, float]]:
+    """What others' programs measured, by name and version."""
+    result: dict[str, dict[int, float]] = {}
+    for version, answers in outcome.folder.probes().items():
+        for numbers in answers.values():
+            for name, value in numbers.items():
+                result.setdefault(name, {})[version] = value
+    return result
 
 
 def _numbers(outcome: Outcome) -> dict[str, float]:

@@ -17,6 +17,9 @@ from clbench.strategies.osft_layers import Retained, in_groups
 from clbench.strategies.osft_rank import RankConfig, kept_rank, mean_cosines, mean_ranks, planned_share, shares
 from clbench.strategies.subspaces import Form, freedom, stored
 
+MEASURED_EVERY = 8
+"""The gradients of every so many steps, the first among them, are computed whole, to see how much of them is kept."""
+
 
 class OsftConfig(RankConfig):
     """Settings of `Osft`."""
@@ -81,14 +84,14 @@ class Osft(GradientStrategy[OsftConfig]):
         moving = self._choose_parameters(layers, ranks)
         self._groups: list[Retained] = list(in_groups(moving, ranks, self.config.projection))
         self._energy = torch.zeros(2, dtype=torch.float64, device=self.learner.device)
-        self._steps = 0
+        self._measured = True
         for name, rank in mean_ranks(layers, ranks).items():
             self.context.record(f"osft/{name}", rank)
         self.context.record("osft/frozen_layers", len(layers) - len(moving))
 
     def after_backward(self, task: Task) -> None:
         """Project the gradients of the targets; now and then see how much is left of them."""
-        measured = self._steps % self.config.weights_every == 0
+        measured = self._measured
         for group in self._groups:
             before = group.gradient_energy() if measured else None
             group.project_gradients()
@@ -97,14 +100,25 @@ class Osft(GradientStrategy[OsftConfig]):
 
     def after_step(self, task: Task, step: int) -> None:
         """Take out of the weights what AdamW has put into retained directions."""
-        self._steps = step
+        self._measure(step % MEASURED_EVERY == 0)
         if step % self.config.weights_every == 0 or step == self.number_of_steps(task):
             for group in self._groups:
                 group.restore_weights()
 
+    def _measure(self, measured: bool) -> None:
+        """Whether the gradients of the next step are wanted whole."""
+        if measured != self._measured:
+            for group in self._groups:
+                if measured:
+                    group.gather_no_more()
+                else:
+                    group.gather(self.learner.module)
+        self._measured = measured
+
     @torch.no_grad()
     def end_task(self, task: Task) -> None:
         """Record what projections did; forget the bases."""
+        self._measure(True)
         if self._groups:
             before, after = self._energy.tolist()
             if before:

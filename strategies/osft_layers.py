@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from clbench.errors import TrainingError
+from clbench.strategies.osft_gradients import Coordinates
 from clbench.strategies.subspaces import Form, Subspace, decompose
 
 TOGETHER = 2**22
@@ -37,12 +38,44 @@ class Retained:
         except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # documented, not listed
             reason = " ".join(str(error).split())[:200]
             raise TrainingError(f"layer {' or '.join(names)}: its decomposition failed: {reason}") from None
+        self._coordinates: list[Coordinates] = []
+
+    def gather(self, module: nn.Module) -> None:
+        """From now on compute no more of the gradients than may stay, where that is cheaper.
+
+        Args:
+            module: Has the layers.
+        """
+        if self._space.by_coordinates:
+            for name, basis in zip(self.names, self._space.right, strict=True):
+                layer = module.get_submodule(name)
+                assert isinstance(layer, nn.Linear)  # what `Learner.linear_layers` promises
+                self._coordinates.append(Coordinates(layer, basis))
+                self._coordinates[-1].on()
+
+    def gather_no_more(self) -> None:
+        """From now on gradients come whole."""
+        while self._coordinates:
+            self._coordinates.pop().off()
 
     def project_gradients(self) -> None:
         """Take what must not change out of the gradients, in place; a layer without gradient is left out."""
+        if self._coordinates:
+            self._lift()
+            return
         x = _stacked([weight if weight.grad is None else weight.grad for weight in self._weights])
         self._space.project_(x)
         _unstack(x, [weight.grad for weight in self._weights])
+
+    def _lift(self) -> None:
+        """Gradients from their coordinates; what is not in the space is not computed at all."""
+        found = [coordinates.take() for coordinates in self._coordinates]
+        none = self._space.right.new_zeros(self._space.left.shape[1], self._space.right.shape[2])
+        free = self._space.freed_(torch.stack([none if y is None else y for y in found]))
+        right = self._space.right
+        whole = right @ free.mT if self._coordinates[0].wide else free @ right.mT
+        for weight, y, gradient in zip(self._weights, found, whole, strict=True):
+            weight.grad = None if y is None else gradient
 
     def restore_weights(self) -> None:
         """Put the weights back to where they agree with those before the task in all that is retained."""

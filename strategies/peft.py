@@ -24,10 +24,12 @@ class PeftStrategyConfig(AdapterConfig):
     )
 
 
-@STRATEGIES.register("peft", config=PeftStrategyConfig)
+@STRATEGIES.register("peft", config=PeftStrategyConfig, argument="method")
 @final
 class Peft(GradientStrategy[PeftStrategyConfig]):
     """A tuner of the library PEFT on the chosen layers: what it makes trainable is trained, then merged.
+
+    `peft:loha` is short for `method` loha.
 
     For comparison with methods as their library has them; nothing is mended. `osf`, for one, projects gradients only,
     so under AdamW its updates leak into the directions that it means to keep (docs/osft.md), and all that it does not

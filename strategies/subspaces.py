@@ -69,12 +69,20 @@ class Subspace:
         if self.form == "block":
             x.baddbmm_(self.left, self._inside(self.left.mT @ x), alpha=-1)
         elif self.complement:
-            y = x @ self.right
-            y.baddbmm_(self.left, self.left.mT @ y, alpha=-1)
-            torch.bmm(y, self.right.mT, out=x)
+            torch.bmm(self.freed_(x @ self.right), self.right.mT, out=x)
         else:
             x.baddbmm_(self.left, self.left.mT @ x, alpha=-1)
             x.baddbmm_(x @ self.right, self.right.mT, alpha=-1)
+
+    def freed_(self, y: Tensor) -> Tensor:
+        """What the left side lets through of `y` `(b, m, n - k)`, the coordinates X N of matrices X, in place."""
+        return y.baddbmm_(self.left, self.left.mT @ y, alpha=-1)
+
+    @property
+    def by_coordinates(self) -> bool:
+        """Whether X N alone is cheaper than X where X = D^T Z, a sum over many tokens: see `Coordinates`."""
+        rows, columns, free = self.left.shape[1], *self.right.shape[1:]
+        return self.form == "factor" and self.complement and free * (rows + columns) <= rows * columns
 
     def restore_(self, w: Tensor) -> None:
         """Put matrices `w` `(b, m, n)` back to where they agree with the decomposed W in all that is retained.

@@ -9,7 +9,8 @@ from clbench.storage import read_json, write_json
 class Memory:
     """Which run of which store has what of a cell or of a suite.
 
-        {"runs": {store: run}, "logged": {run: newest version}, "closed": {run: true}}
+        {"runs": {store: run}, "logged": {run: newest version}, "probed": {run: number},
+         "closed": {run: true}}
 
     Whatever is missing or damaged in it counts as forgotten: that only means a new run, which gets everything again.
 
@@ -34,8 +35,13 @@ class Memory:
         """Whether a run has everything."""
         return self._group("closed").get(run) is True
 
+    def probed(self, run: str) -> int:
+        """How many results of probes a run has; they are only ever added."""
+        found = self._group("probed").get(run)
+        return found if isinstance(found, int) else 0
+
     def remember(self, group: str, key: str, value: object) -> None:
-        """Write down one thing in `runs`, `logged` or `closed`."""
+        """Write down one thing in `runs`, `logged`, `probed` or `closed`."""
         write_json(self._path, {**self._all(), group: {**self._group(group), key: value}})
 
     def _group(self, name: str) -> dict[str, object]:

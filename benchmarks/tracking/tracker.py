@@ -26,6 +26,8 @@ from clbench.storage import write_json
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
+BATCH = 1000
+"""Most metrics that MLflow takes at once."""
 GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """What MLflow says of a run that it does not have, or never could have."""
 
@@ -85,6 +87,7 @@ class Tracker:
         with one_line_errors(self._uri):
             run_there = self._known(memory)
         if run_there is not None and memory.closed(run_there):
+            self._log_probes(run_there, folder, memory)
             return
         self.version(cell, folder, stream)
         with one_line_errors(self._uri):
@@ -96,6 +99,26 @@ class Tracker:
             self._client.set_terminated(run, "FINISHED")
         self._current = None
         memory.remember("closed", run, True)
+        self._log_probes(run, folder, memory)
+
+    def _log_probes(self, run: str, folder: CellFolder, memory: Memory) -> None:
+        """What others' programs measured, which may be asked for long after the cell was finished."""
+        from mlflow.entities import Metric
+
+        found, now = folder.probes(), int(time.time() * 1000)
+        count = sum(len(answers) for answers in found.values())
+        if count == memory.probed(run):
+            return
+        metrics = [
+            Metric(_allowed(f"probe/{name}"), value, now, version)
+            for version, answers in found.items()
+            for numbers in answers.values()
+            for name, value in numbers.items()
+        ]
+        with one_line_errors(self._uri):
+            for start in range(0, len(metrics), BATCH):
+                self._client.log_batch(run, metrics=metrics[start : start + BATCH])
+        memory.remember("probed", run, count)
 
     def fail(self, cell: Cell, folder: CellFolder, error: str) -> None:
         """Close the cell's run as failed, with the error in one line."""

@@ -50,6 +50,19 @@ def test_chosen_strategies_keep_the_suites_settings(write_suite: Callable[..., s
     assert [cell.label for cell in suite.cells] == ["small", "zero-shot"]
 
 
+def test_an_argument_after_a_colon_is_the_setting_that_the_strategy_named(write_suite: Callable[..., str]) -> None:
+    path = write_suite({"name": "peft:loha", "settings": {"r": 2}}, "finetune")
+    loha, _ = load_suite(path).cells
+    assert (loha.strategy, getattr(loha.config, "method")) == ("peft", "loha")  # noqa: B009
+    listed, other = load_suite(path, Choice(strategies=["peft:loha", "peft:osf"])).cells
+    assert listed.digest == loha.digest
+    assert other.config.model_dump()["method"] == "osf"
+    with pytest.raises(ConfigError, match="strategy finetune takes no argument, got 'finetune:fast'"):
+        load_suite(path, Choice(strategies=["finetune:fast"]))
+    with pytest.raises(RegistryError, match="unknown strategy 'pefd'"):
+        load_suite(write_suite("pefd:osf"))
+
+
 def test_equal_cells_have_equal_keys_and_settings_change_them(write_suite: Callable[..., str]) -> None:
     path = write_suite("finetune")
     one, two = load_suite(path).cells[0], load_suite(path).cells[0]

@@ -14,7 +14,7 @@ from tests.command import Command, Done
 from clbench.cli.main import app
 
 FLAGS = {
-    "run": "suite --streams --learners --strategies --seeds --root --set --out --device --tracking-uri --fresh "
+    "run": "suite --streams --learners --strategies --seeds --root --set --out --device --tracking-uri --probe --fresh "
     "--dry-run --json",
     "tune": "suite --set --trials --criterion --strategies --stream --learner --seed --root --out --name --device "
     "--tracking-uri --fresh --json",

@@ -1,5 +1,6 @@
 """Language models: losses, label scores and decoding against transformers' own and one sample at a time."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,19 @@ def test_predictions_under_all_protocols(learner: TextLearner) -> None:
     assert torch.equal(found["union"].prediction, scores.argmax(1))  # type: ignore[arg-type]
     assert list(found["union"].names) == ["others: bird", "others: fish", *(f"animals: {name}" for name in LABELS)]
     assert isinstance(found["open"].prediction, list)
+
+
+def test_transformers_has_nothing_to_remark(learner: TextLearner, caplog: pytest.LogCaptureFixture) -> None:
+    """Names that the installed release has given up are told once a process, so what was told already is forgotten."""
+    remarks = logging.getLogger("transformers")
+    logging.Logger.warning_once.cache_clear()  # type: ignore[attr-defined]  # transformers adds it
+    remarks.addHandler(caplog.handler)
+    try:
+        task = task_of(rows_of())
+        learner.predictor([task], ["open", "task-id"])(encoded(learner, task), task)
+    finally:
+        remarks.removeHandler(caplog.handler)
+    assert not caplog.records
 
 
 def test_real_tokens_are_those_whose_outputs_the_loss_depends_on(learner: TextLearner) -> None:

@@ -210,6 +210,12 @@ def test_a_matrix_that_is_not_finite_is_told_by_the_layers_name() -> None:
         Retained(["good", "bad.one"], [good, bad], [1, 1], "factor")
 
 
+def test_a_decomposition_that_fails_is_told_by_the_layers_name() -> None:
+    """Finite in float64, but not when squared."""
+    with pytest.raises(TrainingError, match=r"layer huge: its decomposition failed: .*converge"):
+        Retained(["huge"], [nn.Parameter(torch.full((3, 3), 1e200, dtype=torch.float64))], [1], "factor")
+
+
 @pytest.mark.parametrize(("rows", "columns", "rank"), [(24, 24, 8), (24, 24, 18), (40, 16, 8), (16, 40, 8)])
 def test_pefts_osf_retains_the_same_directions(rows: int, columns: int, rank: int) -> None:
     from peft.tuners.osf.utils import decompose_weight_matrix

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional, cast
 
 import typer
 
@@ -37,6 +37,10 @@ def run(
     tracking_uri: Annotated[
         Optional[str], typer.Option(help="MLflow store; default $MLFLOW_TRACKING_URI, else SQLite under --out.")
     ] = None,
+    probe: Annotated[
+        Optional[str],
+        typer.Option(help="What to ask of models before and after besides the tasks: `lm-eval:mmlu,hellaswag`."),
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Compute again; earlier results stay until the new ones are there.")
     ] = False,
@@ -46,6 +50,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Run a suite. The same command again goes on where it stopped and does nothing twice."""
+    from clbench.benchmarks.probes import parse_probe
     from clbench.benchmarks.runner import RunOptions, choose_device, run_suite
     from clbench.benchmarks.suite import Choice, load_suite
     from clbench.benchmarks.tracking.store import default_uri
@@ -56,6 +61,7 @@ def run(
         _names(streams), _names(learners), _names(strategies), _numbers(seeds), parse_overrides(overrides or []), root
     )
     chosen = load_suite(suite, choice)
+    asked = parse_probe(probe) if probe else None
     for line in dict.fromkeys(line for cell in chosen.cells for line in cell.load_stream().departures):
         print(f"not the published data: {line}", file=sys.stderr)
     if dry:
@@ -64,7 +70,7 @@ def run(
         return
     uri = tracking_uri or default_uri(out)
     with Bars(len(chosen.cells)) as bars:
-        result = run_suite(chosen, RunOptions(out, choose_device(device), uri, fresh), bars)
+        result = run_suite(chosen, RunOptions(out, choose_device(device), uri, fresh, asked), bars)
     problems = list(result.unlogged)
     page = _leaderboard(uri, out, problems)
     _print(chosen, result, uri, page, as_json)
@@ -124,6 +130,13 @@ def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, a
             for row in own
         ]
         print_table(f"{stream}, {learner}, in %", ("strategy (seed)", *columns.values(), ""), table)
+        probes = [
+            [f"{row['strategy']} ({row['seed']}): {name}", *(f"{value:.4g}" for value in versions.values())]
+            for row in own
+            for name, versions in cast(dict[str, dict[int, float]], row.get("probes", {})).items()
+        ]
+        if probes:
+            print_table(f"{stream}, {learner}, besides its tasks", ("probe", "before", "after"), probes)
     if page:
         print(f"leaderboard: {page}")
     shown = shown_uri(uri)

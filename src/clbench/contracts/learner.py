@@ -19,6 +19,7 @@ from clbench.errors import ConfigError
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
 
 
 BUCKET = 8
@@ -263,6 +264,14 @@ class Learner(ABC):
     def probe(self) -> dict[str, float]:
         """Numbers on what the version that the learner holds can do besides its tasks (perplexity); few and cheap."""
         return {}
+
+    def language_model(self) -> "tuple[nn.Module, PreTrainedTokenizerBase]":
+        """The model of transformers and its tokenizer, for others' programs (`--probe`).
+
+        Raises:
+            ConfigError: In families that have none.
+        """
+        raise ConfigError(f"{self.name}: --probe is for language models with a tokenizer, which this is not")
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that full fine-tuning trains, by name."""

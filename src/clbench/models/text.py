@@ -1,5 +1,6 @@
 """Language models: inputs are read, answers are written or chosen among labels."""
 
+import inspect
 import math
 import re
 from abc import abstractmethod
@@ -31,6 +32,7 @@ from clbench.models.text_tokens import TextTokens, mask_of, padded
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
 
 PASSAGES = 256
 """Held-out passages that a probe reads."""
@@ -232,6 +234,15 @@ class TextLearner(Learner):
                 total += torch.stack([self._loss(batch).double() * tokens, tokens.double()])
         return {"perplexity": float((total[0] / total[1]).exp())}
 
+    def language_model(self) -> "tuple[nn.Module, PreTrainedTokenizerBase]":
+        """Model and tokenizer."""
+        from transformers import PreTrainedTokenizerBase
+
+        tokenizer = self._tokens.tokenizer
+        if not isinstance(tokenizer, PreTrainedTokenizerBase):  # bytes, of a model with random weights
+            return super().language_model()
+        return self.module, tokenizer
+
     @cached_property
     def _plain(self) -> Samples:
         """Held-out passages as inputs and answers, on the device."""
@@ -245,6 +256,11 @@ class TextLearner(Learner):
         tensors = {**padded("input", inputs, PASSAGE_TOKENS), **padded("answer", rows, PASSAGE_TOKENS)}
         ids = pa.array([str(number) for number in range(len(rows))])
         return Samples(ids, {name: tensor.to(self.device) for name, tensor in tensors.items()}, self.device)
+
+    @cached_property
+    def _cache(self) -> str:
+        """What the installed transformers calls the keys and values that a model keeps, asked for and given back."""
+        return "cache" if "cache" in inspect.signature(self._model.forward).parameters else "past_key_values"
 
     @abstractmethod
     def asked_as_in_pretraining(self, passage: str) -> tuple[str, str]:

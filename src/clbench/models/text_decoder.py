@@ -57,7 +57,8 @@ class DecoderLearner(TextLearner):
         n, count = len(ids), len(labels["answer"])
         places = (mask.cumsum(dim=1) - 1).clamp(min=0)
         began = self._model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=True, logits_to_keep=1)
-        began.past_key_values.batch_repeat_interleave(count)
+        kept = getattr(began, self._cache)
+        kept.batch_repeat_interleave(count)
         told = labels["answer"][:, :-1].long().repeat(n, 1)
         seen = mask.repeat_interleave(count, dim=0)
         steps = torch.arange(1, told.shape[1] + 1, device=ids.device)
@@ -65,8 +66,8 @@ class DecoderLearner(TextLearner):
             input_ids=told,
             attention_mask=torch.cat([seen, seen.new_ones(told.shape)], dim=1),
             position_ids=places[:, -1:].repeat_interleave(count, dim=0) + steps,
-            past_key_values=began.past_key_values,
             use_cache=True,
+            **{self._cache: kept},
         ).logits
         return log_likelihoods(began.logits[:, -1], rest.unflatten(0, (n, count)), labels)
 

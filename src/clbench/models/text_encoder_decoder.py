@@ -65,15 +65,16 @@ class EncoderDecoderLearner(TextLearner):
             decoder_input_ids=torch.full((n, 1), self._start, device=mask.device),
             use_cache=True,
         )
-        began.past_key_values.batch_repeat_interleave(count)
+        kept = getattr(began, self._cache)
+        kept.batch_repeat_interleave(count)
         told = labels["answer"][:, :-1].long().repeat(n, 1)
         rest = self._model(
             # The decoder finds the encoder's keys and values in the cache and asks this for no more than its shape.
             encoder_outputs=(encoded[:1].expand(n * count, -1, -1),),
             attention_mask=mask.repeat_interleave(count, dim=0),
             decoder_input_ids=told,
-            past_key_values=began.past_key_values,
             use_cache=True,
+            **{self._cache: kept},
         ).logits
         return log_likelihoods(began.logits[:, 0], rest.unflatten(0, (n, count)), labels)
 
@@ -84,13 +85,13 @@ class EncoderDecoderLearner(TextLearner):
 
         written: Tensor = self._model.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=self.read(batch)[ENCODED]),
-            past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),  # its own has the encoder's layers
             attention_mask=mask_of(batch, "input"),
             max_new_tokens=limit,
             do_sample=False,
             num_beams=1,
             eos_token_id=self._tokens.end,
             pad_token_id=self._tokens.end,
+            **{self._cache: EncoderDecoderCache(DynamicCache(), DynamicCache())},  # its own has the encoder's layers
         )
         return written[:, 1:]
 

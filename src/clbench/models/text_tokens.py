@@ -30,17 +30,17 @@ class TextTokens:
     def __init__(self, tokenizer: Any, name: str, ends_inputs: bool) -> None:
         if tokenizer.eos_token_id is None:
             raise CheckpointError(f"learner {name}: its tokenizer has no end mark (eos_token): answers would not end")
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._ends_inputs = ends_inputs
         self.end: int = tokenizer.eos_token_id
 
     def inputs(self, texts: Sequence[str], limit: int, cut: str = "end") -> list[list[int]]:
         """Token ids with the marks that the model expects, at most `limit`: of longer texts the end or front is cut."""
-        rows: list[list[int]] = self._tokenizer(list(texts))["input_ids"]
+        rows: list[list[int]] = self.tokenizer(list(texts))["input_ids"]
         return [self._fitted(row, limit, cut) for row in rows]
 
     def _fitted(self, row: list[int], limit: int, cut: str) -> list[int]:
-        begin = row[:1] if row[:1] == [self._tokenizer.bos_token_id] else []
+        begin = row[:1] if row[:1] == [self.tokenizer.bos_token_id] else []
         marked = row[-1:] == [self.end]
         end = [self.end] if marked and self._ends_inputs else []
         text = row[len(begin) : len(row) - marked]
@@ -49,20 +49,20 @@ class TextTokens:
 
     def answers(self, texts: Sequence[str], limit: int) -> list[list[int]]:
         """Token ids and the end mark; longer ones are cut before it."""
-        rows: list[list[int]] = self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        rows: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         return [[*row[: limit - 1], self.end] for row in rows]
 
     def digest(self) -> str:
         """Hash of what decides the meaning of token ids: the vocabulary, how pieces are merged, the end mark."""
-        fast = getattr(self._tokenizer, "backend_tokenizer", None)
+        fast = getattr(self.tokenizer, "backend_tokenizer", None)
         merges = json.loads(fast.to_str())["model"].get("merges", []) if fast is not None else []
-        content = json.dumps([sorted(self._tokenizer.get_vocab().items()), merges, self.end])
+        content = json.dumps([sorted(self.tokenizer.get_vocab().items()), merges, self.end])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def texts(self, ids: Tensor) -> list[str]:
         """What token ids `(n, length)` say up to the end mark, without spaces around it."""
         rows = [row[: row.index(self.end)] if self.end in row else row for row in ids.tolist()]
-        decoded: list[str] = self._tokenizer.batch_decode(rows, skip_special_tokens=True)
+        decoded: list[str] = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
         return [text.strip() for text in decoded]
 
 
