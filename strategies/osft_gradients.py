@@ -52,7 +52,7 @@ class Coordinates:
         self._total = product.to(self._basis.dtype) if self._total is None else self._total.add_(product)
 
     def _forward(self, x: Tensor) -> Tensor:
-        found: Tensor = _Linear.apply(x, self._layer.weight, self._layer.bias, self)  # type: ignore[no-untyped-call]
+        found: Tensor = _Linear.apply(x, self._layer.weight, self._layer.bias, self)
         return found
 
 
