@@ -1,0 +1,83 @@
+"""A page of the stream's pictures with their truth: `python -m ...build_ultrasound_mini.sheet --data DATA --out FILE`.
+
+The first picture of a task is bare; on the others masks are outlined and boxes and points drawn.
+"""
+
+import argparse
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from clbench.streams.ultrasound.build_ultrasound_mini.tasks import TASKS
+from clbench.streams.ultrasound.simulator.canvas import Labels
+
+PICTURES, SCALE, MARGIN, CAPTION = 6, 2, 4, 14
+OUTLINES = ((255, 200, 0), (0, 220, 255), (255, 90, 160))
+"""Of the classes of a mask but the background."""
+
+
+def main() -> None:
+    """Draw one row a task."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the stream's data")
+    parser.add_argument("--out", type=Path, required=True, help="the picture to write")
+    options = parser.parse_args()
+    strips = [_strip(next((options.data / "csv_files").glob(f"*_{task.name}.csv")), task.name) for task in TASKS]
+    page = Image.new("RGB", (max(strip.width for strip in strips), sum(strip.height for strip in strips)), "white")
+    top = 0
+    for strip in strips:
+        page.paste(strip, (0, top))
+        top += strip.height
+    page.save(options.out, quality=80)
+
+
+def _strip(file: Path, task: str) -> Image.Image:
+    with file.open(encoding="utf-8", newline="") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["split"] == "test"]
+    chosen = rows[1 :: len(rows) // PICTURES][:PICTURES]
+    drawn = [_drawn(row, file.parent, truth=index > 0) for index, row in enumerate(chosen)]
+    cell = max(picture.width for picture in drawn) + MARGIN
+    strip = Image.new("RGB", (cell * PICTURES, max(p.height for p in drawn) + CAPTION + MARGIN), "white")
+    ImageDraw.Draw(strip).text((2, 1), task, fill="black")
+    for index, (row, picture) in enumerate(zip(chosen, drawn, strict=True)):
+        strip.paste(picture, (index * cell, CAPTION))
+        words = f"class {row['mask']}" if "mask" in row else f"{row['value']} mm" if "value" in row else ""
+        ImageDraw.Draw(strip).text((index * cell + cell - 70, 1), words, fill="black")
+    return strip
+
+
+def _drawn(row: dict[str, str], folder: Path, truth: bool) -> Image.Image:
+    with Image.open(folder / row["image_path"]) as stored:
+        size = (stored.width * SCALE, stored.height * SCALE)
+        picture = stored.resize(size, Image.Resampling.BICUBIC).convert("RGB")
+    if not truth:
+        return picture
+    if "mask_path" in row:
+        with Image.open(folder / row["mask_path"]) as mask:
+            picture = _outlined(picture, np.asarray(mask.resize(size, Image.Resampling.NEAREST)))
+    pen = ImageDraw.Draw(picture)
+    if "x_min" in row:
+        x_min, y_min, x_max, y_max = (SCALE * float(row[key]) for key in ("x_min", "y_min", "x_max", "y_max"))
+        pen.rectangle((x_min, y_min, x_max - 1, y_max - 1), outline=(0, 255, 0))
+    for key in (key for key in row if key.startswith("point_")):
+        x, y = (SCALE * (value + 0.5) for value in json.loads(row[key]))
+        pen.ellipse((x - 3, y - 3, x + 3, y + 3), outline=(255, 60, 60))
+    return picture
+
+
+def _outlined(picture: Image.Image, mask: Labels) -> Image.Image:
+    pixels = np.array(picture)
+    for label, colour in enumerate(OUTLINES, 1):
+        inside = mask == label
+        core = inside.copy()
+        for axis in (0, 1):
+            core &= np.roll(inside, 1, axis) & np.roll(inside, -1, axis)
+        pixels[inside & ~core] = colour
+    return Image.fromarray(pixels)
+
+
+if __name__ == "__main__":
+    main()
