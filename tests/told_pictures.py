@@ -94,9 +94,8 @@ class ToldPictures(Learner):
                 return dict.fromkeys(protocols, Predictions(batch["told"]))
             confidence, prediction = batch["chances"].max(dim=-1)
             label = batch["label"]
-            found = Predictions(
-                prediction, label, task.classes, prediction == label, None, confidence, batch["chances"]
-            )
+            right, sure = prediction == label, confidence.nan_to_num()
+            found = Predictions(prediction, label, task.classes, right, None, sure, batch["chances"])
             return dict.fromkeys(protocols, found)
 
         return predict

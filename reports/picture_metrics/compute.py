@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import numpy as np
@@ -67,7 +68,7 @@ def official_report(rows: pa.Table, version: int, protocol: str) -> OfficialRepo
     means: dict[str, Values] = {kind: {} for kind in kinds}
     for kind, metrics in kinds.items():
         for metric, values in metrics.items():
-            means[kind][metric] = _attempt(f"{kind}/{metric}", lambda m=metric, v=values: _mean(m, v), undefined)
+            means[kind][metric] = _attempt(f"{kind}/{metric}", partial(_mean, metric, values), undefined)
     return OfficialReport(tasks, means, undefined)
 
 
@@ -78,9 +79,7 @@ def _of_task(rows: TaskRows, undefined: dict[str, str]) -> Values:
         if kind != rows.kind:
             continue
         try:
-            found[metric] = _attempt(
-                f"{rows.task}/{metric}", lambda n=name: PICTURE_METRICS.get(n).value(rows), undefined
-            )
+            found[metric] = _attempt(f"{rows.task}/{metric}", partial(PICTURE_METRICS.get(name).value, rows), undefined)
         except DoesNotApplyError:
             continue
     return found
