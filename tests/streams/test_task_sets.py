@@ -186,8 +186,9 @@ def test_without_a_root_it_says_what_it_needs() -> None:
         load_stream("update-phi")
 
 
-def test_the_check_says_what_is_there(clbench: Command, root: Path) -> None:
-    done = clbench("data", "check", "muscle-tasks", "--root", root)
+@pytest.mark.parametrize("name", ["muscle-tasks", "update-phi"])
+def test_the_check_says_what_is_there(clbench: Command, root: Path, name: str) -> None:
+    done = clbench("data", "check", name, "--root", root)
     assert done.returncode == 2
     assert "20 of 16,113" in done.stdout
     assert "get the repository baber/piqa of the Hugging Face hub, whole, as the folder piqa" in done.stdout
