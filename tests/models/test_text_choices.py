@@ -12,7 +12,6 @@ from tests.models.test_text import CPU, LEARNERS, negative_log_likelihoods
 from clbench.benchmarks.execution import build_learner
 from clbench.contracts import Batch, Predictions, Task, TextLimits
 from clbench.errors import DataError
-from clbench.models.llama import llama
 from clbench.models.text import TextLearner
 from clbench.models.text_choices import ranked
 
@@ -131,12 +130,14 @@ def test_phi_is_a_learner(tmp_path: Path) -> None:
 
     letters = {letter: number for number, letter in enumerate(["<|endoftext|>", *pre_tokenizers.ByteLevel.alphabet()])}
     made = Tokenizer(models.BPE(vocab=letters, merges=[]))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<|endoftext|>").save_pretrained(tmp_path)
-    shape = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
-    PhiForCausalLM(PhiConfig(vocab_size=len(letters), **shape)).save_pretrained(tmp_path)
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer: Any = PreTrainedTokenizerFast
+    tokenizer(tokenizer_object=made, eos_token="<|endoftext|>").save_pretrained(tmp_path)
+    shape: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
+    PhiForCausalLM(PhiConfig(vocab_size=len(letters), num_attention_heads=2, **shape)).save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "phi"
-    learner = llama(str(tmp_path), 0)
+    learner = build_learner(f"llama:{tmp_path}", 0, CPU)
+    assert isinstance(learner, TextLearner)
     layers = learner.linear_layers()
     assert {layer.role for layer in layers} == {"q", "k", "v", "out", "up", "down"}
     assert len(layers) == 2 * 6

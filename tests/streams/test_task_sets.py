@@ -127,6 +127,11 @@ def test_the_hub_is_asked_for_known_commits(monkeypatch: pytest.MonkeyPatch) -> 
     assert asked == [("knkarthick/samsum", None, None), ("openai/gsm8k", "main", facts_of("gsm8k").revision)]
 
 
+def without_two(root: Path) -> None:
+    for name in ("gsm8k", "piqa"):
+        shutil.rmtree(root / name)
+
+
 def without_labels(root: Path) -> None:
     for path in (root / "piqa" / "data").iterdir():
         pq.write_table(pq.read_table(path).drop_columns(["label"]), path)
@@ -143,10 +148,7 @@ def with_a_strange_label(root: Path) -> None:
     ("damage", "message"),
     [
         (lambda root: shutil.rmtree(root / "gsm8k"), "data set gsm8k is missing (wanted a folder gsm8k, a copy of"),
-        (
-            lambda root: [shutil.rmtree(root / name) for name in ("gsm8k", "piqa")],
-            "2 of 4 data sets of 'muscle-tasks' are missing: piqa, gsm8k",
-        ),
+        (without_two, "2 of 4 data sets of 'muscle-tasks' are missing: piqa, gsm8k"),
         (without_labels, "piqa: train: column 'label' is missing"),
         (with_a_strange_label, "train, row 7: invalid literal for int() with base 10: ''"),
         (lambda root: (root / "gsm8k" / "README.md").unlink(), "gsm8k: cannot be read"),
@@ -186,8 +188,9 @@ def test_without_a_root_it_says_what_it_needs() -> None:
         load_stream("update-phi")
 
 
-def test_the_check_says_what_is_there(clbench: Command, root: Path) -> None:
-    done = clbench("data", "check", "muscle-tasks", "--root", root)
+@pytest.mark.parametrize("name", ["muscle-tasks", "update-phi"])
+def test_the_check_says_what_is_there(clbench: Command, root: Path, name: str) -> None:
+    done = clbench("data", "check", name, "--root", root)
     assert done.returncode == 2
     assert "20 of 16,113" in done.stdout
     assert "get the repository baber/piqa of the Hugging Face hub, whole, as the folder piqa" in done.stdout

@@ -28,7 +28,8 @@ def check(
     """Say what of a stream's data is there, set by set; exit status 2 if something is missing."""
     from clbench.cli.output import print_json, print_table
 
-    reports = _checker(stream)(stream, root, pictures)
+    checker, checked = _checker(stream)
+    reports = checker(checked, root, pictures)
     complete = not any(report.problems for report in reports)
     if as_json:
         print_json({"stream": stream, "complete": complete, "sets": [report.as_json() for report in reports]})
@@ -58,16 +59,22 @@ def prepare(stream: Stream, root: Root) -> None:
         raise typer.Exit(2)
 
 
-def _checker(stream: str) -> "Callable[[str, Path, bool], list[SetReport]]":
-    """The function that checks what the stream's loader reads; that of pictures refuses data that nobody checks."""
+def _checker(stream: str) -> "tuple[Callable[[str, Path, bool], list[SetReport]], str]":
+    """What checks the data that the stream's loader reads, and the stream that has them: another one for releases.
+
+    The checker of pictures refuses data that nobody checks.
+    """
     from clbench.cards import STREAM_CARDS
     from clbench.registry import LOADERS
     from clbench.streams.card import read_card
 
     file = STREAM_CARDS.get(stream)
-    details = LOADERS.get(read_card(file.values, file.path).loader).details
+    card = read_card(file.values, file.path)
+    if card.based_on is not None:
+        return _checker(card.based_on)
+    details = LOADERS.get(card.loader).details
     module = import_module(details.get("check", "clbench.streams.clip_domains.picture_sets.check"))
-    return cast("Callable[[str, Path, bool], list[SetReport]]", module.check_stream)
+    return cast("Callable[[str, Path, bool], list[SetReport]]", module.check_stream), stream
 
 
 def _row(report: "SetReport", parts: list[str]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import io
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from clbench.errors import ClbenchError, ConfigError, DataError, did_you_mean
 from clbench.reports.flips.content import Content, Contents
@@ -73,7 +73,7 @@ def look_up(
         raise ConfigError(f"no part {origin.split!r}: {did_you_mean(origin.split, SPLITS)}")
     tasks = {task.name: task for task in load_stream(origin.stream, root).tasks}
     parts = {
-        name: _Part(tasks[name], cast("Split", origin.split), pictures)
+        name: _Part(tasks[name], origin.split, pictures)
         for name in dict.fromkeys(flip.task for flip in flips)
         if name in tasks
     }

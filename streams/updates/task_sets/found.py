@@ -90,7 +90,8 @@ class TaskSet:
         Raises:
             DataError: When they cannot be read.
         """
-        for file, rows in (("train", self._train), ("test", self._test)):
+        parts: dict[File, Numbered] = {"train": self._train, "test": self._test}
+        for file, rows in parts.items():
             total, wanted = self.size(file), getattr(self.facts, file)
             if total != wanted:
                 yield f"{file}: wanted the published {wanted:,} rows, got {total:,}"
