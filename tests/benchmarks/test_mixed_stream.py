@@ -3,8 +3,8 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
+import pyarrow as pa
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -12,11 +12,9 @@ from tests.command import Command
 from tests.strategies.cut_runs import Killed, run
 from tests.told_pictures import TASKS
 
-from clbench.benchmarks.execution import matrices
-from clbench.benchmarks.folder import CellFolder
 from clbench.benchmarks.suite import load_suite
 from clbench.errors import DataError
-from clbench.ledger import read_ledger
+from clbench.ledger import SCHEMA, read_ledger, write_ledger
 
 HERE = Path(__file__).parents[1]
 NAMES = [task.name for task in TASKS]
@@ -123,16 +121,14 @@ def _check_leaderboard(folder: Path) -> None:
     assert "| zero-shot | 0.667 |" in (folder / "leaderboard.md").read_text()
 
 
-def test_a_row_without_a_score_fails_the_cell(suite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def without(folder: CellFolder, version: int) -> Any:
-        table = rows(folder, version)
-        at = table.schema.get_field_index("score")
-        return table.set_column(at, table.schema.field(at), [[None] * len(table)]) if version == 5 else table
-
+def test_a_row_without_a_score_fails_the_cell(suite: str, tmp_path: Path) -> None:
     cell = load_suite(suite).cells[0]
     folder = run(cell, tmp_path / "cell")
-    rows = CellFolder.rows
-    monkeypatch.setattr(CellFolder, "rows", without)
-    matrix = {"tasks": NAMES, "protocols": {"task-id": matrices(cell.load_stream(), folder)["task-id"].scores.tolist()}}
-    with pytest.raises(DataError, match=r"version 5, task 'cyst', sample 'cyst/0': wanted a score, got none"):
+    matrix = json.loads((folder.path / "matrix.json").read_text())
+    rows, at = folder.rows(5), SCHEMA.get_field_index("score")
+    damaged = rows.set_column(at, SCHEMA.field(at), pa.nulls(len(rows), pa.float64()))
+    write_ledger(damaged, folder.path / "versions" / "0005" / "ledger.parquet")
+    with pytest.raises(
+        DataError, match=r"version 5, task 'cyst', sample 'cyst/0': wanted a score, got none \(and 11 more"
+    ):
         folder.finish(matrix)

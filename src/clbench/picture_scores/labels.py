@@ -32,7 +32,7 @@ def resized(labels: Labels, size: tuple[int, int]) -> Labels:
 
 def _nearest(have: int, want: int) -> npt.NDArray[np.int64]:
     step = 1.0 / (want / have)  # as OpenCV rounds it; i * have // want differs now and then
-    return np.minimum(np.floor(np.arange(want) * step).astype(np.int64), have - 1)
+    return np.asarray(np.minimum(np.floor(np.arange(want) * step), have - 1), np.int64)
 
 
 def dice(prediction: Mask, truth: Mask) -> float:
@@ -87,7 +87,8 @@ class Outline:
         blocks = points // BLOCK
         _, first, block = np.unique(blocks[:, 0] << 32 | blocks[:, 1], return_index=True, return_inverse=True)
         reached = self.distances(points[first])  # of one point a block; the others are at most a diagonal away
-        return points[(reached + BLOCK * np.sqrt(2) >= reached.max())[block]]
+        near = reached + BLOCK * np.sqrt(2) >= reached.max()
+        return np.asarray(points[near[block]], np.int64)
 
 
 def hausdorff(masks: tuple[Mask, Mask], outlines: tuple[Outline, Outline]) -> float:
