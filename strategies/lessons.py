@@ -1,19 +1,21 @@
 """What a teacher says of a batch, unit by unit, and how far a student is from it; live or stored beforehand."""
 
 import math
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psutil
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from clbench.contracts import Batch, Samples, Units
 from clbench.errors import ConfigError
+from clbench.strategies.shelf import Shelf
 
 SHARE = 0.5
-"""What stored lessons may take of the computer's free memory."""
+"""What stored lessons may take of the free disk."""
 LEAST = 1e-6
 """Probabilities of what is not stored are not taken for smaller: they are differences from 1 in float32."""
 
@@ -98,7 +100,7 @@ def divergence(student: Tensor, taught: Taught, temperature: float) -> Tensor:
 
 
 class StoredLessons:
-    """The lessons of all training samples of a task, computed once and kept in the computer's memory.
+    """The lessons of all training samples of a task, computed once and kept on the disk (in the system's `TMPDIR`).
 
     Args:
         teach: A teacher's scores of a batch.
@@ -114,22 +116,24 @@ class StoredLessons:
     def __init__(
         self, teach: Callable[[Batch], Units], samples: Samples, size: int, temperature: float, top_k: int | None
     ) -> None:
-        parts: list[tuple[Taught, Tensor, Tensor]] = []
-        counts: list[Tensor] = []
+        scores, columns = Shelf(), Shelf()
+        counts, right, likelihood = [], [], []
         for start in range(0, len(samples), size):
             units = teach(samples.batch(slice(start, start + size)))
             lesson, taught = lesson_of(units), likeliest(units.logits, temperature, top_k)
-            if not parts:
+            if not start:
                 _require_room(taught, math.ceil(len(samples) / size))
             counts.append(units.sequence.bincount(minlength=min(size, len(samples) - start)).cpu())
-            columns = None if taught.columns is None else taught.columns.cpu().int()
-            parts.append((Taught(taught.scores.cpu(), columns), lesson.right().cpu(), lesson.likelihood().cpu()))
+            scores.add(taught.scores)
+            if taught.columns is not None:
+                columns.add(taught.columns.int())
+            right.append(lesson.right().cpu())
+            likelihood.append(lesson.likelihood().cpu())
         self._counts = torch.cat(counts)
         self._starts = self._counts.cumsum(0) - self._counts
-        self._scores = torch.cat([taught.scores for taught, _, _ in parts])
-        self._columns = torch.cat([t.columns for t, _, _ in parts if t.columns is not None] or [torch.empty(0)])
-        self._right = torch.cat([right for _, right, _ in parts])
-        self._likelihood = torch.cat([likelihood for _, _, likelihood in parts])
+        self._scores = scores.whole()
+        self._columns = None if taught.columns is None else columns.whole()
+        self._right, self._likelihood = torch.cat(right), torch.cat(likelihood)
 
     def of(self, position: Tensor, device: torch.device) -> Lesson:
         """The lesson of the samples at `position` `(n,)`, unit after unit as their batch has them."""
@@ -137,7 +141,7 @@ class StoredLessons:
         counts = self._counts[position]
         within = torch.arange(int(counts.sum())) - (counts.cumsum(0) - counts).repeat_interleave(counts)
         at = self._starts[position].repeat_interleave(counts) + within
-        columns = self._columns[at].long().to(device) if len(self._columns) else None
+        columns = None if self._columns is None else self._columns[at].long().to(device)
         return Lesson(
             Taught(self._scores[at].to(device), columns),
             lambda: self._right[at].to(device),
@@ -147,7 +151,7 @@ class StoredLessons:
 
 def _require_room(first: Taught, batches: int) -> None:
     sizes = (first.scores.nbytes, 0 if first.columns is None else first.columns.nbytes // 2)
-    needed, free = sum(sizes) * batches, psutil.virtual_memory().available
+    needed, free = sum(sizes) * batches, shutil.disk_usage(tempfile.gettempdir()).free
     if needed > SHARE * free:
-        have = f"would take {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
+        have = f"would take {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free in {tempfile.gettempdir()}"
         raise ConfigError(f"stored teachers: {have}: a smaller top_k, or live teachers")

@@ -28,7 +28,7 @@ class MuscleConfig(SecondStageConfig):
         1.0, ge=0, le=1, description="Weight of the distillation (lambda); the task loss has the rest."
     )
     teachers: Literal["live", "stored"] = Field(
-        "live", description="Ask both teachers at every step, or once for all samples before the second stage."
+        "live", description="Ask both teachers at every step, or once before the second stage, kept on the disk."
     )
     top_k: int | None = Field(
         None, ge=1, description="With stored teachers: keep the likeliest columns of each unit only; all if not set."

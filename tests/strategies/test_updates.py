@@ -182,7 +182,7 @@ def test_stored_teachers_are_refused_where_samples_look_different_each_time(tiny
 
 def test_stored_teachers_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clbench.strategies.lessons.SHARE", 0.0)
-    with pytest.raises(ConfigError, match=r"stored teachers: would take 0.0 GiB, .* free: a smaller top_k"):
+    with pytest.raises(ConfigError, match=r"stored teachers: would take 0.0 GiB, .* free in .*: a smaller top_k"):
         updated("muscle", TEXTS[:1], LLAMAS, teachers="stored")
 
 

@@ -1,0 +1,26 @@
+"""What is put on a shelf comes back to the bit, whatever its type, and leaves no file."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from clbench.strategies.shelf import Shelf
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int32])
+def test_rows_come_back_and_the_file_is_gone(
+    dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    shelf = Shelf()
+    rows = (1000 * torch.randn(7, 3, 2)).to(dtype)
+    for part in rows.split([3, 0, 4]):
+        shelf.add(part.transpose(1, 2))  # not contiguous
+    assert list(tmp_path.iterdir())
+    whole = shelf.whole()
+    assert whole.dtype == dtype
+    assert torch.equal(whole, rows.transpose(1, 2))
+    assert not list(tmp_path.iterdir())
+    assert torch.equal(whole[torch.tensor([6, 0])], rows.transpose(1, 2)[torch.tensor([6, 0])])
