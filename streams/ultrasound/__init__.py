@@ -1,1 +1,1 @@
-"""Streams of ultrasound pictures: segmentation, classification, detection and regression."""
+"""Ultrasound pictures: segmentation, classification, detection and regression in one stream."""
