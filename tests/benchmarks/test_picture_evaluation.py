@@ -100,5 +100,10 @@ def count_calls(scorer: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The rows that a scorer decodes from now on."""
     calls: list[Any] = []
     decode = scorer.truth
-    monkeypatch.setattr(scorer, "truth", lambda row: calls.append(row) or decode(row))
+
+    def counted(row: Any) -> Any:
+        calls.append(row)
+        return decode(row)
+
+    monkeypatch.setattr(scorer, "truth", counted)
     return calls

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from monai.metrics import compute_dice, compute_hausdorff_distance
+from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+from monai.metrics.meandice import compute_dice
 from tests.picture_tasks import ellipse, mask_row, picture_task
 
 from clbench.errors import ConfigError, DataError
@@ -35,7 +36,8 @@ def score(prediction: Map, truth: Map, classes: int = 2) -> Any:
 def of_itk(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
     """As the official evaluator of FMC_UIA has it."""
     images = [SimpleITK.GetImageFromArray((mask * 255).astype(np.uint8)) for mask in (first, second)]
-    found = SimpleITK.HausdorffDistanceImageFilter()
+    itk: Any = SimpleITK  # its types are incomplete
+    found = itk.HausdorffDistanceImageFilter()
     found.Execute(*images)
     return float(found.GetHausdorffDistance())
 
@@ -134,9 +136,11 @@ def maps(seed: int) -> tuple[Map, Map]:
 def test_measures_are_those_of_monai_and_simpleitk(seed: int) -> None:
     prediction, truth = maps(seed)
     found = score(prediction, truth, classes=3).measures
-    one_hot = [torch.stack([torch.from_numpy(labels == c) for c in range(3)])[None] for labels in (prediction, truth)]
-    overlap = compute_dice(*one_hot, include_background=False)[0].tolist()
-    distance = compute_hausdorff_distance(*one_hot, percentile=95)[0].tolist()
+    said, right = (
+        torch.stack([torch.from_numpy(labels == c) for c in range(3)])[None] for labels in (prediction, truth)
+    )
+    overlap = compute_dice(said, right, include_background=False)[0].tolist()
+    distance = compute_hausdorff_distance(said, right, percentile=95)[0].tolist()
     for label, name in ((1, "b"), (2, "c")):
         assert found[f"dice/{name}"] == pytest.approx(overlap[label - 1], abs=1e-6)
         assert found[f"hd95/{name}"] == pytest.approx(distance[label - 1], abs=1e-4)
