@@ -71,7 +71,9 @@ def test_damage_is_one_line(tmp_path: Path) -> None:
 
 
 def test_measures_come_back_and_are_empty_in_ledgers_of_earlier_releases(tmp_path: Path) -> None:
-    measured = [{**row, "measures": [("dice/cyst", 0.5), ("iou", 0.25)] if index else None} for index, row in enumerate(ROWS)]
+    measured = [
+        {**row, "measures": [("dice/cyst", 0.5), ("iou", 0.25)] if index else None} for index, row in enumerate(ROWS)
+    ]
     table = pa.Table.from_pylist(measured, schema=SCHEMA)
     write_ledger(table, tmp_path / "new.parquet")
     assert read_ledger(tmp_path / "new.parquet").equals(table)

@@ -69,6 +69,7 @@ class Task:
         value_range: For regression of one value: the least and the largest that there can be. Scores are relative to
             its width.
         unit: Of that value.
+        empty_masks: For segmentation: whether there may be nothing but background (a breast without a lesion).
     """
 
     name: str
@@ -83,3 +84,4 @@ class Task:
     boxes: int = 1
     value_range: tuple[float, float] | None = None
     unit: str = ""
+    empty_masks: bool = False

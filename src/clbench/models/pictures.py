@@ -2,34 +2,20 @@
 
 import io
 import os
-import struct
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from clbench.errors import BrokenSamplesError
+from clbench.picture_truth import UNDECODABLE
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-UNDECODABLE = (
-    Image.DecompressionBombError,
-    UnidentifiedImageError,
-    EOFError,
-    KeyError,
-    IndexError,
-    OSError,
-    SyntaxError,  # Pillow's, for a broken chunk of a PNG
-    TypeError,
-    ValueError,
-    struct.error,
-)
-"""What Pillow raises for files that are no sound pictures."""
 
 
 def decode_pictures(rows: "Dataset", size: int) -> Tensor:

@@ -1,7 +1,6 @@
 """One part of a data set: which pictures, of which class; nothing is decoded."""
 
 import hashlib
-import io
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clbench.errors import DataError
+from clbench.picture_truth import png
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -102,7 +102,7 @@ class Part:
 
     def _images(self) -> list[dict[str, object]]:
         if self.arrays is not None:
-            return [{"bytes": _png(picture), "path": None} for picture in self.arrays]
+            return [{"bytes": png(picture), "path": None} for picture in self.arrays]
         assert self.sizes  # missing pictures are told here, in one line
         return [{"bytes": None, "path": str(self.folder / name)} for name in self.names]
 
@@ -154,11 +154,3 @@ def _sizes(paths: Sequence[str]) -> list[int]:
         except OSError:
             sizes.append(-1)
     return sizes
-
-
-def _png(picture: NDArray[np.uint8]) -> bytes:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "png", compress_level=1)
-    return buffer.getvalue()

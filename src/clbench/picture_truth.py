@@ -1,0 +1,160 @@
+"""Pictures decoded once, with the checked truth beside them: what learners of pictures encode and what scores read."""
+
+import io
+import os
+import struct
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from clbench.contracts.task import Task
+from clbench.errors import BrokenSamplesError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+UNDECODABLE = (
+    Image.DecompressionBombError,
+    UnidentifiedImageError,
+    EOFError,
+    KeyError,
+    IndexError,
+    OSError,
+    SyntaxError,  # Pillow's, for a broken chunk of a PNG
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What Pillow raises for files that are no sound pictures."""
+
+
+class _UnsoundError(Exception):
+    """A picture that does not decode, or a truth that cannot be true of it."""
+
+
+TYPES: dict[str, pa.DataType] = {
+    "size": pa.list_(pa.int32()),
+    "mask": pa.binary(),
+    "boxes": pa.list_(pa.list_(pa.float64())),
+    "points": pa.list_(pa.list_(pa.float64())),
+    "value": pa.float64(),
+}
+"""Columns of `Samples.truth`."""
+
+
+def decode_rows(rows: "Dataset", task: Task, take: Callable[[int, Image.Image], None]) -> dict[str, pa.Array]:
+    """Decode every picture, hand it on, and check what is true of it.
+
+    Args:
+        rows: With the columns of the task's kind and `sample_id`; `where`, if there, tells the place in messages.
+        task: Its classes, boxes and points are what the truth is compared with.
+        take: Called with the position of a row and its picture (RGB, in its own size), from several threads.
+
+    Returns:
+        The columns of `Samples.truth`: `size` (height and width), and what the rows have of `mask` (PNG of class ids,
+        as large as the picture), `boxes`, `points` and `value`.
+
+    Raises:
+        BrokenSamplesError: For rows that do not decode or whose truth cannot be true of their picture: which ones, and
+            the first by its sample id, place and reason.
+    """
+    cells = _undecoded(rows)
+
+    def decode(index: int) -> dict[str, object] | str:
+        row = {name: column[index] for name, column in cells.items()}
+        try:
+            picture = _opened(row["image"], "the picture", "RGB")
+            truth = {"size": [picture.height, picture.width], **_truth(row, picture.height, picture.width, task)}
+        except _UnsoundError as error:
+            place = f"{row['where']}: " if row.get("where") else ""
+            return f"sample {row['sample_id']!r}: {place}{' '.join(str(error).split())}"
+        take(index, picture)
+        return truth
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(pool.map(decode, range(len(rows))))
+    broken = [index for index, truth in enumerate(found) if isinstance(truth, str)]
+    if broken:
+        raise BrokenSamplesError(str(found[broken[0]]), broken)
+    truths = [truth for truth in found if not isinstance(truth, str)]
+    return {name: pa.array([truth[name] for truth in truths], TYPES[name]) for name in truths[0]}
+
+
+def png(picture: NDArray[np.uint8]) -> bytes:
+    """A picture `(height, width)` or `(height, width, 3)` as a PNG, compressed quickly."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "png", compress_level=1)
+    return buffer.getvalue()
+
+
+def _undecoded(rows: "Dataset") -> Mapping[str, Any]:
+    """The columns of a chunk; pictures as bytes or paths."""
+    from datasets import Image as ImageFeature
+
+    for name, feature in rows.features.items():
+        if isinstance(feature, ImageFeature):
+            rows = rows.cast_column(name, ImageFeature(decode=False))
+    columns: Mapping[str, Any] = rows[:]
+    return columns
+
+
+def _opened(cell: Mapping[str, Any], what: str, mode: str | None = None) -> Image.Image:
+    """The decoded picture of a cell in that mode, or in its own; errors name its file."""
+    data = cell["bytes"]
+    try:
+        with Image.open(io.BytesIO(data) if isinstance(data, bytes) else str(cell["path"])) as picture:
+            return picture.convert(mode) if mode else picture.copy()
+    except UNDECODABLE as error:
+        raise _UnsoundError(f"{_name(cell, what)} does not decode: {error or type(error).__name__}") from None
+
+
+def _name(cell: Mapping[str, Any], what: str) -> str:
+    return what if cell["path"] is None else f"{what} {cell['path']}"
+
+
+def _truth(row: Mapping[str, Any], height: int, width: int, task: Task) -> dict[str, object]:
+    if task.kind == "segmentation":
+        return {"mask": png(_mask(row["mask"], (height, width), task))}
+    if task.kind == "detection":
+        _check_boxes(row["boxes"], height, width, task)
+        return {"boxes": row["boxes"]}
+    if task.kind == "regression":
+        return {name: row[name] for name in ("points" if task.points else "value",)}
+    return {}
+
+
+def _mask(cell: Mapping[str, Any], size: tuple[int, int], task: Task) -> NDArray[np.uint8]:
+    """The class ids of a mask, as large as its picture."""
+    name = _name(cell, "the mask")
+    values = np.array(_opened(cell, "the mask"))
+    if values.ndim == 3:
+        if (values != values[..., :1]).any():
+            raise _UnsoundError(f"{name} has channels that differ (wanted one channel of class ids)")
+        values = values[..., 0]
+    if values.shape != size:
+        raise _UnsoundError(f"{name} is {_size(values.shape)}, its picture is {_size(size)}")
+    least, largest = values.min(), values.max()
+    if least < 0 or largest >= len(task.classes):
+        odd = largest if least >= 0 else least
+        raise _UnsoundError(f"{name} has the class {odd}, which the card does not know (0 to {len(task.classes) - 1})")
+    if largest == 0 and not task.empty_masks:
+        raise _UnsoundError(f"{name} is empty (`empty_masks: true` in the task's source allows that)")
+    return values.astype(np.uint8)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]} x {shape[0]} pixels"
+
+
+def _check_boxes(boxes: list[list[float]], height: int, width: int, task: Task) -> None:
+    if not 1 <= len(boxes) <= task.boxes:
+        raise _UnsoundError(f"wanted 1 to {task.boxes} boxes, got {len(boxes)}")
+    for box in boxes:
+        x_min, y_min, x_max, y_max = box
+        if not (0 <= x_min < x_max <= width and 0 <= y_min < y_max <= height):
+            raise _UnsoundError(f"the box {box} is empty or not inside the picture of {_size((height, width))}")

@@ -1,0 +1,1 @@
+"""Ultrasound pictures: segmentation, classification, detection and regression in one stream."""

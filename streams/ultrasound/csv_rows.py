@@ -1,0 +1,130 @@
+"""Rows of CSV files, each knowing where it stands, with cells that are read as what they should be."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from clbench.errors import DataError
+
+
+@dataclass(frozen=True)
+class CsvRow:
+    """A row of a CSV file.
+
+    Attributes:
+        file: The file.
+        number: As a spreadsheet counts: the header is row 1.
+        cells: Its texts by column; the blanks around them belong to them.
+    """
+
+    file: Path
+    number: int
+    cells: Mapping[str, str]
+
+    @property
+    def where(self) -> str:
+        """The place, for messages."""
+        return f"{self.file}: row {self.number}"
+
+    def optional(self, column: str) -> str:
+        """A text without the blanks around it; empty where there is none, or no such column."""
+        return self.cells.get(column, "").strip()
+
+    def text(self, column: str) -> str:
+        """A text that must be there, as it is.
+
+        Raises:
+            DataError: When the column is missing or the cell is empty.
+        """
+        if column not in self.cells:
+            raise DataError(f"{self.file}: column {column!r} is missing (wanted for row {self.number})")
+        if not self.cells[column].strip():
+            raise DataError(f"{self.where}: {column} is empty")
+        return self.cells[column]
+
+    def number_in(self, column: str) -> float:
+        """A finite number.
+
+        Raises:
+            DataError: For anything else.
+        """
+        text = self.text(column)
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise DataError(f"{self.where}: {column} must be a number, got {text[:60]!r}")
+        return value
+
+    def count_in(self, column: str) -> int:
+        """A whole number, also where it is written as `3.0`.
+
+        Raises:
+            DataError: For anything else.
+        """
+        value = self.number_in(column)
+        if not value.is_integer():
+            raise DataError(f"{self.where}: {column} must be a whole number, got {self.cells[column][:60]!r}")
+        return int(value)
+
+    def point_in(self, column: str) -> tuple[float, float]:
+        """A point `[x, y]` in JSON; (0, 0) where the cell is empty, as the challenge has it.
+
+        Raises:
+            DataError: When the column is missing or holds something else.
+        """
+        if column in self.cells and not self.cells[column].strip():
+            return 0.0, 0.0
+        text = self.text(column)
+        try:
+            match json.loads(text):
+                case [int() | float() as x, int() | float() as y] if math.isfinite(x) and math.isfinite(y):
+                    return float(x), float(y)
+        except (OverflowError, RecursionError, ValueError):
+            pass
+        raise DataError(f"{self.where}: {column} must be [x, y], got {text[:60]!r}")
+
+
+def read_csv(file: Path, separator: str = ",") -> list[CsvRow]:
+    """The rows of a CSV file in UTF-8 (with or without a mark at its beginning) or GBK; empty lines are left out.
+
+    Blanks around the names of columns are taken off.
+
+    Raises:
+        DataError: When it cannot be read, or a row has not the cells that the header names.
+    """
+    try:
+        rows = list(csv.reader(io.StringIO(_text(file), newline=""), delimiter=separator))
+    except csv.Error as error:
+        raise DataError(f"{file}: damaged: {error}") from None
+    header = [name.strip() for name in rows[0]] if rows else []
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{file}: column {twice!r} is there more than once")
+    found = []
+    for number, cells in enumerate(rows[1:], 2):
+        if any(cells):
+            if len(cells) != len(header):
+                raise DataError(f"{file}: row {number}: wanted {len(header)} cells, got {len(cells)}")
+            found.append(CsvRow(file, number, dict(zip(header, cells, strict=True))))
+    if not found:
+        raise DataError(f"{file}: wanted at least one row, got none")
+    return found
+
+
+def _text(file: Path) -> str:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {error.strerror}") from None
+    for encoding in ("utf-8-sig", "gbk"):
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise DataError(f"{file}: neither UTF-8 nor GBK")

@@ -1,0 +1,136 @@
+"""The layout of the challenge FMC_UIA: CSV files that name pictures relative to their own folder."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import cast, get_args
+
+from clbench.contracts.task import SPLITS, Kind, Split
+from clbench.errors import DataError
+from clbench.streams.clip_domains.picture_sets.place import MissingSetError
+from clbench.streams.ultrasound.answers import Answers
+from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
+from clbench.streams.ultrasound.pictures import Picture, Row, Truth
+
+FOLDER = "csv_files"
+BOX = ("x_min", "y_min", "x_max", "y_max")
+
+
+def read_tasks(root: Path) -> dict[str, list[CsvRow]]:
+    """The rows of all CSV files below a root, by their `task_id`, in the order of the files' names.
+
+    Raises:
+        DataError: When there are none, or one is damaged or has no `task_id`.
+    """
+    folder = root / FOLDER
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder (wanted the folder with {FOLDER} in it)")
+    files = sorted(path for path in folder.glob("*.csv") if not path.name.startswith("."))
+    if not files:
+        raise DataError(f"{root}: wanted CSV files in a folder {FOLDER}, got none")
+    found = defaultdict[str, list[CsvRow]](list)
+    for file in files:
+        for row in read_csv(file):
+            found[row.text("task_id").strip()].append(row)
+    return dict(found)
+
+
+def rows_of(root: Path, task_id: str, listed: Sequence[CsvRow], answers: Answers) -> list[Row]:
+    """The pictures of a task; nothing is opened.
+
+    Raises:
+        DataError: When there are none, or a row is not what the task asks for, naming file and row.
+    """
+    if not listed:
+        raise MissingSetError(f"{root / FOLDER}: no CSV file has rows whose task_id is {task_id!r}")
+    for row in listed:
+        _check_kind(row, answers)
+    paths = [_below(root, row, "image_path") for row in listed]
+    groups = _grouped(paths, listed, answers)
+    names = _names(root, groups)
+    return [
+        Row(
+            name,
+            Picture((path,)),
+            _truth(root, rows, answers),
+            rows[0].where,
+            rows[0].optional("patient"),
+            _split(rows),
+        )
+        for name, (path, rows) in zip(names, groups.items(), strict=True)
+    ]
+
+
+def _grouped(paths: Sequence[Path], listed: Sequence[CsvRow], answers: Answers) -> dict[Path, list[CsvRow]]:
+    """The rows of each picture: one, or one a box."""
+    allowed = answers.boxes if answers.kind == "detection" else 1
+    groups = defaultdict[Path, list[CsvRow]](list)
+    for path, row in zip(paths, listed, strict=True):
+        groups[path].append(row)
+        if len(groups[path]) > allowed:
+            first, more = groups[path][0].where, f"more than {allowed} boxes" if allowed > 1 else "more than once"
+            raise DataError(f"{row.where}: {path} is listed {more} for one task, first in {first}")
+    return groups
+
+
+def _check_kind(row: CsvRow, answers: Answers) -> None:
+    kind = row.text("task_name").strip().lower()
+    if kind != answers.kind:
+        known = kind if kind in get_args(Kind) else repr(kind[:60])
+        raise DataError(f"{row.where}: task_name: the card wants {answers.kind}, got {known}")
+    wanted = answers.points if answers.kind == "regression" else len(answers.classes)
+    if wanted and row.optional("num_classes") and row.count_in("num_classes") != wanted:
+        raise DataError(f"{row.where}: num_classes: the card wants {wanted}, got {row.count_in('num_classes')}")
+
+
+def _truth(root: Path, rows: Sequence[CsvRow], answers: Answers) -> Truth:
+    row = rows[0]
+    if answers.kind == "classification":
+        label = row.count_in("mask")
+        if not 0 <= label < len(answers.classes):
+            raise DataError(f"{row.where}: mask: wanted a class 0 to {len(answers.classes) - 1}, got {label}")
+        return label
+    if answers.kind == "segmentation":
+        return Picture((_below(root, row, "mask_path"),))
+    if answers.kind == "detection":
+        return tuple(_box(row) for row in rows)
+    if answers.points:
+        return tuple(row.point_in(f"point_{number}_xy") for number in range(1, answers.points + 1))
+    return row.number_in("value")
+
+
+def _box(row: CsvRow) -> tuple[float, ...]:
+    x_min, y_min, x_max, y_max = box = tuple(row.number_in(column) for column in BOX)
+    if x_min >= x_max or y_min >= y_max:
+        raise DataError(f"{row.where}: the box is empty: x from {x_min:g} to {x_max:g}, y from {y_min:g} to {y_max:g}")
+    return box
+
+
+def _split(rows: Iterable[CsvRow]) -> Split | None:
+    """The part that a picture's rows name, if they name one."""
+    named = {}
+    for row in rows:
+        text = row.optional("split").lower()
+        if text and text not in SPLITS:
+            raise DataError(f"{row.where}: split: wanted one of {', '.join(SPLITS)}, got {text[:60]!r}")
+        named[text] = row
+    if len(named) > 1:
+        raise DataError(f"{row.where}: the rows of one picture name several splits: {', '.join(sorted(named))}")
+    return cast(Split, text) if text else None
+
+
+def _below(root: Path, row: CsvRow, column: str) -> Path:
+    """The path in a cell, which is relative to the folder of the CSV file and must stay below the root."""
+    text = row.text(column)
+    path = Path(os.path.normpath(root / FOLDER / text))
+    if not path.is_relative_to(root) or path == root or any(ord(letter) < 32 for letter in text):
+        raise DataError(f"{row.where}: {column} {text[:100]!r} is no path of a file below {root}")
+    return path
+
+
+def _names(root: Path, paths: Iterable[Path]) -> list[str]:
+    """The stems of files; the whole path below the root where a task has a stem twice."""
+    paths = list(paths)
+    stems = Counter(path.stem for path in paths)
+    return [path.stem if stems[path.stem] == 1 else path.relative_to(root).as_posix() for path in paths]

@@ -1,0 +1,79 @@
+"""One picture of a data set, with what is true of it; nothing is decoded before the rows are made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clbench.contracts.task import Split
+from clbench.errors import DataError
+from clbench.picture_truth import png
+
+Array: TypeAlias = NDArray[np.uint8]
+"""`(height, width)` or `(height, width, 3)`."""
+
+Numbers: TypeAlias = tuple[tuple[float, ...], ...]
+"""Boxes (x_min, y_min, x_max, y_max) or points (x, y), in pixels."""
+
+UNREADABLE = (DataError, OSError, EOFError, IndexError, KeyError, SyntaxError, TypeError, ValueError)
+"""What readers of pictures raise for files that are damaged or hold something else."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture or a mask that is in files.
+
+    Attributes:
+        files: What it is made from.
+        read: Makes it from these files; None where Pillow decodes the one file to what is wanted.
+    """
+
+    files: tuple[Path, ...]
+    read: Callable[..., Array] | None = None
+
+    def cell(self) -> dict[str, object]:
+        """The picture as `datasets.Image` keeps it: the path of its file, or the PNG of what was made.
+
+        Raises:
+            DataError: When it cannot be made.
+        """
+        if self.read is None:
+            return {"bytes": None, "path": str(self.files[0])}
+        try:
+            return {"bytes": png(self.read(*self.files)), "path": None}
+        except UNREADABLE as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise DataError(reason if isinstance(error, DataError) else f"{self.files[0]}: {reason}") from None
+
+
+Truth: TypeAlias = int | float | Picture | Numbers
+"""A label, a value, a mask, or boxes or points."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A picture of a task.
+
+    Attributes:
+        name: Unique in its task.
+        picture: What the model sees.
+        truth: What it should say.
+        where: What lists it, and where there, for messages.
+        patient: Whose it is, unique over all patients of the stream; empty where that is not known.
+        split: Its part; None where no one has said.
+    """
+
+    name: str
+    picture: Picture
+    truth: Truth
+    where: str
+    patient: str = ""
+    split: Split | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that it is made from."""
+        return self.picture.files + (self.truth.files if isinstance(self.truth, Picture) else ())

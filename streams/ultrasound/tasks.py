@@ -1,0 +1,122 @@
+"""Tasks made from rows: their parts, fingerprints and Arrow columns."""
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clbench.contracts.task import SPLITS, Split, Task
+from clbench.errors import DataError
+from clbench.streams.card import TaskCard
+from clbench.streams.clip_domains.picture_sets.part import Part
+from clbench.streams.ultrasound.answers import Answers
+from clbench.streams.ultrasound.parts import part_of
+from clbench.streams.ultrasound.pictures import Picture, Row
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+BROKEN: dict[str, object] = {"bytes": b"", "path": None}
+"""A picture that could not be made; whoever decodes it finds it broken, and may go on without it."""
+
+
+@dataclass(frozen=True, eq=False)
+class TaskRows:
+    """The pictures of a task.
+
+    Attributes:
+        task: Its name.
+        answers: What is asked.
+        root: Folder of the data.
+        where: What lists the pictures, for messages.
+        rows: All of them.
+    """
+
+    task: str
+    answers: Answers
+    root: Path
+    where: Path
+    rows: Sequence[Row]
+
+    @cached_property
+    def parts(self) -> Mapping[Split, list[Row]]:
+        """The rows of each part, in their order."""
+        found: dict[Split, list[Row]] = {split: [] for split in SPLITS}
+        for row in self.rows:
+            found[part_of(row, self.root)].append(row)
+        return found
+
+    def fingerprint(self, split: Split) -> str:
+        """Says which pictures a part has, by path and size, and what is true of them.
+
+        Raises:
+            DataError: When listed pictures are missing.
+        """
+        truths = [
+            (row.name, row.patient, () if isinstance(row.truth, Picture) else row.truth) for row in self.parts[split]
+        ]
+        return self._files(split).digest(split, self.answers, truths)
+
+    def load(self, split: Split) -> "Dataset":
+        """The rows `sample_id`, `image`, `patient`, `where` and what is true of them; files stay closed where they can.
+
+        Raises:
+            DataError: When listed pictures are missing.
+        """
+        from datasets import Dataset, Features, Image, Value
+        from datasets.table import InMemoryTable
+        from pyarrow import Table, array
+
+        assert self._files(split).sizes is not None  # missing pictures are told here, in one line
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            made = list(pool.map(self._columns, self.parts[split]))
+        text = Value("string")
+        fields = {"sample_id": text, "image": Image(), "patient": text, "where": text}
+        features = Features({**fields, **self.answers.feature})
+        schema = features.arrow_schema
+        arrays = [array([row[field.name] for row in made], field.type) for field in schema]
+        return Dataset(InMemoryTable(Table.from_arrays(arrays, schema=schema)))
+
+    def made(self, card: TaskCard) -> Task:
+        """The task."""
+        asked = self.answers
+        return Task(
+            card.name,
+            card.kind,
+            card.metric,
+            self.load,
+            self.fingerprint,
+            asked.classes,
+            points=asked.points,
+            boxes=asked.boxes,
+            value_range=asked.value_range,
+            unit=asked.unit,
+            empty_masks=asked.empty_masks,
+        )
+
+    def _files(self, split: Split) -> Part:
+        names = dict.fromkeys(file.relative_to(self.root).as_posix() for row in self.parts[split] for file in row.files)
+        return Part(self.where, self.root, tuple(names), np.zeros(len(names), dtype=np.int64))
+
+    def _columns(self, row: Row) -> dict[str, Any]:
+        """The cells of a row; the reason why a picture cannot be made goes where its place is told."""
+        columns = {"sample_id": f"{self.task}/{row.name}", "patient": row.patient, "where": row.where}
+        return {**columns, **self._cells(row)}
+
+    def _cells(self, row: Row) -> dict[str, Any]:
+        (name,) = self.answers.feature
+        broken: dict[str, Any] = {}
+        cells: dict[str, Any] = {"image": row.picture, name: row.truth}
+        for key, value in cells.items():
+            if isinstance(value, Picture):
+                try:
+                    cells[key] = value.cell()
+                except DataError as error:
+                    cells[key] = BROKEN
+                    broken.setdefault("where", f"{row.where}: {error}")
+        return cells | broken
