@@ -1,0 +1,82 @@
+"""From maps to what a scanner shows: echoes, attenuation, blur, noise, TGC, envelope, log compression."""
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from clbench.config import Config
+from clbench.streams.ultrasound.simulator.blur import Complexes, blurred
+from clbench.streams.ultrasound.simulator.boundary import reflections, specular_echo, transmission_loss
+from clbench.streams.ultrasound.simulator.canvas import Canvas
+from clbench.streams.ultrasound.simulator.probe import Floats
+from clbench.streams.ultrasound.simulator.scatterers import dense, sparse
+
+Grey = NDArray[np.uint8]
+
+NEPERS = np.float32(np.log(10) / 20)
+"""Per dB, of amplitude."""
+
+
+class Settings(Config):
+    """How a frame is taken and shown."""
+
+    density: float | None = Field(None, gt=0, description="Scatterers per mm^2; infinitely many when absent.")
+    specular: float = Field(12.0, ge=0, description="Amplitude of a full reflection, relative to liver's scatterers.")
+    looks: int = Field(1, ge=1, description="Envelopes with speckle of their own that are averaged.")
+    noise: float | None = Field(-55.0, description="Electronic noise, dB relative to liver near the probe.")
+    haze: float | None = Field(None, description="Clutter at the probe's face, dB relative to liver.")
+    haze_depth: float = Field(15.0, gt=0, description="Depth at which the clutter's amplitude has fallen to 1/e, mm.")
+    tgc: float = Field(0.5, ge=0, description="Attenuation that time gain compensation makes good, dB/cm/MHz.")
+    dynamic_range: float = Field(60.0, gt=0, description="Between black and white, dB.")
+    white: float = Field(30.0, description="Level that is shown white, dB relative to liver at the probe.")
+
+
+def envelope(canvas: Canvas, settings: Settings, rng: np.random.Generator) -> Floats:
+    """Amplitude after TGC, `(rows, columns)`; 1 is the root mean square of liver at the probe."""
+    grid = canvas.grid
+    reflection = reflections(canvas) if np.ptp(canvas.log_impedance) else None
+    loss = _loss(canvas, reflection)
+    level = np.exp(NEPERS * (canvas.echo - loss))
+    passed = np.exp(-NEPERS * loss) if reflection is not None else None
+    haze = None if settings.haze is None else _haze(settings.haze, settings.haze_depth, grid.depth)
+    gain = np.exp(NEPERS * np.float32(0.2 * settings.tgc * grid.probe.frequency) * grid.depth)[:, None]
+    total = np.zeros_like(canvas.echo)
+    for _ in range(settings.looks):
+        field = dense(level.shape, rng) if settings.density is None else sparse(grid, settings.density, rng)
+        field *= level
+        if reflection is not None and passed is not None:
+            field += np.float32(settings.specular) * passed * specular_echo(canvas, reflection, rng)
+        if haze is not None:
+            field += haze * dense(level.shape, rng)
+        total += np.abs(_with_noise(blurred(field, grid), settings.noise, rng))
+    return total * gain / np.float32(settings.looks)
+
+
+def compressed(amplitude: Floats, settings: Settings) -> Floats:
+    """Grey between 0 and 1: the logarithm of the amplitude, `dynamic_range` dB below `white` and what is above."""
+    grey = np.log10(np.maximum(amplitude, np.float32(1e-9)))
+    grey *= np.float32(20 / settings.dynamic_range)
+    grey += np.float32(1 - settings.white / settings.dynamic_range)
+    return np.clip(grey, 0, 1, out=grey)
+
+
+def eight_bits(grey: Floats) -> Grey:
+    """0 to 1 as 0 to 255, rounded."""
+    return np.rint(grey * 255).astype(np.uint8)
+
+
+def _loss(canvas: Canvas, reflection: Floats | None) -> Floats:
+    """Attenuation there and back up to each sample, dB, interfaces included."""
+    step = 2 * canvas.grid.probe.frequency * canvas.grid.axial_step / 10
+    loss = np.cumsum(canvas.attenuation, axis=0) * np.float32(step)
+    return loss if reflection is None else loss + transmission_loss(reflection)
+
+
+def _haze(level: float, reach: float, depth: Floats) -> Floats:
+    return np.exp(NEPERS * np.float32(level) - depth / np.float32(reach))[:, None]
+
+
+def _with_noise(field: Complexes, level: float | None, rng: np.random.Generator) -> Complexes:
+    if level is not None:
+        field += np.float32(10 ** (level / 20)) * dense(field.shape, rng)
+    return field

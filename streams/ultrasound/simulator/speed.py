@@ -1,0 +1,63 @@
+"""Seconds a frame of 1024 x 384: `python -m clbench.streams.ultrasound.simulator.speed`."""
+
+import logging
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from clbench.streams.ultrasound.simulator.canvas import Canvas
+from clbench.streams.ultrasound.simulator.grid import grid_of
+from clbench.streams.ultrasound.simulator.probe import CONVEX
+from clbench.streams.ultrasound.simulator.render import Settings, compressed, envelope
+from clbench.streams.ultrasound.simulator.scan import converter_of
+from clbench.streams.ultrasound.simulator.shapes import Blob
+from clbench.streams.ultrasound.simulator.tissue import BONE, FLUID, LIVER
+
+LOG = logging.getLogger("speed")
+TURNS = 11
+
+
+def main() -> None:
+    """Time the steps of a frame with a cyst and a stone; medians, the first turn left out."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    grid, rng = grid_of(CONVEX), np.random.default_rng(0)
+    converter = converter_of(grid, 256)
+
+    def painted() -> Canvas:
+        canvas = Canvas(grid, LIVER)
+        canvas.fill(Blob((-15, 60), (12, 10)).radius(canvas.x, canvas.z) < 1, FLUID)
+        canvas.fill(Blob((20, 50), (5, 4)).radius(canvas.x, canvas.z) < 1, BONE)
+        return canvas
+
+    canvas, settings = painted(), Settings()
+    amplitude = envelope(canvas, settings, rng)
+    grey = compressed(amplitude, settings)
+    plain = Settings(noise=None, specular=0)
+    speckle = Canvas(grid, LIVER)
+    steps: dict[str, Callable[[], object]] = {
+        "maps": painted,
+        "envelope": lambda: envelope(canvas, settings, rng),
+        "envelope, speckle only": lambda: envelope(speckle, plain, rng),
+        "log compression": lambda: compressed(amplitude, settings),
+        "scan conversion to 256 rows": lambda: converter.picture(grey),
+    }
+    seconds = {name: _median(step) for name, step in steps.items()}
+    for name, value in seconds.items():
+        LOG.info("%-28s %.3f s", name, value)
+    whole = seconds["maps"] + seconds["envelope"] + seconds["log compression"] + seconds["scan conversion to 256 rows"]
+    LOG.info("%-28s %.3f s", "a frame, all steps", whole)
+
+
+def _median(step: Callable[[], object]) -> float:
+    times = []
+    for _ in range(TURNS):
+        begin = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times[1:])
+
+
+if __name__ == "__main__":
+    main()
