@@ -15,6 +15,7 @@ from clbench.benchmarks.drift import Drift
 from clbench.benchmarks.evaluator import Evaluator
 from clbench.benchmarks.folder import CellFolder, Record
 from clbench.benchmarks.releases import require_one_vocabulary
+from clbench.benchmarks.prefixes import Prefixes
 from clbench.benchmarks.samples import SampleStore
 from clbench.contracts import (
     Budget,
@@ -76,8 +77,10 @@ class CellRun:
         samples = store.of(
             cell.names[0], self._learner, json.dumps(cell.encoding), cell.skip_broken, partial(progress, "decode")
         )
-        self._evaluator = Evaluator(self.stream, cell.split, samples)
-        self._strategy = self._build_strategy(samples)
+        self._prefixes = Prefixes(samples, self._learner, self._frozen_blocks, folder.path)
+        given = samples if self.stream.releases else self._prefixes
+        self._evaluator = Evaluator(self.stream, cell.split, given)
+        self._strategy = self._build_strategy(given)
 
     def run(self, after_version: Callable[[int], None]) -> None:
         """Compute the versions that are missing, then mark the cell as finished.
@@ -108,6 +111,12 @@ class CellRun:
         seed_globally(derive(cell.seed, "strategy"))  # for constructors that draw from the global state
         return cast(Strategy[StrategyConfig], STRATEGIES.get(cell.strategy).value(cell.config, context))
 
+    def _frozen_blocks(self, task: Task, split: Split) -> int:
+        """Whose output is the same for all versions and all the times that the split's samples are used."""
+        if split == "train" and self._strategy.augments:
+            return 0
+        return self._strategy.frozen_blocks(task)
+
     def _resume(self, version: int) -> None:
         if version > (last := self.stream.last_version):
             raise CheckpointError(f"{self._folder.path}: holds version {version}, the last of the stream is {last}")
@@ -125,6 +134,7 @@ class CellRun:
         for task in self.stream.tasks if version and self.stream.releases else self._strategy.seen:
             self._learner.welcome(task)
         self._folder.load_version(version, self._learner, self._strategy)
+        self._prefixes.weights_have_changed()
         if self._drift:
             self._drift.measure()  # so that the next one is measured from here
 
@@ -149,6 +159,7 @@ class CellRun:
         started = time.perf_counter()
         if version:
             self._update(version)
+            self._prefixes.weights_have_changed()
         digest = self._strategy.digest()  # waits for the device, so that the clock tells the truth
         trained = time.perf_counter()
         self._numbers |= self._drift.measure() if self._drift else {}
@@ -215,4 +226,5 @@ def footprint(strategy: str, learner: str) -> dict[str, object]:
         built, Budget(), 0, unavailable, lambda: built, lambda step, steps: None, lambda name, value: None
     )
     found = cast(Strategy[StrategyConfig], entry.value(entry.config(), context)).footprint()
-    return {"trainable_parameters": found.pop("trainable_parameters", 0), "total_parameters": total, **found}
+    trainable = found.pop("trainable_parameters", 0)
+    return {"trainable_parameters": trainable, "total_parameters": total, "trainable_share": trainable / total, **found}

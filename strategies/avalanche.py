@@ -13,7 +13,7 @@ from clbench.strategies.avalanche_loop import BudgetPlugin, without_own_deprecat
 from clbench.strategies.avalanche_model import AvalancheModel, Scope, Views
 from clbench.strategies.avalanche_state import capture, restore
 from clbench.strategies.gradient import GradientConfig
-from clbench.strategies.optimisation import batches_of, new_optimiser, report_losses
+from clbench.strategies.optimisation import batches_of, new_optimiser, report_losses, without
 
 if TYPE_CHECKING:
     from avalanche.benchmarks import DatasetExperience
@@ -86,7 +86,7 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
             TrainingError: When the loss is not finite at some step; it is read once, after the last one.
         """
         mixed = self.mixed and len(self.seen) > 1
-        views = Views(self.context, tuple(self.seen), self.generator, mixed)
+        views = Views(self.context, tuple(self.seen), self.generator, mixed, self.config.augment)
         model = AvalancheModel(self.learner, self.context, views, tuple(self.seen), self.scope)
         budget = self._budget_plugin(task)
         template = self._build(model, budget)
@@ -105,12 +105,13 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
     def _budget_plugin(self, task: Task) -> BudgetPlugin:
         """The plugin that keeps the budget, with a new optimiser's schedule; chooses what is trained."""
         budget = self.context.budget
-        parameters = list(self.learner.trainable().values())
-        optimiser, scheduler = new_optimiser(self.learner.module, parameters, self.config, budget.steps)
+        own = list(self.learner.head(task).values())
+        parameters = without(list(self.learner.trainable().values()), own)
+        optimiser, scheduler = new_optimiser(self.learner.module, parameters, self.config, budget.steps, own)
         drawn = batches_of(len(self.context.samples(task, "train")), budget, self.generator, torch.device("cpu"))
         order = torch.cat(list(drawn)).tolist()
         return BudgetPlugin(
-            order, parameters, self.config.clip_norm, optimiser, scheduler, budget.steps, self.context.progress
+            order, parameters + own, self.config.clip_norm, optimiser, scheduler, budget.steps, self.context.progress
         )
 
     def _build(self, model: AvalancheModel, budget: BudgetPlugin) -> Any:

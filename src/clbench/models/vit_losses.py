@@ -104,5 +104,3 @@ def point_heatmap(points: Tensor, rows: int, columns: int, sigma: float) -> Tens
     y = points[..., 1, None] * rows - 0.5 - torch.arange(rows, device=points.device)
     scores = -((y**2).unsqueeze(-1) + (x**2).unsqueeze(-2)) / (2 * sigma**2)
     return scores.flatten(2).softmax(dim=2).unflatten(2, (rows, columns))
-
-
