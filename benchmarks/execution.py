@@ -14,8 +14,8 @@ from clbench.benchmarks.cell import Cell
 from clbench.benchmarks.drift import Drift
 from clbench.benchmarks.evaluator import Evaluator
 from clbench.benchmarks.folder import CellFolder, Record
-from clbench.benchmarks.releases import require_one_vocabulary
 from clbench.benchmarks.prefixes import Prefixes
+from clbench.benchmarks.releases import require_one_vocabulary
 from clbench.benchmarks.samples import SampleStore
 from clbench.contracts import (
     Budget,

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 from clbench.contracts import Batch, Learner, Samples, Split, Task
 
 SHARE = 0.25
-"""What all prefixes of a cell together may take of free memory, of the computer or the device; else of the free disk."""
+"""What all prefixes of a cell together may take of free memory, of the computer or the device; else of the disk."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,24 +84,23 @@ class Prefixes:
     def _computed(self, samples: Samples, blocks: int) -> Samples:
         """With the prefix as a further tensor, or to be computed with each batch where there is no room."""
         size, n = self._learner.test_batch, len(samples)
-        starts = range(0, n, size)
         with torch.no_grad(), self._learner.autocast():
-            first = self._learner.prefix(samples.batch(slice(0, size)), blocks)
-            (name, part), *_ = first.items()
-            whole = self._room_for(part, n)
-            if whole is None:
-                return Continued(
-                    samples.ids,
-                    samples.tensors,
-                    samples.device,
-                    samples.truth,
-                    lambda batch: self._learner.prefix(batch, blocks),
-                )
-            for start in starts:
-                batch = samples.batch(slice(start, start + size))
-                part = self._learner.prefix(batch, blocks)[name] if start else part
-                whole[start : start + size] = part
+            ((name, part),) = self._learner.prefix(samples.batch(slice(0, size)), blocks).items()
+        whole = self._room_for(part, n)
+        continued = Continued(
+            samples.ids, samples.tensors, samples.device, samples.truth, partial(self._prefix_of, blocks=blocks)
+        )
+        if whole is None:
+            return continued
+        whole[:size] = part
+        for start in range(size, n, size):
+            index = slice(start, start + size)
+            whole[index] = continued.batch(index)[name]
         return replace(samples, tensors={**samples.tensors, name: whole})
+
+    def _prefix_of(self, batch: Batch, blocks: int) -> Batch:
+        with torch.no_grad(), self._learner.autocast():
+            return self._learner.prefix(batch, blocks)
 
     def _room_for(self, part: Tensor, n: int) -> Tensor | None:
         """Where n rows like those of a part fit: in memory, in a mapped file that is gone with the process, nowhere."""

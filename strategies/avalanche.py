@@ -85,6 +85,9 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
         Raises:
             TrainingError: When the loss is not finite at some step; it is read once, after the last one.
         """
+        if task.kind not in ("classification", "generation") or not task.classes:
+            name = type(self).__name__
+            raise ConfigError(f"task {task.name!r}: {name} runs in Avalanche's loop, which knows classes, not {task.kind}")
         mixed = self.mixed and len(self.seen) > 1
         views = Views(self.context, tuple(self.seen), self.generator, mixed, self.config.augment)
         model = AvalancheModel(self.learner, self.context, views, tuple(self.seen), self.scope)

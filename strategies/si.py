@@ -5,7 +5,7 @@ from typing import cast, final
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from clbench.contracts import Context, Task
 from clbench.registry import STRATEGIES

@@ -42,7 +42,7 @@ class TapSlf(PromptedStrategy[TapSlfConfig]):
     says. What each of the three says, and why this is as it is: docs/tap_slf.md.
 
     After a task the adapters' products are added to the weights, as `lora` does, and the next task starts with fresh
-    ones: a version is one model, and what it knew of earlier tasks can be lost in the top blocks and in the shared banks.
+    ones: a version is one model, and what it knew of earlier tasks can be lost in the top blocks and in shared banks.
     """
 
     def __init__(self, config: TapSlfConfig, context: Context) -> None:

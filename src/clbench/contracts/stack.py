@@ -7,7 +7,7 @@ from typing import Literal
 from clbench.contracts.task import Kind
 
 Sharing = Literal["all", "kind", "task", "both"]
-"""Who shares a bank of prompts: all tasks, those of one kind, nobody, or the sum of the bank of the kind and one's own."""
+"""Who shares a bank of prompts: all tasks, those of one kind, nobody; or the sum of the kind's bank and one's own."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def augmented(batch: Batch, generator: torch.Generator) -> Batch:
     """Shift and zoom every picture a little, mirror it where that is harmless, change contrast and gain.
 
     Masks, boxes and points go along. Depth is never mirrored. Left and right are mirrored, in half of the views, where
-    the batch's `mirror` says so. What is a length in the picture must not be zoomed, so pictures with a `value` are not.
+    the batch's `mirror` says so. Pictures with a `value` are not zoomed: it may be a length.
 
     Args:
         batch: `image` `(n, 3, h, w)` in [0, 1], and what there is of `mask`, `boxes`, `points`, `value`, `mirror`.

@@ -90,11 +90,11 @@ class Trunk:
         return Features(whole, patches.transpose(1, 2).unflatten(2, self.grid))
 
     def _block(self, block: Any, x: Tensor, inside: int, rope: Tensor | None, index: int) -> Tensor:
-        if rope is None:
-            found: Tensor = block(x)
-            return found
-        block.attn.num_prefix_tokens = self._own + inside
-        found = block(x, rope=rope[index] if getattr(self._model, "rope_mixed", False) else rope)
+        options = {}
+        if rope is not None:
+            block.attn.num_prefix_tokens = self._own + inside
+            options["rope"] = rope[index] if getattr(self._model, "rope_mixed", False) else rope
+        found: Tensor = block(x, **options)
         return found
 
     def _rope(self) -> Tensor | None:

@@ -55,5 +55,4 @@ class MaskedAutoencoder(nn.Module):
         """One channel of every patch, `(n, patches, patch^2)`, normed patch by patch."""
         grey = pictures[:, 0].unfold(1, self.patch, self.patch).unfold(2, self.patch, self.patch)
         pixels = grey.flatten(3).flatten(1, 2)
-        pixels = (pixels - pixels.mean(dim=2, keepdim=True)) / (pixels.var(dim=2, keepdim=True) + 1e-2).sqrt()
-        return pixels
+        return (pixels - pixels.mean(dim=2, keepdim=True)) / (pixels.var(dim=2, keepdim=True) + 1e-2).sqrt()
