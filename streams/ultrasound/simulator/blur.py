@@ -32,7 +32,8 @@ def blurred(field: Complexes, grid: Grid) -> Complexes:
     field = fft.ifft(spectrum, axis=0, overwrite_x=True)[:rows]
     spectrum = fft.fft(field, n=lateral.shape[1], axis=1)
     spectrum *= lateral
-    return fft.ifft(spectrum, axis=1, overwrite_x=True)[:, :columns]
+    result: Complexes = fft.ifft(spectrum, axis=1, overwrite_x=True)[:, :columns]
+    return result
 
 
 @lru_cache(maxsize=8)
@@ -51,8 +52,10 @@ def _kernels(grid: Grid) -> tuple[Floats, Floats]:
 
 def _gaussian(sigma: Floats | np.float32, size: int) -> Floats:
     frequency = fft.fftfreq(fft.next_fast_len(size)).astype(np.float32)
-    return np.exp(-2 * (np.float32(np.pi) * frequency * sigma) ** 2)
+    spectrum: Floats = np.exp(-2 * (np.float32(np.pi) * frequency * sigma) ** 2)
+    return spectrum
 
 
 def _unit_energy(spectrum: Floats) -> Floats:
-    return spectrum / np.sqrt((spectrum**2).mean(axis=-1, keepdims=True))
+    scaled: Floats = spectrum / np.sqrt((spectrum**2).mean(axis=-1, keepdims=True))
+    return scaled

@@ -10,6 +10,9 @@ from clbench.streams.ultrasound.simulator.probe import Floats
 SHARPNESS = 4
 """Power of the cosine between beam and normal: how soon an oblique boundary is lost."""
 
+WANDER = 0.25
+"""Of the phase of an interface, radians after 1 mm: no interface is flat to a part of a wavelength."""
+
 SMOOTHING = 0.6
 """Boundaries are drawn in steps of samples; their direction is taken over this distance, mm."""
 
@@ -22,9 +25,15 @@ def reflections(canvas: Canvas) -> Floats:
 
 
 def specular_echo(canvas: Canvas, reflection: Floats, rng: np.random.Generator) -> Complexes:
-    """Reflection times |cos(beam, normal)|^4, with a phase that wanders slowly from beam to beam."""
-    phase = np.cumsum(rng.normal(0, 0.3, canvas.grid.columns)).astype(np.float32)
-    echo: Complexes = reflection * np.exp(1j * phase).astype(np.complex64)
+    """Reflection times |cos(beam, normal)|^4, with a phase that wanders slowly from beam to beam.
+
+    Scaled so that the blur, which keeps the power of scatterers whatever the grid, gives a flat interface of R the
+    amplitude R sqrt(2 sigma_lateral / sigma_axial), on any grid too.
+    """
+    grid = canvas.grid
+    steps = rng.normal(0, WANDER * np.sqrt(grid.beam_distance[grid.rows // 2]), grid.columns)
+    scale = np.sqrt(grid.beam_distance / np.float32(grid.axial_step))[:, None]
+    echo: Complexes = reflection * scale * np.exp(1j * np.cumsum(steps)).astype(np.complex64)
     row, column = np.nonzero(reflection)
     echo[row, column] *= _cosine(canvas)[row, column] ** SHARPNESS
     return echo
@@ -35,7 +44,8 @@ def transmission_loss(reflection: Floats) -> Floats:
     loss = np.zeros_like(reflection)
     row, column = np.nonzero(reflection)
     loss[row, column] = -20 * np.log10(np.maximum(1 - reflection[row, column] ** 2, 1e-6))
-    return np.cumsum(loss, axis=0)
+    total: Floats = np.cumsum(loss, axis=0)
+    return total
 
 
 def _cosine(canvas: Canvas) -> Floats:
@@ -44,4 +54,5 @@ def _cosine(canvas: Canvas) -> Floats:
     smooth = ndimage.gaussian_filter(canvas.log_impedance, sigma, truncate=2.5)
     along = np.gradient(smooth, axis=0) / np.float32(grid.axial_step)
     across = np.gradient(smooth, axis=1) / grid.beam_distance[:, None]
-    return np.abs(along) / np.maximum(np.hypot(along, across), np.float32(1e-9))
+    cosine: Floats = np.abs(along) / np.maximum(np.hypot(along, across), np.float32(1e-9))
+    return cosine

@@ -1,14 +1,15 @@
 """The maps that a frame is made from, painted tissue by tissue."""
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from clbench.streams.ultrasound.simulator.grid import Grid
+from clbench.streams.ultrasound.simulator.pose import STRAIGHT, Pose
 from clbench.streams.ultrasound.simulator.probe import Floats
+from clbench.streams.ultrasound.simulator.texture import texture
 from clbench.streams.ultrasound.simulator.tissue import Tissue
 
+Random = np.random.Generator
 Where = NDArray[np.bool_]
 Labels = NDArray[np.uint8]
 
@@ -19,7 +20,7 @@ class Canvas:
     Args:
         grid: Where the samples lie.
         tissue: What is everywhere at first.
-        pose: How the probe is held: maps the probe's plane to the body's, so that a picture shows the body moved.
+        pose: How the probe is held.
 
     Attributes:
         x: Of every sample in the body, mm, `(rows, columns)`; likewise `z`, downwards.
@@ -29,16 +30,13 @@ class Canvas:
         labels: Class of every sample, 0 at first.
     """
 
-    def __init__(
-        self, grid: Grid, tissue: Tissue, pose: Callable[[Floats, Floats], tuple[Floats, Floats]] | None = None
-    ) -> None:
-        self.grid = grid
-        x, z = grid.plane
-        self.x, self.z = (x, z) if pose is None else pose(x, z)
-        self.echo: Floats = np.full(x.shape, tissue.echo, np.float32)
-        self.attenuation: Floats = np.full(x.shape, tissue.attenuation, np.float32)
-        self.log_impedance: Floats = np.full(x.shape, np.log(tissue.impedance), np.float32)
-        self.labels: Labels = np.zeros(x.shape, np.uint8)
+    def __init__(self, grid: Grid, tissue: Tissue, pose: Pose = STRAIGHT) -> None:
+        self.grid, self.pose = grid, pose
+        self.x, self.z = pose.to_body(*grid.plane)
+        self.echo: Floats = np.full(self.x.shape, tissue.echo, np.float32)
+        self.attenuation: Floats = np.full(self.x.shape, tissue.attenuation, np.float32)
+        self.log_impedance: Floats = np.full(self.x.shape, np.log(tissue.impedance), np.float32)
+        self.labels: Labels = np.zeros(self.x.shape, np.uint8)
 
     def fill(self, where: Where, tissue: Tissue, label: int | None = None) -> None:
         """Put a tissue, and a label if one is given, where the mask says."""
@@ -47,3 +45,13 @@ class Canvas:
         self.log_impedance[where] = np.log(tissue.impedance)
         if label is not None:
             self.labels[where] = label
+
+    def vary(self, where: Where, size: tuple[float, float], strength: float, rng: Random) -> None:
+        """Let the echo level vary by `strength` dB over so many mm along x and z."""
+        self.echo[where] += np.float32(strength) * texture(self.x[where], self.z[where], size, rng)
+
+    def above(self, level: float, where: Where, size: tuple[float, float], rng: Random) -> Where:
+        """The part of `where` in which a smooth random field of variance 1 is above a level."""
+        chosen = np.zeros_like(where)
+        chosen[where] = texture(self.x[where], self.z[where], size, rng) > level
+        return chosen

@@ -50,7 +50,8 @@ class Probe(Config):
     def lateral_sigma(self, depth: Floats) -> Floats:
         """Standard deviation of the beam across at each depth, mm: hyperbola around the focus."""
         narrowest = self.broadening * self.wavelength * self.focus / self.aperture / FWHM
-        return np.float32(narrowest) * np.sqrt(1 + ((depth - self.focus) / self.focal_zone) ** 2)
+        sigma: Floats = np.float32(narrowest) * np.sqrt(1 + ((depth - self.focus) / self.focal_zone) ** 2)
+        return sigma
 
 
 # The probes of PyMUST (Verasonics C5-2v, L11-5v, P4-2v), with depths and foci of everyday use.

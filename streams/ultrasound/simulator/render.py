@@ -21,7 +21,9 @@ class Settings(Config):
     """How a frame is taken and shown."""
 
     density: float | None = Field(None, gt=0, description="Scatterers per mm^2; infinitely many when absent.")
-    specular: float = Field(12.0, ge=0, description="Amplitude of a full reflection, relative to liver's scatterers.")
+    specular: float = Field(
+        12.0, ge=0, description="Amplitude of a full reflection before the blur, relative to liver."
+    )
     looks: int = Field(1, ge=1, description="Envelopes with speckle of their own that are averaged.")
     noise: float | None = Field(-55.0, description="Electronic noise, dB relative to liver near the probe.")
     haze: float | None = Field(None, description="Clutter at the probe's face, dB relative to liver.")
@@ -37,7 +39,9 @@ def envelope(canvas: Canvas, settings: Settings, rng: np.random.Generator) -> Fl
     reflection = reflections(canvas) if np.ptp(canvas.log_impedance) else None
     loss = _loss(canvas, reflection)
     level = np.exp(NEPERS * (canvas.echo - loss))
-    passed = np.exp(-NEPERS * loss) if reflection is not None else None
+    passed = (
+        None if reflection is None else np.exp(-NEPERS * np.pad(loss[:-1], ((1, 0), (0, 0))))
+    )  # up to the interface
     haze = None if settings.haze is None else _haze(settings.haze, settings.haze_depth, grid.depth)
     gain = np.exp(NEPERS * np.float32(0.2 * settings.tgc * grid.probe.frequency) * grid.depth)[:, None]
     total = np.zeros_like(canvas.echo)

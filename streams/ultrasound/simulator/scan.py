@@ -54,10 +54,11 @@ class Converter:
         """Bilinear on the frame's (log-compressed) grey; 0 outside the field. `(height, width)`."""
         places, weights, inside = self._bilinear
         flat = grey.ravel()
-        fine = sum(flat[place] * weight for place, weight in zip(places, weights, strict=True)) * inside
+        fine: Floats = sum(flat[place] * weight for place, weight in zip(places, weights, strict=True)) * inside
         times = self.oversampling
         shaped = fine.reshape(self.height, times, self.width, times)
-        return shaped.mean(axis=(1, 3), dtype=np.float32)
+        averaged: Floats = shaped.mean(axis=(1, 3), dtype=np.float32)
+        return averaged
 
     def mask(self, labels: Labels) -> Labels:
         """The nearest sample's label at the middle of each pixel; 0 outside the field. `(height, width)`."""

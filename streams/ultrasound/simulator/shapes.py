@@ -1,4 +1,4 @@
-"""Analytic shapes: where they are, given x and z in mm. They work at any resolution and in any pose."""
+"""Analytic shapes: where they are, given x and z in mm, at any resolution and in any pose."""
 
 from dataclasses import dataclass
 
@@ -28,14 +28,15 @@ class Blob:
         """Distance from the centre as a share of the edge's: below 1 inside."""
         u, v = self.own(x, z)
         u, v = u / np.float32(self.axes[0]), v / np.float32(self.axes[1])
-        distance = np.hypot(u, v)
+        distance: Floats = np.hypot(u, v)
         if not self.waves:
             return distance
         around = np.arctan2(v, u)
         edge = np.ones_like(distance)
         for harmonic, amplitude, phase in self.waves:
             edge += np.float32(amplitude) * np.cos(np.float32(harmonic) * around + np.float32(phase))
-        return distance / np.maximum(edge, np.float32(0.1))
+        distance /= np.maximum(edge, np.float32(0.1))
+        return distance
 
     def own(self, x: Floats, z: Floats) -> tuple[Floats, Floats]:
         """Coordinates along the two axes, mm."""
@@ -68,7 +69,8 @@ def segment(x: Floats, z: Floats, start: tuple[float, float], end: tuple[float, 
     u, v = (direction / max(length, 1e-6)).astype(np.float32)
     dx, dz = x - np.float32(start[0]), z - np.float32(start[1])
     along = np.clip(dx * u + dz * v, 0, np.float32(length))
-    return np.hypot(dx - along * u, dz - along * v)
+    distance: Floats = np.hypot(dx - along * u, dz - along * v)
+    return distance
 
 
 def wavy(x: Floats, level: float, amplitude: float, length: float, rng: np.random.Generator) -> Floats:
@@ -80,27 +82,3 @@ def wavy(x: Floats, level: float, amplitude: float, length: float, rng: np.rando
             x * np.float32(2 * np.pi / wavelength) + np.float32(phase)
         )
     return depth
-
-
-def texture(x: Floats, z: Floats, size: tuple[float, float], rng: np.random.Generator) -> Floats:
-    """A smooth random field, mean 0 and variance about 1, that belongs to the body: value noise on a lattice.
-
-    Args:
-        x: In mm.
-        z: In mm.
-        size: Of the lattice's cells along x and z, mm.
-        rng: Draws the lattice of 64 x 64 values, which repeats.
-    """
-    lattice = rng.standard_normal((64, 64), dtype=np.float32)
-    u, v = x / np.float32(size[0]) + 32, z / np.float32(size[1]) + 32
-    i, j = np.floor(u).astype(np.int32), np.floor(v).astype(np.int32)
-    s, t = _smooth(u - i), _smooth(v - j)
-    i0, i1, j0, j1 = i & 63, (i + 1) & 63, j & 63, (j + 1) & 63
-    top = lattice[j0, i0] * (1 - s) + lattice[j0, i1] * s
-    low = lattice[j1, i0] * (1 - s) + lattice[j1, i1] * s
-    field: Floats = np.float32(1.4) * (top * (1 - t) + low * t)
-    return field
-
-
-def _smooth(share: Floats) -> Floats:
-    return share * share * (3 - 2 * share)

@@ -4,7 +4,8 @@ import numpy as np
 
 from clbench.streams.ultrasound.simulator.canvas import Canvas
 from clbench.streams.ultrasound.simulator.grid import Grid
-from clbench.streams.ultrasound.simulator.parts import gas, mottle, organ, pose, surface
+from clbench.streams.ultrasound.simulator.parts import everywhere, gas, organ, surface
+from clbench.streams.ultrasound.simulator.pose import Pose
 from clbench.streams.ultrasound.simulator.shapes import Blob, segment, waves
 from clbench.streams.ultrasound.simulator.tissue import (
     AIR,
@@ -52,12 +53,12 @@ def kidney(grid: Grid, rng: np.random.Generator) -> Canvas:
     middle = (rng.normal(0, 10), grid.probe.depth * rng.uniform(0.4, 0.6))
     size = rng.uniform(40, 56)
     outer = Blob(middle, (size, size * rng.uniform(0.42, 0.52)), rng.normal(0, 0.4), waves(rng, 0.03, range(2, 5)))
-    mottle(canvas, organ(canvas, outer, KIDNEY, wall=1.0), (4, 4), 1.0, rng)
+    canvas.vary(organ(canvas, outer, KIDNEY, wall=1.0), (4, 4), 1.0, rng)
     turns = rng.uniform(0, 6) + np.arange(9) * 2 * np.pi / 9
     for turn in turns:
         organ(canvas, Blob(outer.body(0.68 * np.cos(turn), 0.66 * np.sin(turn)), (4.5, 4.5)), KIDNEY.but(echo=-12))
     sinus = Blob(middle, (size * 0.52, size * 0.2), outer.angle, waves(rng, 0.15, range(3, 8)))
-    mottle(canvas, organ(canvas, sinus, FAT.but(echo=8)), (3, 3), 3.0, rng)
+    canvas.vary(organ(canvas, sinus, FAT.but(echo=8)), (3, 3), 3.0, rng)
     if rng.random() < 0.4:
         organ(canvas, Blob(outer.body(*rng.uniform(-0.4, 0.4, 2)), (rng.uniform(2, 5), rng.uniform(1.5, 4))), BONE)
     if rng.random() < 0.3:
@@ -90,9 +91,8 @@ def gall_bladder(grid: Grid, rng: np.random.Generator) -> Canvas:
 
 
 def _belly(grid: Grid, tissue: Tissue, rng: np.random.Generator) -> Canvas:
-    canvas = Canvas(grid, tissue, pose(turn=rng.normal(0, 0.2)))
-    everywhere = np.ones(canvas.x.shape, np.bool_)
-    mottle(canvas, everywhere, (12, 12), rng.uniform(0.3, 1.2), rng)
+    canvas = Canvas(grid, tissue, Pose(turn=rng.normal(0, 0.2)))
+    canvas.vary(everywhere(canvas), (12, 12), rng.uniform(0.3, 1.2), rng)
     surface(canvas, 1.5, rng.uniform(5, 16), rng.uniform(4, 10), rng)
     return canvas
 

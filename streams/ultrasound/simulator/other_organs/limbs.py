@@ -4,8 +4,9 @@ import numpy as np
 
 from clbench.streams.ultrasound.simulator.canvas import Canvas
 from clbench.streams.ultrasound.simulator.grid import Grid
-from clbench.streams.ultrasound.simulator.parts import organ, pose, striped, surface
-from clbench.streams.ultrasound.simulator.shapes import Blob, segment, texture, waves, wavy
+from clbench.streams.ultrasound.simulator.parts import everywhere, organ, striped, surface
+from clbench.streams.ultrasound.simulator.pose import Pose
+from clbench.streams.ultrasound.simulator.shapes import Blob, segment, waves, wavy
 from clbench.streams.ultrasound.simulator.tissue import BLOOD, BONE, CONNECTIVE, FAT, LIVER, MUSCLE
 
 
@@ -21,7 +22,7 @@ def vessel_across(grid: Grid, rng: np.random.Generator) -> Canvas:
             organ(canvas, Blob(lumen.body(0.2, 0.75), (0.5 * width, 0.25 * width)), BONE.but(echo=10, attenuation=6))
     nerve = Blob((rng.uniform(-10, 10), grid.probe.depth * rng.uniform(0.3, 0.7)), (3.5, 2))
     inside = organ(canvas, nerve, FAT.but(echo=6), wall=0.4)
-    canvas.echo[inside & (texture(canvas.x, canvas.z, (0.9, 0.9), rng) > 0)] -= 12
+    canvas.echo[canvas.above(0, inside, (0.9, 0.9), rng)] -= 12
     return canvas
 
 
@@ -59,7 +60,7 @@ def tendon(grid: Grid, rng: np.random.Generator) -> Canvas:
     middle = canvas.z - rng.normal(0, 0.1) * canvas.x - wavy(canvas.x, level, 0.6, 40, rng)
     inside = np.abs(middle) < width / 2
     canvas.fill(inside, CONNECTIVE.but(echo=3))
-    canvas.echo[inside & (texture(canvas.x, canvas.z, (14, 0.7), rng) > 0.2)] += 6
+    canvas.echo[canvas.above(0.2, inside, (14, 0.7), rng)] += 6
     if rng.random() < 0.5:
         organ(
             canvas,
@@ -72,8 +73,8 @@ def tendon(grid: Grid, rng: np.random.Generator) -> Canvas:
 
 def lesions(grid: Grid, rng: np.random.Generator) -> Canvas:
     """No organ: blobs and lines of any tissue, over each other."""
-    canvas = Canvas(grid, LIVER.but(echo=rng.uniform(-6, 4)), pose(turn=rng.normal(0, 0.3)))
-    canvas.echo += np.float32(rng.uniform(0, 2)) * texture(canvas.x, canvas.z, (0.1 * grid.probe.depth,) * 2, rng)
+    canvas = Canvas(grid, LIVER.but(echo=rng.uniform(-6, 4)), Pose(turn=rng.normal(0, 0.3)))
+    canvas.vary(everywhere(canvas), (0.1 * grid.probe.depth,) * 2, rng.uniform(0, 2), rng)
     depth = grid.probe.depth
     for _ in range(rng.integers(2, 8)):
         middle = (float(rng.normal(0, 0.3 * depth)), float(depth * rng.uniform(0.1, 0.95)))
@@ -96,7 +97,7 @@ def lesions(grid: Grid, rng: np.random.Generator) -> Canvas:
 
 
 def _limb(grid: Grid, rng: np.random.Generator) -> Canvas:
-    canvas = Canvas(grid, MUSCLE, pose(turn=rng.normal(0, 0.15), pivot=(0, grid.probe.depth / 2)))
-    striped(canvas, np.ones(canvas.x.shape, np.bool_), rng.uniform(0.8, 1.8), rng)
+    canvas = Canvas(grid, MUSCLE, Pose(turn=rng.normal(0, 0.15), pivot=(0, grid.probe.depth / 2)))
+    striped(canvas, everywhere(canvas), rng.uniform(0.8, 1.8), rng)
     surface(canvas, rng.uniform(0.8, 1.8), rng.uniform(2, 8), 0, rng)
     return canvas

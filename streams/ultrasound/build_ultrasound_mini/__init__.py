@@ -1,0 +1,1 @@
+"""Builds the stream ultrasound-mini from the simulator; never imported at run time."""

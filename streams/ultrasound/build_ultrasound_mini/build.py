@@ -1,0 +1,53 @@
+"""Builds ultrasound-mini: `python -m clbench.streams.ultrasound.build_ultrasound_mini.build --out DATA`.
+
+The same command gives the same bytes with the same releases of NumPy, SciPy and Pillow on the same kind of processor.
+"""
+
+import argparse
+import logging
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from clbench.streams.ultrasound.build_ultrasound_mini.frames import PATIENTS, VIEWS, frame_of, patients_of
+from clbench.streams.ultrasound.build_ultrasound_mini.layout import Entry, write_task
+from clbench.streams.ultrasound.build_ultrasound_mini.tasks import TASKS, MiniTask
+
+LOG = logging.getLogger("build")
+SEED = 0
+
+
+def main() -> None:
+    """Render and write all tasks."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the stream's data; its pictures are replaced"
+    )
+    parser.add_argument("--processes", type=int, default=1)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for folder in ("csv_files", *{task.folder for task in TASKS}):
+        shutil.rmtree(options.out / folder, ignore_errors=True)
+    with ProcessPoolExecutor(options.processes) as pool:
+        for task in pool.map(partial(build_task, out=options.out), TASKS):
+            LOG.info("%s", task)
+
+
+def build_task(task: MiniTask, out: Path) -> str:
+    """Write one task; returns its name."""
+    write_task(task, entries_of(task), out)
+    return task.name
+
+
+def entries_of(task: MiniTask) -> Iterator[Entry]:
+    """All pictures of a task, part by part."""
+    for part in PATIENTS:
+        for patient in patients_of(part):
+            for view in range(VIEWS):
+                yield Entry(part, patient, view, frame_of(task, patient, view, SEED))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Pictures with their truth in pixels, from the seeded generators of patient and view."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clbench.seeding import derive
+from clbench.streams.ultrasound.build_ultrasound_mini.tasks import MiniTask
+from clbench.streams.ultrasound.simulator.canvas import Labels
+from clbench.streams.ultrasound.simulator.grid import grid_of
+from clbench.streams.ultrasound.simulator.render import Grey, compressed, envelope
+from clbench.streams.ultrasound.simulator.scan import converter_of
+
+Part = Literal["train", "validation", "test"]
+PATIENTS: dict[Part, int] = {"train": 60, "validation": 12, "test": 25}
+VIEWS = 2
+"""Pictures of each patient."""
+
+ROWS, COLUMNS, OVERSAMPLING = 512, 160, 2
+GREYS = 32
+"""Grey levels, as scanners of five bits had: speckle hides the steps, and files are half as long."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture `(height, width)` and what is true of it; points in pixels x, y."""
+
+    picture: Grey
+    mask: Labels
+    label: int
+    points: NDArray[np.float64]
+    value: float | None
+
+
+def patients_of(part: Part) -> range:
+    """Numbers of a part's patients: no number is in two parts."""
+    first = sum(PATIENTS[earlier] for earlier in get_args(Part)[: get_args(Part).index(part)])
+    return range(first, first + PATIENTS[part])
+
+
+def frame_of(task: MiniTask, patient: int, view: int, seed: int) -> Frame:
+    """One picture; anatomy comes from the patient's generator, the rest from the view's."""
+    anatomy = np.random.default_rng(derive(seed, task.name, patient))
+    looking = np.random.default_rng(derive(seed, task.name, patient, view))
+    probe, height = task.views[patient % len(task.views)]
+    grid = grid_of(probe, ROWS, COLUMNS)
+    converter = converter_of(grid, height, OVERSAMPLING)
+    scene = task.paint(grid, anatomy, looking)
+    grey = converter.picture(compressed(envelope(scene.canvas, scene.settings, looking), scene.settings))
+    points = np.empty((0, 2)) if scene.points is None else converter.points(scene.points)
+    return Frame(coarse(grey), converter.mask(scene.canvas.labels), scene.label, points, scene.value)
+
+
+def coarse(grey: NDArray[np.float32]) -> Grey:
+    """0 to 1 as one of 32 greys between 0 and 248."""
+    return (np.rint(grey * (GREYS - 1)) * (256 // GREYS)).astype(np.uint8)

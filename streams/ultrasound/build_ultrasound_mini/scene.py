@@ -1,0 +1,48 @@
+"""One view of one patient: maps, settings of the scanner, and the truth."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clbench.streams.ultrasound.simulator.canvas import Canvas
+from clbench.streams.ultrasound.simulator.grid import Grid
+from clbench.streams.ultrasound.simulator.render import Settings
+
+Random: TypeAlias = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a painter returns.
+
+    Attributes:
+        canvas: Maps and labels; for a detection task, label 1 is what the box is drawn around.
+        settings: Of the scanner.
+        label: Class of the picture.
+        points: Keypoints in the probe's plane, mm, `(n, 2)`.
+        value: What is measured.
+    """
+
+    canvas: Canvas
+    settings: Settings
+    label: int = 0
+    points: NDArray[np.float64] | None = None
+    value: float | None = None
+
+
+Painter: TypeAlias = Callable[[Grid, Random, Random], Scene]
+"""Paints a scene from the generator of the patient, equal in all of their pictures, and that of the view."""
+
+
+def scanner(view: Random, tgc: float, **changes: float | None) -> Settings:
+    """Settings as somebody would leave them: gain, dynamic range and noise vary from picture to picture."""
+    settings = {
+        "tgc": tgc * view.uniform(0.92, 1.08),
+        "dynamic_range": view.uniform(54, 66),
+        "white": view.uniform(25, 32),
+        "noise": view.uniform(-58, -48),
+    }
+    return Settings.model_validate({**settings, **changes})

@@ -1,0 +1,62 @@
+"""The sub-tasks of ultrasound-mini: what is asked, of which organ, seen by which probes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from clbench.streams.ultrasound.build_ultrasound_mini.organs import breast, fetus, heart, lung, pelvis, thyroid, uterus
+from clbench.streams.ultrasound.build_ultrasound_mini.scene import Painter
+from clbench.streams.ultrasound.simulator.probe import CONVEX, LINEAR, PHASED, Probe
+
+Folder = Literal["Segmentation", "Classification", "Detection", "Regression"]
+
+
+@dataclass(frozen=True)
+class MiniTask:
+    """A sub-task.
+
+    Attributes:
+        name: Task id.
+        folder: Kind, as the challenge's folders call it.
+        many: Classes (background counted), boxes or points.
+        paint: Makes a scene.
+        views: Probe and height of the pictures in pixels, one of them for each patient: scanners differ.
+        sub_folder: Where the challenge would put it: by the number of classes.
+    """
+
+    name: str
+    folder: Folder
+    many: int
+    paint: Painter
+    views: tuple[tuple[Probe, int], ...]
+
+    @property
+    def sub_folder(self) -> str:
+        """Number of classes, boxes or points in a word, as in the challenge's layout."""
+        return {1: "One", 2: "Two", 3: "Three", 4: "Four"}[self.many]
+
+
+WOMB = CONVEX.model_copy(update={"depth": 115, "focus": 62, "frequency": 3.2, "bandwidth": 0.55})
+WOMB_LOW = CONVEX.model_copy(update={"depth": 120, "frequency": 2.7, "field": 64, "bandwidth": 0.6})
+SMALL_PARTS = LINEAR.model_copy(update={"depth": 36, "focus": 17, "bandwidth": 0.55, "aperture": 8})
+SMALL_PARTS_WIDE = LINEAR.model_copy(
+    update={"depth": 36, "focus": 17, "field": 46, "frequency": 6.5, "bandwidth": 0.55, "aperture": 8}
+)
+CHEST = LINEAR.model_copy(
+    update={"depth": 50, "focus": 18, "frequency": 5.5, "field": 44, "bandwidth": 0.55, "aperture": 8}
+)
+THIGH = CONVEX.model_copy(update={"depth": 95, "focus": 48, "frequency": 3.8, "field": 62, "bandwidth": 0.55})
+SECTOR = PHASED.model_copy(update={"depth": 150})
+SECTOR_WIDE = PHASED.model_copy(update={"depth": 155, "field": 88, "frequency": 2.3})
+
+TASKS = (
+    MiniTask("breast_lesion", "Segmentation", 2, breast.breast, ((SMALL_PARTS, 96), (SMALL_PARTS_WIDE, 96))),
+    MiniTask("lung_3cls", "Classification", 3, lung.lung, ((CHEST, 96),)),
+    MiniTask("fetal_femur", "Regression", 2, fetus.thigh, ((THIGH, 96), (WOMB, 96))),
+    MiniTask("thyroid_nodule_det", "Detection", 1, thyroid.thyroid, ((SMALL_PARTS_WIDE, 96), (SMALL_PARTS, 96))),
+    MiniTask("cardiac_multi", "Segmentation", 4, heart.heart, ((SECTOR, 104), (SECTOR_WIDE, 96))),
+    MiniTask("breast_2cls", "Classification", 2, breast.breast, ((SMALL_PARTS, 96), (SMALL_PARTS_WIDE, 96))),
+    MiniTask("fetal_abdomen_mm", "Regression", 1, fetus.belly, ((WOMB, 96),)),
+    MiniTask("uterine_fibroid_det", "Detection", 1, uterus.uterus, ((WOMB, 96), (WOMB_LOW, 96))),
+    MiniTask("fetal_head", "Segmentation", 2, fetus.head, ((WOMB, 96), (WOMB_LOW, 96))),
+    MiniTask("IUGC", "Regression", 3, pelvis.pelvis, ((WOMB_LOW, 96), (WOMB, 96))),
+)
