@@ -85,7 +85,7 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
         Raises:
             TrainingError: When the loss is not finite at some step; it is read once, after the last one.
         """
-        if task.kind not in ("classification", "generation") or not task.classes:
+        if task.kind in ("segmentation", "detection", "regression"):
             name = type(self).__name__
             raise ConfigError(f"task {task.name!r}: {name} runs in Avalanche's loop, which knows classes, not {task.kind}")
         mixed = self.mixed and len(self.seen) > 1

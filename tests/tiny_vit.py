@@ -1,6 +1,7 @@
 """A vision transformer small enough for tests: random weights, 32 x 32 pictures; with RoPE and registers if asked."""
 
 from functools import partial
+from typing import Any
 
 import torch
 from timm.models import Eva, VisionTransformer
@@ -16,27 +17,39 @@ def backbone(kind: str, seed: int = 0) -> nn.Module:
     shape = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 4, "num_heads": 3, "num_classes": 0}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "learner", kind))
-        if kind == "plain":
-            return VisionTransformer(**shape, global_pool="", qkv_bias=True)
-        model = Eva(
-            **shape,
-            global_pool="",
-            qkv_bias=kind == "qkvb",
-            init_values=0.5,
-            rope_type="dinov3",
-            rope_temperature=100,
-            rope_rotate_half=True,
-            use_rot_pos_emb=True,
-            use_abs_pos_emb=False,
-            num_reg_tokens=4,
-            use_fc_norm=False,
-            norm_layer=partial(nn.LayerNorm, eps=1e-5),
-        )
-        if kind == "qkvb":
-            for block in model.blocks:
-                nn.init.normal_(block.attn.q_bias)
-                nn.init.normal_(block.attn.v_bias)
-        return model
+        return _attentive(_built(kind, shape))
+
+
+def _attentive(model: nn.Module) -> nn.Module:
+    """With scores far enough apart that it matters which tokens are looked at."""
+    for name, p in model.named_parameters():
+        if name.endswith("qkv.weight"):
+            p.data *= 10
+    return model
+
+
+def _built(kind: str, shape: dict[str, Any]) -> nn.Module:
+    if kind == "plain":
+        return VisionTransformer(**shape, global_pool="", qkv_bias=True)
+    model = Eva(
+        **shape,
+        global_pool="",
+        qkv_bias=kind == "qkvb",
+        init_values=0.5,
+        rope_type="dinov3",
+        rope_temperature=100,
+        rope_rotate_half=True,
+        use_rot_pos_emb=True,
+        use_abs_pos_emb=False,
+        num_reg_tokens=4,
+        use_fc_norm=False,
+        norm_layer=partial(nn.LayerNorm, eps=1e-5),
+    )
+    if kind == "qkvb":
+        for block in model.blocks:
+            nn.init.normal_(block.attn.q_bias)
+            nn.init.normal_(block.attn.v_bias)
+    return model
 
 
 @LEARNERS.register("tiny-vit")
