@@ -9,8 +9,12 @@ import torch
 from torch import Tensor
 
 from clbench.answer_scores import SCORES
+from clbench.benchmarks.truth import TruthCache
 from clbench.contracts import Learner, Predictions, Predictor, Protocol, Samples, Split, Stream, Task
 from clbench.ledger import SCHEMA
+from clbench.picture_scores import scorer_of
+
+MEASURES = SCHEMA.field("measures").type
 
 
 class Evaluator:
@@ -29,6 +33,7 @@ class Evaluator:
         self._stream = stream
         self._split = split
         self._samples = samples
+        self._truth = TruthCache()
 
     def evaluate(
         self,
@@ -58,8 +63,36 @@ class Evaluator:
                 parts = [predictor(samples.batch(index), task) for index in order]
                 back = _as_they_come(order)
                 for protocol in self._stream.protocols:
-                    tables.append(_rows(version, protocol, task, samples, back, [part[protocol] for part in parts]))
+                    found = self._answers(task, samples, back, [part[protocol] for part in parts])
+                    tables.append(_rows(version, protocol, task, samples, found))
         return pa.concat_tables(tables)
+
+    def _answers(
+        self, task: Task, samples: Samples, back: pa.Array | None, parts: Sequence[Predictions]
+    ) -> dict[str, pa.Array]:
+        """What the ledger says of each sample, as columns in the samples' order."""
+        if task.kind in ("segmentation", "detection", "regression"):
+            return self._of_pictures(task, samples, back, parts)
+        if isinstance(parts[0].prediction, list):
+            return _texts_of(task, samples, back, parts)
+        return _classes_of(back, parts)
+
+    def _of_pictures(
+        self, task: Task, samples: Samples, back: pa.Array | None, parts: Sequence[Predictions]
+    ) -> dict[str, pa.Array]:
+        """Label maps, boxes, keypoints and values, compared with the truth by the task's metric."""
+        predictions = torch.cat([cast(Tensor, part.prediction) for part in parts]).cpu().numpy()
+        if back is not None:
+            predictions = predictions[back.to_numpy()]
+        scorer = scorer_of(task)
+        truths = self._truth.of(task, samples, scorer)
+        scores = [scorer.score(truth, one) for truth, one in zip(truths, predictions, strict=True)]
+        return {
+            "prediction": pa.array([found.prediction for found in scores], pa.string()),
+            "target": pa.array([found.target for found in scores], pa.string()),
+            "score": pa.array([found.score for found in scores], pa.float64()),
+            "measures": pa.array([list(found.measures.items()) for found in scores], MEASURES),
+        }
 
 
 def test_order(samples: Samples, learner: Learner) -> list[Tensor | slice]:
@@ -88,16 +121,8 @@ def _as_they_come(order: Sequence[Tensor | slice]) -> pa.Array | None:
     return pa.array(torch.cat(positions).argsort().numpy()) if positions else None
 
 
-def _rows(
-    version: int,
-    protocol: Protocol,
-    task: Task,
-    samples: Samples,
-    back: pa.Array | None,
-    parts: Sequence[Predictions],
-) -> pa.Table:
+def _rows(version: int, protocol: Protocol, task: Task, samples: Samples, found: dict[str, pa.Array]) -> pa.Table:
     n = len(samples)
-    found = _texts_of(task, samples, back, parts) if isinstance(parts[0].prediction, list) else _classes_of(back, parts)
     columns = {
         "version": pa.array(np.full(n, version, np.int32)),
         "protocol": _constant(protocol, n),
@@ -117,6 +142,7 @@ def _classes_of(back: pa.Array | None, parts: Sequence[Predictions]) -> dict[str
         "correct": _numbers([part.correct for part in parts], pa.bool_()),
         "score": _numbers([part.score for part in parts], pa.float64()),
         "confidence": _numbers([part.confidence for part in parts], pa.float32()),
+        "measures": _probabilities([part.probabilities for part in parts], names),
     }
     return {name: c if back is None else c.take(back) for name, c in columns.items() if c is not None}
 
@@ -130,6 +156,21 @@ def _texts_of(task: Task, samples: Samples, back: pa.Array | None, parts: Sequen
     metric = SCORES[task.metric]
     values = metric(sources.to_pylist(), prediction.to_pylist(), answers.to_pylist())
     return {"prediction": prediction, "target": answers, "score" if metric.graded else "correct": pa.array(values)}
+
+
+def _probabilities(parts: Sequence[Tensor | None], names: Sequence[str]) -> pa.Array | None:
+    """`probability/<class>` of every class, in the order of the labels; nothing where they are no numbers."""
+    if parts[0] is None:
+        return None
+    found = torch.cat(cast(list[Tensor], parts)).double().cpu().numpy()
+    sound = np.isfinite(found).all(axis=1)
+    ends = np.concatenate([[0], np.cumsum(sound * len(names))])
+    keys = _constant_order([f"probability/{name}" for name in names], int(sound.sum()))
+    return pa.MapArray.from_arrays(pa.array(ends, pa.int32()), keys, pa.array(found[sound].ravel()))
+
+
+def _constant_order(texts: Sequence[str], times: int) -> pa.Array:
+    return pa.array(list(texts), pa.string()).take(pa.array(np.tile(np.arange(len(texts)), times)))
 
 
 def _constant(text: str, n: int) -> pa.Array:

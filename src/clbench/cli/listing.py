@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from clbench.cards import STREAM_CARDS, SUITE_CARDS, CardFile, Cards
-from clbench.registry import LEARNERS, METRICS, STRATEGIES, Registry
+from clbench.registry import LEARNERS, METRICS, PICTURE_METRICS, STRATEGIES, Registry
 
 if TYPE_CHECKING:
     from clbench.contracts import Learner
@@ -21,6 +21,7 @@ class Kinds(str, Enum):
     learners = "learners"
     suites = "suites"
     metrics = "metrics"
+    picture_metrics = "picture-metrics"
 
 
 class Kind(str, Enum):
@@ -31,6 +32,7 @@ class Kind(str, Enum):
     learner = "learner"
     suite = "suite"
     metric = "metric"
+    picture_metric = "picture-metric"
 
 
 REGISTRIES: dict[str, Registry[Any] | Cards] = {
@@ -39,6 +41,7 @@ REGISTRIES: dict[str, Registry[Any] | Cards] = {
     "learner": LEARNERS,
     "suite": SUITE_CARDS,
     "metric": METRICS,
+    "picture-metric": PICTURE_METRICS,
 }
 SINGULAR = {"strategies": "strategy"} | {f"{kind}s": kind for kind in REGISTRIES if kind != "strategy"}
 

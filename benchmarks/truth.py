@@ -1,0 +1,40 @@
+"""The truth of test pictures: decoded once and not again for each version, as far as memory is given for it."""
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+from clbench.contracts import Samples, Task
+from clbench.picture_scores import PictureScorer, Truth
+
+BOUND = 2**28
+"""Bytes of decoded truth that an evaluator keeps. Every version reads the samples in the same order, so the first ones
+are kept: to let the oldest go would mean to find none of them again."""
+
+T = TypeVar("T", bound=Truth)
+
+
+class TruthCache:
+    """Decoded truth by task."""
+
+    def __init__(self, bound: int = BOUND) -> None:
+        self._free = bound
+        self._kept: dict[str, list[Truth]] = {}
+
+    def of(self, task: Task, samples: Samples, scorer: PictureScorer[T]) -> Iterator[T]:
+        """The truth of all samples of a task's test part, in order.
+
+        Raises:
+            DataError: For a truth that cannot be right.
+        """
+        kept = self._kept.setdefault(task.name, [])
+        yield from list(kept)  # type: ignore[misc]  # of this task, and so of this type
+        for index in range(len(kept), len(samples)):
+            truth = self._read(samples, index, scorer)
+            if index == len(kept) and truth.nbytes <= self._free:
+                kept.append(truth)
+                self._free -= truth.nbytes
+            yield truth
+
+    def _read(self, samples: Samples, index: int, scorer: PictureScorer[T]) -> T:
+        row = {name: column[index].as_py() for name, column in samples.truth.items()}
+        return scorer.truth({**row, "sample_id": samples.ids[index].as_py()})

@@ -1,0 +1,36 @@
+"""Regression: distance from true keypoints, error of values."""
+
+from clbench.registry import PICTURE_METRICS
+from clbench.reports.picture_metrics.task_rows import TaskRows
+
+
+@PICTURE_METRICS.register("regression.mre", direction="lower")
+def mean_radial_error(rows: TaskRows) -> float:
+    """Mean radial error: distance of predicted and true keypoints, mean over those of a picture, then over pictures.
+
+    Formula: mean over pictures of (mean over keypoints of the Euclidean distance)
+    Unit: pixels of the original picture
+    Direction: lower is better
+    Source: official evaluator of FMC_UIA 2026, MRE
+
+    Raises:
+        DoesNotApplyError: Where a value is asked for.
+        MetricError: When a sample lacks the measure.
+    """
+    return float(rows.values("mre").mean())
+
+
+@PICTURE_METRICS.register("regression.mae", direction="lower")
+def mean_absolute_error(rows: TaskRows) -> float:
+    """Mean absolute error of a value.
+
+    Formula: mean over pictures of |prediction - truth|
+    Unit: that of the value, so no mean over tasks is made
+    Direction: lower is better
+    Source: common; FMC_UIA asks for no values
+
+    Raises:
+        DoesNotApplyError: Where keypoints are asked for.
+        MetricError: When a sample lacks the measure.
+    """
+    return float(rows.values("mae").mean())

@@ -1,0 +1,57 @@
+"""Segmentation: overlap and distance of every class, at the size of the original pictures."""
+
+import numpy as np
+
+from clbench.registry import PICTURE_METRICS
+from clbench.reports.picture_metrics.task_rows import TaskRows
+
+
+@PICTURE_METRICS.register("segmentation.dice", direction="higher")
+def dice(rows: TaskRows) -> float:
+    """Dice coefficient (DSC) of a class, mean over pictures, then over the classes but the background.
+
+    Formula: mean over classes of (mean over pictures of 2 |P and T| / (|P| + |T|)), 1 where both are empty
+    Unit: a share
+    Direction: higher is better
+    Source: official evaluator of FMC_UIA 2026, DSC
+
+    Raises:
+        MetricError: When a sample lacks a measure.
+    """
+    return _mean_of_classes(rows, "dice/")
+
+
+@PICTURE_METRICS.register("segmentation.hausdorff", direction="lower")
+def hausdorff(rows: TaskRows) -> float:
+    """Full Hausdorff distance of a class, mean over pictures, then over the classes but the background.
+
+    Formula: mean over classes of (mean over pictures of the larger of max over p of d(p, T) and max over t of d(t, P)),
+        0 where both are empty, the picture's diagonal where one is
+    Unit: pixels of the original picture
+    Direction: lower is better
+    Source: official evaluator of FMC_UIA 2026, HD (SimpleITK's HausdorffDistanceImageFilter)
+
+    Raises:
+        MetricError: When a sample lacks a measure.
+    """
+    return _mean_of_classes(rows, "hausdorff/")
+
+
+@PICTURE_METRICS.register("segmentation.hd95", direction="lower")
+def hd95(rows: TaskRows) -> float:
+    """95 % Hausdorff distance of the edges of a class, mean over pictures, then over the classes but the background.
+
+    Formula: mean over classes of (mean over pictures of the larger of the two directed 95th percentiles of the
+        distances from edge pixels to the other edge), 0 where both are empty, the picture's diagonal where one is
+    Unit: pixels of the original picture
+    Direction: lower is better
+    Source: MONAI, HausdorffDistanceMetric(percentile=95); FMC_UIA does not measure it
+
+    Raises:
+        MetricError: When a sample lacks a measure.
+    """
+    return _mean_of_classes(rows, "hd95/")
+
+
+def _mean_of_classes(rows: TaskRows, mark: str) -> float:
+    return float(np.mean([rows.values(f"{mark}{name}").mean() for name in rows.classes(mark)]))

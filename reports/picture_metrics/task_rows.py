@@ -1,0 +1,86 @@
+"""What the ledger says of one version on one task of pictures."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from clbench.errors import MetricError
+
+MARKS = {
+    "dice/": "segmentation",
+    "probability/": "classification",
+    "iou": "detection",
+    "mre": "regression",
+    "mae": "regression",
+}
+"""How the measures of a kind begin."""
+
+
+class DoesNotApplyError(MetricError):
+    """The metric is not meant for tasks like this one; nothing is missing."""
+
+
+@final
+@dataclass(frozen=True)
+class TaskRows:
+    """The rows of one version, protocol and task.
+
+    Attributes:
+        task: Its name.
+        prediction: As in the ledger.
+        target: As in the ledger.
+        measures: As in the ledger; empty for a sample without any.
+    """
+
+    task: str
+    prediction: tuple[str, ...]
+    target: tuple[str, ...]
+    measures: tuple[dict[str, float], ...]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """All measures that samples have, in their order."""
+        return tuple(dict.fromkeys(name for found in self.measures for name in found))
+
+    @property
+    def kind(self) -> str:
+        """Of the task, as its measures tell it; no others than probabilities can be missing in all samples."""
+        kinds = (MARKS[mark] for name in self.names for mark in MARKS if name.startswith(mark))
+        return next(kinds, "classification")
+
+    def classes(self, mark: str) -> tuple[str, ...]:
+        """The classes that have a measure `<mark><class>`, in the order of their labels."""
+        return tuple(name.removeprefix(mark) for name in self.names if name.startswith(mark))
+
+    def values(self, name: str) -> npt.NDArray[np.float64]:
+        """One measure of all samples `(n,)`.
+
+        Raises:
+            DoesNotApplyError: When no sample has it.
+            MetricError: When some have not.
+        """
+        if name not in self.names:
+            raise DoesNotApplyError(f"no sample has the measure {name!r}")
+        missing = sum(name not in found for found in self.measures)
+        if missing:
+            raise MetricError(f"{missing} of {len(self.measures)} samples have no measure {name!r}")
+        return np.array([found[name] for found in self.measures])
+
+
+def tasks_of(rows: pa.Table) -> Iterator[TaskRows]:
+    """The tasks that have measures, in the order of their first rows.
+
+    Args:
+        rows: Of one version under one protocol of a ledger.
+    """
+    measured = rows.filter(pc.is_valid(rows["measures"]))
+    for task in pc.unique(measured["task"]).to_pylist():
+        own = measured.filter(pc.equal(measured["task"], task))
+        measures = tuple(dict(found) for found in own["measures"].to_pylist())
+        yield TaskRows(task, tuple(own["prediction"].to_pylist()), tuple(own["target"].to_pylist()), measures)

@@ -1,0 +1,37 @@
+"""Scores of pictures: one number in [0, 1] a picture for R, and the official measures in pixels and units."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from clbench.errors import ConfigError, did_you_mean
+from clbench.picture_scores.detection import Detection
+from clbench.picture_scores.regression import PointAccuracy, ValueAccuracy
+from clbench.picture_scores.scorer import PictureScore, PictureScorer, Truth
+from clbench.picture_scores.segmentation import Segmentation
+
+if TYPE_CHECKING:
+    from clbench.contracts.task import Task
+
+__all__ = ["SCORES", "PictureScore", "PictureScorer", "Truth", "scorer_of"]
+
+SCORES: Mapping[str, type[PictureScorer[Any]]] = MappingProxyType(
+    {
+        "dice": Segmentation,
+        "iou": Detection,
+        "point_accuracy": PointAccuracy,
+        "value_accuracy": ValueAccuracy,
+    }
+)
+"""By the name that a task's `metric` has; `accuracy`, for classes, needs no look at the picture."""
+
+
+def scorer_of(task: "Task") -> PictureScorer[Any]:
+    """The score of a task of pictures.
+
+    Raises:
+        ConfigError: For an unknown metric, or a task that lacks what it needs.
+    """
+    if task.metric not in SCORES:
+        raise ConfigError(f"task {task.name!r}: unknown metric {task.metric!r}: {did_you_mean(task.metric, SCORES)}")
+    return SCORES[task.metric](task)
