@@ -1,5 +1,6 @@
 """What a stream's card says, checked, and the stream made from it."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from clbench.cards import STREAM_CARDS
 from clbench.config import Config, validate
 from clbench.contracts.stream import Protocol, Stream
 from clbench.contracts.task import Kind, TextLimits
-from clbench.errors import ConfigError
+from clbench.errors import ConfigError, DataError
 from clbench.registry import LOADERS
 
 
@@ -119,6 +120,19 @@ def load_stream(name: str, root: str | None = None, seed: int = 0) -> Stream:
     if stream.releases != card.releases:
         raise ConfigError(f"stream {card.name}: releases are not for loader {card.loader!r}, but for `releases`")
     return stream
+
+
+def users_root(card: StreamCard, choice: DataChoice) -> Path:
+    """The folder of a stream's data, normalised; for loaders that know of no copy on the hub.
+
+    Raises:
+        DataError: When the card has none and the user named none.
+    """
+    if choice.hub:
+        raise DataError(f"--root hub: no copy of the data of {card.name!r} on the hub is known (wanted --root DIR)")
+    if choice.folder is None:
+        raise DataError(f"stream {card.name!r} has no data of its own: it needs --root DIR with its data sets")
+    return Path(os.path.normpath(choice.folder.absolute()))
 
 
 def read_card(values: Mapping[str, object], path: Path) -> StreamCard:

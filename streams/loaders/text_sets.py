@@ -12,7 +12,7 @@ from clbench.contracts.stream import Stream
 from clbench.contracts.task import Split, Task, TextLimits
 from clbench.errors import ConfigError, DataError, did_you_mean
 from clbench.registry import LOADERS
-from clbench.streams.card import DataChoice, StreamCard, TaskCard
+from clbench.streams.card import DataChoice, StreamCard, TaskCard, users_root
 from clbench.streams.text_sequences.text_sets.facts import CollectionName, collection
 from clbench.streams.text_sequences.text_sets.found import FoundSet, MissingSetError, find_set
 from clbench.streams.text_sequences.text_sets.prompts import prompt
@@ -40,11 +40,7 @@ def load_text_sets(card: StreamCard, choice: DataChoice) -> Stream:
     """
     limits = _limits(card)
     sources = [source_of(card, task) for task in card.tasks]
-    if choice.hub:
-        raise DataError(f"--root hub: no copy of the data of {card.name!r} on the hub is known (wanted --root DIR)")
-    if choice.folder is None:
-        raise DataError(f"stream {card.name!r} has no data of its own: it needs --root DIR with its data sets")
-    found = _find_all(card, sources, choice.folder.absolute())
+    found = _find_all(card, sources, users_root(card, choice))
     tasks = tuple(_task(task, item, limits) for task, item in zip(card.tasks, found, strict=True))
     departures = tuple(f"{item.name}: {line}" for item in found for line in (*item.departures(), *item.left_out()))
     return Stream(card.name, tasks, card.protocols, card.learner, card.model_dump(mode="json"), departures)

@@ -4,17 +4,21 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import cast, get_args
+from typing import TypeAlias, cast, get_args
 
 from clbench.contracts.task import SPLITS, Kind, Split
 from clbench.errors import DataError
 from clbench.streams.clip_domains.picture_sets.place import MissingSetError
 from clbench.streams.ultrasound.answers import Answers
 from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
-from clbench.streams.ultrasound.pictures import Picture, Row, Truth
+from clbench.streams.ultrasound.formats.by_name import picture_in
+from clbench.streams.ultrasound.pictures import Row, Truth
 
 FOLDER = "csv_files"
 BOX = ("x_min", "y_min", "x_max", "y_max")
+
+Key: TypeAlias = tuple[Path, int | None]
+"""A file, and which of its frames if its row names one."""
 
 
 def read_tasks(root: Path) -> dict[str, list[CsvRow]]:
@@ -46,31 +50,24 @@ def rows_of(root: Path, task_id: str, listed: Sequence[CsvRow], answers: Answers
         raise MissingSetError(f"{root / FOLDER}: no CSV file has rows whose task_id is {task_id!r}")
     for row in listed:
         _check_kind(row, answers)
-    paths = [_below(root, row, "image_path") for row in listed]
-    groups = _grouped(paths, listed, answers)
+    pictures = [(_below(root, row, "image_path"), _frame(row)) for row in listed]
+    groups = _grouped(pictures, listed, answers)
     names = _names(root, groups)
     return [
-        Row(
-            name,
-            Picture((path,)),
-            _truth(root, rows, answers),
-            rows[0].where,
-            rows[0].optional("patient"),
-            _split(rows),
-        )
-        for name, (path, rows) in zip(names, groups.items(), strict=True)
+        Row(name, picture_in(*key), _truth(root, rows, answers), rows[0].where, _patient(rows), _split(rows))
+        for name, (key, rows) in zip(names, groups.items(), strict=True)
     ]
 
 
-def _grouped(paths: Sequence[Path], listed: Sequence[CsvRow], answers: Answers) -> dict[Path, list[CsvRow]]:
+def _grouped(pictures: Sequence[Key], listed: Sequence[CsvRow], answers: Answers) -> dict[Key, list[CsvRow]]:
     """The rows of each picture: one, or one a box."""
     allowed = answers.boxes if answers.kind == "detection" else 1
-    groups = defaultdict[Path, list[CsvRow]](list)
-    for path, row in zip(paths, listed, strict=True):
-        groups[path].append(row)
-        if len(groups[path]) > allowed:
-            first, more = groups[path][0].where, f"more than {allowed} boxes" if allowed > 1 else "more than once"
-            raise DataError(f"{row.where}: {path} is listed {more} for one task, first in {first}")
+    groups = defaultdict[Key, list[CsvRow]](list)
+    for key, row in zip(pictures, listed, strict=True):
+        groups[key].append(row)
+        if len(groups[key]) > allowed:
+            first, more = groups[key][0].where, f"with more than {allowed} boxes" if allowed > 1 else "more than once"
+            raise DataError(f"{row.where}: {key[0]} is listed {more} for one task, first in {first}")
     return groups
 
 
@@ -92,12 +89,20 @@ def _truth(root: Path, rows: Sequence[CsvRow], answers: Answers) -> Truth:
             raise DataError(f"{row.where}: mask: wanted a class 0 to {len(answers.classes) - 1}, got {label}")
         return label
     if answers.kind == "segmentation":
-        return Picture((_below(root, row, "mask_path"),))
+        return picture_in(_below(root, row, "mask_path"))
     if answers.kind == "detection":
         return tuple(_box(row) for row in rows)
     if answers.points:
         return tuple(row.point_in(f"point_{number}_xy") for number in range(1, answers.points + 1))
-    return row.number_in("value")
+    return _value(row, answers)
+
+
+def _value(row: CsvRow, answers: Answers) -> float:
+    assert answers.value_range is not None  # regression without points has one
+    value, (least, largest) = row.number_in("value"), answers.value_range
+    if not least <= value <= largest:
+        raise DataError(f"{row.where}: value: the card wants {least:g} to {largest:g}, got {value:g}")
+    return value
 
 
 def _box(row: CsvRow) -> tuple[float, ...]:
@@ -107,17 +112,31 @@ def _box(row: CsvRow) -> tuple[float, ...]:
     return box
 
 
+def _patient(rows: Iterable[CsvRow]) -> str:
+    return _agreed(rows, "patient")
+
+
 def _split(rows: Iterable[CsvRow]) -> Split | None:
     """The part that a picture's rows name, if they name one."""
-    named = {}
     for row in rows:
         text = row.optional("split").lower()
         if text and text not in SPLITS:
             raise DataError(f"{row.where}: split: wanted one of {', '.join(SPLITS)}, got {text[:60]!r}")
-        named[text] = row
+    named = _agreed(rows, "split").lower()
+    return cast(Split, named) if named else None
+
+
+def _agreed(rows: Iterable[CsvRow], column: str) -> str:
+    """What all rows of a picture say in a column; empty where they say nothing."""
+    named = {row.optional(column): row for row in rows}
     if len(named) > 1:
-        raise DataError(f"{row.where}: the rows of one picture name several splits: {', '.join(sorted(named))}")
-    return cast(Split, text) if text else None
+        where = list(named.values())[-1].where
+        raise DataError(f"{where}: {column}: the rows of one picture differ: {', '.join(map(repr, sorted(named)))}")
+    return next(iter(named))
+
+
+def _frame(row: CsvRow) -> int | None:
+    return row.count_in("frame") if row.optional("frame") else None
 
 
 def _below(root: Path, row: CsvRow, column: str) -> Path:
@@ -129,8 +148,9 @@ def _below(root: Path, row: CsvRow, column: str) -> Path:
     return path
 
 
-def _names(root: Path, paths: Iterable[Path]) -> list[str]:
-    """The stems of files; the whole path below the root where a task has a stem twice."""
-    paths = list(paths)
-    stems = Counter(path.stem for path in paths)
-    return [path.stem if stems[path.stem] == 1 else path.relative_to(root).as_posix() for path in paths]
+def _names(root: Path, pictures: Iterable[Key]) -> list[str]:
+    """The stems of files; the whole path below the root where a task has a stem twice; the number of a frame behind."""
+    pictures = list(pictures)
+    stems = Counter(path.stem for path in {path for path, _ in pictures})
+    named = [path.stem if stems[path.stem] == 1 else path.relative_to(root).as_posix() for path, _ in pictures]
+    return [name if frame is None else f"{name}#{frame}" for name, (_, frame) in zip(named, pictures, strict=True)]

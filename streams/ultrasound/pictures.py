@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clbench.contracts.task import Split
 from clbench.errors import DataError
-from clbench.picture_truth import png
+from clbench.picture_truth import UNDECODABLE, png
 
 Array: TypeAlias = NDArray[np.uint8]
 """`(height, width)` or `(height, width, 3)`."""
@@ -18,7 +18,7 @@ Array: TypeAlias = NDArray[np.uint8]
 Numbers: TypeAlias = tuple[tuple[float, ...], ...]
 """Boxes (x_min, y_min, x_max, y_max) or points (x, y), in pixels."""
 
-UNREADABLE = (DataError, OSError, EOFError, IndexError, KeyError, SyntaxError, TypeError, ValueError)
+UNREADABLE = (DataError, *UNDECODABLE)
 """What readers of pictures raise for files that are damaged or hold something else."""
 
 

@@ -1,7 +1,7 @@
 """Tasks made from rows: their parts, fingerprints and Arrow columns."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -120,3 +120,20 @@ class TaskRows:
                     cells[key] = BROKEN
                     broken.setdefault("where", f"{row.where}: {error}")
         return cells | broken
+
+
+def refuse_shared_patients(tasks: Iterable[TaskRows]) -> None:
+    """Look for patients in two parts, over all tasks of a stream.
+
+    Raises:
+        DataError: For the first one, naming both rows.
+    """
+    first: dict[str, tuple[Split, str]] = {}
+    for task in tasks:
+        for split, rows in task.parts.items():
+            for row in rows:
+                other, where = first.setdefault(row.patient, (split, row.where)) if row.patient else (split, "")
+                if other != split:
+                    raise DataError(
+                        f"{row.where}: patient {row.patient!r} is in {split!r}, but in {other!r} in {where}"
+                    )

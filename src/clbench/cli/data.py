@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Check and prepare the data sets of a stream that has none of its own.", no_args_is_help=True)
 
-PARTS = ("classes", "train", "validation", "test")
+PARTS = ("classes", "pictures", "train", "validation", "test")
 
 Stream = Annotated[str, typer.Argument(help="Name of a stream, or the path of its card.")]
 Root = Annotated[Path, typer.Option(help="Folder of the data sets.")]
@@ -33,7 +33,8 @@ def check(
     if as_json:
         print_json({"stream": stream, "complete": complete, "sets": [report.as_json() for report in reports]})
     else:
-        print_table(f"{stream} in {root}", ("data set", *PARTS, "", ""), [_row(report) for report in reports])
+        parts = [part for part in PARTS if any(part in report.numbers for report in reports)]
+        print_table(f"{stream} in {root}", ("data set", *parts, "", ""), [_row(report, parts) for report in reports])
         for report in reports:
             for line in (*report.problems, *report.advice):
                 print(f"{report.dataset}: {line}")
@@ -69,13 +70,12 @@ def _checker(stream: str) -> "Callable[[str, Path, bool], list[SetReport]]":
     return cast("Callable[[str, Path, bool], list[SetReport]]", module.check_stream)
 
 
-def _row(report: "SetReport") -> tuple[str, ...]:
-    numbers = [report.numbers.get(part) for part in PARTS]
+def _row(report: "SetReport", parts: list[str]) -> tuple[str, ...]:
+    numbers = [report.numbers.get(part) for part in parts]
     cells = [_cell(*pair) if pair else "" for pair in numbers]
     return (report.dataset, *cells, report.convention, "incomplete" if report.problems else "complete")
 
 
-def _cell(found: int | None, published: int) -> str:
-    if found == published:
-        return f"{found:,}"
-    return f"{'-' if found is None else f'{found:,}'} of {published:,}"
+def _cell(found: int | None, published: int | None) -> str:
+    number = "-" if found is None else f"{found:,}"
+    return number if published in (None, found) else f"{number} of {published:,}"

@@ -41,7 +41,7 @@ class SetReport:
         dataset: Name of the set.
         convention: Whose split.
         folder: Where it was found; None where it was not.
-        numbers: Found and published numbers of classes and of pictures of each part; None where not found.
+        numbers: Found and published numbers of classes and of pictures of each part; None where not found or published.
         problems: One line each; empty when the set is complete.
         advice: How to mend them, one line each.
     """
@@ -50,7 +50,7 @@ class SetReport:
     dataset: str
     convention: str
     folder: str | None
-    numbers: dict[str, tuple[int | None, int]]
+    numbers: dict[str, tuple[int | None, int | None]]
     problems: tuple[str, ...]
     advice: tuple[str, ...]
 
@@ -129,7 +129,9 @@ def _check(root: Path, wanted: Wanted, pictures: bool) -> SetReport:
     for key, number in found_numbers.items():
         if number != published[key]:
             problems.append(f"{folder}: {key}: wanted the published {published[key]:,}, got {number:,}")
-    numbers = {key: (found_numbers.get(key), number) for key, number in published.items()}
+    numbers: dict[str, tuple[int | None, int | None]] = {
+        key: (found_numbers.get(key), number) for key, number in published.items()
+    }
     advice = advice_for(root, facts, wanted.convention) if problems else ()
     return SetReport(wanted.task, wanted.dataset, wanted.convention, folder, numbers, tuple(problems), advice)
 

@@ -1,10 +1,30 @@
 """Where a data set lies below the root, whatever its guide calls the folder."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.facts import Facts
+
+
+class Known(Protocol):
+    """What is known of where a data set may lie; see `Facts` for what the names mean."""
+
+    @property
+    def title(self) -> str: ...  # noqa: D102
+
+    @property
+    def folders(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def pictures(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def witness(self) -> str: ...  # noqa: D102
+
+    @property
+    def mistakes(self) -> Mapping[str, str]: ...  # noqa: D102
 
 
 class MissingSetError(DataError):
@@ -39,7 +59,7 @@ class Place:
         raise DataError(f"{self.folder}: {' or '.join(names)} is missing")
 
 
-def place_of(root: Path, facts: Facts) -> Place:
+def place_of(root: Path, facts: Known) -> Place:
     """The set's folder and that of its pictures.
 
     Raises:
@@ -64,7 +84,7 @@ def place_of(root: Path, facts: Facts) -> Place:
     raise DataError(f"{folders[0]}: the pictures of {facts.title} are missing (wanted {wanted} in it)")
 
 
-def existing_folders(root: Path, facts: Facts) -> list[Path]:
+def existing_folders(root: Path, facts: Known) -> list[Path]:
     """The set's folders below the root, best known name first; on disks that ignore case each one once."""
     found: list[Path] = []
     for name in facts.folders:

@@ -48,7 +48,9 @@ def _check(root: Path, task: str, source: TextSource) -> SetReport:
     except DataError as error:
         problems.append(str(error))
     published = _published(known, source.dataset)
-    numbers = {part: (counts.get(part), number) for part, number in published.items()}
+    numbers: dict[str, tuple[int | None, int | None]] = {
+        part: (counts.get(part), number) for part, number in published.items()
+    }
     if problems:
         notes += _advice(known, source.dataset)
     return SetReport(task, source.dataset, source.collection, folder, numbers, tuple(problems), tuple(notes))

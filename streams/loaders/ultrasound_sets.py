@@ -1,0 +1,74 @@
+"""Public ultrasound data sets below one root, each in the layout in which it is published."""
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from clbench.config import Config, validate
+from clbench.contracts.stream import Stream
+from clbench.errors import ConfigError, did_you_mean
+from clbench.registry import LOADERS
+from clbench.streams.card import DataChoice, StreamCard, TaskCard, users_root
+from clbench.streams.clip_domains.picture_sets.place import MissingSetError
+from clbench.streams.ultrasound.missing import refuse_missing
+from clbench.streams.ultrasound.sets.known import SETS, open_task
+from clbench.streams.ultrasound.tasks import TaskRows, refuse_shared_patients
+
+
+class SetSource(Config):
+    """What `ultrasound-sets` needs to know of a task."""
+
+    dataset: str = Field(description="Which data set.")
+    task: str = Field(description="What is asked of it.")
+
+
+@LOADERS.register("ultrasound-sets", config=SetSource, check="clbench.streams.ultrasound.check_sets")
+def load_ultrasound_sets(card: StreamCard, choice: DataChoice) -> Stream:
+    """A stream of tasks on public data sets; their lists are read at once, pictures when they are needed.
+
+    Raises:
+        ConfigError: For a task whose source does not fit.
+        DataError: When there is no root, or sets below it are missing or damaged.
+    """
+    sources = [source_of(card, task) for task in card.tasks]
+    root = users_root(card, choice)
+    found, missing = list[TaskRows](), []
+    for task, source in zip(card.tasks, sources, strict=True):
+        try:
+            found.append(open_task(root, task.name, source.dataset, source.task))
+        except MissingSetError as error:
+            missing.append((task.name, error))
+    refuse_missing(card, root, missing)
+    refuse_shared_patients(found)
+    tasks = tuple(item.made(task) for task, item in zip(card.tasks, found, strict=True))
+    departures = tuple(
+        f"{item.task}: {line}"
+        for source, item in zip(sources, found, strict=True)
+        for line in departures_of(source, item)
+    )
+    return Stream(card.name, tasks, card.protocols, card.learner, card.model_dump(mode="json"), departures)
+
+
+def source_of(card: StreamCard, task: TaskCard) -> SetSource:
+    """A task's source, checked.
+
+    Raises:
+        ConfigError: For one that does not fit.
+    """
+    where = f"stream {card.name}: task {task.name}"
+    source = validate(SetSource, task.source, f"{where}: source")
+    if source.dataset not in SETS:
+        raise ConfigError(f"{where}: source: unknown dataset {source.dataset!r}: {did_you_mean(source.dataset, SETS)}")
+    known = SETS[source.dataset].tasks
+    if source.task not in known:
+        raise ConfigError(f"{where}: source: unknown task {source.task!r}: {did_you_mean(source.task, known)}")
+    if known[source.task].kind != task.kind:
+        raise ConfigError(f"{where}: kind must be {known[source.task].kind}, got {task.kind}")
+    return source
+
+
+def departures_of(source: SetSource, found: TaskRows) -> Iterator[str]:
+    """Where the number of pictures is not the published one."""
+    wanted = SETS[source.dataset].sizes.get(source.task)
+    if wanted is not None and len(found.rows) != wanted:
+        yield f"wanted the published {wanted:,} pictures, got {len(found.rows):,}"

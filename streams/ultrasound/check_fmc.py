@@ -1,0 +1,36 @@
+"""What of a stream in the layout of FMC_UIA is below a root."""
+
+from functools import partial
+from pathlib import Path
+
+from clbench.cards import STREAM_CARDS
+from clbench.streams.card import DataChoice, read_card, users_root
+from clbench.streams.clip_domains.picture_sets.check import SetReport
+from clbench.streams.loaders.fmc_uia import source_of, task_rows
+from clbench.streams.ultrasound.check_task import Wanted, report_of, with_problems_of_all
+from clbench.streams.ultrasound.fmc_layout import read_tasks
+
+ADVICE = ("get the training data of the challenge: https://www.codabench.org/competitions/11539/",)
+
+
+def check_stream(stream: str, root: Path, pictures: bool) -> list[SetReport]:
+    """Look for the tasks of a stream below a root.
+
+    Args:
+        stream: Its name, or the path of its card.
+        root: The folder with `csv_files` in it.
+        pictures: Whether to decode every picture too.
+
+    Raises:
+        DataError: When there is no such root, or it has no CSV files, or one of them is damaged.
+    """
+    file = STREAM_CARDS.get(stream)
+    card = read_card(file.values, file.path)
+    root = users_root(card, DataChoice(root, hub=False, seed=0))
+    listed = read_tasks(root)
+    reports = []
+    for task in card.tasks:
+        source = source_of(card, task)
+        wanted = Wanted(task, source.task_id, "fmc-uia", None, ADVICE)
+        reports.append(report_of(wanted, partial(task_rows, root, task.name, source, listed), pictures))
+    return with_problems_of_all(stream, root, reports)

@@ -1,0 +1,95 @@
+"""What of one task's pictures is there, as `clbench data check` tells it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from clbench.contracts.task import SPLITS, Split
+from clbench.errors import BrokenSamplesError, DataError
+from clbench.picture_truth import decode_rows
+from clbench.streams.card import TaskCard, load_stream
+from clbench.streams.clip_domains.picture_sets.check import SetReport
+from clbench.streams.ultrasound.tasks import TaskRows
+
+CHUNK = 256
+"""Pictures decoded at a time."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a stream wants of one task.
+
+    Attributes:
+        task: Of the stream's card.
+        dataset: What its data are called.
+        convention: Whose layout.
+        published: Published number of pictures; None where it is not known.
+        advice: How to mend what is missing, one line each.
+    """
+
+    task: TaskCard
+    dataset: str
+    convention: str
+    published: int | None
+    advice: tuple[str, ...]
+
+
+def report_of(wanted: Wanted, find: Callable[[], TaskRows], pictures: bool) -> SetReport:
+    """Look for the pictures of a task.
+
+    Args:
+        wanted: What is looked for.
+        find: Reads its lists.
+        pictures: Whether to decode every picture too, and to check what is true of it.
+    """
+    numbers: dict[str, tuple[int | None, int | None]] = {"pictures": (None, wanted.published)}
+    problems: list[str] = []
+    folder = None
+    try:
+        found = find()
+        folder = str(found.where)
+        numbers["pictures"] = (len(found.rows), wanted.published)
+        if wanted.published not in (None, len(found.rows)):
+            problems.append(f"{folder}: wanted the published {wanted.published:,} pictures, got {len(found.rows):,}")
+        for split in SPLITS:
+            numbers[split] = (len(found.parts[split]), None)
+            problems += _problems(found, wanted.task, split, pictures)
+    except DataError as error:
+        problems.append(str(error))
+    advice = wanted.advice if problems else ()
+    return SetReport(wanted.task.name, wanted.dataset, wanted.convention, folder, numbers, tuple(problems), advice)
+
+
+def with_problems_of_all(stream: str, root: Path, reports: list[SetReport]) -> list[SetReport]:
+    """The reports; where each task is complete, with what is wrong between them (a patient in two parts)."""
+    if not any(report.problems for report in reports):
+        try:
+            load_stream(stream, str(root))
+        except DataError as error:
+            return [replace(reports[0], problems=(str(error),)), *reports[1:]]
+    return reports
+
+
+def _problems(found: TaskRows, task: TaskCard, split: Split, pictures: bool) -> list[str]:
+    if not found.parts[split]:
+        return [f"{found.where}: its part {split!r} has no pictures"]
+    try:
+        found.fingerprint(split)  # missing pictures are told here
+        if pictures:
+            _decode(found, task, split)
+    except DataError as error:
+        return [str(error)]
+    return []
+
+
+def _decode(found: TaskRows, card: TaskCard, split: Split) -> None:
+    rows, broken, first = found.load(split), 0, ""
+    for start in range(0, len(rows), CHUNK):
+        chunk = rows.select(range(start, min(start + CHUNK, len(rows))))
+        try:
+            decode_rows(chunk, found.made(card), lambda position, picture: None)
+        except BrokenSamplesError as error:
+            broken += len(error.positions)
+            first = first or str(error)
+    if broken:
+        raise DataError(f"{split}: {broken} of {len(rows)} pictures are broken, the first: {first}")

@@ -1,0 +1,26 @@
+"""Readers of medical formats come with the extra `ultrasound`; where it is missing, one line says so."""
+
+from importlib import import_module
+from typing import Any
+
+from clbench.errors import ClbenchError
+
+EXTRA = {"nibabel": "NIfTI", "SimpleITK": "MHA and MHD", "pydicom": "DICOM"}
+"""What each package reads."""
+
+
+def imported(name: str, file: object) -> Any:
+    """A package of the extra.
+
+    Args:
+        name: Of the package, one of `EXTRA`.
+        file: What is to be read, for the message.
+
+    Raises:
+        ClbenchError: When it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError:
+        what = f"{file}: {EXTRA[name]} needs the package {name}"
+        raise ClbenchError(f"{what}: pip install 'clbench[ultrasound]'") from None

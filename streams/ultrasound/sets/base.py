@@ -1,0 +1,95 @@
+"""What is known of a public data set, and the questions that most of them share."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clbench.errors import DataError
+from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.streams.ultrasound.answers import Answers
+from clbench.streams.ultrasound.pictures import Row
+
+LESION = Answers(kind="segmentation", classes=("background", "lesion"))
+TUMOUR = Answers(kind="classification", classes=("benign", "malignant"))
+
+
+@dataclass(frozen=True)
+class UltrasoundSet:
+    """A data set.
+
+    Attributes:
+        title: Its name.
+        folders: What its folder below the root may be called.
+        pictures: Where in that folder the published layout may begin, depending on how it was unpacked.
+        witness: Glob of what is there.
+        tasks: What can be asked, by the names that cards use.
+        sizes: Published numbers of pictures, by task; a task whose number is not known is absent.
+        read: Lists the pictures of a task.
+        source: Where to get it.
+        licence: Its terms.
+        citation: Who made it.
+        mistakes: Glob of what people put there by mistake, and what it is.
+    """
+
+    title: str
+    folders: tuple[str, ...]
+    pictures: tuple[str, ...]
+    witness: str
+    tasks: Mapping[str, Answers]
+    sizes: Mapping[str, int]
+    read: Callable[[Place, str], list[Row]]
+    source: str
+    licence: str
+    citation: str
+    mistakes: Mapping[str, str] = field(default_factory=dict)
+
+
+def natural(path: Path) -> list[tuple[int, str]]:
+    """A key that sorts by the numbers in a name: `benign (2)` before `benign (10)`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def existing(file: Path, what: str) -> Path:
+    """A file that must be there.
+
+    Raises:
+        DataError: When it is not.
+    """
+    if not file.is_file():
+        raise DataError(f"{file}: no such file ({what})")
+    return file
+
+
+def plain(name: str, where: str, column: str) -> str:
+    """A name from a list, which must not lead to another folder.
+
+    Raises:
+        DataError: When it does.
+    """
+    if not name or set(name) & {"/", "\\"} or name in (".", "..") or not name.isprintable():
+        raise DataError(f"{where}: {column}: wanted a name without folders, got {name[:60]!r}")
+    return name
+
+
+def some(rows: list[Row], folder: Path, what: str) -> list[Row]:
+    """The rows, of which there must be some.
+
+    Raises:
+        DataError: When there are none.
+    """
+    if not rows:
+        raise DataError(f"{folder}: wanted {what}, got none")
+    return rows
+
+
+def named(label: str, known: Iterable[str], where: str, column: str) -> int:
+    """The label of a class by its name, whatever its case and the blanks around it.
+
+    Raises:
+        DataError: For a name that is none of them.
+    """
+    names = [name.lower() for name in known]
+    if label.strip().lower() not in names:
+        raise DataError(f"{where}: {column}: wanted one of {', '.join(known)}, got {label[:60]!r}")
+    return names.index(label.strip().lower())

@@ -1,0 +1,79 @@
+"""BreastMNIST: BUSI made small by MedMNIST, in one NumPy archive."""
+
+import zipfile
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clbench.contracts.task import Split
+from clbench.errors import DataError
+from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.streams.ultrasound.answers import Answers
+from clbench.streams.ultrasound.pictures import Array, Picture, Row
+from clbench.streams.ultrasound.sets.base import UltrasoundSet, natural, some
+
+PARTS: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
+CLASSES = ("malignant", "normal or benign")
+
+
+def read(place: Place, _task: str) -> list[Row]:
+    """The largest of `breastmnist.npz` (28 pixels), `_64`, `_128` and `_224`, with the parts that it has.
+
+    It shows the pictures of BUSI: do not put both into one stream.
+    """
+    file = max(place.pictures.glob("breastmnist*.npz"), key=natural)
+    arrays = _arrays(file, file.stat().st_mtime_ns)
+    rows = []
+    for split, part in PARTS.items():
+        for number, label in enumerate(arrays[f"{part}_labels"]):
+            picture = Picture((file,), partial(_picture, part=part, number=number))
+            rows.append(
+                Row(f"{part}/{number:04d}", picture, int(label), f"{file}: {part}_images[{number}]", split=split)
+            )
+    return some(rows, file, "pictures")
+
+
+def _picture(file: Path, part: str, number: int) -> Array:
+    return np.asarray(_arrays(file, file.stat().st_mtime_ns)[f"{part}_images"][number], dtype=np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _arrays(file: Path, _time: int) -> Mapping[str, NDArray[Any]]:
+    """Pictures and labels of each part, checked; its time is an argument so that a changed file is read again."""
+    found: dict[str, NDArray[Any]] = {}
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            for part in PARTS.values():
+                for what in ("images", "labels"):
+                    found[f"{part}_{what}"] = archive[f"{part}_{what}"]
+    except KeyError as error:
+        raise DataError(f"{file}: {error.args[0]}") from None
+    except (EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{file}: damaged or no NumPy archive: {' '.join(str(error).split())}") from None
+    for part in PARTS.values():
+        images, labels = found[f"{part}_images"], found[f"{part}_labels"].reshape(-1)
+        if images.dtype != np.uint8 or images.ndim != 3 or len(images) != len(labels):
+            raise DataError(f"{file}: {part}_images must be (n, height, width) bytes with n labels, got {images.shape}")
+        if not np.isin(labels, (0, 1)).all():
+            raise DataError(f"{file}: {part}_labels must be 0 or 1")
+        found[f"{part}_labels"] = labels
+    return found
+
+
+SET = UltrasoundSet(
+    title="BreastMNIST",
+    folders=("BreastMNIST", "breastmnist", "MedMNIST", "medmnist", ".medmnist"),
+    pictures=(".",),
+    witness="breastmnist*.npz",
+    tasks={"classification": Answers(kind="classification", classes=CLASSES)},
+    sizes={"classification": 780},
+    read=read,
+    source="https://zenodo.org/records/10519652",
+    licence="CC-BY-4.0",
+    citation="Yang, Shi, Wei, Liu, Zhao, Ke, Pfister, Ni: MedMNIST v2 - A large-scale lightweight benchmark for 2D and "
+    "3D biomedical image classification. Scientific Data 10, 2023.",
+)

@@ -1,0 +1,61 @@
+"""BUS-BRA: breast lesions with masks, boxes and pathology, several pictures a patient."""
+
+import json
+import math
+
+from clbench.errors import DataError
+from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.streams.ultrasound.answers import Answers
+from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
+from clbench.streams.ultrasound.formats.masks import bright
+from clbench.streams.ultrasound.pictures import Picture, Row, Truth
+from clbench.streams.ultrasound.sets.base import LESION, TUMOUR, UltrasoundSet, existing, named, plain
+
+
+def read(place: Place, task: str) -> list[Row]:
+    """`bus_data.csv` with `Images/bus_0001-l.png` and `Masks/mask_0001-l.png`; patients (`Case`) stay together."""
+    rows = []
+    for row in read_csv(place.find("bus_data.csv")):
+        name = plain(row.text("ID").strip(), row.where, "ID")
+        picture = existing(place.pictures / "Images" / f"{name}.png", f"{row.where}: ID")
+        truth = _truth(place, row, name, task)
+        rows.append(Row(name, Picture((picture,)), truth, row.where, f"bus-bra/{row.text('Case').strip()}"))
+    return rows
+
+
+def _truth(place: Place, row: CsvRow, name: str, task: str) -> Truth:
+    if task == "classification":
+        return named(row.text("Pathology"), TUMOUR.classes, row.where, "Pathology")
+    if task == "detection":
+        return (_box(row),)
+    mask = place.pictures / "Masks" / f"mask_{name.removeprefix('bus_')}.png"
+    return Picture((existing(mask, f"the mask of {name}"),), bright)
+
+
+def _box(row: CsvRow) -> tuple[float, ...]:
+    """The box `[x, y, width, height]` as corners."""
+    text = row.text("BBOX")
+    try:
+        match json.loads(text):
+            case [int() | float() as x, int() | float() as y, int() | float() as width, int() | float() as height] if (
+                all(map(math.isfinite, (x, y, width, height)))
+            ):
+                return float(x), float(y), float(x + width), float(y + height)
+    except (OverflowError, RecursionError, ValueError):
+        pass
+    raise DataError(f"{row.where}: BBOX must be [x, y, width, height], got {text[:60]!r}")
+
+
+SET = UltrasoundSet(
+    title="BUS-BRA",
+    folders=("BUSBRA", "BUS-BRA", "busbra", "bus-bra"),
+    pictures=(".", "BUSBRA", "BUSBRA/BUSBRA"),
+    witness="Images",
+    tasks={"segmentation": LESION, "classification": TUMOUR, "detection": Answers(kind="detection")},
+    sizes={"segmentation": 1875, "classification": 1875, "detection": 1875},
+    read=read,
+    source="https://zenodo.org/records/8231412",
+    licence="CC-BY-4.0",
+    citation="Gomez-Flores, Gregorio-Calas, Coelho de Albuquerque Pereira: BUS-BRA: A breast ultrasound dataset for "
+    "assessing computer-aided diagnosis systems. Medical Physics 51(4), 2024.",
+)

@@ -1,0 +1,96 @@
+"""CAMUS: hearts in two views at two instants, with masks, in NIfTI or MetaImage."""
+
+from functools import partial
+from pathlib import Path
+
+from clbench.contracts.task import Split
+from clbench.errors import DataError
+from clbench.streams.clip_domains.picture_sets.found import read_lines
+from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.streams.ultrasound.answers import Answers
+from clbench.streams.ultrasound.formats.by_name import picture_in
+from clbench.streams.ultrasound.pictures import Row, Truth
+from clbench.streams.ultrasound.sets.base import UltrasoundSet, named
+
+VIEWS = ("2CH", "4CH")
+INSTANTS = ("ED", "ES")
+QUALITIES = ("Poor", "Medium", "Good")
+GROUPS: dict[Split, str] = {"train": "training", "validation": "validation", "test": "testing"}
+
+
+def read(place: Place, task: str) -> list[Row]:
+    """`patient0001/patient0001_2CH_ED.nii.gz` with `..._gt.nii.gz` (or `.mhd`); sequences are not read.
+
+    The parts are those of `database_split`, where it is there; else patients are divided by their hashes.
+    """
+    parts = _parts(place)
+    folders = sorted(path for path in place.pictures.glob("patient*") if path.is_dir())
+    return [_row(folder, view, instant, task, parts) for folder in folders for view in VIEWS for instant in INSTANTS]
+
+
+def _row(folder: Path, view: str, instant: str, task: str, parts: dict[str, Split]) -> Row:
+    patient = folder.name
+    if parts and patient not in parts:
+        raise DataError(f"{folder}: no file of database_split names {patient}")
+    name = f"{patient}_{view}_{instant}"
+    truth: Truth
+    if task == "segmentation":
+        truth = picture_in(_file(folder, f"{name}_gt"))
+    elif task == "view":
+        truth = VIEWS.index(view)
+    else:
+        truth = _quality(folder / f"Info_{view}.cfg")
+    file = _file(folder, name)
+    return Row(name, picture_in(file), truth, str(file), f"camus/{patient}", parts.get(patient))
+
+
+def _file(folder: Path, stem: str) -> Path:
+    for end in (".nii.gz", ".nii", ".mhd"):
+        if (folder / f"{stem}{end}").is_file():
+            return folder / f"{stem}{end}"
+    raise DataError(f"{folder}: {stem}.nii.gz (or .mhd) is missing")
+
+
+def _quality(file: Path) -> int:
+    for line in read_lines(file):
+        key, _, value = line.partition(":")
+        if key.strip() == "ImageQuality":
+            return named(value, QUALITIES, str(file), "ImageQuality")
+    raise DataError(f"{file}: names no ImageQuality")
+
+
+def _parts(place: Place) -> dict[str, Split]:
+    """The part of each patient; empty where the published split is not there."""
+    try:
+        files = {split: place.find(f"database_split/subgroup_{name}.txt") for split, name in GROUPS.items()}
+    except DataError:
+        return {}
+    found: dict[str, Split] = {}
+    for split, file in files.items():
+        for patient in read_lines(file):
+            if found.setdefault(patient, split) != split:
+                raise DataError(f"{file}: {patient} is in {split!r}, but in {found[patient]!r} too")
+    return found
+
+
+_classes = partial(Answers, kind="classification")
+
+SET = UltrasoundSet(
+    title="CAMUS",
+    folders=("CAMUS_public", "CAMUS", "camus"),
+    pictures=("database_nifti", "CAMUS_public/database_nifti", "training", "."),
+    witness="patient[0-9]*",
+    tasks={
+        "segmentation": Answers(
+            kind="segmentation", classes=("background", "left ventricle", "myocardium", "left atrium")
+        ),
+        "view": _classes(classes=VIEWS),
+        "quality": _classes(classes=QUALITIES),
+    },
+    sizes={"segmentation": 2000, "view": 2000, "quality": 2000},
+    read=read,
+    source="https://www.creatis.insa-lyon.fr/Challenge/camus/",
+    licence="CC-BY-NC-SA-4.0",
+    citation="Leclerc, Smistad, Pedrosa, Ostvik and others: Deep learning for segmentation using an open large-scale "
+    "dataset in 2D echocardiography. IEEE TMI 38(9), 2019.",
+)

@@ -1,0 +1,96 @@
+"""DDTI: thyroid nodules outlined in XML, or with masks made from these."""
+
+import json
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from clbench.errors import DataError
+from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.streams.ultrasound.formats.masks import bright, inside_polygons
+from clbench.streams.ultrasound.pictures import Picture, Row, Truth
+from clbench.streams.ultrasound.sets.base import LESION, TUMOUR, UltrasoundSet, existing, natural, some
+from clbench.streams.ultrasound.xml_file import read_xml
+
+TIRADS = {"2": 0, "3": 0, "4a": 1, "4b": 1, "4c": 1, "5": 1}
+"""Benign or malignant by TI-RADS."""
+
+Polygons = tuple[tuple[tuple[float, float], ...], ...]
+
+
+def read(place: Place, task: str) -> list[Row]:
+    """`1.xml` with `1_1.jpg`, `1_2.jpg` (the original), or `image/0000.PNG` with `mask/0000.PNG` (two later copies).
+
+    Pictures without a legible outline (its JSON is cut off or missing in some files) are left out of the segmentation,
+    cases without a TI-RADS score out of the classification. The copies' `category.csv` is not read: it is known to
+    be wrong.
+    """
+    if (place.pictures / "image").is_dir():
+        return _copies(place, task)
+    rows = []
+    for file in sorted(place.pictures.glob("*.xml"), key=natural):
+        case = read_xml(file)
+        for mark in case.findall("mark"):
+            truth = _truth(case, mark, task)
+            number = (mark.findtext("image") or "").strip()
+            if truth is not None:
+                picture = existing(file.with_name(f"{file.stem}_{number}.jpg"), f"picture {number!r} of {file.name}")
+                rows.append(_row(file, picture, truth))
+    return some(rows, place.pictures, "outlined pictures beside XML files")
+
+
+def _row(file: Path, picture: Path, truth: int | Polygons) -> Row:
+    answer: Truth = truth if isinstance(truth, int) else Picture((picture,), partial(inside_polygons, polygons=truth))
+    return Row(picture.stem, Picture((picture,)), answer, f"{file}: {picture.name}", f"ddti/{file.stem}")
+
+
+def _truth(case: Element, mark: Element, task: str) -> int | Polygons | None:
+    if task == "classification":
+        return TIRADS.get((case.findtext("tirads") or "").strip().lower())
+    return _polygons(mark.findtext("svg") or "")
+
+
+def _polygons(text: str) -> Polygons | None:
+    """The outlines of all nodules of a picture; None where they cannot be read."""
+    try:
+        regions = json.loads(text)
+        found = tuple(_corners(region["points"]) for region in regions)
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
+        return None
+    return tuple(polygon for polygon in found if len(polygon) > 2) or None
+
+
+def _corners(points: Sequence[dict[str, Any]]) -> tuple[tuple[float, float], ...]:
+    corners = tuple((float(point["x"]), float(point["y"])) for point in points)
+    if not all(math.isfinite(value) for corner in corners for value in corner):
+        raise ValueError
+    return corners
+
+
+def _copies(place: Place, task: str) -> list[Row]:
+    if task != "segmentation":
+        raise DataError(f"{place.pictures}: this copy of DDTI has masks only (wanted the original with XML files)")
+    rows = []
+    for file in sorted((path for path in (place.pictures / "image").iterdir() if path.is_file()), key=natural):
+        if not file.name.startswith("."):
+            mask = existing(place.pictures / "mask" / file.name, f"the mask of {file.name}")
+            rows.append(Row(file.stem, Picture((file,)), Picture((mask,), bright), str(file)))
+    return some(rows, place.pictures, "pictures in image")
+
+
+SET = UltrasoundSet(
+    title="DDTI",
+    folders=("DDTI", "ddti", "DDTI_original"),
+    pictures=("DDTI/1_or_data", "1_or_data", "data/DDTI", "DDTI", "archive", "."),
+    witness="*",
+    tasks={"segmentation": LESION, "classification": TUMOUR},
+    sizes={},
+    read=read,
+    source="http://cimalab.intec.co/?lang=en&mod=project&id=31",
+    licence="not stated",
+    citation="Pedraza, Vargas, Narvaez, Duran, Munoz, Romero: An open access thyroid ultrasound image database. "
+    "SIPAIM, 2015.",
+)

@@ -1,0 +1,68 @@
+"""HC18: fetal heads, with an ellipse round each and its circumference."""
+
+import re
+from pathlib import Path
+
+from clbench.errors import DataError
+from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.streams.ultrasound.answers import Answers
+from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
+from clbench.streams.ultrasound.formats.masks import inside_ellipse
+from clbench.streams.ultrasound.pictures import Picture, Row, Truth
+from clbench.streams.ultrasound.sets.base import UltrasoundSet, existing, plain
+
+SIZE, CIRCUMFERENCE = "pixel size(mm)", "head circumference (mm)"
+
+
+def read(place: Place, task: str) -> list[Row]:
+    """The training set, `000_HC.png` with `000_HC_Annotation.png`; `010_2HC.png` shows the head of `010_HC.png` again.
+
+    The published test set has no truths, so test pictures come from the training set; pictures with one number, which
+    stay together, count as one patient. The outline of the head is filled. `circumference` is in millimetres;
+    `circumference-pixels` divides it by the size of a pixel, which no picture shows.
+    """
+    rows = []
+    for row in read_csv(place.find("training_set_pixel_size_and_HC.csv")):
+        name = plain(row.text("filename").strip(), row.where, "filename")
+        file = existing(place.pictures / name, f"{row.where}: filename")
+        rows.append(Row(file.stem, Picture((file,)), _truth(row, file, task), row.where, _patient(row, file)))
+    return rows
+
+
+def _truth(row: CsvRow, file: Path, task: str) -> Truth:
+    if task == "segmentation":
+        outline = existing(file.with_name(f"{file.stem}_Annotation.png"), f"the outline of {file.name}")
+        return Picture((outline,), inside_ellipse)
+    millimetres = row.number_in(CIRCUMFERENCE)
+    if task == "circumference":
+        return millimetres
+    size = row.number_in(SIZE)
+    if size <= 0:
+        raise DataError(f"{row.where}: {SIZE} must be more than 0, got {size:g}")
+    return millimetres / size
+
+
+def _patient(row: CsvRow, file: Path) -> str:
+    number = re.match(r"\d+(?=_)", file.name)
+    if number is None:
+        raise DataError(f"{row.where}: filename must be as 000_HC.png, got {file.name!r}")
+    return f"hc18/{number[0]}"
+
+
+SET = UltrasoundSet(
+    title="HC18",
+    folders=("HC18", "hc18"),
+    pictures=("training_set/training_set", "training_set", "."),
+    witness="*HC_Annotation.png",
+    tasks={
+        "segmentation": Answers(kind="segmentation", classes=("background", "head")),
+        "circumference": Answers(kind="regression", value_range=(0, 400), unit="mm"),
+        "circumference-pixels": Answers(kind="regression", value_range=(0, 2500), unit="pixels"),
+    },
+    sizes={"segmentation": 999, "circumference": 999, "circumference-pixels": 999},
+    read=read,
+    source="https://zenodo.org/records/1327317",
+    licence="CC-BY-4.0",
+    citation="van den Heuvel, de Bruijn, de Korte, van Ginneken: Automated measurement of fetal head circumference "
+    "using 2D ultrasound images. PLOS ONE 13(8), 2018.",
+)

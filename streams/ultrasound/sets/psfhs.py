@@ -1,0 +1,33 @@
+"""PSFHS: pubic symphysis and fetal head, in MetaImage."""
+
+from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.streams.ultrasound.answers import Answers
+from clbench.streams.ultrasound.formats.by_name import picture_in
+from clbench.streams.ultrasound.pictures import Row
+from clbench.streams.ultrasound.sets.base import UltrasoundSet, existing, natural, some
+
+
+def read(place: Place, _task: str) -> list[Row]:
+    """`image_mha/00001.mha` (three equal channels) with `label_mha/00001.mha`; patients are not known."""
+    rows = []
+    for file in sorted((place.pictures / "image_mha").glob("*.mha"), key=natural):
+        mask = existing(place.pictures / "label_mha" / file.name, f"the mask of {file.name}")
+        rows.append(Row(file.stem, picture_in(file), picture_in(mask), str(file)))
+    return some(rows, place.pictures, "files in image_mha")
+
+
+SET = UltrasoundSet(
+    title="PSFHS",
+    folders=("PSFHS", "psfhs"),
+    pictures=(".", "PSFHS"),
+    witness="image_mha",
+    tasks={
+        "segmentation": Answers(kind="segmentation", classes=("background", "pubic symphysis", "fetal head")),
+    },
+    sizes={"segmentation": 1358},
+    read=read,
+    source="https://zenodo.org/records/10969427",
+    licence="CC-BY-4.0",
+    citation="Chen, Bai, Ou and others: PSFHS: Intrapartum ultrasound image dataset for AI-based segmentation of "
+    "pubic symphysis and fetal head. Scientific Data 11, 2024.",
+)

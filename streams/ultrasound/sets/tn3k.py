@@ -1,0 +1,96 @@
+"""TN3K: thyroid nodules with JPEG masks, and whether they are malignant."""
+
+import json
+from pathlib import Path
+
+from clbench.contracts.task import Split
+from clbench.errors import DataError
+from clbench.streams.clip_domains.picture_sets.found import read_lines
+from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.streams.ultrasound.formats.masks import bright
+from clbench.streams.ultrasound.parts import train_or_validation
+from clbench.streams.ultrasound.pictures import Picture, Row, Truth
+from clbench.streams.ultrasound.sets.base import LESION, TUMOUR, UltrasoundSet, existing, natural, some
+
+FOLD = "tn3k-trainval-fold0.json"
+
+
+def read(place: Place, task: str) -> list[Row]:
+    """`trainval-image/0000.jpg` with `trainval-mask/0000.jpg`, and the same of `test`; labels in `label4trainval.csv`.
+
+    The fold 0 says who validates, by places in the list of files sorted by number; without its file a tenth does, by
+    the hash. Patients are not known.
+    """
+    rows = []
+    for part in ("trainval", "test"):
+        folder = place.pictures / f"{part}-image"
+        files = sorted(folder.glob("*.jpg"), key=natural)
+        validated = _validated(place, len(files)) if part == "trainval" else set[int]()
+        labels = _labels(place.find(f"label4{part}.csv")) if task == "classification" else {}
+        for number, file in enumerate(files):
+            split: Split = "test" if part == "test" else _split(number, file, validated)
+            rows.append(
+                Row(f"{part}/{file.stem}", Picture((file,)), _truth(file, part, labels), str(file), split=split)
+            )
+    return some(rows, place.pictures, "pictures in trainval-image and test-image")
+
+
+def _truth(file: Path, part: str, labels: dict[int, int]) -> Truth:
+    if not labels:
+        mask = file.parent.with_name(f"{part}-mask") / file.name
+        return Picture((existing(mask, f"the mask of {file.name}"),), bright)
+    if not file.stem.isdecimal() or int(file.stem) not in labels:
+        raise DataError(f"{file}: label4{part}.csv has no label of it")
+    return labels[int(file.stem)]
+
+
+def _split(number: int, file: Path, validated: set[int] | None) -> Split:
+    if validated is None:
+        return train_or_validation(file.name)
+    return "validation" if number in validated else "train"
+
+
+def _validated(place: Place, files: int) -> set[int] | None:
+    """Places of the pictures that validate; None where the file of the fold is not there."""
+    try:
+        file = place.find(FOLD)
+    except DataError:
+        return None
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, RecursionError, ValueError) as error:
+        raise DataError(f"{file}: damaged: {error}") from None
+    places = values.get("val") if isinstance(values, dict) else None
+    if not isinstance(places, list) or not all(isinstance(item, int) and 0 <= item < files for item in places):
+        raise DataError(f"{file}: 'val' must be a list of places 0 to {files - 1} in the list of pictures")
+    return set(places)
+
+
+def _labels(file: Path) -> dict[int, int]:
+    """Label by number of lines `0000.jpg,1`, with or without a header."""
+    found = {}
+    for number, line in enumerate(read_lines(file), 1):
+        name, _, label = line.rpartition(",")
+        stem = Path(name.strip()).stem
+        if stem.isdecimal() and label.strip() in ("0", "1"):
+            found[int(stem)] = int(label)
+        elif number > 1:
+            raise DataError(f"{file}: row {number}: wanted a picture and 0 or 1, got {line[:60]!r}")
+    if not found:
+        raise DataError(f"{file}: has no labels")
+    return found
+
+
+SET = UltrasoundSet(
+    title="TN3K",
+    folders=("tn3k", "TN3K", "Thyroid Dataset"),
+    pictures=(".", "tn3k", "datasets/tn3k", "Thyroid Dataset/tn3k"),
+    witness="trainval-image",
+    tasks={"segmentation": LESION, "classification": TUMOUR},
+    sizes={"segmentation": 3493, "classification": 3493},
+    read=read,
+    source="https://github.com/haifangong/TRFE-Net-for-thyroid-nodule-segmentation",
+    licence="MIT (the repository's)",
+    citation="Gong, Chen, Chen and others: Thyroid region prior guided attention for ultrasound "
+    "segmentation of thyroid nodules. Computers in Biology and Medicine 155, 2023.",
+)
