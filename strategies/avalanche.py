@@ -87,7 +87,9 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
         """
         if task.kind in ("segmentation", "detection", "regression"):
             name = type(self).__name__
-            raise ConfigError(f"task {task.name!r}: {name} runs in Avalanche's loop, which knows classes, not {task.kind}")
+            raise ConfigError(
+                f"task {task.name!r}: {name} runs in Avalanche's loop, which knows classes, not {task.kind}"
+            )
         mixed = self.mixed and len(self.seen) > 1
         views = Views(self.context, tuple(self.seen), self.generator, mixed, self.config.augment)
         model = AvalancheModel(self.learner, self.context, views, tuple(self.seen), self.scope)

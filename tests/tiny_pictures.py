@@ -14,6 +14,7 @@ SIZES = {"train": 16, "validation": 4, "test": 7}
 TASKS: list[dict[str, Any]] = [
     {"name": "disc", "kind": "segmentation", "metric": "dice", "source": {"classes": ["background", "disc"]}},
     {"name": "tone", "kind": "classification", "metric": "accuracy", "source": {"classes": ["dark", "bright"]}},
+    {"name": "shade", "kind": "classification", "metric": "accuracy", "source": {"classes": ["dark", "bright"]}},
     {"name": "box", "kind": "detection", "metric": "iou", "source": {"boxes": 1}},
     {"name": "ends", "kind": "regression", "metric": "point_accuracy", "source": {"points": 2}},
     {
@@ -74,6 +75,7 @@ TRUTHS: dict[str, Callable[[str, int, int, int, int], dict[str, object]]] = {
         "mask_path": f"../pictures/{stem}_mask.png",
     },
     "tone": lambda stem, x, y, r, bright: {"task_name": "classification", "num_classes": 2, "mask": bright},
+    "shade": lambda stem, x, y, r, bright: {"task_name": "classification", "num_classes": 2, "mask": 1 - bright},
     "box": lambda stem, x, y, r, bright: {
         "task_name": "detection",
         "num_classes": 1,
