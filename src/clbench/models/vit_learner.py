@@ -182,6 +182,8 @@ class VitLearner(Learner):
             raise ConfigError(f"{self.name}: prompts must enter at block 0 to {last}, got {plan.enter}")
         trunk = self._trunk
         self._model.prompts = PromptBanks(plan, trunk.depth, trunk.width, trunk.patch, self._seed)
+        for task in self._welcomed.values():
+            self._model.prompts.welcome(task, self.device)
 
     def prompts(self, task: Task) -> dict[str, nn.Parameter]:
         """The banks whose sum the task is read with."""
