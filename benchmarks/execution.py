@@ -14,6 +14,7 @@ from clbench.benchmarks.cell import Cell
 from clbench.benchmarks.drift import Drift
 from clbench.benchmarks.evaluator import Evaluator
 from clbench.benchmarks.folder import CellFolder, Record
+from clbench.benchmarks.official import official_json
 from clbench.benchmarks.prefixes import Prefixes
 from clbench.benchmarks.releases import require_one_vocabulary
 from clbench.benchmarks.samples import SampleStore
@@ -95,7 +96,7 @@ class CellRun:
         for version in range(0 if done is None else done + 1, self.stream.last_version + 1):
             self._compute(version)
             after_version(version)
-        self._folder.finish(matrix_json(self.stream, self._folder))
+        self._folder.finish(matrix_json(self.stream, self._folder), official_json(self.stream, self._folder))
 
     def _build_strategy(self, samples: Callable[[Task, Split], Samples]) -> Strategy[StrategyConfig]:
         cell = self._cell

@@ -1,11 +1,14 @@
 """What the command line prints at the end of a suite."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 
 from clbench.benchmarks.execution import matrices
 from clbench.benchmarks.runner import Outcome
+from clbench.contracts import Stream
 from clbench.ledger import read_ledger
 from clbench.reports.flips.stream import stream_numbers
+from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.metrics.compute import compute_all
 
 HEADLINE = {
@@ -22,20 +25,29 @@ RELEASES = {
     "flips/all/relative_nfr": "rel. NFR",
 }
 """The same for streams of releases: the last version, and its flips against the one before."""
+KINDS = {
+    "segmentation": "seg Dice",
+    "classification": "cls acc",
+    "detection": "det IoU",
+    "regression": "reg score",
+    "generation": "text score",
+}
+"""Last by kind of task, for streams of several: scores of different kinds are not the same thing on the same scale."""
 OTHERS = {"mtil.last": "Last", "forgetting.chaudhry": "forg."}
 """What is shown of a stream's other protocols."""
 
 
 def columns_of(rows: Iterable[Mapping[str, object]]) -> dict[str, str]:
-    """Keys of rows and the headings of their columns: the first protocol's, then those of others that rows have."""
+    """Keys of rows and the headings of their columns: the first protocol's, kinds, then other protocols'."""
     rows = list(rows)
     headline, parts = HEADLINE, OTHERS
+    kinds = {f"kind/{kind}": title for kind, title in KINDS.items() if any(f"kind/{kind}" in row for row in rows)}
     if any("flips/all/nfr" in row for row in rows):
         headline = parts = RELEASES
     found = dict.fromkeys(key for row in rows for key in row if key.endswith(".mtil.last"))
     others = [key.removesuffix(".mtil.last") for key in found]
     more = {f"{name}.{key}": f"{name} {heading}" for name in others for key, heading in parts.items()}
-    return headline | more
+    return headline | kinds | more
 
 
 def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
@@ -61,8 +73,9 @@ def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
 
 def _numbers(outcome: Outcome) -> dict[str, float]:
     stream = outcome.cell.load_stream()
-    result: dict[str, float] = {}
-    for index, (protocol, matrix) in enumerate(matrices(stream, outcome.folder).items()):
+    found = matrices(stream, outcome.folder)
+    result = _last_by_kind(stream, found[stream.protocols[0]])
+    for index, (protocol, matrix) in enumerate(found.items()):
         prefix = f"{protocol}." if index else ""
         result |= {prefix + name: value for name, value in compute_all(matrix).values.items() if value is not None}
         if stream.releases:
@@ -70,3 +83,12 @@ def _numbers(outcome: Outcome) -> dict[str, float]:
             flips = stream_numbers(rows, protocol, releases=True)[stream.last_version]
             result |= {prefix + name: value for name, value in flips.items()}
     return result
+
+
+def _last_by_kind(stream: Stream, matrix: ScoreMatrix) -> dict[str, float]:
+    """The mean score of the last version on the tasks of each kind, where there are several kinds."""
+    scores: dict[str, list[float]] = {}
+    for task, score in zip(stream.tasks, matrix.scores[-1].tolist(), strict=True):
+        scores.setdefault(task.kind, []).append(score)
+    means = {f"kind/{kind}": fmean(found) for kind, found in scores.items()}
+    return {name: mean for name, mean in means.items() if mean == mean} if len(means) > 1 else {}

@@ -86,9 +86,10 @@ class TapSlf(PromptedStrategy[TapSlfConfig]):
 
     def footprint(self) -> dict[str, int]:
         """The size of A, B and the prompts of one task; the number of adapted layers and of their blocks."""
+        layers = self._layers()
         self._wrap()
-        blocks = {layer.block for layer in self._layers()}
-        return {**super().footprint(), "adapters": len(self._layers()), "adapted_blocks": len(blocks)}
+        blocks = {layer.block for layer in layers}
+        return {**super().footprint(), "adapters": len(layers), "adapted_blocks": len(blocks)}
 
     def _wrap(self) -> None:
         layers = self._layers()

@@ -12,6 +12,7 @@ import numpy as np
 from clbench.benchmarks.cell import SCHEMA, Cell
 from clbench.benchmarks.execution import matrices
 from clbench.benchmarks.folder import CellFolder
+from clbench.benchmarks.official import official_numbers
 from clbench.benchmarks.tracking.memory import Memory
 from clbench.benchmarks.tracking.store import connect
 from clbench.contracts import Stream
@@ -75,7 +76,7 @@ class Tracker:
                 return
             found = matrices(stream, folder)
             for version in range(logged + 1, last + 1):
-                self._client.log_batch(run, metrics=_metrics_of_version(folder, found, version))
+                self._client.log_batch(run, metrics=_metrics_of_version(folder, stream, found, version))
         memory.remember("logged", run, last)
 
     def finish(self, cell: Cell, folder: CellFolder, stream: Stream) -> None:
@@ -187,8 +188,9 @@ class Tracker:
             (temporary / f"R-{protocol}.csv").write_text(matrix.to_csv(), encoding="utf-8")
             matrix_figure(matrix, f"{cell.title} ({protocol})", temporary / f"matrix-{protocol}.png")
         self._client.log_artifacts(run, str(temporary))
-        for name in ("ledger.parquet", "matrix.json"):
-            self._client.log_artifact(run, str(folder.path / name))
+        for name in ("ledger.parquet", "matrix.json", "official.json"):
+            if (folder.path / name).exists():
+                self._client.log_artifact(run, str(folder.path / name))
 
 
 def summary_tags(environment: Mapping[str, object]) -> dict[str, str]:
@@ -223,11 +225,13 @@ def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     return result
 
 
-def _metrics_of_version(folder: CellFolder, found: Mapping[str, ScoreMatrix], version: int) -> "list[Metric]":
-    """R's row, and every metric of the stream as if it ended with this version."""
+def _metrics_of_version(
+    folder: CellFolder, stream: Stream, found: Mapping[str, ScoreMatrix], version: int
+) -> "list[Metric]":
+    """R's row, official metrics of pictures, and every metric of the stream as if it ended with this version."""
     from mlflow.entities import Metric
 
-    values: dict[str, float] = dict(folder.record(version).numbers)
+    values = folder.record(version).numbers | official_numbers(stream, folder, version)
     for protocol, matrix in found.items():
         values |= {
             f"{protocol}/R/{task}": float(x) for task, x in zip(matrix.tasks, matrix.scores[version], strict=True)

@@ -8,7 +8,7 @@ from typing import TypeVar, final
 
 import numpy as np
 
-from clbench.reports.leaderboard.cell import COST, Cell
+from clbench.reports.leaderboard.cell import COST, OFFICIAL, Cell
 from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.metrics.compute import compute_all
 
@@ -56,6 +56,7 @@ class Standing:
     failed: tuple[Cell, ...]
     results: Mapping[str, Result]
     cost: Mapping[str, Estimate]
+    official: Mapping[str, Estimate]
     notes: tuple[str, ...]
 
 
@@ -90,6 +91,11 @@ def aggregate(cells: Iterable[Cell]) -> list[Section]:
 def costs(section: Section) -> dict[str, str]:
     """The costs that a section's runs tell, and their headings."""
     return {name: heading for name, heading in COST.items() if any(name in s.cost for s in section.standings)}
+
+
+def official(section: Section) -> dict[str, str]:
+    """The official metrics that a section's runs tell, and their headings."""
+    return {name: title for name, title in OFFICIAL.items() if any(name in s.official for s in section.standings)}
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -140,11 +146,16 @@ def _standing(cells: Sequence[Cell]) -> Standing:
         finished=finished,
         failed=tuple(cell for cell in kept if not cell.finished),
         results={protocol: _result(several) for protocol, several in matrices.items()},
-        cost={
-            name: estimate(values) for name in COST if (values := [c.cost[name] for c in finished if name in c.cost])
-        },
+        cost=_told(COST, [cell.cost for cell in finished]),
+        official=_told(OFFICIAL, [cell.official for cell in finished]),
         notes=notes,
     )
+
+
+def _told(names: Iterable[str], numbers: Sequence[Mapping[str, float]]) -> dict[str, Estimate]:
+    """Estimates of what runs say of themselves, over those that say it."""
+    found = {name: [told[name] for told in numbers if name in told] for name in names}
+    return {name: estimate(values) for name, values in found.items() if values}
 
 
 def _result(matrices: Sequence[ScoreMatrix]) -> Result:

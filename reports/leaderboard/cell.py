@@ -17,6 +17,22 @@ COST = {
     "cost/process_peak_mb": "Peak of the process, MiB",
 }
 """Metrics of a run that say what it took, over all versions, and their headings."""
+OFFICIAL = {
+    "official/segmentation/dice": "Segmentation: Dice \u2191",
+    "official/segmentation/hausdorff": "Hausdorff, pixels \u2193",
+    "official/segmentation/hd95": "HD95, pixels \u2193",
+    "official/classification/accuracy": "Classification: accuracy \u2191",
+    "official/classification/auc": "AUC \u2191",
+    "official/classification/f1_macro": "F1, macro \u2191",
+    "official/classification/f1_weighted": "F1, weighted \u2191",
+    "official/classification/mcc": "MCC \u2191",
+    "official/detection/iou": "Detection: IoU \u2191",
+    "official/detection/map": "mAP \u2191",
+    "official/detection/map50": "mAP at IoU 0.5 \u2191",
+    "official/regression/mre": "Regression: MRE, pixels \u2193",
+    "official/regression/mae": "MAE, unit of the value \u2193",
+}
+"""Metrics of a run that say what its last version reaches on tasks of pictures of a kind, and their headings."""
 
 
 @final
@@ -29,6 +45,7 @@ class Cell:
         error: Why there are no matrices, one line; None for a finished run.
         budget: What a strategy might spend on a task, in words; runs of different budgets are never averaged.
         cost: What the run says of its cost, by the names in `COST`.
+        official: What it says of tasks of pictures, by the names in `OFFICIAL`.
         environment: What else the run says of itself (versions, hardware).
     """
 
@@ -46,6 +63,7 @@ class Cell:
     error: str | None = None
     budget: str = ""
     cost: Mapping[str, float] = field(default_factory=dict)
+    official: Mapping[str, float] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property

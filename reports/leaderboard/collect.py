@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from clbench.errors import DataError
 from clbench.mlflow_store import one_line
-from clbench.reports.leaderboard.cell import COST, SCHEMA, Cell, read_matrices
+from clbench.reports.leaderboard.cell import COST, OFFICIAL, SCHEMA, Cell, read_matrices
 from clbench.reports.leaderboard.store import RunStore
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def _cell(run: "Run") -> Cell:
         started=run.info.start_time or 0,
         error=_error(status, tag("schema"), tag("error", "")),
         cost={name: float(value) for name, value in run.data.metrics.items() if name in COST},
+        official={name: float(value) for name, value in run.data.metrics.items() if name in OFFICIAL},
         environment={
             name.removeprefix("clbench."): value
             for name, value in tags.items()

@@ -4,11 +4,11 @@ import math
 from importlib.resources import files
 
 from clbench import __version__
-from clbench.reports.leaderboard.aggregate import Section, costs
+from clbench.reports.leaderboard.aggregate import Section, costs, official
 from clbench.reports.leaderboard.board import Board
 from clbench.reports.leaderboard.columns import Column
 from clbench.reports.leaderboard.published import HEADINGS, WARNING
-from clbench.reports.leaderboard.tables import TUNING_NOTE
+from clbench.reports.leaderboard.tables import OFFICIAL_TITLE, TUNING_NOTE
 from clbench.reports.leaderboard.text import amount, percent, plain, with_error
 from clbench.reports.matrix import ScoreMatrix
 
@@ -29,6 +29,8 @@ def to_html(board: Board) -> str:
         published_warning=WARNING,
         published_headings=HEADINGS,
         costs=costs,
+        official=official,
+        official_title=OFFICIAL_TITLE,
         amount=amount,
         with_error=with_error,
         best=best,

@@ -4,15 +4,18 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from clbench.reports.leaderboard.aggregate import Result, Section, Standing, costs
+from clbench.reports.leaderboard.aggregate import Estimate, Result, Section, Standing, costs, official
 from clbench.reports.leaderboard.board import Board
 from clbench.reports.leaderboard.columns import Column
 from clbench.reports.leaderboard.published import HEADINGS, Published
 from clbench.reports.leaderboard.published import WARNING as PUBLISHED_WARNING
 from clbench.reports.leaderboard.text import NOTHING, amount, csv_text, markdown, with_error
 
+OFFICIAL_TITLE = (
+    "Official metrics of the last version, means over the tasks of a kind and over seeds, each in its own unit:"
+)
 TUNING_NOTE = "Used to choose settings; never comparable with the results on test data."
 
 
@@ -25,7 +28,8 @@ def to_markdown(board: Board) -> str:
         lines += [] if section.is_test else ["", f"**{TUNING_NOTE}**"]
         for protocol in section.protocols or ("",):
             lines += ["", *_markdown_table(section, protocol, [column for column in board.columns if column.is_main])]
-        lines += _markdown_cost(section)
+        lines += _markdown_told(OFFICIAL_TITLE, official(section), section, lambda standing: standing.official)
+        lines += _markdown_told("Cost of a run:", costs(section), section, lambda standing: standing.cost)
         lines += _markdown_published(board.published(section))
         lines += _markdown_failures(section)
     lines += ["", "## Metrics", ""]
@@ -49,13 +53,14 @@ def _markdown_table(section: Section, protocol: str, shown: Sequence[Column]) ->
     return lines
 
 
-def _markdown_cost(section: Section) -> list[str]:
-    shown = costs(section)
+def _markdown_told(
+    title: str, shown: Mapping[str, str], section: Section, told: Callable[[Standing], Mapping[str, Estimate]]
+) -> list[str]:
     if not shown:
         return []
-    lines = ["", "Cost of a run:", "", f"| Strategy | {' | '.join(shown.values())} |", f"|---|{'---:|' * len(shown)}"]
+    lines = ["", title, "", f"| Strategy | {' | '.join(shown.values())} |", f"|---|{'---:|' * len(shown)}"]
     for standing in section.standings:
-        cells = [amount(standing.cost.get(name)) for name in shown]
+        cells = [amount(told(standing).get(name)) for name in shown]
         lines.append(f"| {' | '.join([markdown(standing.label), *cells])} |")
     return lines
 
@@ -149,6 +154,10 @@ def _json_standing(standing: Standing) -> dict[str, object]:
         ],
         "notes": standing.notes,
         "cost": {name: {"mean": found.mean, "n": found.n} for name, found in standing.cost.items()},
+        "official": {
+            name: {"mean": found.mean, "standard_error": found.standard_error, "n": found.n}
+            for name, found in standing.official.items()
+        },
         "results": {protocol: _json_result(result) for protocol, result in standing.results.items()},
     }
 

@@ -3,14 +3,13 @@
 import json
 
 import numpy as np
-import numpy.typing as npt
 
 from clbench.errors import MetricError
-from clbench.picture_scores.detection import iou as iou_of
+from clbench.picture_scores.boxes import Numbers
+from clbench.picture_scores.boxes import iou as iou_of
 from clbench.registry import PICTURE_METRICS
 from clbench.reports.picture_metrics.task_rows import DoesNotApplyError, TaskRows
 
-Numbers = npt.NDArray[np.float64]
 THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 RECALLS = np.linspace(0, 1, 101)
 MOST = 100

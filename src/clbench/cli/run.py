@@ -9,6 +9,8 @@ import typer
 from clbench.cli.forecast import dry_run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from clbench.benchmarks.runner import Outcome, SuiteResult
     from clbench.benchmarks.suite import Suite
 
@@ -118,7 +120,7 @@ def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, a
         own = [row for row in rows if (row["stream"], row["learner"]) == (stream, learner)]
         columns = columns_of(own)
         table = [
-            [f"{row['strategy']} ({row['seed']})", *(_percent(row.get(key)) for key in columns), str(row["status"])]
+            [f"{row['strategy']} ({row['seed']})", *(_percent(row, key) for key in columns), str(row["status"])]
             for row in own
         ]
         print_table(f"{stream}, {learner}, in %", ("strategy (seed)", *columns.values(), ""), table)
@@ -128,5 +130,9 @@ def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, a
     print(f"MLflow:      {shown if shown.startswith('http') else f'mlflow ui --backend-store-uri {shown}'}")
 
 
-def _percent(value: object) -> str:
-    return f"{100 * value:.1f}" if isinstance(value, float) else ""
+def _percent(row: "Mapping[str, object]", key: str) -> str:
+    """A number of a row; `n/a` where a metric is not defined, as where tasks to come cannot be tested."""
+    value = row.get(key)
+    if isinstance(value, float):
+        return f"{100 * value:.1f}"
+    return "" if row["status"] == "failed" else "n/a"

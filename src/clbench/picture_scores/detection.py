@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clbench.picture_scores.scorer import Numbers, PictureScore, PictureScorer, Truth
+from clbench.picture_scores.boxes import Numbers, matched_iou
+from clbench.picture_scores.scorer import PictureScore, PictureScorer, Truth
 
 CONFIDENT = 0.5
 """Where a picture may have several boxes, those of at least this confidence count in the score of the picture."""
@@ -19,40 +20,6 @@ class Boxes(Truth):
     """The true boxes of a picture, `(n, 4)`: x_min, y_min, x_max, y_max in pixels."""
 
     boxes: Numbers
-
-
-def iou(first: npt.ArrayLike, second: npt.ArrayLike) -> Numbers:
-    """Intersection over union of every box with every other, `(m, n)`.
-
-    A box whose minimum is above its maximum, or that is not finite, overlaps nothing.
-
-    Args:
-        first: `(m, 4)`, x_min, y_min, x_max, y_max.
-        second: `(n, 4)`.
-    """
-    a = np.asarray(first, np.float64).reshape(-1, 1, 4)
-    b = np.asarray(second, np.float64).reshape(1, -1, 4)
-    with np.errstate(invalid="ignore"):
-        sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-        shared = np.prod(np.clip(sides, 0, None), axis=-1)
-        area_a, area_b = (np.prod(np.clip(box[..., 2:] - box[..., :2], 0, None), axis=-1) for box in (a, b))
-        union = area_a + area_b - shared
-        return np.where((union > 0) & np.isfinite(union), shared / np.where(union > 0, union, 1), 0.0)
-
-
-def matched_iou(predicted: Numbers, true: Numbers) -> float:
-    """IoU of the best one-to-one match, summed and divided by the larger number of boxes; 1 where there are none.
-
-    With one box on either side it is their IoU; a box too many or too few counts as an overlap of 0.
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    most = max(len(predicted), len(true))
-    if not most:
-        return 1.0
-    overlaps = iou(predicted, true)
-    rows, columns = linear_sum_assignment(-overlaps)
-    return float(overlaps[rows, columns].sum() / most)
 
 
 class Detection(PictureScorer[Boxes]):
