@@ -39,7 +39,7 @@ def split_fused_qkv(model: nn.Module) -> None:
                 owner.q_bias = owner.k_bias = owner.v_bias = None  # they are in the new layers
 
 
-def _biases(attention: Any, fused: nn.Linear) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+def _biases(attention: Any, fused: Any) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     if getattr(attention, "q_bias", None) is not None:  # EVA's attention has none for k
         return attention.q_bias, None, attention.v_bias
     if fused.bias is None:

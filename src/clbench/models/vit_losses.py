@@ -103,4 +103,5 @@ def point_heatmap(points: Tensor, rows: int, columns: int, sigma: float) -> Tens
     x = points[..., 0, None] * columns - 0.5 - torch.arange(columns, device=points.device)
     y = points[..., 1, None] * rows - 0.5 - torch.arange(rows, device=points.device)
     scores = -((y**2).unsqueeze(-1) + (x**2).unsqueeze(-2)) / (2 * sigma**2)
-    return scores.flatten(2).softmax(dim=2).unflatten(2, (rows, columns))
+    heat: Tensor = scores.flatten(2).softmax(dim=2).unflatten(2, (rows, columns))
+    return heat

@@ -41,14 +41,15 @@ class Trunk:
             if not hasattr(model, name):
                 raise ConfigError(f"{type(model).__name__} of timm is no plain vision transformer: it has no {name}")
         split_fused_qkv(model)
-        self._model: Any = model  # timm's classes have no common type
-        self.depth = len(self._model.blocks)
-        self.width = int(self._model.embed_dim)
-        self.patch = int(self._model.patch_embed.patch_size[0])
-        rows, columns = self._model.patch_embed.grid_size
+        timms: Any = model  # its classes have no common type
+        self._model = timms
+        self.depth = len(timms.blocks)
+        self.width = int(timms.embed_dim)
+        self.patch = int(timms.patch_embed.patch_size[0])
+        rows, columns = timms.patch_embed.grid_size
         self.grid = (int(rows), int(columns))
         """Patches of a picture: rows and columns."""
-        self._own = int(self._model.num_prefix_tokens)
+        self._own = int(timms.num_prefix_tokens)
         self._class_token = getattr(self._model, "cls_token", None) is not None
 
     def embed(self, pictures: Tensor) -> Tensor:

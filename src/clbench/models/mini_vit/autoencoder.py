@@ -36,6 +36,8 @@ class MaskedAutoencoder(nn.Module):
             pictures: `(n, 3, size, size)`, normalised, three times the same channel.
             noise: `(n, patches)`, whose order says which patches are seen.
         """
+        assert self.encoder.pos_embed is not None
+        assert self.encoder.cls_token is not None
         tokens = self.encoder.patch_embed(pictures) + self.encoder.pos_embed[:, 1:]
         order = noise.argsort(dim=1)
         kept = round(self.count * (1 - HIDDEN))
