@@ -15,6 +15,7 @@ from clbench.benchmarks.drift import Drift
 from clbench.benchmarks.evaluator import Evaluator
 from clbench.benchmarks.folder import CellFolder, Record
 from clbench.benchmarks.official import official_json
+from clbench.benchmarks.prefixes import Prefixes
 from clbench.benchmarks.probes import Probe
 from clbench.benchmarks.releases import require_one_vocabulary
 from clbench.benchmarks.samples import SampleStore
@@ -95,8 +96,10 @@ class CellRun:
         samples = store.of(
             cell.names[0], self._learner, json.dumps(cell.encoding), cell.skip_broken, partial(progress, "decode")
         )
-        self._evaluator = Evaluator(self.stream, cell.split, samples)
-        self._strategy = self._build_strategy(samples)
+        self._prefixes = Prefixes(samples, self._learner, self._frozen_blocks, folder.path)
+        given = samples if self.stream.releases else self._prefixes
+        self._evaluator = Evaluator(self.stream, cell.split, given)
+        self._strategy = self._build_strategy(given)
 
     def run(self, after_version: Callable[[int], None]) -> None:
         """Compute the versions that are missing, then mark the cell as finished.
@@ -160,9 +163,17 @@ class CellRun:
             self._progress("test", 0, 1)
             return self._evaluator.evaluate(self._learner, version, self._strategy.predictor), self._learner.probe()
 
-        key = (*self._cell.tested, digest, type(self._strategy).predictor)
+        # The output of frozen blocks is computed another way than that of others, which round-off shows.
+        frozen = tuple(map(self._strategy.frozen_blocks, self.stream.tasks))
+        key = (*self._cell.tested, digest, type(self._strategy).predictor, frozen)
         rows, probes = self._shared.once(key, test, lambda found: found[0].nbytes)
         return with_version(rows, version), probes
+
+    def _frozen_blocks(self, task: Task, split: Split) -> int:
+        """Whose output is the same for all versions and all the times that the split's samples are used."""
+        if split == "train" and self._strategy.augments:
+            return 0
+        return self._strategy.frozen_blocks(task)
 
     def _resume(self, version: int) -> None:
         if version > (last := self.stream.last_version):
@@ -181,6 +192,7 @@ class CellRun:
         for task in self.stream.tasks if version and self.stream.releases else self._strategy.seen:
             self._learner.welcome(task)
         self._folder.load_version(version, self._learner, self._strategy)
+        self._prefixes.weights_have_changed()
         if self._drift:
             self._drift.measure()  # so that the next one is measured from here
 
@@ -209,6 +221,7 @@ class CellRun:
         started = self._clock()
         if version:
             self._update(version)
+            self._prefixes.weights_have_changed()
         digest = self._strategy.digest()  # waits for the device, so that the clock tells the truth
         trained = self._clock()
         self._numbers |= self._drift.measure() if self._drift else {}
@@ -281,4 +294,5 @@ def footprint(strategy: str, learner: str) -> dict[str, object]:
         built, Budget(), 0, unavailable, lambda: built, lambda step, steps: None, lambda name, value: None
     )
     found = cast(Strategy[StrategyConfig], entry.value(entry.config(), context)).footprint()
-    return {"trainable_parameters": found.pop("trainable_parameters", 0), "total_parameters": total, **found}
+    trainable = found.pop("trainable_parameters", 0)
+    return {"trainable_parameters": trainable, "total_parameters": total, "trainable_share": trainable / total, **found}

@@ -200,6 +200,7 @@ class _Bench:
         size = self._learner.test_batch if self._device.type == "cuda" else 16
         batch = self._samples(self._few)
         index = torch.arange(size, device=batch.home) % len(batch)
+        self._learner.welcome(self._few)
         self._learner.module.eval()
         with torch.no_grad(), self._learner.autocast():
             for _ in range(2):  # the first time to warm up

@@ -13,7 +13,7 @@ from clbench.strategies.avalanche_loop import BudgetPlugin, without_own_deprecat
 from clbench.strategies.avalanche_model import AvalancheModel, Scope, Views
 from clbench.strategies.avalanche_state import capture, restore
 from clbench.strategies.gradient import GradientConfig
-from clbench.strategies.optimisation import batches_of, new_optimiser, report_losses
+from clbench.strategies.optimisation import batches_of, new_optimiser, report_losses, without
 
 if TYPE_CHECKING:
     from avalanche.benchmarks import DatasetExperience
@@ -85,8 +85,13 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
         Raises:
             TrainingError: When the loss is not finite at some step; it is read once, after the last one.
         """
+        if task.kind in ("segmentation", "detection", "regression"):
+            name = type(self).__name__
+            raise ConfigError(
+                f"task {task.name!r}: {name} runs in Avalanche's loop, which knows classes, not {task.kind}"
+            )
         mixed = self.mixed and len(self.seen) > 1
-        views = Views(self.context, tuple(self.seen), self.generator, mixed)
+        views = Views(self.context, tuple(self.seen), self.generator, mixed, self.config.augment)
         model = AvalancheModel(self.learner, self.context, views, tuple(self.seen), self.scope)
         budget = self._budget_plugin(task)
         template = self._build(model, budget)
@@ -105,12 +110,13 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
     def _budget_plugin(self, task: Task) -> BudgetPlugin:
         """The plugin that keeps the budget, with a new optimiser's schedule; chooses what is trained."""
         budget = self.context.budget
-        parameters = list(self.learner.trainable().values())
-        optimiser, scheduler = new_optimiser(self.learner.module, parameters, self.config, budget.steps)
+        own = list(self.learner.head(task).values())
+        parameters = without(list(self.learner.trainable().values()), own)
+        optimiser, scheduler = new_optimiser(self.learner.module, parameters, self.config, budget.steps, own)
         drawn = batches_of(len(self.context.samples(task, "train")), budget, self.generator, torch.device("cpu"))
         order = torch.cat(list(drawn)).tolist()
         return BudgetPlugin(
-            order, parameters, self.config.clip_norm, optimiser, scheduler, budget.steps, self.context.progress
+            order, parameters + own, self.config.clip_norm, optimiser, scheduler, budget.steps, self.context.progress
         )
 
     def _build(self, model: AvalancheModel, budget: BudgetPlugin) -> Any:

@@ -32,17 +32,22 @@ class Views:
         tasks: The tasks seen, the current one last.
         generator: For augmentation.
         mixed: Whether batches may hold samples of earlier tasks. If not, no step has to wait for the device to tell.
+        augment: Whether training sees random views.
     """
 
-    def __init__(self, context: Context, tasks: Sequence[Task], generator: torch.Generator, mixed: bool) -> None:
+    def __init__(
+        self, context: Context, tasks: Sequence[Task], generator: torch.Generator, mixed: bool, augment: bool = True
+    ) -> None:
         self._context = context
         self._tasks = tasks
         self._generator = generator
         self.mixed = mixed
+        self._augment = augment
         self._last: tuple[Tensor, bool, View] | None = None
 
-    def of(self, at: Tensor, augmented: bool) -> View:
+    def of(self, at: Tensor, training: bool) -> View:
         """The samples at the positions `at` `(n,)`, in that order."""
+        augmented = training and self._augment
         if self._last is not None and self._last[0] is at and self._last[1] == augmented:
             return self._last[2]
         view = self._gather_mixed(at) if self.mixed else self._gather(at)
@@ -122,6 +127,8 @@ class AvalancheModel(nn.Module):
     def copy_with(self, weights: dict[str, Tensor], tasks: Sequence[Task]) -> "AvalancheModel":
         """A model with other weights and fewer tasks that sees the same views."""
         learner = self._context.new_learner()
+        for task in tasks:
+            learner.welcome(task)
         learner.load_state_dict(weights)
         return AvalancheModel(learner, self._context, self._views, tasks, self._scope).train(self.training)
 

@@ -1,6 +1,6 @@
 """Strategies with a gradient loop: one loop, a few named hooks, nothing that waits for the device in between."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Generic, Literal, TypeVar
 
 import torch
@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Strategy, StrategyConfig, Task
-from clbench.strategies.optimisation import batches_of, clip_gradient, new_optimiser, report_losses
+from clbench.strategies.optimisation import batches_of, clip_gradient, new_optimiser, report_losses, without
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -17,6 +17,10 @@ class GradientConfig(StrategyConfig):
     """Settings of every strategy that trains by gradients."""
 
     lr: float = Field(3e-4, gt=0, description="Peak learning rate of AdamW.")
+    head_lr: float = Field(
+        1e-3, gt=0, description="The same for what a task has for itself (heads, prompts), where the learner has such."
+    )
+    augment: bool = Field(True, description="Learn from random views of samples, where the learner makes any.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="Shape of the learning rate after warm-up.")
     warmup: float = Field(
@@ -56,6 +60,14 @@ class GradientStrategy(Strategy[G], Generic[G]):
         """The parameters that the optimiser gets, by name; all that the learner offers unless overridden."""
         yield from self.learner.trainable().items()
 
+    def learnt_now(self) -> Sequence[Task]:
+        """The tasks whose batches come in this update: the last one seen, unless overridden together with `batches`."""
+        return self.seen[-1:]
+
+    def own_parameters(self) -> dict[str, nn.Parameter]:
+        """What the tasks being learnt have for themselves, by name: heads. Trained besides `trainable_parameters`."""
+        return {name: p for task in self.learnt_now() for name, p in self.learner.head(task).items()}
+
     def batches(self, task: Task) -> Iterator[tuple[Batch, Task]]:
         """Training batches, each with the task that its samples belong to: `budget.steps` random ones of the task."""
         samples = self.context.samples(task, "train")
@@ -67,8 +79,13 @@ class GradientStrategy(Strategy[G], Generic[G]):
         return self.context.budget.steps
 
     def footprint(self) -> dict[str, int]:
-        """The size of `trainable_parameters`."""
+        """The size of `trainable_parameters`; heads, which depend on the task, come on top."""
         return {"trainable_parameters": sum(p.numel() for _, p in self.trainable_parameters()), "adapters": 0}
+
+    @property
+    def augments(self) -> bool:
+        """By its setting."""
+        return self.config.augment
 
     def learn(self, task: Task) -> None:
         """Run the loop over one task.
@@ -83,8 +100,10 @@ class GradientStrategy(Strategy[G], Generic[G]):
 
     def _train(self, task: Task, total: int) -> Tensor:
         """All steps of a task; returns the losses `(steps,)`, still on the device."""
-        parameters = [p for _, p in self.trainable_parameters()]
-        optimiser, scheduler = new_optimiser(self.learner.module, parameters, self.config, total)
+        own = list(self.own_parameters().values())
+        parameters = without([p for _, p in self.trainable_parameters()], own)
+        optimiser, scheduler = new_optimiser(self.learner.module, parameters, self.config, total, own)
+        parameters += own
         losses = torch.zeros(total, device=self.learner.device)
         self.learner.module.train()
         for step, (batch, owner) in enumerate(self.batches(task), 1):
@@ -108,7 +127,8 @@ class GradientStrategy(Strategy[G], Generic[G]):
         for start in range(0, n, size):
             piece = {name: tensor[start : start + size] for name, tensor in batch.items()} if size < n else batch
             with self.learner.autocast():
-                loss = self.loss(self.learner.augment(piece, self.generator), task)
+                view = self.learner.augment(piece, self.generator) if self.config.augment else piece
+                loss = self.loss(view, task)
             if size < n:
                 loss = loss * (min(size, n - start) / n)
             loss.backward()

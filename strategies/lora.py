@@ -1,7 +1,7 @@
 """Sequential low-rank adapters: a new LoRA for each task, merged into the weights when the task is done."""
 
-from collections.abc import Iterator
-from typing import Generic, TypeVar, final
+from collections.abc import Iterator, Sequence
+from typing import Generic, Protocol, TypeVar, final
 
 import torch
 from peft import LoraConfig as PeftLoraConfig
@@ -9,7 +9,7 @@ from peft.tuners.lora import LoraModel
 from pydantic import Field
 from torch import nn
 
-from clbench.contracts import Learner, Task
+from clbench.contracts import Learner, LinearLayer, Task
 from clbench.registry import STRATEGIES
 from clbench.strategies.gradient import GradientStrategy
 from clbench.strategies.layers import AdapterConfig, chosen_layers
@@ -34,7 +34,7 @@ class LoraStrategy(GradientStrategy[L], Generic[L]):
 
     def begin_task(self, task: Task) -> None:
         """Wrap the chosen layers in fresh adapters."""
-        self._adapted = add_adapters(self.learner, self.config)
+        self._adapted = add_adapters(self.learner, chosen_layers(self.learner, self.config), self.config)
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """A and B of every adapter."""
@@ -42,14 +42,13 @@ class LoraStrategy(GradientStrategy[L], Generic[L]):
 
     def footprint(self) -> dict[str, int]:
         """The size of A and B, and the number of adapted layers."""
-        adapted = add_adapters(self.learner, self.config)
+        adapted = add_adapters(self.learner, chosen_layers(self.learner, self.config), self.config)
         return {**super().footprint(), "adapters": len(adapted.targeted_module_names)}
 
     def end_task(self, task: Task) -> None:
         """Merge the adapters into the weights and unwrap the layers."""
-        self._adapted.merge_and_unload(progressbar=False)
+        merge_adapters(self.learner, self._adapted)
         del self._adapted
-        vars(self.learner.module).pop("peft_config", None)  # older releases of PEFT leave it, and warn of it next time
 
 
 @STRATEGIES.register("lora", config=LoraConfig)
@@ -69,17 +68,29 @@ class Lora(LoraStrategy[LoraConfig]):
     """
 
 
-def add_adapters(learner: Learner, config: LoraConfig) -> LoraModel:
-    """Put PEFT's LoRA layers into the learner's module, in place; A and B are float32 at least, whatever W is.
+class AdapterShape(Protocol):
+    """The settings that say what an adapter is."""
 
-    Raises:
-        ConfigError: When the learner has no layer of the chosen roles and towers.
-    """
+    @property
+    def rank(self) -> int:
+        """Rank r."""
+
+    @property
+    def alpha(self) -> float | None:
+        """The update is scaled by alpha / r; by 1 if None."""
+
+    @property
+    def dropout(self) -> float:
+        """Before the adapter."""
+
+
+def add_adapters(learner: Learner, layers: Sequence[LinearLayer], config: AdapterShape) -> LoraModel:
+    """Put PEFT's LoRA layers in the place of some of the learner's; A and B are float32 at least, whatever W is."""
     peft_config = PeftLoraConfig(
         r=config.rank,
         lora_alpha=config.alpha or config.rank,  # type: ignore[arg-type]  # PEFT computes alpha / r: any number does
         lora_dropout=config.dropout,
-        target_modules=[layer.name for layer in chosen_layers(learner, config)],
+        target_modules=[layer.name for layer in layers],
         bias="none",
     )
     model = LoraModel(learner.module, peft_config, "default")
@@ -87,3 +98,9 @@ def add_adapters(learner: Learner, config: LoraConfig) -> LoraModel:
         if "lora_" in name:  # PEFT gives them W's type; steps of AdamW would be lost in bfloat16
             p.data = p.data.to(torch.promote_types(p.dtype, torch.float32))
     return model
+
+
+def merge_adapters(learner: Learner, adapted: LoraModel) -> None:
+    """Add the products to the weights; the layers are plain again."""
+    adapted.merge_and_unload(progressbar=False)
+    vars(learner.module).pop("peft_config", None)  # older releases of PEFT leave it, and warn of it next time

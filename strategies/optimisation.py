@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,15 +49,39 @@ def warmup_then(schedule: str, warmup: float, total: int) -> Callable[[int], flo
     return factor
 
 
+def without(parameters: Sequence[nn.Parameter], others: Sequence[nn.Parameter]) -> list[nn.Parameter]:
+    """Those of `parameters` that are not among the others."""
+    left_out = {id(p) for p in others}
+    return [p for p in parameters if id(p) not in left_out]
+
+
 def new_optimiser(
-    module: nn.Module, parameters: Sequence[nn.Parameter], config: "GradientConfig", steps: int
+    module: nn.Module,
+    parameters: Sequence[nn.Parameter],
+    config: "GradientConfig",
+    steps: int,
+    own: Sequence[nn.Parameter] = (),
 ) -> tuple[torch.optim.AdamW, LambdaLR]:
-    """AdamW with its schedule over some of a module's parameters; all others get no gradient."""
+    """AdamW with its schedule over some of a module's parameters; all others get no gradient.
+
+    Args:
+        module: The learner's.
+        parameters: Trained at `lr`.
+        config: Settings.
+        steps: How many there will be.
+        own: Trained at `head_lr`: what tasks have for themselves.
+    """
     module.requires_grad_(False)
-    for p in parameters:
-        p.requires_grad_()
+    groups = [{"params": list(parameters)}, {"params": list(own), "lr": config.head_lr}]
+    for group in groups:
+        for p in cast(list[nn.Parameter], group["params"]):
+            p.requires_grad_()
     optimiser = torch.optim.AdamW(
-        parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True
+        [group for group in groups if group["params"]],
+        lr=config.lr,
+        betas=config.betas,
+        weight_decay=config.weight_decay,
+        fused=True,
     )
     return optimiser, LambdaLR(optimiser, warmup_then(config.schedule, config.warmup, steps))
 

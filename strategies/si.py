@@ -5,7 +5,7 @@ from typing import cast, final
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from clbench.contracts import Context, Task
 from clbench.registry import STRATEGIES
@@ -44,7 +44,7 @@ class Si(GradientStrategy[SiConfig]):
         named = dict(self.trainable_parameters())
         self._weights = list(named.values())
         double = 2 * self.config.strength
-        self._pull = [double * self._omega[name].to(p.device) for name, p in named.items()] if self._omega else []
+        self._pull = [double * self._known(name, p) for name, p in named.items()] if self._omega else []
         self._anchor, self._before = ([p.clone() for p in self._weights] for _ in range(2))
         self._gradient, self._path = ([torch.zeros_like(p) for p in self._weights] for _ in range(2))
 
@@ -73,6 +73,10 @@ class Si(GradientStrategy[SiConfig]):
             share = (path / ((p - start) ** 2 + self.config.damping)).cpu()
             self._omega[name] = (self._omega.get(name, 0) + share).clamp(min=0)
         del self._weights, self._pull, self._anchor, self._before, self._gradient, self._path
+
+    def _known(self, name: str, p: nn.Parameter) -> Tensor:
+        """The importance of a weight; none for one that has come with the task."""
+        return self._omega[name].to(p.device) if name in self._omega else torch.zeros_like(p)
 
     def state_dict(self) -> Mapping[str, object]:
         """The importances."""

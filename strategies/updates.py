@@ -19,7 +19,7 @@ Objective = Callable[[Batch, Task], Tensor]
 
 FIRST_STAGE = (
     *("_fresh", "_stage", "_train", "_backward", "batches", "trainable_parameters"),
-    *("task_loss", "student", "loss", "after_backward", "after_step"),
+    *("task_loss", "student", "loss", "after_backward", "after_step", "learnt_now", "own_parameters"),
 )
 """What decides the first stage besides settings: strategies that override none of these share it."""
 

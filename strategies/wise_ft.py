@@ -28,6 +28,8 @@ class WiseFt(GradientStrategy[WiseFtConfig]):
     tested, and the next task is trained from it: the convention of the baseline in ZSCL (Zheng et al. 2023). With the
     pre-trained anchor, what a task changed is scaled by alpha once more after every later task.
 
+    What a task has for itself (a head) has no weights before the task that were worth anything, and is left as trained.
+
     ZSCL's released script averages with the *previous* version, alpha 0.8: `anchor: previous`. It scales every task's
     change once. Use that beside published tables of MTIL and X-TAIL, which go back to it.
     """
@@ -35,7 +37,9 @@ class WiseFt(GradientStrategy[WiseFtConfig]):
     def begin_task(self, task: Task) -> None:
         """Remember the version before the task, where it is the anchor."""
         if self.config.anchor == "previous":
-            self._anchor = {name: p.detach().clone() for name, p in self.learner.trainable().items()}
+            own = self.own_parameters()
+            shared = {name: p for name, p in self.learner.trainable().items() if name not in own}
+            self._anchor = {name: p.detach().clone() for name, p in shared.items()}
 
     @torch.no_grad()
     def end_task(self, task: Task) -> None:
@@ -43,5 +47,6 @@ class WiseFt(GradientStrategy[WiseFtConfig]):
         if self.config.anchor == "pretrained":
             self._anchor = dict(self.context.new_learner().trainable())
         for name, p in self.trainable_parameters():
-            p.copy_(torch.lerp(self._anchor[name], p, self.config.alpha))
+            if name in self._anchor:
+                p.copy_(torch.lerp(self._anchor[name], p, self.config.alpha))
         del self._anchor

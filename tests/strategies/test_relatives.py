@@ -11,6 +11,7 @@ from clbench.contracts import Context, Task
 from clbench.strategies.finetune import Finetune
 from clbench.strategies.gated_lora import GatedAdapters
 from clbench.strategies.gradient import GradientConfig
+from clbench.strategies.layers import chosen_layers
 from clbench.strategies.lora import Lora, LoraConfig, add_adapters
 from clbench.strategies.o_lora import OLora, OLoraConfig
 from clbench.strategies.wise_ft import WiseFt, WiseFtConfig
@@ -126,7 +127,7 @@ def test_the_default_scale_is_that_of_rank_16_and_alpha_16(tiny: Any, new_contex
 def test_lora_on_narrow_weights_trains_wide_factors(tiny: Any, new_context: NewContext) -> None:
     learner = new_context().learner
     learner.module.bfloat16()
-    add_adapters(learner, LoraConfig(rank=2))
+    add_adapters(learner, chosen_layers(learner, LoraConfig()), LoraConfig(rank=2))
     factors = {name: p for name, p in learner.module.named_parameters() if "lora_" in name}
     assert len(factors) == 48
     assert {p.dtype for p in factors.values()} == {torch.float32}

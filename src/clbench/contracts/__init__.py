@@ -1,6 +1,7 @@
 """The contracts between the rooms: task, stream, learner, strategy."""
 
 from clbench.contracts.learner import Learner, LinearLayer, Precision, Predictions, Predictor, Samples, Units
+from clbench.contracts.stack import PromptPlan, Sharing, Stack
 from clbench.contracts.strategy import Budget, Context, Strategy, StrategyConfig
 from clbench.contracts.stream import Protocol, Stream
 from clbench.contracts.task import Batch, Kind, Split, Task, TextLimits, joined
@@ -15,9 +16,12 @@ __all__ = [
     "Precision",
     "Predictions",
     "Predictor",
+    "PromptPlan",
     "Protocol",
     "Samples",
+    "Sharing",
     "Split",
+    "Stack",
     "Strategy",
     "StrategyConfig",
     "Stream",

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clbench.contracts.stack import PromptPlan, Stack
 from clbench.contracts.stream import Protocol
 from clbench.contracts.task import Batch, Task
 from clbench.errors import ConfigError
@@ -256,6 +257,43 @@ class Learner(ABC):
     @abstractmethod
     def linear_layers(self) -> tuple[LinearLayer, ...]:
         """All linear layers that a method may adapt or decompose."""
+
+    def stack(self) -> Stack:
+        """The model as one stack of blocks, for methods that choose by depth.
+
+        Raises:
+            ConfigError: In families that are none (two towers, an encoder with a decoder).
+        """
+        raise ConfigError(f"{self.name}: is not one stack of blocks, which this strategy needs")
+
+    def head(self, task: Task) -> dict[str, nn.Parameter]:
+        """Parameters that serve this task alone, by name: whoever learns the task trains them, whatever else he trains.
+
+        Empty where answers come out of what all tasks share.
+        """
+        return {}
+
+    def insert_prompts(self, plan: PromptPlan) -> None:
+        """Have prompts from now on; to be called once, when a strategy is built. `welcome` makes those of new tasks.
+
+        Raises:
+            ConfigError: In families that cannot take any, or for a block that there is not.
+        """
+        raise ConfigError(f"{self.name}: takes no soft prompts, which this strategy needs")
+
+    def prompts(self, task: Task) -> dict[str, nn.Parameter]:
+        """The prompts that a task is read with, by name; empty without."""
+        return {}
+
+    def prefix(self, batch: Batch, blocks: int) -> Batch:
+        """What the first blocks make of a batch, to be put beside it: `loss` and predictors go on from there.
+
+        A function of each sample alone: on the CPU the bits do not depend on what else is in the batch.
+
+        Raises:
+            ConfigError: In families that cannot go on from there.
+        """
+        raise ConfigError(f"{self.name}: cannot go on from the output of a block")
 
     def real_tokens(self, batch: Batch, layer: LinearLayer) -> Tensor | None:
         """Where a layer's input `(n, tokens, in)` is no padding in `loss`: bool `(n, tokens)`; None for everywhere."""

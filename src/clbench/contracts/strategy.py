@@ -119,6 +119,18 @@ class Strategy(ABC, Generic[C]):
         """How many optimiser steps `learn` takes for a task, the last one in `seen`; 0 for those that do not train."""
         return 0
 
+    def frozen_blocks(self, task: Task) -> int:
+        """How many of the learner's first blocks, with all that feeds them, no update changes as the task is read.
+
+        What they make of a picture is then computed once for all versions. 0 for most strategies.
+        """
+        return 0
+
+    @property
+    def augments(self) -> bool:
+        """Whether training samples look different each time."""
+        return True
+
     def footprint(self) -> dict[str, int]:
         """What learning a task trains, for `clbench show`: `trainable_parameters`, `adapters` and whatever else counts.
 

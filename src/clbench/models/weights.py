@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from clbench.checkpoints import load_tensors
 from clbench.errors import CheckpointError
@@ -14,7 +14,15 @@ def load_into(model: nn.Module, path: Path) -> None:
     Raises:
         CheckpointError: When the file is missing, damaged or made for another architecture.
     """
-    state = load_tensors(path)
+    copy_into(model, load_tensors(path), path)
+
+
+def copy_into(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Copy weights that were read from a file into a model.
+
+    Raises:
+        CheckpointError: When they are those of another architecture.
+    """
     wanted = model.state_dict()
     for name in sorted(wanted.keys() | state.keys()):
         if name not in state or name not in wanted:

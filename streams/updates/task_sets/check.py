@@ -43,7 +43,7 @@ def _check(root: Path, task: str, name: SetName) -> SetReport:
         problems += found.departures()
     except DataError as error:
         problems.append(str(error))
-    numbers = {
+    numbers: dict[str, tuple[int | None, int | None]] = {
         part: (counts.get(part), published) for part, published in (("train", facts.train), ("test", facts.test))
     }
     where = f"get the repository {facts.repo} of the Hugging Face hub, whole, as the folder {facts.folder}"

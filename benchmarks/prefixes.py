@@ -1,0 +1,134 @@
+"""What frozen blocks make of pictures: computed once for all versions, kept while it fits and is right."""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor
+
+from clbench.contracts import Batch, Learner, Samples, Split, Task
+
+SHARE = 0.25
+"""What all prefixes of a cell together may take of free memory, of the computer or the device; else of the disk."""
+
+
+@dataclass(frozen=True, eq=False)
+class Continued(Samples):
+    """Samples whose batches come with the output of frozen blocks, computed batch by batch."""
+
+    compute: Callable[[Batch], Batch] = dict
+
+    def batch(self, index: Tensor | slice) -> Batch:
+        """The samples at `index` and what the blocks make of them."""
+        found = super().batch(index)
+        return {**found, **self.compute(found)}
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    samples: Samples
+    blocks: int
+    digest: str
+
+
+class Prefixes:
+    """Samples with the output of the blocks that a strategy never changes.
+
+    Kept or not, the numbers are the same: a prefix is a function of each sample alone, to the last bit on the CPU (see
+    `Learner.prefix`), and whoever does not keep it computes it the same way. What was kept is let go when the weights
+    that made it are no longer those of the learner, so a strategy that was wrong about itself gets right numbers.
+
+    Args:
+        samples: Gives the encoded samples.
+        learner: Computes.
+        blocks_of: How many blocks are frozen as a split of a task is used; 0 where samples are augmented.
+        folder: For mapped files, where memory is too small.
+    """
+
+    def __init__(
+        self,
+        samples: Callable[[Task, Split], Samples],
+        learner: Learner,
+        blocks_of: Callable[[Task, Split], int],
+        folder: Path,
+    ) -> None:
+        self._samples = samples
+        self._learner = learner
+        self._blocks_of = blocks_of
+        self._folder = folder
+        self._kept: dict[tuple[str, Split], _Kept] = {}
+        self._digests: dict[int, str] = {}
+
+    def __call__(self, task: Task, split: Split) -> Samples:
+        """The samples of a split, with a prefix if the strategy freezes one."""
+        found, blocks = self._samples(task, split), self._blocks_of(task, split)
+        if not blocks:
+            return found
+        kept = self._kept.get((task.name, split))
+        if kept is None or (kept.blocks, kept.digest) != (blocks, self._digest(blocks)):
+            kept = _Kept(self._computed(found, blocks), blocks, self._digest(blocks))
+            self._kept[task.name, split] = kept
+        return kept.samples
+
+    def weights_have_changed(self) -> None:
+        """To be told after every update: what is kept is compared with the weights when it is next asked for."""
+        self._digests.clear()
+
+    def _computed(self, samples: Samples, blocks: int) -> Samples:
+        """With the prefix as a further tensor, or to be computed with each batch where there is no room."""
+        size, n = self._learner.test_batch, len(samples)
+        with torch.no_grad(), self._learner.autocast():
+            ((name, part),) = self._learner.prefix(samples.batch(slice(0, size)), blocks).items()
+        whole = self._room_for(part, n)
+        continued = Continued(
+            samples.ids, samples.tensors, samples.device, samples.truth, partial(self._prefix_of, blocks=blocks)
+        )
+        if whole is None:
+            return continued
+        whole[:size] = part
+        for start in range(size, n, size):
+            index = slice(start, start + size)
+            whole[index] = continued.batch(index)[name]
+        return replace(samples, tensors={**samples.tensors, name: whole})
+
+    def _prefix_of(self, batch: Batch, blocks: int) -> Batch:
+        with torch.no_grad(), self._learner.autocast():
+            return self._learner.prefix(batch, blocks)
+
+    def _room_for(self, part: Tensor, n: int) -> Tensor | None:
+        """Where n rows like those of a part fit: in memory, in a mapped file that is gone with the process, nowhere."""
+        needed = part[0].nbytes * n
+        there = sum(t.nbytes for kept in self._kept.values() for name, t in _prefixes(kept.samples))
+        if part.is_cuda and needed + there <= SHARE * torch.cuda.mem_get_info(part.device)[1]:
+            return torch.empty((n, *part.shape[1:]), dtype=part.dtype, device=part.device)
+        if needed + there <= SHARE * (psutil.virtual_memory().available + there):
+            return torch.empty((n, *part.shape[1:]), dtype=part.dtype)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if part.dtype == torch.bfloat16 or needed > SHARE * shutil.disk_usage(self._folder).free:
+            return None
+        with tempfile.TemporaryFile(dir=self._folder) as file:
+            kind = torch.empty(0, dtype=part.dtype).numpy().dtype
+            return torch.from_numpy(np.memmap(file, kind, "w+", shape=(n, *part.shape[1:])))
+
+    def _digest(self, blocks: int) -> str:
+        """Of the weights of the first blocks and of what feeds them."""
+        if blocks not in self._digests:
+            places, digest = self._learner.stack().places, hashlib.blake2b(digest_size=16)
+            for name, p in self._learner.trainable().items():
+                if places[name] < blocks:
+                    data = p.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+                    digest.update(name.encode())
+                    digest.update(data)
+            self._digests[blocks] = digest.hexdigest()
+        return self._digests[blocks]
+
+
+def _prefixes(samples: Samples) -> list[tuple[str, Tensor]]:
+    return [(name, tensor) for name, tensor in samples.tensors.items() if name.startswith("prefix.")]

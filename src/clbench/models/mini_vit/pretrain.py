@@ -1,0 +1,110 @@
+"""Pre-trains mini-vit on a CPU: `python src/clbench/models/mini_vit/pretrain.py --frames CACHE/frames.npz`.
+
+The frames are written by `python -m clbench.streams.ultrasound.simulator.pretraining`. Writes the files of this folder.
+Build-time code: nothing imports it when clbench runs.
+"""
+
+import argparse
+import json
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from timm.models import VisionTransformer
+from torch import Tensor, nn
+
+from clbench.models.augment import random_resized_crop
+from clbench.models.mini_vit.autoencoder import MaskedAutoencoder
+
+LOG = logging.getLogger("pretrain")
+HELD_OUT = 200
+"""Frames that are only looked at, to see whether the loss falls on them, too."""
+
+
+def main() -> None:
+    """Train and write the model."""
+    options = _options()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.manual_seed(options.seed)
+    torch.set_num_threads(1)
+    frames = torch.from_numpy(np.load(options.frames)["frames"]).unsqueeze(1).float() / 255
+    mean, std = round(float(frames.mean()), 4), round(float(frames.std()), 4)
+    encoder = VisionTransformer(**json.loads((options.out / "config.json").read_text(encoding="utf-8")))
+    model = MaskedAutoencoder(encoder)
+    train(model, (frames[HELD_OUT:], frames[:HELD_OUT]), (mean, std), options)
+    shape = {"size": frames.shape[-1], "mean": [mean] * 3, "std": [std] * 3}
+    (options.out / "preprocess.json").write_text(json.dumps(shape, indent=2) + "\n", encoding="utf-8")
+    save_file(encoder.state_dict(), options.out / "model.safetensors")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=Path, required=True, help="npz with `frames` (n, size, size) uint8")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def train(
+    model: MaskedAutoencoder,
+    frames: tuple[Tensor, Tensor],
+    tone: tuple[float, float],
+    options: argparse.Namespace,
+) -> None:
+    """The loop.
+
+    Args:
+        model: Trained in place.
+        frames: To learn from and to look at, `(n, 1, size, size)` in [0, 1].
+        tone: Mean and deviation of the frames.
+        options: Of the command line.
+    """
+    generator = torch.Generator().manual_seed(options.seed)
+    optimiser = torch.optim.AdamW(_groups(model), lr=options.lr, betas=(0.9, 0.95), fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.lr, total_steps=options.steps, pct_start=0.1)
+    learnt_from, looked_at = frames
+    start, total = time.monotonic(), 0.0
+    for step in range(1, options.steps + 1):
+        chosen = torch.randint(len(learnt_from), (options.batch,), generator=generator)
+        view = random_resized_crop(learnt_from[chosen], generator, scale=(0.5, 1.0))
+        view = torch.where(torch.rand(len(view), 1, 1, 1, generator=generator) < 0.5, view.flip(3), view)
+        loss = model(_toned(view, tone), torch.rand(len(view), model.count, generator=generator))
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad(set_to_none=True)
+        total += float(loss)
+        if step % 100 == 0 or step == options.steps:
+            held_out = look(model, _toned(looked_at, tone))
+            LOG.info("%d steps, %.0f s: %.4f, held out %.4f", step, time.monotonic() - start, total / 100, held_out)
+            total = 0.0
+
+
+@torch.no_grad()
+def look(model: MaskedAutoencoder, pictures: Tensor) -> float:
+    """The loss of pictures under masks that are always the same."""
+    noise = torch.rand(len(pictures), model.count, generator=torch.Generator().manual_seed(0))
+    return float(model(pictures, noise))
+
+
+def _toned(grey: Tensor, tone: tuple[float, float]) -> Tensor:
+    """Normalised, three times the same channel."""
+    return ((grey - tone[0]) / tone[1]).expand(-1, 3, -1, -1)
+
+
+def _groups(model: nn.Module) -> list[dict[str, object]]:
+    """Matrices decay, all else does not."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Any vision transformer of timm: random weights, or a local file of weights under timm's names."""
+
+from pathlib import Path
+
+import timm
+import torch
+from torch import nn
+
+from clbench.checkpoints import load_tensors
+from clbench.errors import CheckpointError, ConfigError, did_you_mean
+from clbench.models.vit_learner import PictureFormat, VitLearner
+from clbench.models.weights import copy_into
+from clbench.registry import LEARNERS
+from clbench.seeding import derive
+
+
+@LEARNERS.register("vit", argument="wanted")
+def vit(argument: str, seed: int) -> VitLearner:
+    """A vision transformer of timm: `vit:NAME` (random weights), `vit:NAME/FILE.safetensors`.
+
+    Names such as `vit_small_patch14_dinov2`, `vit_base_patch16_dinov3`, `vit_base_patch16_224`. Pictures have the size
+    that timm gives the model; `NAME@SIZE` builds it for another one, which must be a multiple of the patch.
+
+    Args:
+        argument: As above. Weights of a classifier in the file are not looked at.
+        seed: For random weights, and for the heads of tasks.
+
+    Raises:
+        ConfigError: For an unknown name, or a model that is no plain vision transformer.
+        CheckpointError: For weights that are missing or belong to another model.
+    """
+    architecture, _, file = argument.partition("/")
+    name, _, size = architecture.partition("@")
+    if name not in timm.list_models():
+        raise ConfigError(f"learner vit:{argument}: unknown model {name!r}: {did_you_mean(name, timm.list_models())}")
+    if size and not size.isdecimal():
+        raise ConfigError(f"learner vit:{argument}: the size must be a whole number of pixels, got {size!r}")
+    if file and not Path(file).is_file():  # before the model is built, which takes seconds
+        raise CheckpointError(f"learner vit:{argument}: {file}: no such file")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "learner"))
+        model = _built(name, int(size) if size else None, argument)
+    if file:
+        load_backbone(model, Path(file))
+    shape = timm.data.resolve_model_data_config(model)
+    pictures = PictureFormat(model.patch_embed.img_size[0], tuple(shape["mean"]), tuple(shape["std"]))
+    return VitLearner(f"vit:{argument}", model, pictures, seed)
+
+
+def load_backbone(model: nn.Module, path: Path) -> None:
+    """Load a file under timm's names; a classifier's weights are left out, its norm is the final one.
+
+    Raises:
+        CheckpointError: When the file is missing, damaged or made for another architecture.
+    """
+    state = load_tensors(path)
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(("head.", "attn_pool."))}
+    if "norm.weight" in model.state_dict() and "norm.weight" not in state:
+        state = {name.replace("fc_norm.", "norm.", 1): tensor for name, tensor in state.items()}
+    copy_into(model, state, path)
+
+
+def _built(name: str, size: int | None, argument: str) -> nn.Module:
+    """A model without classifier and pooling, of fixed size; those that cannot be built so are none of ours."""
+    settings = {"num_classes": 0, "global_pool": "", "dynamic_img_size": False}
+    if size:
+        settings["img_size"] = size
+    try:
+        model: nn.Module = timm.create_model(name, **settings)
+    except (TypeError, RuntimeError, AssertionError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"learner vit:{argument}: timm cannot build it as a plain transformer: {reason}") from None
+    return model

@@ -1,0 +1,33 @@
+"""Light heads on the tokens of a vision transformer, one a task, made by the task's kind."""
+
+from clbench.contracts import Task
+from clbench.errors import ConfigError
+from clbench.models.vit_heads.boxes import BoxHead
+from clbench.models.vit_heads.classes import ClassHead
+from clbench.models.vit_heads.head import Head
+from clbench.models.vit_heads.masks import MaskHead
+from clbench.models.vit_heads.points import PointHead
+from clbench.models.vit_heads.value import ValueHead
+
+__all__ = ["BoxHead", "ClassHead", "Head", "MaskHead", "PointHead", "ValueHead", "head_for"]
+
+
+def head_for(task: Task, width: int) -> Head:
+    """A fresh head for a task on tokens of some width, drawn from torch's global state.
+
+    Raises:
+        ConfigError: For a kind that has none, or a task that does not say enough.
+    """
+    if task.kind == "classification" and task.classes:
+        return ClassHead(width, len(task.classes))
+    if task.kind == "segmentation" and len(task.classes) > 1:
+        return MaskHead(width, len(task.classes))
+    if task.kind == "detection":
+        return BoxHead(width, task.boxes)
+    if task.kind == "regression" and task.points:
+        return PointHead(width, task.points)
+    if task.kind == "regression" and task.value_range:
+        return ValueHead(width, task.value_range)
+    lacks = {"classification": "classes", "segmentation": "classes, the background first", "regression": "value_range"}
+    wanted = f"its {lacks[task.kind]}" if task.kind in lacks else "a task on pictures"
+    raise ConfigError(f"task {task.name!r}: a vision transformer's head for {task.kind} needs {wanted}, got none")

@@ -1,0 +1,35 @@
+"""One value of a picture, learnt on the scale of its range."""
+
+from typing import final
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clbench.contracts import Batch
+from clbench.models.vit_heads.head import Head
+from clbench.models.vit_trunk import Features
+
+
+@final
+class ValueHead(Head):
+    """LayerNorm and a linear layer on class token and mean patch; smooth L1 of the value in widths of its range."""
+
+    def __init__(self, width: int, value_range: tuple[float, float]) -> None:
+        super().__init__()
+        self.least, largest = value_range
+        self.range = largest - self.least
+        self.read = nn.Sequential(nn.LayerNorm(2 * width), last := nn.Linear(2 * width, 1))
+        nn.init.constant_(last.bias, 0.5)  # begins near the middle
+
+    def forward(self, features: Features) -> Tensor:
+        """The value `(n,)`, 0 for the least one and 1 for the largest."""
+        scaled: Tensor = self.read(features.whole)
+        return scaled.float().squeeze(1)
+
+    def loss(self, answer: Tensor, batch: Batch) -> Tensor:
+        """Smooth L1, quadratic below a tenth of the range, of `value` `(n,)` in its unit."""
+        return F.smooth_l1_loss(answer, (batch["value"] - self.least) / self.range, beta=0.1)
+
+    def predict(self, answer: Tensor, size: int) -> Tensor:
+        """`(n,)` in the value's unit."""
+        return answer * self.range + self.least

@@ -1,0 +1,53 @@
+"""Freeze the bottom blocks, fine-tune the others."""
+
+from collections.abc import Iterator
+from typing import final
+
+from pydantic import Field
+from torch import nn
+
+from clbench.contracts import Context, Task
+from clbench.errors import ConfigError
+from clbench.registry import STRATEGIES
+from clbench.strategies.multi_task import MultiTaskConfig, MultiTaskStrategy
+from clbench.strategies.top_blocks import top_blocks
+
+
+class TellyConfig(MultiTaskConfig):
+    """Settings of `Telly`."""
+
+    share: float = Field(
+        0.3, ge=0, le=1, description="Share of blocks, at the top, that are trained; see `top_blocks`."
+    )
+    frozen: int | None = Field(
+        None, ge=0, description="How many bottom blocks stay as they are (K), whatever the share; 0 trains everything."
+    )
+
+
+@STRATEGIES.register("telly", config=TellyConfig)
+@final
+class Telly(MultiTaskStrategy[TellyConfig]):
+    """Fine-tunes all but the bottom K blocks and what feeds them (Telly-K, Shi et al. 2023).
+
+    The paper freezes the bottom layers of code models, whose lexical and syntactic properties fine-tuning hardly
+    changes, and finds that five of six may be frozen at little cost. With K = 0 it is `finetune`.
+    """
+
+    def __init__(self, config: TellyConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self._stack = self.learner.stack()
+        blocks = self._stack.blocks
+        self._frozen = blocks - top_blocks(config.share, blocks) if config.frozen is None else config.frozen
+        if self._frozen > blocks:
+            raise ConfigError(f"strategy telly: frozen must be at most {blocks}, got {self._frozen}")
+
+    def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """What is above the frozen blocks; with none, everything."""
+        for name, p in self.learner.trainable().items():
+            place = self._stack.places.get(name, self._stack.blocks)  # heads that have come since are above
+            if place >= self._frozen or not self._frozen:
+                yield name, p
+
+    def frozen_blocks(self, task: Task) -> int:
+        """K."""
+        return self._frozen
