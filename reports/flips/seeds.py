@@ -1,0 +1,119 @@
+"""Flips of a suite of updates over its seeds: `python -m clbench.reports.flips.seeds RUNS/updates [PROTOCOL]`.
+
+Prints, as Markdown: every strategy's accuracy and flips from the last version but one to the last, mean and standard
+error over seeds, with Student's t interval of NFR; the same as differences from `continue-update`, seed by seed; and the
+noise floor, NFR between the seeds of `naive-update`, where nothing was updated but the seed.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from clbench.errors import ClbenchError, DataError
+from clbench.ledger import read_ledger
+from clbench.reports.flips.chain import Chain, flips_between
+from clbench.reports.flips.counts import FlipTable
+from clbench.reports.flips.metrics import all_metrics, nfr
+from clbench.reports.flips.statistics import SeedSummary, noise_floor, over_seeds
+from clbench.storage import read_json
+
+SHOWN = {
+    "accuracy": "accuracy",
+    "nfr": "NFR",
+    "pfr": "PFR",
+    "nfr_mc": "NFR_mc",
+    "relative_nfr": "relative NFR",
+    "btc": "BTC",
+}
+DIFFERENCES = ("accuracy", "nfr", "relative_nfr")
+CONTROL, PLAIN = "continue-update", "naive-update"
+
+Tables = Mapping[str, Mapping[int, FlipTable]]
+"""By strategy and seed."""
+
+
+def numbers_of(table: FlipTable) -> dict[str, float | None]:
+    """All flip metrics of a table, and the new accuracy."""
+    right, _, won, *_ = table.counts
+    return {**all_metrics(table), "accuracy": (right + won) / sum(table.counts)}
+
+
+def read_suite(folder: Path, protocol: str) -> tuple[Tables, list[pa.Table]]:
+    """The flips of the last step of every finished cell, and the last versions of the plain update, by seed.
+
+    Raises:
+        DataError: Where there are no cells, or a ledger is damaged or lacks the protocol.
+    """
+    tables: dict[str, dict[int, FlipTable]] = {}
+    plain: dict[int, pa.Table] = {}
+    for path in sorted(folder.glob("*/ledger.parquet")):
+        *_, strategy, seed = str(read_json(path.parent / "cell.json")["title"]).split(" / ")
+        number, ledger = int(seed.removeprefix("seed ")), read_ledger(path)
+        chain = Chain.from_ledger(ledger, protocol)
+        tables.setdefault(strategy, {})[number] = flips_between(chain, chain.versions[-2], chain.versions[-1])
+        if strategy == PLAIN:
+            plain[number] = ledger.filter(pc.equal(ledger["version"], chain.versions[-1]))
+    if not tables:
+        raise DataError(f"{folder}: no finished cells (wanted the folder of a suite)")
+    return tables, [plain[seed] for seed in sorted(plain)]
+
+
+def between_seeds(last: list[pa.Table], protocol: str) -> float | None:
+    """NFR between the seeds of one recipe: each is the old one for each other; None with a single seed."""
+
+    def flips(old: int, new: int) -> FlipTable:
+        pair = [rows.set_column(0, "version", pa.array([n] * len(rows), pa.int32())) for n, rows in enumerate(last)]
+        return flips_between(Chain.from_ledger(pa.concat_tables([pair[old], pair[new]]), protocol), old, new)
+
+    return noise_floor(flips, len(last), nfr)
+
+
+def summary(tables: Mapping[int, FlipTable], key: str) -> SeedSummary:
+    """A number over seeds, in percent."""
+    return over_seeds([100 * value for table in tables.values() if (value := numbers_of(table)[key]) is not None])
+
+
+def difference(one: Mapping[int, FlipTable], other: Mapping[int, FlipTable], key: str) -> SeedSummary:
+    """The mean difference of a number over the seeds that both have, in points."""
+    pairs = [(numbers_of(one[seed])[key], numbers_of(other[seed])[key]) for seed in one if seed in other]
+    return over_seeds([100 * (a - b) for a, b in pairs if a is not None and b is not None])
+
+
+def _with_error(found: SeedSummary) -> str:
+    return f"{found.mean:.1f}" + ("" if found.standard_error is None else f" ± {found.standard_error:.1f}")
+
+
+def _interval(found: SeedSummary, sign: str = "") -> str:
+    return "" if found.interval is None else f"[{found.interval.low:{sign}.1f}, {found.interval.high:{sign}.1f}]"
+
+
+def main(folder: str, protocol: str = "open") -> None:
+    """Print both tables and the noise floor."""
+    tables, plain = read_suite(Path(folder), protocol)
+    order = sorted(tables, key=lambda name: -summary(tables[name], "accuracy").mean)
+    lines = [f"| strategy | {' | '.join(SHOWN.values())} | NFR, 95 % |", "|---" * (len(SHOWN) + 2) + "|"]
+    for name in order:
+        cells = [_with_error(summary(tables[name], key)) for key in SHOWN]
+        lines.append(f"| {name} | {' | '.join(cells)} | {_interval(summary(tables[name], 'nfr'))} |")
+    if CONTROL in tables:
+        lines += [
+            "",
+            f"| minus {CONTROL} | {' | '.join(SHOWN[key] for key in DIFFERENCES)} |",
+            "|---" * (len(DIFFERENCES) + 1) + "|",
+        ]
+        for name in (name for name in order if name != CONTROL):
+            found = [difference(tables[name], tables[CONTROL], key) for key in DIFFERENCES]
+            lines.append(f"| {name} | " + " | ".join(f"{one.mean:+.1f} {_interval(one, '+')}" for one in found) + " |")
+    floor = between_seeds(plain, protocol) if plain else None
+    lines += ["", f"noise floor, NFR between seeds of {PLAIN}: {'n/a' if floor is None else f'{100 * floor:.1f} %'}"]
+    print("\n".join(lines))  # noqa: T201
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:3])
+    except (ClbenchError, TypeError) as error:
+        sys.exit(f"error: {error}")
