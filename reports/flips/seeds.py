@@ -1,8 +1,8 @@
 """Flips of a suite of updates over its seeds: `python -m clbench.reports.flips.seeds RUNS/updates [PROTOCOL]`.
 
 Prints, as Markdown: every strategy's accuracy and flips from the last version but one to the last, mean and standard
-error over seeds, with Student's t interval of NFR; the same as differences from `continue-update`, seed by seed; and the
-noise floor, NFR between the seeds of `naive-update`, where nothing was updated but the seed.
+error over seeds, with Student's t interval of NFR; the same as differences from `continue-update`, seed by seed; and
+the noise floor, NFR between the seeds of `naive-update`, where nothing was updated but the seed.
 """
 
 import sys
