@@ -38,7 +38,7 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def main() -> None:
     """Measure and print as JSON."""
-    name = sys.argv[1] if len(sys.argv) > 1 else "vit:vit_tiny_patch16_224@96"
+    name = sys.argv[1] if len(sys.argv) > 1 else "mini-vit"
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     ways = {way: _Way(name, device, *settings) for way, settings in WAYS.items()}
     steps = medians({way: item.train for way, item in ways.items()}, device)
