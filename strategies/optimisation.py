@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -72,10 +72,9 @@ def new_optimiser(
         own: Trained at `head_lr`: what tasks have for themselves.
     """
     module.requires_grad_(False)
-    groups = [{"params": list(parameters)}, {"params": list(own), "lr": config.head_lr}]
-    for group in groups:
-        for p in cast(list[nn.Parameter], group["params"]):
-            p.requires_grad_()
+    for p in (*parameters, *own):
+        p.requires_grad_()
+    groups: list[dict[str, Any]] = [{"params": list(parameters)}, {"params": list(own), "lr": config.head_lr}]
     optimiser = torch.optim.AdamW(
         [group for group in groups if group["params"]],
         lr=config.lr,

@@ -32,7 +32,8 @@ class PointHead(Head):
 
     def loss(self, answer: Tensor, batch: Batch) -> Tensor:
         """KL divergence from Gaussians round the `points` `(n, points, 2)`, plus the L1 distance of the mean places."""
-        target = point_heatmap(batch["points"], *answer.shape[-2:], SIGMA)
+        rows, columns = answer.shape[-2:]
+        target = point_heatmap(batch["points"], rows, columns, SIGMA)
         divergence = torch.xlogy(target, target) - target * answer
         distance = (mean_place(answer) - batch["points"]).abs().sum(dim=-1).mean()
         return divergence.sum(dim=(2, 3)).mean() + CLOSENESS * distance
