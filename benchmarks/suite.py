@@ -76,7 +76,7 @@ class SuiteConfig(Config):
         named = [{"name": item} if isinstance(item, str) else item for item in items]
         if not all(isinstance(item, Mapping) and isinstance(item.get("name"), str) for item in named):
             raise ValueError("names, or mappings with a name and settings")
-        return [{**item, **spelt_out(item["name"])} for item in named]
+        return [{**item, **spelt_out(str(item["name"]))} for item in named if isinstance(item, Mapping)]
 
 
 @dataclass(frozen=True)

@@ -46,13 +46,18 @@ def _built(kind: str, shape: dict[str, Any]) -> nn.Module:
         norm_layer=partial(nn.LayerNorm, eps=1e-5),
     )
     if kind == "qkvb":
-        for block in model.blocks:
-            nn.init.normal_(block.attn.q_bias)
-            nn.init.normal_(block.attn.v_bias)
+        for name, bias in model.named_parameters():
+            if name.endswith(("q_bias", "v_bias")):
+                nn.init.normal_(bias)
     return model
 
 
 @LEARNERS.register("tiny-vit")
 def tiny_vit(argument: str, seed: int) -> VitLearner:
     """A tiny vision transformer with random weights, `tiny-vit:dinov3` for the other kind."""
+    return learner_of(argument, seed)
+
+
+def learner_of(argument: str, seed: int) -> VitLearner:
+    """The same."""
     return VitLearner("tiny-vit", backbone(argument or "plain", seed), PictureFormat(32, (0.4,) * 3, (0.3,) * 3), seed)

@@ -86,7 +86,7 @@ def test_a_prefix_is_the_same_wherever_it_is_kept(
     if where == "nowhere":
         monkeypatch.setattr(prefixes, "SHARE", 0)
     elif where == "disk":
-        monkeypatch.setattr(prefixes.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 0}))
+        monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 0}))
     task = stream.tasks[0]
     samples = found(task, "test")
     assert isinstance(samples, Continued) == (where == "nowhere")

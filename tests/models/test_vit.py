@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tests.tiny_pictures import write_stream
-from tests.tiny_vit import backbone, tiny_vit
+from tests.tiny_vit import backbone, learner_of
 from torch import Tensor
 
 from clbench.contracts import PromptPlan, Stream
@@ -38,8 +38,10 @@ def plan(**changes: Any) -> PromptPlan:
 @pytest.mark.parametrize("kind", KINDS)
 def test_split_projections_give_what_timm_gives(kind: str) -> None:
     x = pictures()
-    wanted = backbone(kind).eval().forward_features(x)
-    trunk = Trunk(model := backbone(kind).eval())
+    original: Any = backbone(kind).eval()
+    wanted = original.forward_features(x)
+    model: Any = backbone(kind).eval()
+    trunk = Trunk(model)
     tokens = trunk.run(trunk.embed(x), 0, trunk.depth)
     assert torch.allclose(model.norm(tokens), wanted, atol=2e-6)
     assert not any(name.endswith("qkv.weight") for name, _ in model.named_parameters())
@@ -47,7 +49,7 @@ def test_split_projections_give_what_timm_gives(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_block_offers_its_six_projections(kind: str) -> None:
-    layers = VitLearner("x", backbone(kind), tiny_vit("", 0)._pictures, 0).linear_layers()
+    layers = VitLearner("x", backbone(kind), learner_of("", 0)._pictures, 0).linear_layers()
     roles = [layer.role for layer in layers if layer.block == 2]
     assert sorted(roles) == ["down", "k", "out", "q", "up", "v"]
     assert len(layers) == 4 * 6
@@ -100,7 +102,7 @@ def test_shallow_prompts_go_through_the_blocks_as_tokens() -> None:
 
 @pytest.mark.parametrize("kind", ["plain", "dinov3"])
 def test_a_prefix_is_a_function_of_each_picture_alone(kind: str) -> None:
-    learner = tiny_vit(kind, 0)
+    learner = learner_of(kind, 0)
     batch = {"image": (pictures(9) * 255).byte()}
     whole = learner.prefix(batch, 2)["prefix.2"]
     some = learner.prefix({"image": batch["image"][[7, 2, 4]]}, 2)["prefix.2"]
@@ -108,7 +110,7 @@ def test_a_prefix_is_a_function_of_each_picture_alone(kind: str) -> None:
 
 
 def test_features_go_on_from_a_prefix(stream: Stream) -> None:
-    learner = tiny_vit("dinov3", 0)
+    learner = learner_of("dinov3", 0)
     learner.insert_prompts(plan(enter=3))
     task = stream.tasks[0]
     learner.welcome(task)
@@ -118,12 +120,12 @@ def test_features_go_on_from_a_prefix(stream: Stream) -> None:
         wanted = learner.features(batch, task)
         assert torch.allclose(found.patches, wanted.patches, atol=2e-6)
     whole = learner.prefix(batch, 4)
-    tiny = tiny_vit("dinov3", 0)
+    tiny = learner_of("dinov3", 0)
     assert torch.allclose(tiny.features({**batch, **whole}, task).whole, tiny.features(batch, task).whole, atol=2e-6)
 
 
 def test_heads_come_by_their_tasks_name_and_disturb_nobody(stream: Stream) -> None:
-    one, two = tiny_vit("", 3), tiny_vit("", 3)
+    one, two = learner_of("", 3), learner_of("", 3)
     before = {name: p.clone() for name, p in one.state_dict().items()}
     for task in stream.tasks:
         assert not one.can_test(task)
@@ -135,14 +137,14 @@ def test_heads_come_by_their_tasks_name_and_disturb_nobody(stream: Stream) -> No
     assert all(torch.equal(after[name], p) for name, p in before.items())
     assert all(torch.equal(two.state_dict()[name], p) for name, p in after.items())
     assert set(after) - set(before) == {name for task in stream.tasks for name in one.head(task)}
-    other = tiny_vit("", 4)
+    other = learner_of("", 4)
     other.welcome(stream.tasks[0])
     weights = one.head(stream.tasks[0]).items()
     assert not all(torch.equal(other.head(stream.tasks[0])[name], p) for name, p in weights)
 
 
 def test_welcoming_draws_nothing_from_the_global_state(stream: Stream) -> None:
-    learner = tiny_vit("", 0)
+    learner = learner_of("", 0)
     learner.insert_prompts(plan())
     torch.manual_seed(0)
     wanted = torch.rand(3)
@@ -152,7 +154,7 @@ def test_welcoming_draws_nothing_from_the_global_state(stream: Stream) -> None:
 
 
 def test_a_state_without_heads_and_prompts_puts_them_back(stream: Stream) -> None:
-    learner = tiny_vit("", 0)
+    learner = learner_of("", 0)
     bare = {name: p.clone() for name, p in learner.state_dict().items()}
     learner.insert_prompts(plan(sharing="both"))
     task, other = stream.tasks[:2]
@@ -167,11 +169,11 @@ def test_a_state_without_heads_and_prompts_puts_them_back(stream: Stream) -> Non
     with pytest.raises(RuntimeError):
         learner.load_state_dict({name: p for name, p in first.items() if name != "backbone.cls_token"})
     with pytest.raises(RuntimeError):
-        tiny_vit("", 0).load_state_dict(first)
+        learner_of("", 0).load_state_dict(first)
 
 
 def test_a_task_without_head_is_one_line(stream: Stream) -> None:
-    learner = tiny_vit("", 0)
+    learner = learner_of("", 0)
     with pytest.raises(ConfigError, match="has no head for task 'disc', which has not come yet"):
         learner.loss({"image": pictures()}, stream.tasks[0])
 
@@ -179,7 +181,7 @@ def test_a_task_without_head_is_one_line(stream: Stream) -> None:
 def test_prompts_are_those_of_the_kind_and_of_the_task(stream: Stream) -> None:
     disc, tone, _, ends, size = stream.tasks
     for sharing, together in (("all", True), ("kind", True), ("task", False), ("both", False)):
-        learner = tiny_vit("", 0)
+        learner = learner_of("", 0)
         learner.insert_prompts(plan(sharing=sharing, without=frozenset({"detection"})))
         for task in stream.tasks:
             learner.welcome(task)
@@ -189,7 +191,7 @@ def test_prompts_are_those_of_the_kind_and_of_the_task(stream: Stream) -> None:
 
 
 def test_the_sum_of_banks(stream: Stream) -> None:
-    learner = tiny_vit("", 0)
+    learner = learner_of("", 0)
     learner.insert_prompts(plan(sharing="both"))
     learner.welcome(task := stream.tasks[0])
     banks = learner._model.prompts
@@ -200,7 +202,7 @@ def test_the_sum_of_banks(stream: Stream) -> None:
 
 @pytest.mark.parametrize(("start", "bound"), [("normal", 0.04), ("even", (6 / (3 * 64 + 24)) ** 0.5)])
 def test_first_values_of_prompts(start: str, bound: float, stream: Stream) -> None:
-    learner = tiny_vit("", 0)
+    learner = learner_of("", 0)
     learner.insert_prompts(plan(start=start, count=400))
     learner.welcome(task := stream.tasks[0])
     (tokens,) = learner.prompts(task).values()
@@ -210,7 +212,7 @@ def test_first_values_of_prompts(start: str, bound: float, stream: Stream) -> No
 
 
 def test_places_in_the_stack() -> None:
-    places = tiny_vit("dinov3", 0).stack().places
+    places = learner_of("dinov3", 0).stack().places
     assert {name for name, place in places.items() if place == -1} == {
         "backbone.cls_token",
         "backbone.reg_token",
@@ -221,7 +223,7 @@ def test_places_in_the_stack() -> None:
 
 
 def test_encoded_rows_are_fractions_and_keep_their_truth(stream: Stream) -> None:
-    learner = tiny_vit("", 0)
+    learner = learner_of("", 0)
     for task in stream.tasks:
         found = learner.encode(task.load("test"), task)
         assert found.tensors["image"].shape == (7, 3, 32, 32)
@@ -240,7 +242,7 @@ def test_encoded_rows_are_fractions_and_keep_their_truth(stream: Stream) -> None
 
 
 def test_answers_have_the_shapes_of_the_contract(stream: Stream) -> None:
-    learner = tiny_vit("", 0)
+    learner = learner_of("", 0)
     for task in stream.tasks:
         learner.welcome(task)
     predict = learner.predictor(stream.tasks, ["task-id"])
@@ -262,16 +264,16 @@ def test_answers_have_the_shapes_of_the_contract(stream: Stream) -> None:
 
 
 def test_timm_models_by_name_and_file(tmp_path: Path) -> None:
-    one = vit("vit_tiny_patch16_224@64", 0)
+    one = cast(VitLearner, vit("vit_tiny_patch16_224@64", 0))
     assert one._trunk.grid == (4, 4)
     import timm
 
-    original = timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=3)
+    original: Any = timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=3)
     save_file(original.state_dict(), tmp_path / "w.safetensors")
-    loaded = vit(f"vit_tiny_patch16_224@64/{tmp_path / 'w.safetensors'}", 0)
+    loaded: Any = vit(f"vit_tiny_patch16_224@64/{tmp_path / 'w.safetensors'}", 0)
     x = torch.rand(2, 3, 64, 64)
     tokens = loaded._trunk.run(loaded._trunk.embed(x), 0, 12)
-    assert torch.allclose(loaded._model.backbone.norm(tokens), original.eval().forward_features(x), atol=1e-5)  # type: ignore[operator]
+    assert torch.allclose(loaded._model.backbone.norm(tokens), original.eval().forward_features(x), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +298,7 @@ def test_missing_and_foreign_files_are_one_line(tmp_path: Path) -> None:
 
 
 def test_logits_are_for_classes_only(stream: Stream) -> None:
-    learner = tiny_vit("", 0)
+    learner = learner_of("", 0)
     disc, tone = stream.tasks[:2]
     learner.welcome(disc)
     learner.welcome(tone)

@@ -141,7 +141,7 @@ def test_what_relatives_train(
 def test_every_strategy_trains_the_head_of_its_task_and_no_other(
     name: str, stream: Stream, samples: Callable[[Task, Split], Samples]
 ) -> None:
-    settings = {"others": "freeze"} if name == "osft" else {}
+    settings: dict[str, Any] = {"others": "freeze"} if name == "osft" else {}
     strategy, learner = strategy_of(name, samples, "plain", **settings)
     for task in (stream.tasks[1], stream.tasks[4]):
         learner.welcome(task)
@@ -285,7 +285,7 @@ def test_adapters_are_pefts(stream: Stream, samples: Callable[[Task, Split], Sam
     other.welcome(task)
     names = [x.name for x in other.linear_layers() if x.block >= 2 and x.role in ("q", "k", "v", "out")]
     torch.manual_seed(5)
-    theirs = get_peft_model(other.module, LoraConfig(r=4, lora_alpha=8, target_modules=names))  # type: ignore[arg-type]
+    theirs = get_peft_model(other.module, LoraConfig(r=4, lora_alpha=8, target_modules=names))
     pairs = [(p, dict(theirs.named_parameters())[f"base_model.model.{name}"]) for name, p in ours.items()]
     assert len(pairs) == 16
     batch = samples(task, "train").batch(slice(0, 4))

@@ -1,9 +1,11 @@
 """Any vision transformer of timm: random weights, or a local file of weights under timm's names."""
 
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
+from timm.data.config import resolve_model_data_config
 from torch import nn
 
 from clbench.checkpoints import load_tensors
@@ -42,8 +44,9 @@ def vit(argument: str, seed: int) -> VitLearner:
         model = _built(name, int(size) if size else None, argument)
     if file:
         load_backbone(model, Path(file))
-    shape = timm.data.resolve_model_data_config(model)
-    pictures = PictureFormat(model.patch_embed.img_size[0], tuple(shape["mean"]), tuple(shape["std"]))
+    built: Any = model
+    shape: dict[str, Any] = resolve_model_data_config(model)  # type: ignore[no-untyped-call]
+    pictures = PictureFormat(built.patch_embed.img_size[0], tuple(shape["mean"]), tuple(shape["std"]))
     return VitLearner(f"vit:{argument}", model, pictures, seed)
 
 
@@ -62,7 +65,7 @@ def load_backbone(model: nn.Module, path: Path) -> None:
 
 def _built(name: str, size: int | None, argument: str) -> nn.Module:
     """A model without classifier and pooling, of fixed size; those that cannot be built so are none of ours."""
-    settings = {"num_classes": 0, "global_pool": "", "dynamic_img_size": False}
+    settings: dict[str, Any] = {"num_classes": 0, "global_pool": "", "dynamic_img_size": False}
     if size:
         settings["img_size"] = size
     try:
