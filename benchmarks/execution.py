@@ -164,8 +164,8 @@ class CellRun:
             return self._evaluator.evaluate(self._learner, version, self._strategy.predictor), self._learner.probe()
 
         # The output of frozen blocks is computed another way than that of others, which round-off shows.
-        frozen = tuple(map(self._strategy.frozen_blocks, self.stream.tasks))
-        key = (*self._cell.tested, digest, type(self._strategy).predictor, frozen)
+        ways = tuple((self._learner.can_test(t), self._strategy.frozen_blocks(t)) for t in self.stream.tasks)
+        key = (*self._cell.tested, digest, type(self._strategy).predictor, ways)
         rows, probes = self._shared.once(key, test, lambda found: found[0].nbytes)
         return with_version(rows, version), probes
 
