@@ -6,8 +6,8 @@ from typing import Any, cast
 import pytest
 import torch
 from safetensors.torch import save_file
+from tests.tiny_backbones import backbone, learner_of
 from tests.tiny_pictures import write_stream
-from tests.tiny_vit import backbone, learner_of
 from torch import Tensor
 
 from clbench.contracts import PromptPlan, Stream
