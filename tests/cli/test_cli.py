@@ -20,7 +20,8 @@ FLAGS = {
     "--tracking-uri --fresh --json",
     "list": "kind --json",
     "show": "kind name --learner --json",
-    "compare": "old new --protocol --metric --dead-band --lower-is-better --max-nfr --html --json --out --tracking-uri",
+    "compare": "old new --protocol --metric --dead-band --lower-is-better "
+    "--max-nfr --html --json --out --tracking-uri --samples --root",
     "metrics": "matrix --json",
     "report": "--out --tracking-uri",
     "doctor": "--out --json",
