@@ -1,7 +1,7 @@
 """What tests share: a stream and a learner small enough that a whole suite runs in a second."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 from tests.command import Command, command
+
+from clbench.registry import LEARNERS, LOADERS, METRICS, PICTURE_METRICS, STRATEGIES, Registry
 
 LEARNER = str(Path(__file__).parent / "tiny_clip.py")
 SIZES = {"train": 24, "validation": 9, "test": 15}
@@ -24,6 +26,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device; runs where there is one"))
+
+
+@pytest.fixture(autouse=True)
+def _files_of_one_test_only() -> Iterator[None]:
+    """Components in files that a test names are unknown to the next one, as they are to the next process."""
+    yield
+    registries: tuple[Registry[Any], ...] = (STRATEGIES, LEARNERS, LOADERS, METRICS, PICTURE_METRICS)
+    for registry in registries:
+        for name, listing in list(registry._files.items()):
+            del registry._files[name]
+            if registry._entries.get(name) is not None and registry._entries[name].module == listing.module:
+                del registry._entries[name]
 
 
 @pytest.fixture
