@@ -6,6 +6,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -132,6 +133,35 @@ def test_a_student_that_is_the_new_model_and_right_has_no_gradient() -> None:
     assert float(loss.detach()) == pytest.approx(0, abs=1e-6)
     assert student.logits.grad is not None
     assert float(student.logits.grad.abs().max()) < 1e-7
+
+
+@pytest.mark.parametrize(
+    ("n", "columns"), [(1, 2), (7, 3), (5, 150_000), (3, 300_000)]
+)  # from all at once to one by one
+def test_the_gradient_is_that_of_torchs_divergence(n: int, columns: int) -> None:
+    generator = torch.Generator().manual_seed(n)
+    teacher, weights = torch.randn(n, columns, generator=generator), torch.rand(n, generator=generator)
+    ours = torch.randn(n, columns, generator=generator).requires_grad_()
+    theirs = ours.detach().clone().requires_grad_()
+    found = divergence(ours, Taught(teacher), 2.0)
+    expected = F.kl_div(
+        (theirs / 2).log_softmax(1), (teacher / 2).log_softmax(1), reduction="none", log_target=True
+    ).sum(1)
+    torch.testing.assert_close(found, expected)
+    (found * weights).sum().backward()
+    (expected * weights).sum().backward()
+    assert ours.grad is not None
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-8)
+
+
+def test_half_precision_is_worked_out_in_single() -> None:
+    scores = torch.randn(4, 9, generator=torch.Generator().manual_seed(0))
+    student = scores.bfloat16().requires_grad_()
+    found = divergence(student, Taught(-scores), 2.0)
+    torch.testing.assert_close(found, divergence(student.detach().float(), Taught(-scores), 2.0))
+    found.sum().backward()
+    assert student.grad is not None
+    assert student.grad.dtype == torch.bfloat16
 
 
 @given(columns=st.integers(2, 12), k=st.integers(1, 12), seed=st.integers(0, 9999))
