@@ -207,6 +207,8 @@ class CellRun:
         if self.stream.releases:
             self._strategy.update_release(release := self._release(version), self.stream.tasks)
             self._learner = release
+        elif self._cell.last_only and self._strategy.starts_anew and version < self.stream.last_version:
+            self._strategy.pass_over(self.stream.tasks[version - 1])
         else:
             self._strategy.update(self.stream.tasks[version - 1])
 

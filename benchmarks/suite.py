@@ -20,6 +20,9 @@ from clbench.errors import ConfigError, did_you_mean
 from clbench.registry import LEARNERS, STRATEGIES
 from clbench.streams.card import read_card
 
+NOT_SETTINGS = ("name", "label", "streams", "last_only")
+"""What an entry of a suite says besides the settings of its strategy."""
+
 
 def spelt_out(name: str) -> dict[str, object]:
     """The entry of a strategy: in `peft:loha` the colon is followed by the setting that the strategy has named for it.
@@ -45,10 +48,12 @@ class SuiteConfig(Config):
     learners: tuple[str, ...] = Field((), description="Learners for every stream; the stream's own when empty.")
     strategies: tuple[dict[str, object], ...] = Field(
         min_length=1,
-        description="Names, files, or mappings with `name` and settings; `streams` in one keeps it to some streams.",
+        description="Names, files, or mappings with `name` and settings; `streams` in one keeps it to some streams, "
+        "`last_only: true` tests the last version alone.",
     )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="One cell a seed.")
     budget: Budget = Field(Budget(steps=100, batch_size=32), description="What every strategy may spend on a task.")
+    budgets: dict[str, Budget] = Field({}, description="The same for single streams, where it is another one.")
     root: str | None = Field(
         None, description="Folder of the data sets, or `hub`, for streams without data of their own."
     )
@@ -155,7 +160,11 @@ def _apply_to_suite(values: dict[str, object], overrides: dict[str, object]) -> 
             budget = values.get("budget") or {}
             if not isinstance(budget, Mapping):
                 raise ConfigError(f"budget must be a mapping of steps and batch_size, got {budget!r}")
-            values["budget"] = {**cast(Mapping[str, object], budget), rest: overrides.pop(key)}
+            value = overrides.pop(key)
+            values["budget"] = {**cast(Mapping[str, object], budget), rest: value}
+            own = values.get("budgets")
+            if isinstance(own, Mapping):
+                values["budgets"] = {k: {**b, rest: value} if isinstance(b, Mapping) else b for k, b in own.items()}
         elif not rest and head in SuiteConfig.model_fields:
             values[head] = overrides.pop(key)
         elif not rest:
@@ -164,22 +173,26 @@ def _apply_to_suite(values: dict[str, object], overrides: dict[str, object]) -> 
 
 def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
     strategies = list(_strategies(config, overrides))
+    for stream in config.budgets:
+        STREAM_CARDS.get(stream)  # a name that is none is told
     loaded: dict[tuple[str, int], Stream] = {}
     tuned = TunedSettings(config.tuned)
     for stream in config.streams:
         card = read_card((file := STREAM_CARDS.get(stream)).values, file.path)
         wanted = [what for what, only in strategies if not only or stream in only]
-        for learner, (name, label, settings), seed in product(config.learners or (card.learner,), wanted, config.seeds):
+        budget = config.budgets.get(stream, config.budget)
+        for learner, entry, seed in product(config.learners or (card.learner,), wanted, config.seeds):
+            name, label, settings, last_only = entry
             LEARNERS.listing(learner.partition(":")[0])
             require_fit(card, learner, name)
-            what = (stream, learner, name, label, settings, config.budget, seed, config.split)
-            how = (config.root, config.skip_broken, config.precision)
+            what = (stream, learner, name, label, settings, budget, seed, config.split)
+            how = (config.root, config.skip_broken, config.precision, last_only)
             cell = Cell(*what, *how, streams=loaded)
             yield tuned.fill(cell) if config.tuned else cell
 
 
-Entry = tuple[str, str, StrategyConfig]
-"""Name or file, label and settings of a strategy."""
+Entry = tuple[str, str, StrategyConfig, bool]
+"""Name or file, label and settings of a strategy, and whether only its last version is tested."""
 
 
 def _strategies(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[tuple[Entry, tuple[str, ...]]]:
@@ -190,16 +203,23 @@ def _strategies(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[t
         entry = STRATEGIES.get(name)
         if entry.config is None:
             raise ConfigError(f"strategy {entry.name}: registered without a config (wanted register(..., config=...))")
-        settings = {key: value for key, value in item.items() if key not in ("name", "label", "streams")}
+        settings = {key: value for key, value in item.items() if key not in NOT_SETTINGS}
         for key, value in overrides.items():
             head, _, setting = key.partition(".")
             if head == entry.name or (head == "strategy" and setting in entry.config.model_fields):
                 settings[setting] = value
                 used.add(key)
         checked = cast(StrategyConfig, validate(entry.config, settings, f"strategy {entry.name}"))
-        yield (name, str(item.get("label") or label_of(entry.name, checked)), checked), _names_in(item.get("streams"))
+        label = str(item.get("label") or label_of(entry.name, checked))
+        yield (name, label, checked, _yes_or_no(item.get("last_only", False))), _names_in(item.get("streams"))
     for key in used:
         del overrides[key]
+
+
+def _yes_or_no(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"last_only of a strategy must be true or false, got {value!r}")
+    return value
 
 
 def _names_in(value: object) -> tuple[str, ...]:

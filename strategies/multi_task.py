@@ -55,6 +55,11 @@ class MultiTaskStrategy(GradientStrategy[B], Generic[B]):
         """Whether all tasks so far are learnt at once."""
         return isinstance(self.config, MultiTaskConfig) and self.config.training == "joint"
 
+    @property
+    def starts_anew(self) -> bool:
+        """Where tasks are learnt together."""
+        return self.together
+
     def begin_task(self, task: Task) -> None:
         """Forget all training, where tasks are learnt together."""
         if self.together:

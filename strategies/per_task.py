@@ -16,6 +16,11 @@ class PerTask(GradientStrategy[GradientConfig]):
     read. The last row is that of a model that has seen the last task only.
     """
 
+    @property
+    def starts_anew(self) -> bool:
+        """Always."""
+        return True
+
     def begin_task(self, task: Task) -> None:
         """Forget all training."""
         self.restore_pretrained()

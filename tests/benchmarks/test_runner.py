@@ -76,6 +76,22 @@ def run(path: str, out: Path, fresh: bool = False) -> tuple[Sequence[Outcome], Q
     return run_suite(load_suite(path), options(out, fresh), quiet).outcomes, quiet
 
 
+@pytest.mark.parametrize("strategy", ["joint", "per-task", "finetune"])
+def test_the_last_version_alone_is_the_one_that_is_there_with_all(
+    write_suite: Callable[..., str], tmp_path: Path, strategy: str
+) -> None:
+    """Those that start anew at every update do not make the versions between, and nobody can tell."""
+    path = write_suite(strategy, {"name": strategy, "label": "last only", "last_only": True})
+    outcomes, _ = run(path, tmp_path)
+    whole, last = (tmp_path / "suite" / outcome.cell.key for outcome in outcomes)
+    records = [[json.loads((f / f"versions/{v:04d}/record.json").read_text()) for v in range(4)] for f in (whole, last)]
+    digests = [[record["digest"] for record in of_cell] for of_cell in records]
+    assert digests[0][3] == digests[1][3]
+    assert (len(set(digests[1])) == 2) == (strategy != "finetune")
+    rows = [read_ledger(folder / "ledger.parquet") for folder in (whole, last)]
+    assert rows[1].equals(rows[0].filter([version == 3 for version in rows[0]["version"].to_pylist()]))
+
+
 def test_a_cell_that_fails_is_recorded_and_the_others_go_on(write_suite: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
     path = write_suite(str(tmp_path / "broken.py"), {"name": "finetune", "lr": 1e20}, "zero-shot")

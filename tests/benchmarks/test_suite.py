@@ -43,6 +43,24 @@ def test_the_command_line_changes_what_it_names(write_suite: Callable[..., str])
     assert (finetune.label, lora.label) == ("finetune lr=0.5", "lora lr=0.5 rank=3")
 
 
+def test_a_stream_may_have_a_budget_of_its_own(write_suite: Callable[..., str], tiny: Any) -> None:
+    path = write_suite("finetune", budgets={tiny.stream: {"steps": 2, "batch_size": 3}})
+    (cell,) = load_suite(path).cells
+    assert (cell.budget.steps, cell.budget.batch_size) == (2, 3)
+    (cell,) = load_suite(path, Choice(overrides={"budget.steps": 1})).cells
+    assert (cell.budget.steps, cell.budget.batch_size) == (1, 3)
+    with pytest.raises(RegistryError, match="unknown stream 'clip-mimi'"):
+        load_suite(write_suite("finetune", budgets={"clip-mimi": {"steps": 2}}))
+
+
+def test_a_strategy_may_be_tested_at_the_end_only(write_suite: Callable[..., str]) -> None:
+    all_of_it, end = load_suite(write_suite("joint", {"name": "joint", "last_only": True})).cells
+    assert (all_of_it.last_only, end.last_only) == (False, True)
+    assert all_of_it.key != end.key
+    with pytest.raises(ConfigError, match="last_only of a strategy must be true or false, got 'yes'"):
+        load_suite(write_suite({"name": "joint", "last_only": "yes"}))
+
+
 def test_chosen_strategies_keep_the_suites_settings(write_suite: Callable[..., str]) -> None:
     suite = load_suite(
         write_suite("finetune", {"name": "lora", "rank": 2, "label": "small"}), Choice(strategies=["lora", "zero-shot"])

@@ -131,6 +131,14 @@ class Strategy(ABC, Generic[C]):
         """Whether training samples look different each time."""
         return True
 
+    @property
+    def starts_anew(self) -> bool:
+        """Whether every update begins again from version 0, so that no version depends on those before it.
+
+        Where only the last version is asked for, the others are then not made.
+        """
+        return False
+
     def footprint(self) -> dict[str, int]:
         """What learning a task trains, for `clbench show`: `trainable_parameters`, `adapters` and whatever else counts.
 
@@ -149,6 +157,13 @@ class Strategy(ABC, Generic[C]):
         self.draw_from("version", self.version)
         self.learner.welcome(task)
         self.learn(task)
+
+    @final
+    def pass_over(self, task: Task) -> None:
+        """A task comes and is not learnt yet: enough for versions that nobody looks at, see `starts_anew`."""
+        self.seen.append(task)
+        self.version = len(self.seen)
+        self.learner.welcome(task)
 
     @final
     def update_release(self, release: Learner, tasks: Sequence[Task]) -> None:
