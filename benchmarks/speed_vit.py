@@ -1,14 +1,14 @@
 """What a frozen prefix saves: `python -m clbench.benchmarks.speed_vit [LEARNER]`.
 
 Steps of training with the bottom 70 % of the blocks frozen, with and without a kept prefix, beside those of full
-fine-tuning; and tests of several versions from kept prefixes beside as many full tests. Turn by turn on the same noise
-pictures, so that a busy machine slows all alike; medians. No data are needed: the time does not depend on them.
+fine-tuning; and tests of ten versions on a task of each kind from kept prefixes beside as many full tests. Turn by turn
+on the same noise pictures, so that a busy machine slows all alike; medians. No data are needed: the time does not depend
+on them.
 """
 
 import json
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +25,8 @@ from clbench.registry import STRATEGIES
 STEPS = 3
 BATCH = 16
 TESTED = 64
-VERSIONS = 4
+VERSIONS = 10
+"""As many tasks as `ultrasound-mini` has, less the version before all of them."""
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "finetune": ("finetune", {}),
     "telly": ("telly", {"share": 0.3}),
@@ -60,7 +61,13 @@ class _Way:
         built = build_learner(learner, 0, device)
         assert isinstance(built, VitLearner), f"{learner} is no vision transformer"
         self._learner = built
-        self._task = Task("noise", "segmentation", "dice", _no_rows, str, classes=("background", "thing"))
+        self._task = Task("masks", "segmentation", "dice", _no_rows, str, classes=("background", "thing"))
+        self._tested = (
+            self._task,
+            Task("classes", "classification", "accuracy", _no_rows, str, classes=("one", "two", "three")),
+            Task("boxes", "detection", "iou", _no_rows, str, boxes=1),
+            Task("points", "regression", "point_accuracy", _no_rows, str, points=3),
+        )
         self._noise = _noise(built, device)
         self._prefixes = Prefixes(lambda task, split: self._noise, built, self._blocks, Path(tempfile.gettempdir()))
         entry = STRATEGIES.get(strategy)
@@ -84,15 +91,17 @@ class _Way:
     def test_versions(self) -> None:
         """As many versions as there are, one after another; the first one pays for what the others find kept."""
         self._prefixes._kept.clear()
-        self._learner.welcome(self._task)
+        for task in self._tested:
+            self._learner.welcome(task)
         self._learner.module.eval()
         for _ in range(VERSIONS):
             self._prefixes.weights_have_changed()
-            predict: Callable[..., object] = self._learner.predictor([self._task], ["task-id"])
+            predict = self._learner.predictor(self._tested, ["task-id"])
             with torch.no_grad(), self._learner.autocast():
-                samples = self._prefixes(self._task, "test")
-                for start in range(0, TESTED, self._learner.test_batch):
-                    predict(samples.batch(slice(start, start + self._learner.test_batch)), self._task)
+                for task in self._tested:
+                    samples = self._prefixes(task, "test")
+                    for start in range(0, TESTED, self._learner.test_batch):
+                        predict(samples.batch(slice(start, start + self._learner.test_batch)), task)
 
     def _blocks(self, task: Task, split: Split) -> int:
         return 0 if split == "train" and self._strategy.augments else self._strategy.frozen_blocks(task)
