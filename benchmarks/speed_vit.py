@@ -2,8 +2,8 @@
 
 Steps of training with the bottom 70 % of the blocks frozen, with and without a kept prefix, beside those of full
 fine-tuning; and tests of ten versions on a task of each kind from kept prefixes beside as many full tests. Turn by turn
-on the same noise pictures, so that a busy machine slows all alike; medians. No data are needed: the time does not depend
-on them.
+on the same noise pictures, so that a busy machine slows all alike; medians. No data are needed: the time does not
+depend on them.
 """
 
 import json
