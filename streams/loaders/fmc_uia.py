@@ -1,6 +1,7 @@
 """Data in the layout of the challenge FMC_UIA, real ones and phantoms: `csv_files/*.csv` name pictures and truths."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from pydantic import Field
@@ -9,11 +10,10 @@ from clbench.config import validate
 from clbench.contracts.stream import Stream
 from clbench.registry import LOADERS
 from clbench.streams.card import DataChoice, StreamCard, TaskCard, users_root
-from clbench.streams.clip_domains.picture_sets.place import MissingSetError
+from clbench.streams.missing import find_all
 from clbench.streams.ultrasound.answers import Answers
 from clbench.streams.ultrasound.csv_rows import CsvRow
 from clbench.streams.ultrasound.fmc_layout import FOLDER, read_tasks, rows_of
-from clbench.streams.ultrasound.missing import refuse_missing
 from clbench.streams.ultrasound.tasks import TaskRows, refuse_shared_patients
 
 
@@ -33,7 +33,9 @@ def load_fmc_uia(card: StreamCard, choice: DataChoice) -> Stream:
     """
     sources = [source_of(card, task) for task in card.tasks]
     root = users_root(card, choice)
-    found = _find_all(card, sources, root)
+    listed = read_tasks(root)
+    named = zip(card.tasks, sources, strict=True)
+    found = find_all(card, root, [(t.name, partial(task_rows, root, t.name, s, listed)) for t, s in named], "tasks")
     refuse_shared_patients(found)
     tasks = tuple(item.made(task) for task, item in zip(card.tasks, found, strict=True))
     return Stream(card.name, tasks, card.protocols, card.learner, card.model_dump(mode="json"))
@@ -49,18 +51,6 @@ def source_of(card: StreamCard, task: TaskCard) -> FmcSource:
     source = validate(FmcSource, {**task.source, "kind": task.kind}, f"{where}: source")
     source.check_metric(task.metric, where)
     return source
-
-
-def _find_all(card: StreamCard, sources: list[FmcSource], root: Path) -> list[TaskRows]:
-    listed = read_tasks(root)
-    found, missing = [], []
-    for task, source in zip(card.tasks, sources, strict=True):
-        try:
-            found.append(task_rows(root, task.name, source, listed))
-        except MissingSetError as error:
-            missing.append((task.name, error))
-    refuse_missing(card, root, missing)
-    return found
 
 
 def task_rows(root: Path, name: str, source: FmcSource, listed: Mapping[str, list[CsvRow]]) -> TaskRows:

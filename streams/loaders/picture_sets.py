@@ -1,5 +1,6 @@
 """Public picture data sets below one root, or on the Hugging Face hub: MTIL and X-TAIL."""
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +14,9 @@ from clbench.streams.card import DataChoice, StreamCard, TaskCard
 from clbench.streams.clip_domains.picture_sets.draw import Shots
 from clbench.streams.clip_domains.picture_sets.facts import Convention, Name, facts_of
 from clbench.streams.clip_domains.picture_sets.hub import open_hub
-from clbench.streams.clip_domains.picture_sets.place import MissingSetError
 from clbench.streams.clip_domains.picture_sets.sets import departures_of, open_set
 from clbench.streams.clip_domains.picture_sets.tasks import task_of_folder, task_of_hub
+from clbench.streams.missing import find_all
 
 
 class PictureSource(Config):
@@ -54,23 +55,13 @@ def source_of(card: StreamCard, task: TaskCard) -> PictureSource:
 
 
 def _from_folder(card: StreamCard, sources: list[PictureSource], root: Path, seed: int) -> Stream:
-    tasks, missing, departures = [], [], list[str]()
-    for task, source in zip(card.tasks, sources, strict=True):
-        try:
-            found = open_set(root, source.dataset, source.convention)
-        except MissingSetError as error:
-            missing.append((source.dataset, error))
-            continue
-        departures += departures_of(found, source.dataset, source.convention)
-        tasks.append(task_of_folder(task, found, source.dataset, source.convention, _shots(card, source, seed)))
-    if len(missing) == 1:
-        raise missing[0][1]
-    if missing:
-        names = ", ".join(name for name, _ in missing)
-        raise DataError(
-            f"{root}: {len(missing)} of {len(sources)} data sets of {card.name!r} are missing: {names}"
-            f" (`clbench data check {card.name} --root {root}` says where to get them)"
-        )
+    found = find_all(
+        card, root, [(source.dataset, partial(open_set, root, source.dataset, source.convention)) for source in sources]
+    )
+    tasks, departures = [], list[str]()
+    for task, source, item in zip(card.tasks, sources, found, strict=True):
+        departures += departures_of(item, source.dataset, source.convention)
+        tasks.append(task_of_folder(task, item, source.dataset, source.convention, _shots(card, source, seed)))
     kept = card.model_dump(mode="json")
     return Stream(card.name, tuple(tasks), card.protocols, card.learner, kept, tuple(departures))
 

@@ -1,7 +1,6 @@
 """PIQA, HellaSwag, GSM8K and SAMSum: from the Hugging Face hub, or from copies of its repositories below one root."""
 
 from functools import partial
-from pathlib import Path
 
 from pydantic import Field
 
@@ -12,8 +11,9 @@ from clbench.contracts.task import CHOICE_METRICS, Task
 from clbench.errors import ConfigError, DataError, did_you_mean
 from clbench.registry import LOADERS
 from clbench.streams.card import DataChoice, StreamCard, TaskCard
+from clbench.streams.missing import find_all
 from clbench.streams.updates.task_sets.facts import SetName
-from clbench.streams.updates.task_sets.found import MissingSetError, TaskSet, open_set
+from clbench.streams.updates.task_sets.found import TaskSet, open_set
 
 CHOOSING = ("piqa", "hellaswag")
 """Sets whose samples have choices of their own."""
@@ -39,7 +39,8 @@ def load_task_sets(card: StreamCard, choice: DataChoice) -> Stream:
     sources = [source_of(card, task) for task in card.tasks]
     if choice.folder is None and not choice.hub:
         raise DataError(f"stream {card.name!r} has no data of its own: it needs --root DIR with its data sets, or hub")
-    found = _open_all(card, sources, None if choice.hub else choice.folder)
+    root = None if choice.hub or choice.folder is None else choice.folder.absolute()
+    found = find_all(card, root, [(source.dataset, partial(open_set, source.dataset, root)) for source in sources])
     tasks = tuple(_task(card, task, item) for task, item in zip(card.tasks, found, strict=True))
     commits = {task.name: f"{item.repo} {item.commit}" for task, item in zip(card.tasks, found, strict=True)}
     values = {**card.model_dump(mode="json"), **({"hub": commits} if choice.hub else {})}
@@ -69,21 +70,6 @@ def _check(card: StreamCard) -> None:
         raise ConfigError(
             f"stream {card.name}: protocols must be [task-id]: each task has its way to be asked; got {got}"
         )
-
-
-def _open_all(card: StreamCard, sources: list[SetSource], root: Path | None) -> list[TaskSet]:
-    found, missing = [], []
-    for source in sources:
-        try:
-            found.append(open_set(source.dataset, root and root.absolute()))
-        except MissingSetError as error:
-            missing.append((source.dataset, error))
-    if len(missing) == 1:
-        raise missing[0][1]
-    if missing:
-        names = ", ".join(name for name, _ in missing)
-        raise DataError(f"{root}: {len(missing)} of {len(sources)} data sets of {card.name!r} are missing: {names}")
-    return found
 
 
 def _task(card: StreamCard, task: TaskCard, found: TaskSet) -> Task:

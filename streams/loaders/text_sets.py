@@ -1,7 +1,6 @@
 """Published text data sets below one root: the standard and long sequences of O-LoRA's CL_Benchmark, and TRACE."""
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -10,11 +9,12 @@ from clbench.answer_scores import SCORES
 from clbench.config import Config, validate
 from clbench.contracts.stream import Stream
 from clbench.contracts.task import Split, Task, TextLimits
-from clbench.errors import ConfigError, DataError, did_you_mean
+from clbench.errors import ConfigError, did_you_mean
 from clbench.registry import LOADERS
 from clbench.streams.card import DataChoice, StreamCard, TaskCard, users_root
+from clbench.streams.missing import find_all
 from clbench.streams.text_sequences.text_sets.facts import CollectionName, collection
-from clbench.streams.text_sequences.text_sets.found import FoundSet, MissingSetError, find_set
+from clbench.streams.text_sequences.text_sets.found import FoundSet, find_set
 from clbench.streams.text_sequences.text_sets.prompts import prompt
 
 if TYPE_CHECKING:
@@ -40,7 +40,10 @@ def load_text_sets(card: StreamCard, choice: DataChoice) -> Stream:
     """
     limits = _limits(card)
     sources = [source_of(card, task) for task in card.tasks]
-    found = _find_all(card, sources, users_root(card, choice))
+    root = users_root(card, choice)
+    found = find_all(
+        card, root, [(s.dataset, partial(find_set, root, collection(s.collection), s.dataset)) for s in sources]
+    )
     tasks = tuple(_task(task, item, limits) for task, item in zip(card.tasks, found, strict=True))
     departures = tuple(f"{item.name}: {line}" for item in found for line in (*item.departures(), *item.left_out()))
     return Stream(card.name, tasks, card.protocols, card.learner, card.model_dump(mode="json"), departures)
@@ -66,24 +69,6 @@ def _limits(card: StreamCard) -> TextLimits:
     if card.limits is None:
         raise ConfigError(f"stream {card.name}: limits is missing (wanted input_tokens and answer_tokens)")
     return card.limits
-
-
-def _find_all(card: StreamCard, sources: list[TextSource], root: Path) -> list[FoundSet]:
-    found, missing = [], []
-    for source in sources:
-        try:
-            found.append(find_set(root, collection(source.collection), source.dataset))
-        except MissingSetError as error:
-            missing.append((source.dataset, error))
-    if len(missing) == 1:
-        raise missing[0][1]
-    if missing:
-        names = ", ".join(name for name, _ in missing)
-        raise DataError(
-            f"{root}: {len(missing)} of {len(sources)} data sets of {card.name!r} are missing: {names}"
-            f" (`clbench data check {card.name} --root {root}` says where to get them)"
-        )
-    return found
 
 
 def _task(card: TaskCard, found: FoundSet, limits: TextLimits) -> Task:

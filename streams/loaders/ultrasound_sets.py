@@ -1,6 +1,7 @@
 """Public ultrasound data sets below one root, each in the layout in which it is published."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from pydantic import Field
 
@@ -9,8 +10,7 @@ from clbench.contracts.stream import Stream
 from clbench.errors import ConfigError, did_you_mean
 from clbench.registry import LOADERS
 from clbench.streams.card import DataChoice, StreamCard, TaskCard, users_root
-from clbench.streams.clip_domains.picture_sets.place import MissingSetError
-from clbench.streams.ultrasound.missing import refuse_missing
+from clbench.streams.missing import find_all
 from clbench.streams.ultrasound.sets.known import SETS, open_task
 from clbench.streams.ultrasound.tasks import TaskRows, refuse_shared_patients
 
@@ -32,13 +32,10 @@ def load_ultrasound_sets(card: StreamCard, choice: DataChoice) -> Stream:
     """
     sources = [source_of(card, task) for task in card.tasks]
     root = users_root(card, choice)
-    found, missing = list[TaskRows](), []
-    for task, source in zip(card.tasks, sources, strict=True):
-        try:
-            found.append(open_task(root, task.name, source.dataset, source.task))
-        except MissingSetError as error:
-            missing.append((task.name, error))
-    refuse_missing(card, root, missing)
+    named = zip(card.tasks, sources, strict=True)
+    found = find_all(
+        card, root, [(t.name, partial(open_task, root, t.name, s.dataset, s.task)) for t, s in named], "tasks"
+    )
     refuse_shared_patients(found)
     tasks = tuple(item.made(task) for task, item in zip(card.tasks, found, strict=True))
     departures = tuple(

@@ -6,8 +6,8 @@ from pathlib import Path
 from clbench.cards import STREAM_CARDS
 from clbench.errors import DataError
 from clbench.streams.card import DataChoice, read_card, users_root
-from clbench.streams.clip_domains.picture_sets.check import SetReport
 from clbench.streams.loaders.ultrasound_sets import source_of
+from clbench.streams.set_report import SetReport
 from clbench.streams.ultrasound.check_task import Wanted, report_of, with_problems_of_all
 from clbench.streams.ultrasound.sets.known import SETS, open_task
 

@@ -8,7 +8,7 @@ from clbench.contracts.task import SPLITS, Split
 from clbench.errors import BrokenSamplesError, DataError
 from clbench.picture_truth import decode_rows
 from clbench.streams.card import TaskCard, load_stream
-from clbench.streams.clip_domains.picture_sets.check import SetReport
+from clbench.streams.set_report import SetReport
 from clbench.streams.ultrasound.tasks import TaskRows
 
 CHUNK = 256

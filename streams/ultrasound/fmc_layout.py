@@ -8,7 +8,7 @@ from typing import TypeAlias, cast, get_args
 
 from clbench.contracts.task import SPLITS, Kind, Split
 from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.place import MissingSetError
+from clbench.streams.missing import MissingSetError
 from clbench.streams.ultrasound.answers import Answers
 from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
 from clbench.streams.ultrasound.formats.by_name import picture_in

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 if TYPE_CHECKING:
-    from clbench.streams.clip_domains.picture_sets.check import SetReport
+    from clbench.streams.set_report import SetReport
 
 app = typer.Typer(help="Check and prepare the data sets of a stream that has none of its own.", no_args_is_help=True)
 

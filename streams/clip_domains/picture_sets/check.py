@@ -4,7 +4,7 @@ import os
 import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from clbench.cards import STREAM_CARDS
@@ -17,6 +17,7 @@ from clbench.streams.clip_domains.picture_sets.found import Found
 from clbench.streams.clip_domains.picture_sets.part import Part
 from clbench.streams.clip_domains.picture_sets.sets import open_set, part_of
 from clbench.streams.loaders.picture_sets import source_of
+from clbench.streams.set_report import SetReport
 
 LOADER = "picture-sets"
 
@@ -30,34 +31,6 @@ class Wanted:
     convention: Convention
     shots: int | None
     repeat: bool
-
-
-@dataclass(frozen=True)
-class SetReport:
-    """What was found of one data set.
-
-    Attributes:
-        task: Name in the stream.
-        dataset: Name of the set.
-        convention: Whose split.
-        folder: Where it was found; None where it was not.
-        numbers: Found and published numbers of classes and of pictures of each part; None where not found or published.
-        problems: One line each; empty when the set is complete.
-        advice: How to mend them, one line each.
-    """
-
-    task: str
-    dataset: str
-    convention: str
-    folder: str | None
-    numbers: dict[str, tuple[int | None, int | None]]
-    problems: tuple[str, ...]
-    advice: tuple[str, ...]
-
-    def as_json(self) -> dict[str, object]:
-        """The report as JSON values."""
-        numbers = {key: {"found": found, "published": published} for key, (found, published) in self.numbers.items()}
-        return {**asdict(self), "numbers": numbers}
 
 
 def wanted_sets(stream: str) -> list[Wanted]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from clbench.errors import DataError
+from clbench.streams.missing import MissingSetError
 
 
 class Known(Protocol):
@@ -25,10 +26,6 @@ class Known(Protocol):
 
     @property
     def mistakes(self) -> Mapping[str, str]: ...  # noqa: D102
-
-
-class MissingSetError(DataError):
-    """A data set that is not below the root at all."""
 
 
 @dataclass(frozen=True)

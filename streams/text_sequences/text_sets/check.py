@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-from clbench.cards import STREAM_CARDS
 from clbench.contracts.task import SPLITS
-from clbench.errors import ConfigError, DataError
-from clbench.streams.card import read_card
-from clbench.streams.clip_domains.picture_sets.check import SetReport
+from clbench.errors import DataError
 from clbench.streams.loaders.text_sets import TextSource, source_of
+from clbench.streams.set_report import SetReport, card_of_texts
 from clbench.streams.text_sequences.text_sets.facts import Collection, collection
 from clbench.streams.text_sequences.text_sets.found import find_set
 
@@ -24,12 +22,7 @@ def check_stream(stream: str, root: Path, pictures: bool) -> list[SetReport]:
         ConfigError: When pictures are to be decoded: texts have none.
         DataError: When there is no such root.
     """
-    file = STREAM_CARDS.get(stream)
-    card = read_card(file.values, file.path)
-    if pictures:
-        raise ConfigError(f"--images: stream {card.name!r} has texts and no pictures")
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder (wanted the folder of the data sets)")
+    card = card_of_texts(stream, root, pictures)
     return [_check(root, task.name, source_of(card, task)) for task in card.tasks]
 
 

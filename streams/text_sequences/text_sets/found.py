@@ -9,6 +9,7 @@ from pathlib import Path
 from clbench.contracts.task import SPLITS, Split
 from clbench.errors import DataError
 from clbench.storage import file_digest
+from clbench.streams.missing import MissingSetError
 from clbench.streams.text_sequences.text_sets.facts import Collection
 from clbench.streams.text_sequences.text_sets.prompts import prompt
 from clbench.streams.text_sequences.text_sets.rows import (
@@ -19,10 +20,6 @@ from clbench.streams.text_sequences.text_sets.rows import (
     read_rows,
     validation_texts,
 )
-
-
-class MissingSetError(DataError):
-    """A data set that is not below the root at all."""
 
 
 @dataclass(frozen=True, eq=False)

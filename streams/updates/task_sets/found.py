@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from clbench.contracts.task import Split
 from clbench.errors import DataError
 from clbench.streams.hub import builder_of, rows_of
+from clbench.streams.missing import MissingSetError
 from clbench.streams.updates.task_sets.asked import ASK, Asked
 from clbench.streams.updates.task_sets.facts import SetFacts, SetName, facts_of
 
@@ -21,10 +22,6 @@ SHARE = 0.2
 """Part of the published training rows that validates, as in the paper."""
 File = Literal["train", "test"]
 Numbered = list[tuple[int, Asked]]
-
-
-class MissingSetError(DataError):
-    """A set whose folder is not below the root."""
 
 
 @dataclass(frozen=True, eq=False)
