@@ -86,11 +86,15 @@ def _markdown_failures(section: Section) -> list[str]:
 
 
 def to_csv(board: Board) -> str:
-    """One row for each strategy and protocol, fractions with every digit; empty where there is no number."""
+    """One row for each strategy and protocol, fractions with every digit; empty where there is no number.
+
+    Costs and official metrics do not depend on the protocol: every row of a strategy has the same.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = [column.name for column in board.columns]
-    metrics = [csv_text(f"{name}{what}") for name in names for what in ("", " standard error", " n")]
+    told = list(dict.fromkeys(name for section in board.sections for name in (*costs(section), *official(section))))
+    metrics = [csv_text(f"{name}{what}") for name in (*names, *told) for what in ("", " standard error", " n")]
     writer.writerow(
         ["split", "stream", "learner", "budget", "strategy", "protocol", "seeds", "without_result", *metrics, "errors"]
     )
@@ -100,15 +104,17 @@ def to_csv(board: Board) -> str:
             for protocol in standing.results or ("",):
                 words = (section.split, section.stream, section.learner, section.budget, standing.label, protocol)
                 counts = (len(standing.finished), len(standing.failed))
-                numbers = _csv_numbers(standing.results.get(protocol), names)
+                result = standing.results.get(protocol)
+                numbers = _csv_numbers(result.metrics if result else {}, names)
+                numbers += _csv_numbers({**standing.cost, **standing.official}, told)
                 writer.writerow([*map(csv_text, words), *counts, *numbers, errors])
     return text.getvalue()
 
 
-def _csv_numbers(result: Result | None, names: Sequence[str]) -> list[float | int | str]:
+def _csv_numbers(estimates: Mapping[str, Estimate], names: Sequence[str]) -> list[float | int | str]:
     cells: list[float | int | str] = []
     for name in names:
-        found = result.metrics.get(name) if result else None
+        found = estimates.get(name)
         error = found.standard_error if found else None
         cells += [found.mean if found else "", error if error is not None else "", found.n if found else ""]
     return cells

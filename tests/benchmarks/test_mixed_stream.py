@@ -1,5 +1,6 @@
 """A stream of all kinds of pictures, of which a learner can be tested only on tasks that it has learnt: all outputs."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -119,6 +120,9 @@ def _check_leaderboard(folder: Path) -> None:
     assert result["metrics"]["mtil.last"]["mean"] == pytest.approx(sum(LAST.values()) / 5)
     assert "Regression: MRE, pixels" in (folder / "index.html").read_text()
     assert "| zero-shot | 0.667 |" in (folder / "leaderboard.md").read_text()
+    (row,) = csv.DictReader((folder / "leaderboard.csv").read_text().splitlines())
+    assert float(row["official/regression/mre"]) == pytest.approx(53 / 3)
+    assert (row["official/regression/mre standard error"], row["official/regression/mre n"]) == ("", "1")
 
 
 def test_a_row_without_a_score_fails_the_cell(suite: str, tmp_path: Path) -> None:
