@@ -1,7 +1,7 @@
 """Tests and intervals for flips.
 
-`scipy.special` does the arithmetic. `scipy.stats` and statsmodels would do the same, but take one and a half and two
-and a half seconds to import, more than a whole comparison; the tests hold these functions against them.
+`scipy.stats` and statsmodels would do the same, but take one and a half and two and a half seconds to import, more than
+a whole comparison; the tests hold these functions against them.
 """
 
 import math
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from clbench.errors import MetricError
+from clbench.reports.flips.binomial import at_most, chance_of_at_most
 
 if TYPE_CHECKING:
     from clbench.reports.flips.counts import FlipTable
@@ -56,12 +57,10 @@ def mcnemar_exact(first_only: int, second_only: int) -> float:
     Returns:
         The p-value; 1 without discordant pairs, which speak for neither side.
     """
-    from scipy.special import betainc
-
     least, n = min(first_only, second_only), first_only + second_only
     if n == 0:
         return 1.0
-    return min(1.0, 2.0 * float(betainc(n - least, least + 1, 0.5)))
+    return min(1.0, 2.0 * at_most(least, n, 0.5))
 
 
 def upper_bound(events: int, n: int, level: float = LEVEL) -> float | None:
@@ -73,11 +72,9 @@ def upper_bound(events: int, n: int, level: float = LEVEL) -> float | None:
     Returns:
         The bound, which holds with at least the chance `level`; None without trials.
     """
-    from scipy.special import betaincinv
-
     if n == 0:
         return None
-    return 1.0 if events == n else float(betaincinv(events + 1, n - events, level))
+    return 1.0 if events == n else chance_of_at_most(events, n, 1 - level)
 
 
 def bootstrap(

@@ -11,6 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
 from clbench.errors import MetricError
+from clbench.reports.flips.binomial import at_most
 from clbench.reports.flips.counts import FlipTable
 from clbench.reports.flips.metrics import FLIP_METRICS, nfi, nfr
 from clbench.reports.flips.statistics import (
@@ -47,6 +48,18 @@ def test_the_upper_bound_is_that_of_scipy_and_statsmodels(events: int, more: int
     exact = stats.binomtest(events, n, alternative="less").proportion_ci(0.95, "exact").high
     assert upper_bound(events, n) == pytest.approx(exact, rel=1e-9)
     assert upper_bound(events, n) == pytest.approx(proportion_confint(events, n, 0.1, "beta")[1], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "p"), [(4_998_000, 10_000_000, 0.5), (3, 10_000_000, 1e-6), (70, 99, 0.5), (98, 99, 0.01)]
+)
+def test_tails_of_large_and_lopsided_samples_are_those_of_scipy(k: int, n: int, p: float) -> None:
+    assert at_most(k, n, p) == pytest.approx(float(stats.binom.cdf(k, n, p)), rel=1e-6)
+
+
+def test_the_upper_bound_of_ten_million_is_that_of_scipy() -> None:
+    exact = stats.binomtest(2_108_000, 10_000_000, alternative="less").proportion_ci(0.95, "exact").high
+    assert upper_bound(2_108_000, 10_000_000) == pytest.approx(exact, rel=1e-9)
 
 
 def test_the_upper_bound_at_its_ends() -> None:
