@@ -1,4 +1,4 @@
-"""Tails of the binomial distribution without `scipy.special`, whose import takes a fifth of a whole `clbench compare`."""
+"""Tails of the binomial distribution without `scipy.special`, whose import is a fifth of a whole `clbench compare`."""
 
 import math
 
