@@ -26,7 +26,7 @@ STEPS = 3
 BATCH = 16
 TESTED = 64
 VERSIONS = 10
-"""As many tasks as `ultrasound-mini` has, less the version before all of them."""
+"""Of a stream of ten tasks, as `ultrasound-mini` is, without version 0."""
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "finetune": ("finetune", {}),
     "telly": ("telly", {"share": 0.3}),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import cast
+from typing import NamedTuple, cast
 
 from pydantic import Field, field_validator
 
@@ -179,24 +179,37 @@ def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
     tuned = TunedSettings(config.tuned)
     for stream in config.streams:
         card = read_card((file := STREAM_CARDS.get(stream)).values, file.path)
-        wanted = [what for what, only in strategies if not only or stream in only]
+        wanted = [entry for entry in strategies if not entry.streams or stream in entry.streams]
         budget = config.budgets.get(stream, config.budget)
         for learner, entry, seed in product(config.learners or (card.learner,), wanted, config.seeds):
-            name, label, settings, last_only = entry
             LEARNERS.listing(learner.partition(":")[0])
-            require_fit(card, learner, name)
-            what = (stream, learner, name, label, settings, budget, seed, config.split)
-            how = (config.root, config.skip_broken, config.precision, last_only)
+            require_fit(card, learner, entry.name)
+            what = (stream, learner, entry.name, entry.label, entry.settings, budget, seed, config.split)
+            how = (config.root, config.skip_broken, config.precision, entry.last_only)
             cell = Cell(*what, *how, streams=loaded)
             yield tuned.fill(cell) if config.tuned else cell
 
 
-Entry = tuple[str, str, StrategyConfig, bool]
-"""Name or file, label and settings of a strategy, and whether only its last version is tested."""
+class Entry(NamedTuple):
+    """A strategy of a suite.
+
+    Attributes:
+        name: Registered, or a file.
+        label: What tables call it.
+        settings: Its own.
+        streams: Those that it is kept to; all of the suite's if empty.
+        last_only: Whether its last version alone is tested.
+    """
+
+    name: str
+    label: str
+    settings: StrategyConfig
+    streams: tuple[str, ...]
+    last_only: bool
 
 
-def _strategies(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[tuple[Entry, tuple[str, ...]]]:
-    """The suite's strategies, each with the streams that it is kept to; all of the suite's where there are none."""
+def _strategies(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Entry]:
+    """The suite's strategies."""
     used: set[str] = set()
     for item in config.strategies:
         name = str(item["name"])
@@ -211,7 +224,8 @@ def _strategies(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[t
                 used.add(key)
         checked = cast(StrategyConfig, validate(entry.config, settings, f"strategy {entry.name}"))
         label = str(item.get("label") or label_of(entry.name, checked))
-        yield (name, label, checked, _yes_or_no(item.get("last_only", False))), _names_in(item.get("streams"))
+        last_only = _yes_or_no(item.get("last_only", False))
+        yield Entry(name, label, checked, _names_in(item.get("streams")), last_only)
     for key in used:
         del overrides[key]
 

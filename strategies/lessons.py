@@ -105,8 +105,8 @@ def divergence(student: Tensor, taught: Taught, temperature: float) -> Tensor:
 class _Divergence(torch.autograd.Function):
     """KL(teacher || student) of each unit, with its gradient for the student: (q - p) / T.
 
-    Value and gradient are worked out together, some units at a time, so that everything in between stays in the
-    processor's cache: three passes over the student's scores are left of the dozen that autograd would make.
+    Value and gradient are worked out together, some units at a time, so that what is in between stays in the
+    processor's cache and nothing but the gradient is kept for the way back.
     """
 
     @staticmethod

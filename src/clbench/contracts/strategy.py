@@ -152,10 +152,7 @@ class Strategy(ABC, Generic[C]):
 
         So a resumed cell draws what an uninterrupted one would have drawn, and no random state needs saving.
         """
-        self.seen.append(task)
-        self.version = len(self.seen)
-        self.draw_from("version", self.version)
-        self.learner.welcome(task)
+        self.pass_over(task)
         self.learn(task)
 
     @final
@@ -163,6 +160,7 @@ class Strategy(ABC, Generic[C]):
         """A task comes and is not learnt yet: enough for versions that nobody looks at, see `starts_anew`."""
         self.seen.append(task)
         self.version = len(self.seen)
+        self.draw_from("version", self.version)
         self.learner.welcome(task)
 
     @final
