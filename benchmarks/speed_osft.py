@@ -27,7 +27,7 @@ from clbench.strategies.subspaces import decompose
 
 WIDTH, LAYERS, VOCABULARY = 512, 6, 8000
 BATCH, TOKENS = 8, 128
-TURNS = 5
+TURNS = 3
 COUNTED = 8
 """Steps a turn that are timed: two of them project the weights, one computes whole gradients; one before, one after."""
 LR = 1e-6
