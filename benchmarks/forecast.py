@@ -137,7 +137,8 @@ class _Bench:
         """One cell's."""
         tasks = self._stream.tasks
         strategy = self._strategy(cell, cell.budget, lambda step, total: None)
-        steps = self._steps(strategy)
+        end_alone = cell.last_only and strategy.starts_anew and not self._stream.releases
+        steps = self._steps(strategy, end_alone)
         cost = self._step_cost(cell) if steps else StepCost(0, 0, 0, 0, self._resting_mib)
         classes = sum(size.classes for size in self.sizes) / len(tasks)
         samples = sum(size.train + size.test for size in self.sizes)
@@ -145,21 +146,22 @@ class _Bench:
             cell,
             steps,
             steps * cost.seconds(cell.budget.batch_size, classes)
-            + len(tasks) * (len(self._stream.releases) or 1) * cost.between,
-            (self._stream.last_version + 1) * self._test_seconds,
+            + (1 if end_alone else len(tasks) * (len(self._stream.releases) or 1)) * cost.between,
+            (1 if cell.last_only else self._stream.last_version + 1) * self._test_seconds,
             samples * self._decode_seconds,
             samples * self._sample_bytes / MIB,
             cost.peak_mib,
         )
 
-    def _steps(self, strategy: Strategy[StrategyConfig]) -> int:
-        """Optimiser steps of all versions."""
+    def _steps(self, strategy: Strategy[StrategyConfig], end_alone: bool) -> int:
+        """Optimiser steps of all versions, or of the last one if those before it are not made."""
         steps = 0
         for version in range(1, self._stream.last_version + 1):
             strategy.version = version
             for task in self._stream.tasks if self._stream.releases else self._stream.tasks[version - 1 : version]:
                 strategy.seen.append(task)
-                steps += strategy.number_of_steps(task)
+                if not end_alone or version == self._stream.last_version:
+                    steps += strategy.number_of_steps(task)
         return steps
 
     def _build(self, problems: list[str]) -> Learner:

@@ -54,6 +54,16 @@ def test_sizes_and_steps_are_counted(write_suite: Callable[..., str]) -> None:
     assert min(each.peak_mib for each in found.cells) > 50
 
 
+def test_versions_that_are_not_made_or_tested_cost_nothing(write_suite: Callable[..., str]) -> None:
+    entries = [{"name": name, "last_only": True, "label": f"{name}, end"} for name in ("finetune", "joint")]
+    suite = load_suite(write_suite("joint", *entries))
+    found = {each.cell.label: each for each in forecast_suite(suite.cells, CPU).cells}
+    assert found["finetune, end"].steps == 3 * 4
+    assert found["joint, end"].steps == 4 * 3
+    for end in ("finetune, end", "joint, end"):
+        assert 4 * found[end].test_seconds == pytest.approx(found["joint"].test_seconds)
+
+
 def test_seconds_are_those_of_the_steps(
     write_suite: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
