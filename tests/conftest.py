@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
 from PIL import Image
 from tests.command import Command, command
 
@@ -16,6 +17,10 @@ from clbench.registry import LEARNERS, LOADERS, METRICS, PICTURE_METRICS, STRATE
 
 LEARNER = str(Path(__file__).parent / "tiny_clip.py")
 SIZES = {"train": 24, "validation": 9, "test": 15}
+
+# How long an example takes says more of the machine's other work than of the code.
+settings.register_profile("clbench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("clbench")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -80,7 +80,7 @@ def tried(points: Points, loss: Callable[[Point], float]) -> list[Point]:
     return found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.integers(1, 4), min_size=1, max_size=3),
     st.integers(1, 12),

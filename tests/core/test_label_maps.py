@@ -67,7 +67,7 @@ def test_nearest_rounds_as_opencv_does() -> None:
 
 
 @given(MAPS, SIZES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nearest_is_that_of_torch(labels: Map, size: tuple[int, int]) -> None:
     assume(all(have * i % want for have, want in zip(labels.shape, size, strict=True) for i in range(1, want)))
     there = F.interpolate(torch.from_numpy(labels)[None, None].float(), size=size, mode="nearest")[0, 0]
@@ -166,7 +166,7 @@ def test_the_farthest_point_is_found_among_many(seed: int) -> None:
 
 
 @given(PAIRS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_what_must_hold_for_any_two_maps(pair: tuple[Map, Map]) -> None:
     first, second = pair
     found, back = score(first, second, classes=3), score(second, first, classes=3)
@@ -184,7 +184,7 @@ def test_what_must_hold_for_any_two_maps(pair: tuple[Map, Map]) -> None:
 
 
 @given(MAPS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_map_comes_back_from_its_text(labels: Map) -> None:
     text = text_of(labels)
     assert np.array_equal(labels_of(text), labels)

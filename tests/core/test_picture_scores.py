@@ -55,7 +55,7 @@ def test_what_is_no_box_overlaps_nothing(box: list[float]) -> None:
 
 
 @given(SIDES, SIDES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_overlaps_are_those_of_torchvision(first: Any, second: Any) -> None:
     a, b = boxes_of(first), boxes_of(second)
     with np.errstate(invalid="ignore"):
@@ -64,7 +64,7 @@ def test_overlaps_are_those_of_torchvision(first: Any, second: Any) -> None:
 
 
 @given(SIDES, SIDES, st.integers(0, 3), st.integers(0, 3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_match_is_the_best_there_is(first: Any, second: Any, m: int, n: int) -> None:
     a, b = boxes_of(first)[:m], boxes_of(second)[:n]
     found = matched_iou(a, b)
@@ -118,7 +118,7 @@ def test_what_is_not_finite_is_as_wrong_as_can_be() -> None:
 
 
 @given(hnp.arrays(np.float64, (4, 2), elements=st.floats(0, 1)), st.permutations(range(4)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_must_hold_for_any_keypoints(points: Any, order: list[int]) -> None:
     truth = np.array([[10, 20], [200, 100], [390, 280], [0, 0]], np.float64)
     found = regress("point_accuracy", points, {"points": truth.tolist()})

@@ -58,7 +58,7 @@ def test_focal_loss_by_hand() -> None:
     assert float(focal_loss(scores, heat)) == pytest.approx(wanted)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(2, 60), st.floats(2, 60))
 def test_the_radius_keeps_the_overlap(height: float, width: float) -> None:
     """Corners off by the radius, outwards, inwards or the same way: IoU is at least 0.7, and just so in the worst."""
@@ -81,7 +81,7 @@ def test_the_centre_heatmap_by_hand() -> None:
     assert float(heat[0, 4, 6]) == pytest.approx(math.exp(-(1 + 4) / (2 * sigma**2)), rel=1e-4)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.25, 0.75), st.floats(0.25, 0.75))
 def test_the_mean_place_of_a_points_heatmap_is_the_point(x: float, y: float) -> None:
     heat = point_heatmap(torch.tensor([[[x, y]]]), 48, 32, 2.0)

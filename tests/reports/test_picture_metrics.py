@@ -116,7 +116,7 @@ def boxed(pictures: Sequence[tuple[Any, Any]]) -> TaskRows:
 
 
 @given(st.lists(PICTURE, min_size=1, max_size=4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_average_precision_is_that_of_torchmetrics(pictures: list[tuple[Any, Any]]) -> None:
     rows = boxed(pictures)
     sizes = [len(json.loads(text)) for text in (*rows.prediction, *rows.target)]
@@ -207,7 +207,7 @@ def test_other_versions_and_ledgers_without_measures_do_not_count() -> None:
 
 
 @given(st.permutations(range(8)))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_order_of_samples_does_not_matter(order: list[int]) -> None:
     rng = np.random.default_rng(5)
     table = rng.dirichlet(np.ones(3), 8)

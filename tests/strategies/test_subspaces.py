@@ -57,7 +57,7 @@ def projected(space: Subspace, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("form", FORMS)
 @given(case=cases)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_projections_are_those_of_numpy_idempotent_and_symmetric(form: Form, case: tuple[int, int, int, int]) -> None:
     rows, columns, rank, seed = case
     w, x, y = (random(seed + i, rows, columns) for i in range(3))
@@ -70,7 +70,7 @@ def test_projections_are_those_of_numpy_idempotent_and_symmetric(form: Form, cas
 
 @pytest.mark.parametrize("form", FORMS)
 @given(case=cases)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_the_space_has_as_many_dimensions_as_counted(form: Form, case: tuple[int, int, int, int]) -> None:
     """A whole basis is projected; the trace of a projection is its rank, and so is the rank of what comes out."""
     rows, columns, rank, seed = case
@@ -85,7 +85,7 @@ def test_the_space_has_as_many_dimensions_as_counted(form: Form, case: tuple[int
 
 
 @given(case=cases)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_the_order_of_the_sides_does_not_matter(case: tuple[int, int, int, int]) -> None:
     rows, columns, rank, seed = case
     w, x = random(seed, rows, columns), random(seed + 1, rows, columns)

@@ -262,7 +262,7 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 @given(position=st.floats(0, 1), junk=st.binary(min_size=0, max_size=12), cut=st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_whatever_bytes_a_file_has_there_is_no_traceback(
     one_root: Path, name: str, position: float, junk: bytes, cut: bool
 ) -> None:
@@ -292,7 +292,7 @@ JSON = st.recursive(
 
 
 @given(values=JSON)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_whatever_a_split_file_says_there_is_no_traceback(one_root: Path, values: object) -> None:
     path = one_root / "dtd/dtd/split_zhou_DescribableTextures.json"
     path.write_text(json.dumps(values), encoding="utf-8")

@@ -245,7 +245,7 @@ def test_fingerprints_say_what_a_part_has(root: FmcRoot, tmp_path_factory: pytes
     assert {name for name, _ in changed} == {"cervix", "heart"}
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.text(min_size=1, max_size=12), st.lists(st.text("ab/0", min_size=1, max_size=8), min_size=1, max_size=6))
 def test_all_pictures_of_a_patient_are_in_one_part(patient: str, paths: list[str]) -> None:
     root = Path("/root")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -173,7 +173,6 @@ def test_too_few_pictures_for_the_shots(roots: dict[str, Path], write_card: Call
 
 
 @given(labels=st.lists(st.integers(0, 3), min_size=1, max_size=60), shots=st.integers(1, 8), seed=st.integers(0, 2**40))
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_a_draw_has_each_class_so_often_and_no_picture_twice(labels: list[int], shots: int, seed: int) -> None:
     classes = [f"class {label}" for label in range(max(labels) + 1)]
     array: NDArray[np.int64] = np.asarray(labels, dtype=np.int64)

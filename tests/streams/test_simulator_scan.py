@@ -80,7 +80,7 @@ def test_finer_conversion_is_averaged_down() -> None:
     assert coarse.std() < fine.std()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(-30, 30), st.floats(-30, 30), st.floats(-3, 3), st.floats(-50, 50), st.floats(10, 90), st.booleans())
 def test_poses_go_there_and_back(x: float, z: float, turn: float, across: float, down: float, mirrored: bool) -> None:
     pose = Pose((x, z), turn, (5.0, 40.0), mirrored)

@@ -123,7 +123,7 @@ def test_bad_files_are_one_clear_line(card: Path, change: Callable[[pa.Table], p
     assert "\n" not in str(told.value)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.one_of(st.none(), st.text(max_size=6)), min_size=3, max_size=3))
 def test_whatever_the_texts_they_are_given_back_or_refused(card: Path, texts: list[str | None]) -> None:
     write(card.parent / "data/pets/test.parquet", {**ROWS, "text": texts})

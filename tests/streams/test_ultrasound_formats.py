@@ -225,7 +225,7 @@ def test_readers_go_by_the_end_of_a_name() -> None:
     assert readers["a.DCM"] is not None
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.floats(20, 140), st.floats(20, 90), st.floats(12, 60), st.floats(12, 60), st.floats(0, math.pi), st.booleans()
 )
@@ -258,7 +258,7 @@ def test_the_circumference_against_the_elliptic_integral(a: float, b: float) -> 
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=8)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(TEXTS, TEXTS.filter(bool)), min_size=1, max_size=5), st.sampled_from([",", ";"]))
 def test_tables_are_read_as_they_were_written(rows: list[tuple[str, str]], separator: str) -> None:
     buffer = io.StringIO(newline="")

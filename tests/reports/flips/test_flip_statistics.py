@@ -41,7 +41,6 @@ def test_mcnemar_by_hand() -> None:
     assert mcnemar_exact(4, 4) == 1.0
 
 
-@settings(deadline=None)
 @given(st.integers(0, 500), st.integers(1, 500))
 def test_the_upper_bound_is_that_of_scipy_and_statsmodels(events: int, more: int) -> None:
     n = events + more
@@ -68,7 +67,7 @@ def test_the_upper_bound_at_its_ends() -> None:
     assert upper_bound(0, 100) == pytest.approx(1 - 0.05 ** (1 / 100))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
     assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
