@@ -137,10 +137,9 @@ def decompose(matrices: Tensor, ranks: Sequence[int], form: Form) -> Subspace:
     most, least = max(ranks), min(ranks)
     left, anchor = _left_and_anchor(exact, vectors[:, :, :most])
     complement = by_complement(columns, sum(ranks) / len(ranks), form)
-    part = slice(least, columns) if complement else slice(most)
-    first = kept[:, :, :most]
-    found = ((left, first), (vectors[:, :, part], (kept ^ complement)[:, :, part]), (anchor, first.mT))
-    left, right, anchor = (each.to(matrices.dtype).mul(mask).contiguous() for each, mask in found)
+    right = (vectors * ~kept)[:, :, least:] if complement else (vectors * kept)[:, :, :most]
+    kept = kept[:, :, :most]
+    left, right, anchor = (found.to(matrices.dtype).contiguous() for found in (left * kept, right, anchor * kept.mT))
     return Subspace(left, right, anchor, complement, form)
 
 
@@ -149,7 +148,7 @@ def _left_and_anchor(exact: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     product = exact @ v
     values = product.norm(dim=1, keepdim=True)
     if bool((values.amin(2) > SMALL * values.amax(2)).all()):
-        return product.div_(values), values.mT * v.mT
+        return product / values, values.mT * v.mT
     left = torch.linalg.qr(product).Q
     return left, left.mT @ exact
 

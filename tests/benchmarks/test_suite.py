@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from clbench.benchmarks.suite import Choice, load_suite
+from clbench.benchmarks.tuning.record import read_tuned
 from clbench.cards import SUITE_CARDS
 from clbench.errors import ClbenchError, ConfigError, RegistryError
 
@@ -20,6 +21,17 @@ def test_every_suite_that_ships_is_sound(name: str) -> None:
     suite = load_suite(name)
     assert suite.cells
     assert suite.config.description
+
+
+@pytest.mark.parametrize("name", [name for name in SUITE_CARDS.names() if "tuned" in SUITE_CARDS.get(name).values])
+def test_every_rate_that_a_suite_ships_is_used_by_its_cells(name: str) -> None:
+    """A suite's entry that no longer has what its search was given would be run at defaults, without a word."""
+    suite = load_suite(name)
+    run = [(cell.names, cell.config.model_dump(mode="json")) for cell in suite.cells]
+    for result in map(read_tuned, suite.config.tuned):
+        for choice in result.chosen:
+            of, wanted = (result.stream, result.learner, choice.strategy), {**choice.given, **choice.settings}
+            assert any(names == of and {**settings, **wanted} == settings for names, settings in run), choice
 
 
 def test_cells_are_the_product(write_suite: Callable[..., str]) -> None:
