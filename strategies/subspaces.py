@@ -132,24 +132,22 @@ def decompose(matrices: Tensor, ranks: Sequence[int], form: Form) -> Subspace:
     """
     exact = matrices.double()
     columns = exact.shape[2]
-    vectors = torch.linalg.eigh(_lower_gram(exact)).eigenvectors.flip(2)  # largest first
+    squares, vectors = (found.flip(-1) for found in torch.linalg.eigh(_lower_gram(exact)))  # largest first
     kept = torch.arange(columns, device=exact.device) < torch.tensor(ranks, device=exact.device)[:, None, None]
     most, least = max(ranks), min(ranks)
-    left, anchor = _left_and_anchor(exact, vectors[:, :, :most])
+    left, anchor = _left_and_anchor(exact, vectors[:, :, :most], squares[:, None, :most], kept[:, :, :most])
     complement = by_complement(columns, sum(ranks) / len(ranks), form)
     right = (vectors * ~kept)[:, :, least:] if complement else (vectors * kept)[:, :, :most]
-    kept = kept[:, :, :most]
-    left, right, anchor = (found.to(matrices.dtype).contiguous() for found in (left * kept, right, anchor * kept.mT))
+    left, right, anchor = (found.to(matrices.dtype).contiguous() for found in (left, right, anchor))
     return Subspace(left, right, anchor, complement, form)
 
 
-def _left_and_anchor(exact: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """U_h `(b, m, k)` and U_h^T W `(b, k, n)` from V_h `(b, n, k)`."""
-    product = exact @ v
-    values = product.norm(dim=1, keepdim=True)
-    if bool((values.amin(2) > SMALL * values.amax(2)).all()):
-        return product / values, values.mT * v.mT
-    left = torch.linalg.qr(product).Q
+def _left_and_anchor(exact: Tensor, v: Tensor, squares: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """U_h `(b, m, k)` and U_h^T W `(b, k, n)` from V_h `(b, n, k)` and s_h^2 `(b, 1, k)`; zeros where not `kept`."""
+    if bool((squares[..., -1] > SMALL**2 * squares[..., 0]).all()):
+        values = squares.sqrt()
+        return exact @ (v * (kept / values)), (v * (kept * values)).mT
+    left = torch.linalg.qr(exact @ v).Q * kept
     return left, left.mT @ exact
 
 
