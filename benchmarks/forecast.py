@@ -134,7 +134,8 @@ class _Bench:
         self._decode_seconds, self._sample_bytes = self._time_decoding()
 
     def forecast(self, cell: Cell) -> Forecast:
-        """One cell's."""
+        """One cell's, on a learner that no strategy has trained or added anything to."""
+        self._learner = self._build([])
         tasks = self._stream.tasks
         strategy = self._strategy(cell, cell.budget, lambda step, total: None)
         end_alone = cell.last_only and strategy.starts_anew and not self._stream.releases

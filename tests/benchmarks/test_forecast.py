@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from clbench.benchmarks import forecast
+from clbench.benchmarks.execution import build_learner
 from clbench.benchmarks.forecast import StepCost, TaskSize, forecast_suite, total_seconds
 from clbench.benchmarks.suite import load_suite
 from clbench.cli.main import main
@@ -32,6 +33,22 @@ class Paced(Strategy[StrategyConfig]):
             virtual_clock.now += 0.01 + 0.002 * self.context.budget.batch_size
             self.context.progress(step + 1, self.context.budget.steps)
         virtual_clock.now += 0.1
+'''
+LOOKING = '''"""Says which weights it was given."""
+import digests
+from clbench.contracts import Strategy, StrategyConfig
+from clbench.registry import STRATEGIES
+
+@STRATEGIES.register("looking", config=StrategyConfig)
+class Looking(Strategy[StrategyConfig]):
+    """Trains nothing."""
+    def number_of_steps(self, task):
+        return self.context.budget.steps
+
+    def learn(self, task):
+        digests.add(self.learner.digest())
+        for step in range(self.context.budget.steps):
+            self.context.progress(step + 1, self.context.budget.steps)
 '''
 
 
@@ -77,6 +94,18 @@ def test_seconds_are_those_of_the_steps(
     assert found.cells[0].train_seconds == pytest.approx(expected)
     one = found.cells[0]
     assert total_seconds(found.cells) == pytest.approx(2 * (one.train_seconds + one.test_seconds) + one.decode_seconds)
+
+
+def test_every_strategy_is_measured_on_an_untouched_learner(
+    write_suite: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: set[str] = set()
+    monkeypatch.setitem(sys.modules, "digests", SimpleNamespace(add=found.add))
+    (tmp_path / "looking.py").write_text(LOOKING)
+    suite = load_suite(write_suite({"name": "finetune", "lr": 0.1}, str(tmp_path / "looking.py")))
+    forecast_suite(suite.cells, CPU)
+    cell = suite.cells[0]
+    assert found == {build_learner(cell.learner, cell.seed, CPU, cell.precision).digest()}
 
 
 def test_a_step_is_linear_in_samples_and_classes() -> None:
