@@ -13,10 +13,9 @@ from clbench.strategies.optimisation import batches_of, clip_gradient, new_optim
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-class GradientConfig(StrategyConfig):
-    """Settings of every strategy that trains by gradients."""
+class TrainingConfig(StrategyConfig):
+    """Settings of every strategy that trains by gradients, if it be heads and prompts only."""
 
-    lr: float = Field(3e-4, gt=0, description="Peak learning rate of AdamW.")
     head_lr: float = Field(
         1e-3, gt=0, description="The same for what a task has for itself (heads, prompts), where the learner has such."
     )
@@ -33,8 +32,24 @@ class GradientConfig(StrategyConfig):
         (0.9, 0.999), description="Decay rates of AdamW's moving averages of the gradient and of its square."
     )
 
+    @property
+    def rate(self) -> float:
+        """The peak rate of what tasks share, or of their heads where nothing else is trained."""
+        return self.head_lr
 
-G = TypeVar("G", bound=GradientConfig)
+
+class GradientConfig(TrainingConfig):
+    """Settings of strategies that train weights which tasks share, or something added to them."""
+
+    lr: float = Field(3e-4, gt=0, description="Peak learning rate of AdamW.")
+
+    @property
+    def rate(self) -> float:
+        """That of the weights."""
+        return self.lr
+
+
+G = TypeVar("G", bound=TrainingConfig)
 
 
 class GradientStrategy(Strategy[G], Generic[G]):
@@ -96,7 +111,7 @@ class GradientStrategy(Strategy[G], Generic[G]):
         self.begin_task(task)
         losses = self._train(task, self.number_of_steps(task))
         self.end_task(task)
-        report_losses(losses, task, self.config.lr, self.context.record)
+        report_losses(losses, task, self.config.rate, self.context.record)
 
     def _train(self, task: Task, total: int) -> Tensor:
         """All steps of a task; returns the losses `(steps,)`, still on the device."""

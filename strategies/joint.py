@@ -3,12 +3,17 @@
 from typing import final
 
 from clbench.registry import STRATEGIES
+from clbench.strategies.gradient import GradientConfig
 from clbench.strategies.multi_task import BalanceConfig, MultiTaskStrategy
 
 
-@STRATEGIES.register("joint", config=BalanceConfig)
+class JointConfig(BalanceConfig, GradientConfig):
+    """Settings of `Joint`."""
+
+
+@STRATEGIES.register("joint", config=JointConfig)
 @final
-class Joint(MultiTaskStrategy[BalanceConfig]):
+class Joint(MultiTaskStrategy[JointConfig]):
     """Multi-task training that ignores the order of arrival (the upper bound of most papers).
 
     After task t it starts again from version 0 and spends what a sequential strategy has spent by then: `budget.steps`

@@ -8,15 +8,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Task
-from clbench.strategies.gradient import GradientConfig, GradientStrategy
+from clbench.strategies.gradient import GradientStrategy, TrainingConfig
 from clbench.strategies.optimisation import batches_of
 
 BOUND = 3.0
 """Uncertainties stay within +-BOUND."""
 
 
-class BalanceConfig(GradientConfig):
-    """Settings of joint training."""
+class BalanceConfig(TrainingConfig):
+    """Settings of training on several tasks."""
 
     sampling: Literal["uniform", "root", "proportional"] = Field(
         "uniform",

@@ -12,7 +12,7 @@ from clbench.contracts import Budget, Task
 from clbench.errors import TrainingError
 
 if TYPE_CHECKING:
-    from clbench.strategies.gradient import GradientConfig
+    from clbench.strategies.gradient import TrainingConfig
 
 
 def batches_of(n: int, budget: Budget, generator: torch.Generator, device: torch.device) -> Iterator[Tensor]:
@@ -58,7 +58,7 @@ def without(parameters: Sequence[nn.Parameter], others: Sequence[nn.Parameter]) 
 def new_optimiser(
     module: nn.Module,
     parameters: Sequence[nn.Parameter],
-    config: "GradientConfig",
+    config: "TrainingConfig",
     steps: int,
     own: Sequence[nn.Parameter] = (),
 ) -> tuple[torch.optim.AdamW, LambdaLR]:
@@ -66,7 +66,7 @@ def new_optimiser(
 
     Args:
         module: The learner's.
-        parameters: Trained at `lr`.
+        parameters: Trained at `config.rate`.
         config: Settings.
         steps: How many there will be.
         own: Trained at `head_lr`: what tasks have for themselves.
@@ -77,7 +77,7 @@ def new_optimiser(
     groups: list[dict[str, Any]] = [{"params": list(parameters)}, {"params": list(own), "lr": config.head_lr}]
     optimiser = torch.optim.AdamW(
         [group for group in groups if group["params"]],
-        lr=config.lr,
+        lr=config.rate,
         betas=config.betas,
         weight_decay=config.weight_decay,
         fused=True,

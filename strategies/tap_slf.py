@@ -9,13 +9,14 @@ from torch import nn
 from clbench.contracts import Context, LinearLayer, PromptPlan, Sharing, Task
 from clbench.errors import ConfigError
 from clbench.registry import STRATEGIES
+from clbench.strategies.gradient import GradientConfig
 from clbench.strategies.layers import Role
 from clbench.strategies.lora import add_adapters, merge_adapters
 from clbench.strategies.prompted import PromptConfig, PromptedStrategy
 from clbench.strategies.top_blocks import top_blocks
 
 
-class TapSlfConfig(PromptConfig):
+class TapSlfConfig(PromptConfig, GradientConfig):
     """Settings of `TapSlf`; the defaults are those of the authors' release, but for the rate."""
 
     lr: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW, for the adapters.")

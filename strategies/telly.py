@@ -9,11 +9,12 @@ from torch import nn
 from clbench.contracts import Context, Task
 from clbench.errors import ConfigError
 from clbench.registry import STRATEGIES
+from clbench.strategies.gradient import GradientConfig
 from clbench.strategies.multi_task import MultiTaskConfig, MultiTaskStrategy
 from clbench.strategies.top_blocks import top_blocks
 
 
-class TellyConfig(MultiTaskConfig):
+class TellyConfig(MultiTaskConfig, GradientConfig):
     """Settings of `Telly`."""
 
     share: float = Field(

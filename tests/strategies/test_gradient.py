@@ -17,9 +17,8 @@ from clbench.models.augment import random_resized_crop
 from clbench.seeding import generator_for
 from clbench.strategies.finetune import Finetune
 from clbench.strategies.gradient import GradientConfig
-from clbench.strategies.joint import Joint
+from clbench.strategies.joint import Joint, JointConfig
 from clbench.strategies.lora import Lora, LoraConfig
-from clbench.strategies.multi_task import BalanceConfig
 from clbench.strategies.optimisation import batches_of, warmup_then
 from clbench.streams.card import load_stream
 
@@ -88,13 +87,13 @@ def test_joint_starts_again_and_spends_what_sequential_training_has_spent(tiny: 
             """Note the task."""
             steps.append(task.name)
 
-    joint = Spy(BalanceConfig(), given_context)
+    joint = Spy(JointConfig(), given_context)
     joint.update(first)
     joint.update(second)
     assert steps[:5] == ["one"] * 5
     assert sorted(steps[5:]) == ["one"] * 5 + ["two"] * 5
     alone = context_of(tiny)
-    again = Joint(BalanceConfig(), alone)
+    again = Joint(JointConfig(), alone)
     again.seen.append(first)
     again.update(second)  # never trained on the first task alone: the result is the same
     assert alone.learner.digest() == given_context.learner.digest()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from clbench.benchmarks.execution import build_learner, footprint
 from clbench.contracts import Budget, Context, Samples, Split, Strategy, StrategyConfig, Stream, Task
-from clbench.errors import ConfigError
+from clbench.errors import ConfigError, TrainingError
 from clbench.models.vit_learner import VitLearner
 from clbench.registry import STRATEGIES
 from clbench.strategies.multi_task import turns_of
@@ -227,6 +227,19 @@ def test_the_trainable_share_is_what_the_settings_say() -> None:
     assert found["trainable_share"] == (adapters + prompts) / total
     assert footprint("vpt", LEARNER)["trainable_parameters"] == 240
     assert footprint("head-only", LEARNER)["trainable_parameters"] == 0
+
+
+@pytest.mark.parametrize("name", ["head-only", "vpt"])
+def test_where_no_weights_are_trained_the_only_rate_is_that_of_heads(
+    name: str, stream: Stream, samples: Callable[[Task, Split], Samples]
+) -> None:
+    config = STRATEGIES.get(name).config
+    assert config is not None
+    assert "lr" not in config.model_fields
+    strategy, learner = strategy_of(name, samples, "plain", head_lr=1e30)
+    learner.welcome(stream.tasks[0])
+    with pytest.raises(TrainingError, match=r"learning rate 1e\+30"):
+        strategy.update(stream.tasks[0])
 
 
 def test_frozen_blocks_by_task(stream: Stream, samples: Callable[[Task, Split], Samples]) -> None:
