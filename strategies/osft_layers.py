@@ -9,9 +9,9 @@ from clbench.errors import TrainingError
 from clbench.strategies.osft_gradients import Coordinates
 from clbench.strategies.subspaces import Form, Subspace, decompose
 
-TOGETHER = 2**22
-"""Most numbers that are stacked for one batched product (16 MiB): stacking costs a copy, which large matrices, whose
-products keep any device busy, do without."""
+TOGETHER, TOGETHER_ON_CPU = 2**22, 2**18
+"""Most numbers stacked for one batched product: stacking costs a copy, which matrices do without whose products
+alone keep a device busy. A processor is by 512 x 512, where copies would take 3 % of a step."""
 
 
 class Retained:
@@ -104,8 +104,9 @@ def in_groups(weights: Mapping[str, nn.Parameter], ranks: Mapping[str, int], for
     order = sorted((name for name in weights if ranks[name]), key=lambda name: (weights[name].shape, ranks[name]))
     start = 0
     while start < len(order):
-        shape = weights[order[start]].shape
-        stop = start + max(1, TOGETHER // shape.numel())
+        first = weights[order[start]]
+        shape, together = first.shape, TOGETHER_ON_CPU if first.device.type == "cpu" else TOGETHER
+        stop = start + max(1, together // shape.numel())
         names = [name for name in order[start:stop] if weights[name].shape == shape]
         yield Retained(names, [weights[name] for name in names], [ranks[name] for name in names], form)
         start += len(names)
