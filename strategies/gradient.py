@@ -62,6 +62,10 @@ class GradientStrategy(Strategy[G], Generic[G]):
         """What is minimised, a scalar; the learner's task loss unless overridden."""
         return self.learner.loss(batch, task)
 
+    def weight(self, batch: Batch, task: Task) -> Tensor:
+        """Over how many units `loss` is a mean, a scalar; the learner's unless overridden together with it."""
+        return self.learner.weight(batch)
+
     def after_backward(self, task: Task) -> None:
         """Gradients are there, not yet clipped; they may be changed in place."""
 
@@ -139,13 +143,14 @@ class GradientStrategy(Strategy[G], Generic[G]):
         n = len(next(iter(batch.values())))
         size = self.context.budget.micro_batch or n
         total = torch.zeros((), device=self.learner.device)
+        whole = self.weight(batch, task) if size < n else None
         for start in range(0, n, size):
             piece = {name: tensor[start : start + size] for name, tensor in batch.items()} if size < n else batch
             with self.learner.autocast():
                 view = self.learner.augment(piece, self.generator) if self.config.augment else piece
                 loss = self.loss(view, task)
-            if size < n:
-                loss = loss * (min(size, n - start) / n)
+            if whole is not None:
+                loss = loss * (self.weight(piece, task) / whole)
             loss.backward()
             total += loss.detach()
         return total

@@ -172,6 +172,10 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         """What the present stage minimises."""
         return self._objective(batch, task)
 
+    def weight(self, batch: Batch, task: Task) -> Tensor:
+        """The units of `student`."""
+        return self.learner.weight(batch, self.config.answers_only)
+
     def task_loss(self, batch: Batch, task: Task) -> Tensor:
         """Mean cross-entropy of all units, a scalar."""
         return unit_loss(self.student(batch, task))

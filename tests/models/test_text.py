@@ -261,6 +261,25 @@ def test_a_model_goes_through_a_folder(tmp_path: Path, learner: TextLearner) -> 
         build_learner(f"{name}:{tmp_path}", 0, CPU)
 
 
+def test_a_decoder_that_is_not_built_like_llama_is_refused(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    wrapper: Any = PreTrainedTokenizerFast
+    words = Tokenizer(models.WordLevel({"</s>": 0, "what": 1}, unk_token="</s>"))
+    wrapper(tokenizer_object=words, eos_token="</s>", unk_token="</s>").save_pretrained(tmp_path)
+    model: Any = GPT2LMHeadModel(GPT2Config(vocab_size=8, n_embd=8, n_layer=1, n_head=2, n_positions=16))
+    model.save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="GPT2LMHeadModel is not built like LLaMA: wanted linear layers in"):
+        build_learner(f"llama:{tmp_path}", 0, CPU)
+
+
+def test_tokens_without_an_embedding_are_told(learner: TextLearner) -> None:
+    far = type(learner)("far", learner.module, TextTokens(ByteTokens(offset=200), "far", ends_inputs=False))
+    with pytest.raises(ConfigError, match=r"learner far: its tokenizer gave token 3\d\d, its embedding ends at \d+"):
+        encoded(far, task_of(rows_of()))
+
+
 def test_what_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"learner t5:.*cannot be loaded"):
         build_learner(f"t5:{tmp_path / 'none'}", 0, CPU)

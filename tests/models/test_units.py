@@ -30,6 +30,8 @@ def test_the_mean_over_the_answers_units_is_the_task_loss(name: str) -> None:
     units = learner.token_logits(batch, task, answers_only=True)
     torch.testing.assert_close(F.cross_entropy(units.logits, units.target), learner.loss(batch, task))
     assert units.sequence.bincount().tolist() == batch["answer.width"].tolist()
+    assert len(units.target) == learner.weight(batch)
+    assert len(learner.token_logits(batch, task).target) == learner.weight(batch, answers_only=False)
 
 
 def test_the_mean_over_a_clips_units_is_its_loss(tiny: Any) -> None:
@@ -38,6 +40,7 @@ def test_the_mean_over_a_clips_units_is_its_loss(tiny: Any) -> None:
     units = learner.token_logits(batch, task)
     torch.testing.assert_close(F.cross_entropy(units.logits, units.target), learner.loss(batch, task))
     assert units.logits.shape == (7, 3)
+    assert len(units.target) == learner.weight(batch)
     assert units.sequence.tolist() == list(range(7))
 
 

@@ -199,6 +199,17 @@ class Learner(ABC):
     def loss(self, batch: Batch, task: Task) -> Tensor:
         """Mean task loss of a batch, a scalar with gradient."""
 
+    def weight(self, batch: Batch, answers_only: bool = True) -> Tensor:
+        """Over how many units `loss` is a mean, a scalar: samples, unless overridden.
+
+        Gradients of parts of a batch add up to those of the whole where each counts by its units.
+
+        Args:
+            batch: As for `loss`.
+            answers_only: As for `token_logits`, whose mean loss may be over other units.
+        """
+        return torch.tensor(len(next(iter(batch.values()))))
+
     @abstractmethod
     def logits(self, batch: Batch, tasks: Sequence[Task]) -> Tensor:
         """Scores `(n, classes)` of all classes of `tasks`, in that order, with gradient.

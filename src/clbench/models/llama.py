@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from clbench.errors import CheckpointError
 from clbench.models.text_decoder import DecoderLearner
 from clbench.models.text_loading import RANDOM, ByteTokens, load_pretrained, random_weights, required
 from clbench.models.text_tokens import TextTokens
@@ -53,4 +54,10 @@ def llama_from(name: str, source: str, held_out: Path | None = None, **settings:
     from transformers import AutoModelForCausalLM
 
     module, tokenizer = load_pretrained(name, source, AutoModelForCausalLM, **settings)
-    return DecoderLearner(name, module, TextTokens(tokenizer, name, ends_inputs=False), held_out)
+    learner = DecoderLearner(name, module, TextTokens(tokenizer, name, ends_inputs=False), held_out)
+    if not (hasattr(module, "model") and hasattr(module, "lm_head") and learner.linear_layers()):
+        raise CheckpointError(
+            f"learner {name}: {source}: {type(module).__name__} is not built like LLaMA: wanted linear layers in"
+            " `model.layers` and an `lm_head`"
+        )
+    return learner

@@ -69,7 +69,8 @@ class TextLearner(Learner):
         """Token ids `input` and `answer`, `label`, and the texts that scores read.
 
         Raises:
-            ConfigError: For a task without limits, or with a label that is longer than answers may be.
+            ConfigError: For a task without limits, with a label that is longer than answers may be, or where tokens
+                have no embedding.
             BrokenSamplesError: For empty texts.
             DataError: For a label outside the task's classes.
         """
@@ -83,6 +84,13 @@ class TextLearner(Learner):
             **padded("input", self._tokens.inputs(texts, limits.input_tokens, limits.cut), limits.input_tokens),
             **padded("answer", self._tokens.answers(answers, limits.answer_tokens), limits.answer_tokens),
         }
+        known = self._model.get_input_embeddings().weight.shape[0]
+        largest = max(int(tensors[name].max()) for name in ("input", "answer") if tensors[name].numel())
+        if largest >= known:
+            raise ConfigError(
+                f"learner {self.name}: its tokenizer gave token {largest}, its embedding ends at {known - 1}:"
+                " they do not belong together"
+            )
         if task.classes:
             tensors["label"] = _labels_of(rows, task)
         if CHOICES in rows.column_names:
@@ -93,6 +101,10 @@ class TextLearner(Learner):
     def loss(self, batch: Batch, task: Task) -> Tensor:
         """Mean negative log-likelihood of the answers' tokens, a scalar."""
         return self._loss(batch)
+
+    def weight(self, batch: Batch, answers_only: bool = True) -> Tensor:
+        """The tokens of answers."""
+        return batch["answer.width"].sum()
 
     def _loss(self, batch: Batch) -> Tensor:
         targets = batch["answer"].long().masked_fill(~mask_of(batch, "answer"), IGNORED)

@@ -51,6 +51,11 @@ class DecoderLearner(TextLearner):
         logits: Tensor = self._model.lm_head(hidden[:, :-1][asked])
         return Units(logits, ids[:, 1:][asked], asked.nonzero()[:, 0])
 
+    def weight(self, batch: Batch, answers_only: bool = True) -> Tensor:
+        """The tokens of answers, or all but the first of each sample."""
+        answers = super().weight(batch)
+        return answers if answers_only else answers + (batch["input.width"] - 1).sum()
+
     def label_scores(self, batch: Batch, labels: Batch) -> Tensor:
         """Log-likelihoods `(n, answers)`; each input is read once, and its keys and values serve all answers."""
         ids, mask = _padded_in_front(batch)
