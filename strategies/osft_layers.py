@@ -63,7 +63,9 @@ class Retained:
         if self._coordinates:
             self._lift()
             return
-        x = _stacked([weight if weight.grad is None else weight.grad for weight in self._weights])
+        if all(weight.grad is None for weight in self._weights):
+            return
+        x = _stacked([torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in self._weights])
         self._space.project_(x)
         _unstack(x, [weight.grad for weight in self._weights])
 
@@ -85,8 +87,10 @@ class Retained:
 
     def gradient_energy(self) -> Tensor:
         """Sum of the squared gradients, a scalar."""
-        norms = torch._foreach_norm([weight.grad for weight in self._weights if weight.grad is not None])
-        return torch.stack(norms).square().sum()
+        gradients = [weight.grad for weight in self._weights if weight.grad is not None]
+        if not gradients:
+            return self._space.left.new_zeros(())
+        return torch.stack(torch._foreach_norm(gradients)).square().sum()
 
     def leak(self) -> Tensor:
         """How far each layer's weights are from `restore_weights`, relative to what is retained: `(layers,)`."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from clbench.contracts import Batch, Learner, LinearLayer, Samples, Task
+from clbench.errors import TrainingError
 from clbench.strategies.layers import AdapterConfig
 
 
@@ -94,6 +95,9 @@ def mean_cosines(
         samples: Of the previous task.
         task: The previous one, whose loss is computed (and thrown away).
         batches: Positions of samples.
+
+    Raises:
+        TrainingError: When what a layer makes of its input is not finite.
     """
     meters = [_Meter(learner, layer) for layer in layers]
     hooks = [meter.attached() for meter in meters]
@@ -107,7 +111,11 @@ def mean_cosines(
     finally:
         for hook in hooks:
             hook.remove()
-    return {meter.layer.name: float(meter.total / meter.count.clamp(min=1)) for meter in meters}
+    cosines = {meter.layer.name: float(meter.total / meter.count.clamp(min=1)) for meter in meters}
+    for name, cosine in cosines.items():
+        if not math.isfinite(cosine):
+            raise TrainingError(f"layer {name}: what it makes of task {task.name!r} is not finite: no rank follows")
+    return cosines
 
 
 class _Meter:

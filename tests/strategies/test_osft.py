@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, Features, Value
+from tests.tiny_pictures import write_stream
 from torch import Tensor, nn
 
 from clbench.benchmarks.execution import build_learner
@@ -30,15 +31,16 @@ from clbench.errors import ConfigError, TrainingError
 from clbench.strategies.finetune import Finetune
 from clbench.strategies.gradient import GradientConfig
 from clbench.strategies.osft import Osft, OsftConfig
+from clbench.strategies.osft_layers import in_groups
 from clbench.strategies.osft_rank import RankConfig, kept_rank, mean_cosines, planned_share, shares
 from clbench.streams.card import load_stream
 
 NewContext = Callable[..., Context]
 CPU = torch.device("cpu")
 HERE = Path(__file__).parents[1]
-TEXT_LEARNERS = {"t5": str(HERE / "tiny_t5.py"), "llama": str(HERE / "tiny_llama.py")}
+LEARNERS = {"t5": str(HERE / "tiny_t5.py"), "llama": str(HERE / "tiny_llama.py"), "vit": str(HERE / "tiny_vit.py")}
 Array: TypeAlias = np.ndarray[Any, Any]
-MORE_ROLES = {"t5": ("cross_q", "cross_k", "cross_v", "cross_out"), "llama": ("gate",), "clip": ()}
+MORE_ROLES = {"t5": ("cross_q", "cross_k", "cross_v", "cross_out"), "llama": ("gate",), "clip": (), "vit": ()}
 LABELS = ("wet", "dry", "icy")
 
 
@@ -57,14 +59,14 @@ def text_task(name: str = "weather") -> Task:
     return Task(name, "classification", "exact_match", texts, lambda split: name, LABELS, limits=limits)
 
 
-def text_context(family: str, steps: int, numbers: dict[str, float] | None = None, batch_size: int = 8) -> Context:
-    learner = build_learner(TEXT_LEARNERS[family], 0, CPU)
+def context_of(family: str, steps: int, numbers: dict[str, float] | None = None, batch_size: int = 8) -> Context:
+    learner = build_learner(LEARNERS[family], 0, CPU)
     return Context(
         learner=learner,
         budget=Budget(steps=steps, batch_size=batch_size),
         seed=0,
         samples=lambda task, split: learner.encode(task.load(split), task),
-        new_learner=lambda: build_learner(TEXT_LEARNERS[family], 0, CPU),
+        new_learner=lambda: build_learner(LEARNERS[family], 0, CPU),
         progress=lambda step, total: None,
         record=({} if numbers is None else numbers).__setitem__,
     )
@@ -81,14 +83,19 @@ def retained(w: Array, rank: int) -> tuple[Array, Array]:
     return u[:, :rank], vt[:rank].T
 
 
-@pytest.fixture(params=["t5", "llama", "clip"])
-def trained(request: pytest.FixtureRequest, tiny: Any, new_context: NewContext) -> Callable[..., tuple[Any, ...]]:
+@pytest.fixture(params=["t5", "llama", "clip", "vit"])
+def trained(
+    request: pytest.FixtureRequest, tiny: Any, new_context: NewContext, tmp_path: Path
+) -> Callable[..., tuple[Any, ...]]:
     """Trains on one task with half of every rank retained; returns the context, and the weights before and after."""
 
     def train(**settings: object) -> tuple[Any, ...]:
-        clip = request.param == "clip"
-        given_context = new_context(200) if clip else text_context(request.param, 200)
-        task = load_stream(tiny.stream).tasks[0] if clip else text_task()
+        given_context = new_context(200) if request.param == "clip" else context_of(request.param, 200)
+        task = text_task()
+        if request.param == "clip":
+            task = load_stream(tiny.stream).tasks[0]
+        elif request.param == "vit":
+            task = load_stream(write_stream(tmp_path, LEARNERS["vit"], ("tone",))).tasks[0]
         roles = ("q", "k", "v", "out", "up", "down", *MORE_ROLES[request.param])
         values = {"rank_rule": "fixed", "protect_pretrained": True, "lr": 2e-3, "roles": roles, **settings}
         strategy = Osft(OsftConfig.model_validate(values), given_context)
@@ -136,14 +143,14 @@ def test_weights_are_exact_every_so_many_steps_and_after_the_last(every: int) ->
             leaks.append(max(float(group.leak().max()) for group in self._groups))
 
     settings = {"rank_rule": "fixed", "protect_pretrained": True, "weights_every": every, "lr": 2e-3}
-    Watched(OsftConfig.model_validate(settings), text_context("llama", 10)).update(text_task())
+    Watched(OsftConfig.model_validate(settings), context_of("llama", 10)).update(text_task())
     for step, leak in enumerate(leaks, 1):
         assert (leak < 1e-6) == (step % every == 0 or step == 10), (step, leak)
 
 
 def test_with_everything_retained_no_target_moves_and_the_others_do() -> None:
     numbers: dict[str, float] = {}
-    given_context = text_context("llama", 5, numbers)
+    given_context = context_of("llama", 5, numbers)
     before = {name: tensor.clone() for name, tensor in given_context.learner.state_dict().items()}
     settings = {"rank_rule": "fixed", "fraction": 1.0, "protect_pretrained": True}
     Osft(OsftConfig.model_validate(settings), given_context).update(text_task())
@@ -156,7 +163,7 @@ def test_with_everything_retained_no_target_moves_and_the_others_do() -> None:
 def test_with_nothing_left_to_train_one_line_says_so() -> None:
     settings = {"rank_rule": "fixed", "fraction": 1.0, "protect_pretrained": True, "others": "freeze"}
     with pytest.raises(ConfigError, match="strategy osft: nothing is left to train in task 1: every layer retains"):
-        Osft(OsftConfig.model_validate(settings), text_context("llama", 5)).update(text_task())
+        Osft(OsftConfig.model_validate(settings), context_of("llama", 5)).update(text_task())
 
 
 @pytest.mark.parametrize("settings", [{}, {"rank_rule": "fixed", "fraction": 0.0, "protect_pretrained": True}])
@@ -172,7 +179,7 @@ def test_with_nothing_retained_it_is_finetune_to_the_bit(
 
 
 def test_others_frozen_means_that_targets_alone_move() -> None:
-    given_context = text_context("t5", 5)
+    given_context = context_of("t5", 5)
     before = {name: tensor.clone() for name, tensor in given_context.learner.state_dict().items()}
     settings = {"rank_rule": "fixed", "others": "freeze", "roles": ["q", "cross_v"]}
     strategy = Osft(OsftConfig.model_validate(settings), given_context)
@@ -189,7 +196,7 @@ def test_others_frozen_means_that_targets_alone_move() -> None:
 @pytest.mark.parametrize("form", ["factor", "block"])
 def test_one_step_is_numpys(form: str) -> None:
     """Projected gradients, clipped together, one step of AdamW, projected weights; all in float64."""
-    ours, theirs = (text_context("llama", 1, batch_size=24) for _ in range(2))
+    ours, theirs = (context_of("llama", 1, batch_size=24) for _ in range(2))
     for given_context in (ours, theirs):
         given_context.learner.module.double()
     settings = {"projection": form, "rank_rule": "fixed", "fraction": 0.3, "protect_pretrained": True, "lr": 1e-2}
@@ -302,7 +309,7 @@ def test_positions_that_are_no_tokens_do_not_count() -> None:
 
 @pytest.mark.parametrize("family", ["t5", "llama"])
 def test_padding_changes_no_importance(family: str) -> None:
-    given_context, task = text_context(family, 1), text_task()
+    given_context, task = context_of(family, 1), text_task()
     samples = given_context.samples(task, "train")
     layers = given_context.learner.linear_layers()
     together, alone = (
@@ -387,10 +394,55 @@ def test_settings_that_do_not_fit_are_told_in_one_line(settings: Mapping[str, ob
 
 
 def test_weights_that_are_not_finite_are_told_by_the_layers_name() -> None:
-    given_context = text_context("llama", 2)
+    given_context = context_of("llama", 2)
     layer = given_context.learner.linear_layers()[3]
     with torch.no_grad():
         given_context.learner.state_dict()[f"{layer.name}.weight"][0, 0] = torch.inf
     settings = {"rank_rule": "fixed", "protect_pretrained": True}
     with pytest.raises(TrainingError, match=f"layer {layer.name}: its weights are not finite before the task"):
         Osft(OsftConfig.model_validate(settings), given_context).update(text_task())
+
+
+def test_weights_that_are_not_finite_are_told_where_the_previous_task_decides_the_ranks() -> None:
+    given_context = context_of("llama", 2)
+    strategy = Osft(OsftConfig(), given_context)
+    strategy.update(text_task())
+    layer = given_context.learner.linear_layers()[3]
+    with torch.no_grad():
+        given_context.learner.state_dict()[f"{layer.name}.weight"][0, 0] = torch.inf
+    with pytest.raises(TrainingError, match=r"layer \S+: what it makes of task .weather. is not finite"):
+        strategy.update(text_task("again"))
+
+
+class OneWay(nn.Module):
+    """A layer that is used and others that are not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.idle, self.apart = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 9)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Through one layer only."""
+        found: Tensor = self.used(x)
+        return found
+
+
+def test_a_layer_that_no_loss_uses_stays_where_it_is() -> None:
+    torch.manual_seed(0)
+    module = OneWay()
+    weights = {name: dict(module.named_parameters())[f"{name}.weight"] for name in ("used", "idle", "apart")}
+    before = {name: w.detach().clone() for name, w in weights.items()}
+    groups = list(in_groups(weights, dict.fromkeys(weights, 4), "factor"))
+    for gathered in (False, True):
+        for group in groups:
+            if gathered:
+                group.gather(module)
+        module(torch.randn(5, 6)).square().sum().backward()
+        for group in groups:
+            group.project_gradients()
+        assert weights["used"].grad is not None
+        assert all(weights[name].grad is None for name in ("idle", "apart"))
+        energies = [float(group.gradient_energy()) for group in groups]
+        assert sorted(energy > 0 for energy in energies) == [False, True]
+        module.zero_grad(set_to_none=True)
+    assert all(torch.equal(weights[name].detach(), w) for name, w in before.items())

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tests.strategies.test_osft import text_context, text_task
+from tests.strategies.test_osft import context_of, text_task
 from torch import Tensor, nn
 
 from clbench.strategies import osft
@@ -124,7 +124,7 @@ def test_training_is_the_same_as_with_whole_gradients(
     found = []
     for every in (1, 8):
         monkeypatch.setattr(osft, "MEASURED_EVERY", every)
-        given_context = text_context(family, 6)
+        given_context = context_of(family, 6)
         given_context.learner.module.double()
         start = {name: tensor.clone() for name, tensor in given_context.learner.state_dict().items()}
         Osft(OsftConfig.model_validate(settings), given_context).update(text_task())
