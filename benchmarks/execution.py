@@ -20,6 +20,7 @@ from clbench.benchmarks.probes import Probe
 from clbench.benchmarks.releases import require_one_vocabulary
 from clbench.benchmarks.samples import SampleStore
 from clbench.benchmarks.shared import Shared
+from clbench.config import validate
 from clbench.contracts import (
     Budget,
     Context,
@@ -147,7 +148,10 @@ class CellRun:
             once=self._once,
         )
         seed_globally(derive(cell.seed, "strategy"))  # for constructors that draw from the global state
-        return cast(Strategy[StrategyConfig], STRATEGIES.get(cell.strategy).value(cell.config, context))
+        strategy = cast(Strategy[StrategyConfig], STRATEGIES.get(cell.strategy).value(cell.config, context))
+        for task in self.stream.tasks:
+            strategy.check(task)
+        return strategy
 
     def _once(self, key: Hashable, make: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
         """What a strategy computes for itself and others alike: see `Context.once`."""
@@ -282,8 +286,17 @@ def _peak_mb(device: torch.device) -> dict[str, float]:
     return {"memory/process_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}
 
 
-def footprint(strategy: str, learner: str) -> dict[str, object]:
-    """What a strategy with default settings trains on a learner: parameters and, for low-rank ones, adapters."""
+def footprint(strategy: str, learner: str, settings: Mapping[str, object] | None = None) -> dict[str, object]:
+    """What a strategy trains on a learner: parameters and, for low-rank ones, adapters.
+
+    Args:
+        strategy: Its name.
+        learner: A specification.
+        settings: Those of the strategy that are not its defaults.
+
+    Raises:
+        ConfigError: For settings that do not fit.
+    """
     entry = STRATEGIES.get(strategy)
     assert entry.config is not None
     built = build_learner(learner, 0, torch.device("cpu"))
@@ -295,6 +308,7 @@ def footprint(strategy: str, learner: str) -> dict[str, object]:
     context = Context(
         built, Budget(), 0, unavailable, lambda: built, lambda step, steps: None, lambda name, value: None
     )
-    found = cast(Strategy[StrategyConfig], entry.value(entry.config(), context)).footprint()
+    config = validate(entry.config, settings or {}, f"strategy {strategy}")
+    found = cast(Strategy[StrategyConfig], entry.value(config, context)).footprint()
     trainable = found.pop("trainable_parameters", 0)
     return {"trainable_parameters": trainable, "total_parameters": total, "trainable_share": trainable / total, **found}

@@ -5,6 +5,7 @@ suite's own on a GPU; of the second one the time of a step is taken as linear in
 So it is a forecast and no promise: what a strategy does between tasks is seen on a handful of samples only.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from clbench.benchmarks.execution import build_learner
 from clbench.benchmarks.memory import MIB, memory_above_now, memory_mib
 from clbench.benchmarks.samples import encoded_chunks
 from clbench.contracts import Budget, Context, Learner, Samples, Split, Strategy, StrategyConfig, Stream, Task
-from clbench.errors import CheckpointError
+from clbench.errors import CheckpointError, ConfigError
 from clbench.registry import STRATEGIES
 
 ROWS = 64
@@ -166,13 +167,17 @@ class _Bench:
         return steps
 
     def _build(self, problems: list[str]) -> Learner:
-        """The learner, or where its weights cannot be had the same architecture with random ones."""
+        """The learner, or where its weights cannot be had the same architecture with random ones, if it is known."""
         try:
             return build_learner(self._specification, self.cell.seed, self._device, self.cell.precision)
         except CheckpointError as error:
-            problems.append(str(error))
-            self._specification = self._specification.partition("/")[0]
-            return build_learner(self._specification, self.cell.seed, self._device, self.cell.precision)
+            for stand_in in _random_in_place_of(self._specification):
+                with contextlib.suppress(CheckpointError, ConfigError):
+                    learner = build_learner(stand_in, self.cell.seed, self._device, self.cell.precision)
+                    problems.append(str(error))
+                    self._specification = stand_in
+                    return learner
+            raise
 
     def _size_of(self, task: Task) -> TaskSize:
         classes = len(task.classes)
@@ -266,7 +271,10 @@ class _Bench:
             progress=progress,
             record=lambda name, value: None,
         )
-        return cast(Strategy[StrategyConfig], STRATEGIES.get(cell.strategy).value(cell.config, context))
+        strategy = cast(Strategy[StrategyConfig], STRATEGIES.get(cell.strategy).value(cell.config, context))
+        for task in self._stream.tasks:
+            strategy.check(task)
+        return strategy
 
     def _clock(self) -> float:
         if self._device.type == "cuda":
@@ -279,6 +287,12 @@ class _Measured:
     step: float
     between: float
     memory_mib: float
+
+
+def _random_in_place_of(learner: str) -> tuple[str, str]:
+    """Learners with random weights that may have the same architecture: of language models, and of CLIP."""
+    name, _, argument = learner.partition(":")
+    return f"{name}:random:{argument.rpartition('/')[2].lower()}", learner.partition("/")[0]
 
 
 def total_seconds(forecasts: Iterable[Forecast]) -> float:

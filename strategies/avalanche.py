@@ -67,6 +67,12 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
     def begin_task(self, template: Any) -> None:
         """Everything is built and restored, training is about to begin."""
 
+    def check(self, task: Task) -> None:
+        """Only tasks whose every sample has one of the task's classes."""
+        if task.kind in ("segmentation", "detection", "regression") or not task.classes:
+            name, kind = type(self).__name__, task.kind if task.classes else "free answers"
+            raise ConfigError(f"task {task.name!r}: {name} runs in Avalanche's loop, which knows classes, not {kind}")
+
     def footprint(self) -> dict[str, int]:
         """The size of all that the learner offers for training."""
         return {"trainable_parameters": sum(p.numel() for p in self.learner.trainable().values()), "adapters": 0}
@@ -85,11 +91,6 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
         Raises:
             TrainingError: When the loss is not finite at some step; it is read once, after the last one.
         """
-        if task.kind in ("segmentation", "detection", "regression"):
-            name = type(self).__name__
-            raise ConfigError(
-                f"task {task.name!r}: {name} runs in Avalanche's loop, which knows classes, not {task.kind}"
-            )
         mixed = self.mixed and len(self.seen) > 1
         views = Views(self.context, tuple(self.seen), self.generator, mixed, self.config.augment)
         model = AvalancheModel(self.learner, self.context, views, tuple(self.seen), self.scope)

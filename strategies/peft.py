@@ -13,6 +13,14 @@ from clbench.registry import STRATEGIES
 from clbench.strategies.gradient import GradientStrategy
 from clbench.strategies.layers import AdapterConfig, chosen_layers
 
+UNFIT = {
+    "lily": "cannot be merged",
+    "poly": "asks for a number of the task in every forward pass",
+    "shadow": "trains nothing in the layers themselves",
+    "trainable_tokens": "is for embeddings",
+}
+"""Tuners that look as if they adapted linear layers and could be merged, and why they do not."""
+
 
 class PeftStrategyConfig(AdapterConfig):
     """Settings of `Peft`."""
@@ -53,7 +61,10 @@ class Peft(GradientStrategy[PeftStrategyConfig]):
 
     def end_task(self, task: Task) -> None:
         """Merge into the weights and unwrap the layers."""
-        self._tuner.merge_and_unload(progressbar=False)  # `unload` alone would throw the task away
+        try:
+            self._tuner.merge_and_unload(progressbar=False)  # `unload` alone would throw the task away
+        except ValueError as error:
+            raise self._told(error) from None
         del self._tuner, self._trained
         vars(self.learner.module).pop("peft_config", None)
 
@@ -69,8 +80,11 @@ class Peft(GradientStrategy[PeftStrategyConfig]):
         try:
             self._tuner = self._tuner_class(self.learner.module, self._peft_config, "default")
         except ValueError as error:
-            raise ConfigError(f"strategy peft: {self.config.method}: {' '.join(str(error).split())}") from None
+            raise self._told(error) from None
         self._trained = {name: p for name, p in self.learner.module.named_parameters() if p.requires_grad}
+
+    def _told(self, error: ValueError) -> ConfigError:
+        return ConfigError(f"strategy peft: {self.config.method}: {' '.join(str(error).split())}")
 
 
 def tuner_of(config: PeftStrategyConfig) -> tuple[Any, Any]:
@@ -84,6 +98,8 @@ def tuner_of(config: PeftStrategyConfig) -> tuple[Any, Any]:
     methods = {kind.value.lower(): kind for kind in PEFT_TYPE_TO_TUNER_MAPPING}
     if config.method not in methods:
         raise ConfigError(f"strategy peft: unknown method {config.method!r}: {did_you_mean(config.method, methods)}")
+    if config.method in UNFIT:
+        raise ConfigError(f"strategy peft: method {config.method!r} {UNFIT[config.method]}")
     kind = methods[config.method]
     config_class, tuner = PEFT_TYPE_TO_CONFIG_MAPPING[kind], PEFT_TYPE_TO_TUNER_MAPPING[kind]
     known = {item.name for item in fields(config_class)} - {"target_modules", "peft_type"}

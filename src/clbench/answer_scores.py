@@ -64,13 +64,13 @@ def exact_match(_source: str, prediction: str, target: str) -> float:
 
 
 def string_equality(_source: str, prediction: str, target: str) -> float:
-    """Equality, character for character (TRACE's accuracy)."""
-    return prediction == target
+    """Equality, character for character but for blanks around both (TRACE's accuracy)."""
+    return prediction == target.strip()
 
 
 def first_character(_source: str, prediction: str, target: str) -> float:
     """Equality of the first characters (TRACE's accuracy on ScienceQA: the letter before the reasons)."""
-    return prediction[0] == target[:1]
+    return prediction[0] == target.strip()[:1]
 
 
 def rouge_l(_source: str, prediction: str, target: str) -> float:

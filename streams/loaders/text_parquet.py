@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clbench.answer_scores import SCORES
 from clbench.contracts.stream import Stream
 from clbench.contracts.task import Split, Task, TextLimits
-from clbench.errors import ConfigError, DataError
+from clbench.errors import ConfigError, DataError, did_you_mean
 from clbench.registry import LOADERS
 from clbench.streams.card import DataChoice, StreamCard, TaskCard
 from clbench.streams.loaders.parquet_files import ParquetParts, folder_of
@@ -28,11 +29,15 @@ def load_text_parquet(card: StreamCard, choice: DataChoice) -> Stream:
     (ClassLabel, whose names are the answers).
 
     Raises:
-        ConfigError: When the card has no limits.
+        ConfigError: When the card has no limits, or an unknown metric.
         DataError: When a file is missing, damaged or lacks a column.
     """
     if card.limits is None:
         raise ConfigError(f"stream {card.name}: limits is missing (wanted input_tokens and answer_tokens)")
+    for task in card.tasks:
+        if task.metric not in SCORES:
+            hint = did_you_mean(task.metric, SCORES)
+            raise ConfigError(f"stream {card.name}: task {task.name!r}: metric: unknown score {task.metric!r}: {hint}")
     folder = folder_of(card, choice)
     tasks = tuple(_task(task, ParquetParts(folder / task.name, COLUMNS), card.limits) for task in card.tasks)
     return Stream(card.name, tasks, card.protocols, card.learner, card.model_dump(mode="json"))

@@ -125,6 +125,11 @@ def test_the_command_prints_and_writes_nothing(
     assert not out.exists()
 
 
+def test_random_weights_in_place_of_ones_that_cannot_be_had() -> None:
+    assert forecast._random_in_place_of("t5:google-t5/t5-large")[0] == "t5:random:t5-large"
+    assert forecast._random_in_place_of("open_clip:ViT-B-16/openai")[1] == "open_clip:ViT-B-16"
+
+
 def test_weights_that_cannot_be_had_are_a_problem(
     write_suite: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

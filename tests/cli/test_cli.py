@@ -91,6 +91,18 @@ def test_a_strategy_is_shown_with_settings_and_counts(clbench: Command, tiny: An
     assert shown["total_parameters"] > shown["trainable_parameters"] > 0
 
 
+def test_a_tuner_of_peft_is_shown_as_it_is_named_in_suites(clbench: Command, tiny: Any) -> None:
+    shown = {
+        name: json.loads(clbench("show", "strategy", name, "--learner", tiny.learner, "--json").stdout)
+        for name in ("peft", "peft:osf", "peft:lora")
+    }
+    assert shown["peft"] == shown["peft:osf"]
+    assert shown["peft:lora"]["trainable_parameters"] < shown["peft:osf"]["trainable_parameters"]
+    refused = clbench("show", "strategy", "lora:osf")
+    assert refused.returncode == 2
+    assert "strategy lora takes no argument" in refused.stderr
+
+
 def test_metrics_of_a_matrix(clbench: Command, tmp_path: Path) -> None:
     """T = 2, worked by hand: R = [[.1, .2], [.9, .3], [.6, .8]]."""
     path = tmp_path / "R.csv"

@@ -40,6 +40,7 @@ def test_exact_match_forgets_case_punctuation_and_blanks(prediction: str, target
 )
 def test_string_equality_forgets_nothing(prediction: str, right: bool) -> None:
     assert one("string_equality", prediction, "A") == right
+    assert one("string_equality", prediction, "A\n") == right  # blanks around what was wanted cannot be written
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,7 @@ def test_string_equality_forgets_nothing(prediction: str, right: bool) -> None:
 )
 def test_the_first_character_decides(prediction: str, right: bool) -> None:
     assert one("first_character", prediction, "B\nBecause it is so.") == right
+    assert one("first_character", prediction, " B\nBecause it is so.") == right
 
 
 def test_rouge_l_worked_by_hand() -> None:

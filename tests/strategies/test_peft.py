@@ -52,6 +52,8 @@ def test_the_merged_model_says_what_the_wrapped_one_said(
     [
         ({"method": "lorra"}, "unknown method 'lorra': did you mean 'lora'"),
         ({"method": "prompt_tuning"}, "adapts no linear layers"),
+        ({"method": "lily"}, "method 'lily' cannot be merged"),
+        ({"method": "poly"}, "method 'poly' asks for a number of the task"),
         ({"method": "osf", "settings": {"effectiv_rank": 3}}, "osf has no setting 'effectiv_rank'"),
     ],
 )

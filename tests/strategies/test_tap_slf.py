@@ -160,7 +160,7 @@ def test_avalanches_loop_trains_heads_of_classes_and_refuses_other_kinds(
     strategy.update(tone)
     assert set(learner.head(tone)) <= changed(learner, before)
     with pytest.raises(ConfigError, match="task 'disc': Ewc runs in Avalanche's loop, which knows classes"):
-        strategy_of("ewc", samples, "plain")[0].update(disc)
+        strategy_of("ewc", samples, "plain")[0].check(disc)
 
 
 @pytest.mark.parametrize("balance", [{}, {"uncertainty": True}, {"weights": {"disc": 3.0, "detection": 0.5}}])

@@ -141,6 +141,15 @@ def test_a_card_must_say_its_limits(card: Path) -> None:
         load_stream(str(card))
 
 
+def test_an_unknown_metric_is_told_before_anything_is_read(card: Path) -> None:
+    values = yaml.safe_load(card.read_text(encoding="utf-8"))
+    values["tasks"][0]["metric"] = "exact_mach"
+    card.write_text(yaml.safe_dump(values), encoding="utf-8")
+    message = "task 'pets': metric: unknown score 'exact_mach': did you mean 'exact_match'"
+    with pytest.raises(ConfigError, match=message):
+        load_stream(str(card))
+
+
 def test_a_missing_part_is_named(card: Path) -> None:
     (card.parent / "data/pets/validation.parquet").unlink()
     with pytest.raises(DataError, match=r"validation\.parquet: no such file"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.command import Command
 from tests.streams.text_roots import GROUPS, LABELS, TRACE, cl_benchmark, sentences, trace, write
 
 from clbench.cards import STREAM_CARDS
@@ -262,6 +263,22 @@ def test_a_root_may_be_the_collections_own_folder(root: Path, tmp_path: Path) ->
         assert [a.fingerprint("train") for a in outer] == [b.fingerprint("train") for b in inner]
     trace(tmp_path, "TRACE-Benchmark/LLM-CL-Benchmark_5000")
     assert len(load_stream("trace-order2", str(tmp_path)).tasks) == 8
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_what_needs_classes_refuses_free_answers_before_anything_is_trained(
+    dry: bool, root: Path, tmp_path: Path, clbench: Command
+) -> None:
+    learner = Path(__file__).parents[1] / "tiny_llama.py"
+    values = {"streams": ["trace-order1"], "learners": [str(learner)], "strategies": ["replay"]}
+    (tmp_path / "suite.yaml").write_text(json.dumps(values))
+    out = tmp_path / "runs"
+    done = clbench("run", tmp_path / "suite.yaml", "--root", root, "--out", out, *(["--dry-run"] * dry))
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith(
+        "task 'MeetingBank': Replay runs in Avalanche's loop, which knows classes, not free answers"
+    )
+    assert not list(out.rglob("version*"))
 
 
 def test_fingerprints_tell_rows_and_parts_apart(tmp_path: Path) -> None:

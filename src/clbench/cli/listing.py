@@ -103,7 +103,13 @@ def _describe(kind: str, name: str) -> dict[str, Any]:
     registry = REGISTRIES[kind]
     if isinstance(registry, Cards):
         return _describe_card(kind, registry.get(name))
-    entry = registry.get(name.partition(":")[0] if kind == "learner" else name)
+    if kind == "strategy":
+        from clbench.benchmarks.suite import spelt_out
+
+        plain = str(spelt_out(name)["name"])
+    else:
+        plain = name.partition(":")[0] if kind == "learner" else name
+    entry = registry.get(plain)
     listing = registry.listing(entry.name)
     found: dict[str, Any] = {
         "name": entry.name,
@@ -147,18 +153,21 @@ def _learner_counts(learner: "Learner") -> dict[str, int]:
 
 
 def _counts(strategy: str, learner: str) -> dict[str, object]:
-    """What a strategy with default settings trains on a learner.
+    """What a strategy with default settings, or with the one behind a colon, trains on a learner.
 
     Raises:
         ConfigError: When the strategy cannot be built.
     """
     from clbench.benchmarks.execution import footprint
+    from clbench.benchmarks.suite import spelt_out
     from clbench.errors import ClbenchError, ConfigError
 
+    settings = spelt_out(strategy)
+    strategy = str(settings.pop("name"))
     if STRATEGIES.get(strategy).config is None:
         raise ConfigError(f"strategy {strategy}: registered without a config (wanted register(..., config=...))")
     try:
-        return footprint(strategy, learner)
+        return footprint(strategy, learner, settings)
     except ClbenchError:
         raise
     except Exception as error:  # whatever the constructor of somebody else's strategy does

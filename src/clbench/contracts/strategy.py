@@ -96,6 +96,13 @@ class Strategy(ABC, Generic[C]):
     def learn(self, task: Task) -> None:
         """Change the learner from the version before the task to the one after it."""
 
+    def check(self, task: Task) -> None:
+        """Refuse a task of the stream that this strategy cannot learn; asked of all before anything is trained.
+
+        Raises:
+            ConfigError: For such a task.
+        """
+
     def adopt(self, release: Learner, tasks: Sequence[Task]) -> None:
         """Take a new release of the model in the place of `self.learner`, and fit it to all tasks."""
         raise ConfigError("this strategy learns tasks one after another, the stream brings releases of the model")
