@@ -17,7 +17,7 @@ from clbench.benchmarks.suite import load_suite
 from clbench.cli.main import main
 
 CPU = torch.device("cpu")
-SLOW = '''"""Steps and ends of tasks that take their time, on a clock of their own."""
+SLOW = '''"""Steps and ends of tasks that take their time, on a clock of their own; notes the first weights."""
 import virtual_clock
 from clbench.contracts import Strategy, StrategyConfig
 from clbench.registry import STRATEGIES
@@ -29,26 +29,11 @@ class Paced(Strategy[StrategyConfig]):
         return self.context.budget.steps
 
     def learn(self, task):
+        virtual_clock.digests.add(self.learner.digest())
         for step in range(self.context.budget.steps):
             virtual_clock.now += 0.01 + 0.002 * self.context.budget.batch_size
             self.context.progress(step + 1, self.context.budget.steps)
         virtual_clock.now += 0.1
-'''
-LOOKING = '''"""Says which weights it was given."""
-import digests
-from clbench.contracts import Strategy, StrategyConfig
-from clbench.registry import STRATEGIES
-
-@STRATEGIES.register("looking", config=StrategyConfig)
-class Looking(Strategy[StrategyConfig]):
-    """Trains nothing."""
-    def number_of_steps(self, task):
-        return self.context.budget.steps
-
-    def learn(self, task):
-        digests.add(self.learner.digest())
-        for step in range(self.context.budget.steps):
-            self.context.progress(step + 1, self.context.budget.steps)
 '''
 
 
@@ -84,7 +69,7 @@ def test_versions_that_are_not_made_or_tested_cost_nothing(write_suite: Callable
 def test_seconds_are_those_of_the_steps(
     write_suite: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = SimpleNamespace(now=0.0)
+    clock = SimpleNamespace(now=0.0, digests=set())
     monkeypatch.setitem(sys.modules, "virtual_clock", clock)
     monkeypatch.setattr(forecast._Bench, "_clock", lambda self: clock.now)
     (tmp_path / "paced.py").write_text(SLOW)
@@ -99,13 +84,13 @@ def test_seconds_are_those_of_the_steps(
 def test_every_strategy_is_measured_on_an_untouched_learner(
     write_suite: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found: set[str] = set()
-    monkeypatch.setitem(sys.modules, "digests", SimpleNamespace(add=found.add))
-    (tmp_path / "looking.py").write_text(LOOKING)
-    suite = load_suite(write_suite({"name": "finetune", "lr": 0.1}, str(tmp_path / "looking.py")))
+    clock = SimpleNamespace(now=0.0, digests=set())
+    monkeypatch.setitem(sys.modules, "virtual_clock", clock)
+    (tmp_path / "paced.py").write_text(SLOW)
+    suite = load_suite(write_suite({"name": "finetune", "lr": 0.1}, str(tmp_path / "paced.py")))
     forecast_suite(suite.cells, CPU)
     cell = suite.cells[0]
-    assert found == {build_learner(cell.learner, cell.seed, CPU, cell.precision).digest()}
+    assert clock.digests == {build_learner(cell.learner, cell.seed, CPU, cell.precision).digest()}
 
 
 def test_a_step_is_linear_in_samples_and_classes() -> None:

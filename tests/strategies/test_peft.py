@@ -9,6 +9,7 @@ import torch
 from clbench.contracts import Context
 from clbench.errors import ConfigError
 from clbench.registry import STRATEGIES
+from clbench.strategies.peft import UNFIT
 from clbench.streams.card import load_stream
 
 
@@ -52,8 +53,7 @@ def test_the_merged_model_says_what_the_wrapped_one_said(
     [
         ({"method": "lorra"}, "unknown method 'lorra': did you mean 'lora'"),
         ({"method": "prompt_tuning"}, "adapts no linear layers"),
-        ({"method": "lily"}, "method 'lily' cannot be merged"),
-        ({"method": "poly"}, "method 'poly' asks for a number of the task"),
+        *(({"method": name}, f"method '{name}' {reason}") for name, reason in UNFIT.items()),
         ({"method": "osf", "settings": {"effectiv_rank": 3}}, "osf has no setting 'effectiv_rank'"),
     ],
 )
@@ -67,4 +67,13 @@ def test_what_does_not_fit_is_refused(
 def test_what_the_tuner_itself_refuses_is_told_in_one_line(tiny: Any, new_context: Callable[..., Context]) -> None:
     strategy = strategy_of(new_context(), method="ia3")
     with pytest.raises(ConfigError, match="strategy peft: ia3: Please specify `feedforward_modules`"):
+        strategy.update(load_stream(tiny.stream).tasks[0])
+
+
+def test_what_the_tuner_cannot_merge_is_told_in_one_line(tiny: Any, new_context: Callable[..., Context]) -> None:
+    strategy = strategy_of(new_context(), method="beft")
+    for module in strategy.learner.module.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_parameter("bias", None)
+    with pytest.raises(ConfigError, match="strategy peft: beft: Base layer has no bias, cannot merge"):
         strategy.update(load_stream(tiny.stream).tasks[0])
