@@ -21,7 +21,11 @@ GRID = 50
 
 
 class CodyraConfig(AdapterConfig):
-    """Settings of `Codyra`; the defaults are those of the authors' runner, not of their argument parser."""
+    """Settings of `Codyra`; the defaults are those of the authors' runner, not of their argument parser, but for three.
+
+    These are not the authors': `operator` (theirs is `released`), `symmetric` (theirs is on) and `reference_steps`
+    (theirs is null, which differs from ours wherever a task has other than 500 steps).
+    """
 
     lr: float = Field(5e-4, gt=0, description="Peak learning rate of AdamW, for A, B and gates alike.")
     betas: tuple[Decay, Decay] = Field(
@@ -38,7 +42,8 @@ class CodyraConfig(AdapterConfig):
     reference_steps: int | None = Field(
         500,
         ge=1,
-        description="Thresholds are scaled so that gates shrink as far as in so many steps; null: as they come.",
+        description="Thresholds are scaled so that gates shrink as far as in so many steps; null: as they come. "
+        "The number of gates that survive is kept with the soft operator only.",
     )
     symmetric: bool = Field(
         False, description="Add the published class-to-sample loss; for learners that have class scores only."

@@ -17,7 +17,13 @@ from clbench.strategies.top_blocks import top_blocks
 
 
 class TapSlfConfig(PromptConfig, GradientConfig):
-    """Settings of `TapSlf`; the defaults are those of the authors' release, but for the rate."""
+    """Settings of `TapSlf`; `prompts`, `share`, `roles`, `rank`, `alpha`, `dropout` are as in the authors' release.
+
+    These are not: `lr` and `head_lr` (theirs are 5e-5 and 1e-4 for the encoder, 2.5e-4 to 1e-3 for heads),
+    `weight_decay` (theirs 0.01), `schedule` (theirs restarts: 10 epochs, then twice as many), `warmup` (theirs
+    3 epochs), `enter` (there prompts meet no attention), `training` (theirs is joint), `sampling` (theirs is
+    proportional to a task's size) and `weights` (theirs are set for each task). See docs/tap_slf.md.
+    """
 
     lr: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW, for the adapters.")
     share: float = Field(0.3, ge=0, le=1, description="Share of blocks, at the top, with adapters; see `top_blocks`.")

@@ -25,7 +25,12 @@ FIRST_STAGE = (
 
 
 class UpdateConfig(GradientConfig):
-    """Settings of every strategy for streams of releases; the defaults are MUSCLE's for models of 7 billion weights."""
+    """Settings of every strategy for streams of releases.
+
+    `lr`, `rank`, `alpha` and `dropout` are MUSCLE's for models of 7 billion weights. These are not the authors':
+    `warmup` (a tenth of the steps; theirs 500 steps), `schedule` (theirs is not published), `clip_norm` (theirs is not
+    published) and `head_lr`, which is ours.
+    """
 
     lr: float = Field(1e-4, gt=0, description="Peak learning rate of AdamW.")
     rank: int = Field(128, ge=1, description="Rank of a task's adapter, which every linear layer gets.")

@@ -23,6 +23,14 @@ def test_every_suite_that_ships_is_sound(name: str) -> None:
     assert suite.config.description
 
 
+@pytest.mark.parametrize("name", WITH_A_ROOT)
+def test_codyra_as_released_has_what_the_release_has(name: str) -> None:
+    """The released thresholds, too: scaled to 500 steps, MTIL's 1,000 would leave 8 of 16 gates instead of 3."""
+    entries = [entry for entry in SUITE_CARDS.get(name).values["strategies"] if "as released" in str(entry)]
+    released = [{"symmetric": True, "operator": "released", "reference_steps": None}]
+    assert [{key: entry[key] for key in released[0]} for entry in entries] == released
+
+
 @pytest.mark.parametrize("name", [name for name in SUITE_CARDS.names() if "tuned" in SUITE_CARDS.get(name).values])
 def test_every_rate_that_a_suite_ships_is_used_by_its_cells(name: str) -> None:
     """A suite's entry that no longer has what its search was given would be run at defaults, without a word."""
