@@ -94,7 +94,7 @@ def logs(draw: st.DrawFn) -> Log:
     return release, delimiter, metric, questions, answers
 
 
-@settings(deadline=None, max_examples=1500)
+@settings(deadline=None, max_examples=600)
 @given(logs())
 def test_choices_are_those_of_the_harness_or_refused(log: Log) -> None:
     release, delimiter, metric, questions, answers = log
