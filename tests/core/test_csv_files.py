@@ -5,6 +5,7 @@ import csv
 import io
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import event, given, settings
@@ -32,7 +33,7 @@ def tables(draw: st.DrawFn) -> tuple[list[list[str]], bytes, str]:
     """Rows, the file that has them, and its separator."""
     separator, encoding = draw(st.sampled_from(sorted(SEPARATORS))), draw(st.sampled_from(sorted(ENCODINGS)))
     end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
-    quoting = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+    quoted = draw(st.booleans())
     more = draw(
         st.lists(texts.filter(str.strip), max_size=2, unique_by=str.strip).filter(lambda m: not set(m) & set(NAMES))
     )
@@ -40,6 +41,7 @@ def tables(draw: st.DrawFn) -> tuple[list[list[str]], bytes, str]:
     rows = draw(st.lists(st.lists(texts, min_size=len(header), max_size=len(header)), max_size=3))
     rows = [header, *([f"{number}", *row[1:]] for number, row in enumerate(rows))]
     buffer = io.StringIO(newline="")
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL
     csv.writer(buffer, delimiter=separator, lineterminator=end, quoting=quoting).writerows(rows)
     if draw(st.booleans()):
         buffer.write(end * 2)
