@@ -4,15 +4,15 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
+from clbench.csv_files import Rows, number_of, read_cells
 from clbench.errors import DataError
 
-Rows = dict[int, list[float]]
+Scores = dict[int, list[float]]
 
 
-def parse_matrix(path: Path) -> tuple[tuple[str, ...], Rows]:
+def parse_matrix(path: Path) -> tuple[tuple[str, ...], Scores]:
     """Read the tasks and the rows by version; empty cells are NaN.
 
     Raises:
@@ -20,11 +20,9 @@ def parse_matrix(path: Path) -> tuple[tuple[str, ...], Rows]:
     """
     lines = _lines(path)
     tasks = _header(path, *lines[0])
-    rows: Rows = {}
+    rows: Scores = {}
     for number, line in lines[1:]:
-        place = f"{path}, row {number}"
-        if len(line) != len(tasks) + 1:
-            raise DataError(f"{place}: wanted {len(tasks) + 1} cells (version and {len(tasks)} tasks), got {len(line)}")
+        place = f"{path}: row {number}"
         version = _version(place, line[0], len(tasks))
         if version in rows:
             raise DataError(f"{place}, column 'version': wanted each version once, got {version} again")
@@ -52,38 +50,22 @@ def format_matrix(tasks: Sequence[str], scores: Sequence[Sequence[float]], first
     return text.getvalue()
 
 
-def _lines(path: Path) -> list[tuple[int, list[str]]]:
+def _lines(path: Path) -> Rows:
     """The lines that are not blank, with their numbers counted from 1 as an editor does."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")  # spreadsheets put a byte order mark in front
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        lines = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file (wanted a CSV file with the header version,<task>,...)") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        wrong = f"byte 0x{error.object[error.start]:02x} at position {error.start}"
-        raise DataError(f"{path}: wanted UTF-8 text, got {wrong}") from None
-    except csv.Error as error:
-        raise DataError(f"{path}, row {reader.line_num}: wanted CSV, got {error}") from None
-    filled = [(number, cells) for number, cells in lines if cells not in ([], [""])]
-    if not filled:
+    lines = read_cells(path, ("version",))
+    if not lines:
         raise DataError(f"{path}: wanted the header version,<task>,..., got an empty file")
-    return filled
+    return [(number, [cell.strip() for cell in cells]) for number, cells in lines]
 
 
 def _header(path: Path, number: int, header: list[str]) -> tuple[str, ...]:
-    place, first, tasks = f"{path}, row {number}", header[0], tuple(header[1:])
+    place, first, tasks = f"{path}: row {number}", header[0], tuple(header[1:])
     if first != "version":
         raise DataError(f"{place}: wanted the header to start with 'version', got {first!r}")
     if not tasks:
         raise DataError(f"{place}: wanted at least one task after 'version', got none")
     if not all(tasks):
         raise DataError(f"{place}, column {tasks.index('') + 2}: wanted the name of a task, got an empty cell")
-    for task, following in pairwise(sorted(tasks)):
-        if task == following:
-            raise DataError(f"{place}: wanted each task once, got {task!r} twice")
     return tasks
 
 
@@ -98,9 +80,6 @@ def _score(place: str, cell: str) -> float:
     if not cell:
         return math.nan
     try:
-        score = float(cell)
-    except ValueError:
-        score = math.nan
-    if not math.isfinite(score) or "_" in cell:  # Python reads 1_0 as 10; a table that says so is damaged
-        raise DataError(f"{place}: wanted a finite number or an empty cell, got {cell[:40]!r}")
-    return score
+        return number_of(cell)
+    except ValueError as error:
+        raise DataError(f"{place}: wanted a finite number or an empty cell, got {cell[:40]!r}{error}") from None

@@ -5,19 +5,24 @@ filter is compared; a log with several needs a choice.
 """
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TextIO
 
 from clbench.errors import DataError, did_you_mean
+from clbench.reports.flips.lm_eval_lines import read_objects
 from clbench.reports.flips.lm_eval_row import Row, read_row
 from clbench.reports.flips.rows import Rows
+from clbench.reports.leaderboard.text import encodable, plain
 
 NAME = re.compile(r"samples_(.+?)(_\d{4}-\d\d-\d\dT[\d.-]+)?")
+ANOTHER = "try another --metric"
+NO_FILTER = "none"
+"""What the harness calls a filter that changes nothing; logs up to 0.4.5 do not name filters."""
 
 
-def convert_sample_log(path: Path, out: Path, metric: str | None, chosen: str | None) -> Rows:
+def convert_sample_log(path: Path, out: Path, metric: str | None, chosen: str | None, task: str | None = None) -> Rows:
     """Write the rows of one filter as a ledger in lines of JSON.
 
     Args:
@@ -25,54 +30,113 @@ def convert_sample_log(path: Path, out: Path, metric: str | None, chosen: str | 
         out: The ledger to write.
         metric: Which of the metrics to take; None for the first one that is a number.
         chosen: Which filter to take; None if there is only one.
+        task: What to call the task; None for what the name tells.
 
     Raises:
-        DataError: When a line is damaged, the metric or the filter is not there, or there are several filters.
+        DataError: When a line is damaged, the metric or the filter is not there, there are several filters, or the log
+            does not say what was predicted.
     """
-    named = NAME.fullmatch(path.stem)
-    task = named[1] if named else path.stem
     filters: dict[str, int] = {}
-    graded = False
     with out.open("w", encoding="utf-8") as lines:
+        ledger = _Ledger(lines, task or task_of(path) or path.stem)
         for row in _rows(path, metric):
-            filters[row.filter] = filters.get(row.filter, 0) + 1
-            if row.filter == (chosen if chosen is not None else next(iter(filters))):
-                graded = graded or row.score not in (0, 1)
-                lines.write(json.dumps({"version": 0, "protocol": row.filter, "task": task, **row.columns()}) + "\n")
-    return Rows(str(path), out, 0, _checked_filter(path, filters, chosen), graded)
+            metric, name = row.metric, row.filter or NO_FILTER
+            filters[name] = filters.get(name, 0) + 1
+            if name == (chosen if chosen is not None else next(iter(filters))):
+                ledger.add(row)
+        protocol = _checked_filter(path, filters, chosen)
+        ledger.finish()
+    return Rows(encodable(str(path)), out, 0, encodable(protocol), ledger.graded, metric=metric)
+
+
+def task_of(path: Path) -> str | None:
+    """The task that the name of a log tells; None for another name, as up to 0.4.2 (`<model>_<task>.jsonl`)."""
+    named = NAME.fullmatch(path.stem)
+    return named[1] if named else None
+
+
+class _Ledger:
+    """The rows on their way to a ledger.
+
+    A row whose prediction depends on what stands before its choices waits until all rows have told what can be there.
+    """
+
+    def __init__(self, lines: TextIO, task: str) -> None:
+        self.graded = False
+        self._lines = lines
+        self._task = task
+        self._waiting: list[Row] = []
+        self._delimiters: set[str] | None = None
+        self._refusal: str | None = None
+
+    def add(self, row: Row) -> None:
+        """Take a row."""
+        self.graded = self.graded or not row.binary
+        likeliest = row.answer.likeliest
+        if likeliest is None:
+            if row.answer.prediction is None:
+                self._refuse(
+                    f"{row.where}: {row.metric} is right or wrong, but the log does not say what was predicted"
+                )
+            self._write(row, None)
+            return
+        fitting = {text for text, chosen in likeliest.items() if row.answer.agrees(chosen, row.score)}
+        if not fitting:
+            said, found = ("right", "another choice") if row.score else ("wrong", "the target")
+            self._refuse(f"{row.where}: {row.metric} says {said}, but the likeliest choice is {found}: {ANOTHER}")
+        elif self._delimiters is not None and not fitting & self._delimiters:
+            self._refuse(f"{row.where}: {row.metric} wants another delimiter before the choices than above: {ANOTHER}")
+        self._delimiters = fitting if self._delimiters is None else fitting & self._delimiters
+        if len(set(likeliest.values())) == 1:
+            self._write(row, next(iter(likeliest.values())))
+        else:
+            self._waiting.append(row)
+
+    def finish(self) -> None:
+        """Write the rows that waited.
+
+        Raises:
+            DataError: For right and wrong answers of which the log does not say what they were, or contradicts itself.
+        """
+        if self._refusal is not None and not self.graded:
+            raise DataError(self._refusal)
+        for row in self._waiting:
+            likeliest = row.answer.likeliest or {}
+            found = {chosen for text, chosen in likeliest.items() if self.graded or text in (self._delimiters or ())}
+            if len(found) > 1 and not self.graded:
+                what = "divides by the length of the choice, and the log does not tell it from what stands before it"
+                raise DataError(f"{row.where}: {row.metric} {what}: {ANOTHER}")
+            self._write(row, next(iter(found)))
+
+    def _refuse(self, reason: str) -> None:
+        """Remember the first reason; graded scores are compared without a look at predictions."""
+        self._refusal = self._refusal or reason
+
+    def _write(self, row: Row, chosen: int | None) -> None:
+        values = {"version": 0, "protocol": row.filter or NO_FILTER, "task": self._task, **row.columns(chosen)}
+        mended = {name: encodable(value) if isinstance(value, str) else value for name, value in values.items()}
+        self._lines.write(json.dumps(mended) + "\n")
 
 
 def _checked_filter(path: Path, filters: Mapping[str, int], chosen: str | None) -> str:
     if not filters:
         raise DataError(f"{path}: the sample log has no rows")
     if chosen is None and len(filters) > 1:
-        raise DataError(f"{path}: holds {len(filters)} filters ({', '.join(filters)}): choose one with --filter")
+        names = ", ".join(map(plain, filters))
+        raise DataError(f"{path}: holds {len(filters)} filters ({names}): choose one with --filter")
     if chosen is not None and chosen not in filters:
-        raise DataError(f"{path}: no filter {chosen!r}: {did_you_mean(chosen, filters)}")
+        raise DataError(f"{path}: no filter {chosen!r}: {did_you_mean(chosen, map(plain, filters))}")
     return next(iter(filters)) if chosen is None else chosen
 
 
 def _rows(path: Path, metric: str | None) -> Iterator[Row]:
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    row = read_row(_object(path, number, line), f"{path}, line {number}", metric)
-                    if not math.isfinite(row.score):
-                        raise DataError(f"{path}, line {number}: wanted a finite number as {row.metric}")
-                    metric = row.metric
-                    yield row
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such sample log") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
-
-
-def _object(path: Path, number: int, line: str) -> dict[str, object]:
-    try:
-        value = json.loads(line)
-    except (RecursionError, ValueError) as error:
-        raise DataError(f"{path}, line {number}: damaged or not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path}, line {number}: wanted a JSON object, got {type(value).__name__}")
-    return value
+    seen: set[str] = set()
+    for where, value in read_objects(path):
+        row = read_row(value, where, metric)
+        if row.filter is None and row.sample_id in seen:
+            what = "a log of lm-evaluation-harness up to 0.4.5 does not name its filters, so they cannot be told apart"
+            raise DataError(f"{where}: sample {row.sample_id!r} is there again: {what}")
+        if row.filter is None:
+            seen.add(row.sample_id)
+        metric = row.metric
+        yield row

@@ -100,9 +100,12 @@ def pair(connection: duckdb.DuckDBPyConnection, folder: Path, old: Rows, new: Ro
         The protocol that both are compared under.
 
     Raises:
-        DataError: For sides that cannot be paired: duplicate samples, no common task or sample, other targets, right
-            and wrong answers without a prediction.
+        DataError: For sides that cannot be paired: duplicate samples, another metric, no common task or sample, other
+            targets, right and wrong answers without a prediction.
     """
+    if old.metric and new.metric and old.metric != new.metric:
+        found = f"{old.name} has {old.metric!r} first, {new.name} has {new.metric!r}"
+        raise DataError(f"no metric in common: {found}: choose one with --metric")
     protocol = checked_rows(connection, folder, old, "old_rows", None)
     other = checked_rows(connection, folder, new, "new_rows", protocol)
     _check_tasks(connection, old, new)

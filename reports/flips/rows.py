@@ -44,6 +44,7 @@ class Rows:
         protocol: The protocol to compare; None for the first one.
         graded: Whether to leave `correct` out of account, for scores that happen to be 0 or 1 in some rows.
         origin: Where the samples are from, where that is known.
+        metric: What the scores are, where that is known.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Rows:
     protocol: str | None = None
     graded: bool = False
     origin: Origin | None = None
+    metric: str | None = None
 
 
 def open_rows(connection: duckdb.DuckDBPyConnection, rows: Rows, view: str, folder: Path) -> str:

@@ -41,6 +41,11 @@ def plain(text: str) -> str:
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
+def encodable(text: str) -> str:
+    r"""Text that UTF-8 can hold: half a surrogate pair, which JSON may bring, becomes its escape (`\ud83d`)."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def markdown(text: str) -> str:
     """Text that Markdown shows as it is: no markup, no HTML, no new cell or line of a table."""
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):

@@ -1,14 +1,15 @@
 """Rows of CSV files, each knowing where it stands, with cells that are read as what they should be."""
 
-import csv
-import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clbench.csv_files import number_of, read_cells
 from clbench.errors import DataError
+
+ENCODINGS = ("utf-8", "gbk")
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,9 @@ class CsvRow:
         """
         text = self.text(column)
         try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise DataError(f"{self.where}: {column} must be a number, got {text[:60]!r}")
-        return value
+            return number_of(text)
+        except ValueError as error:
+            raise DataError(f"{self.where}: {column} must be a number, got {text[:60]!r}{error}") from None
 
     def count_in(self, column: str) -> int:
         """A whole number, also where it is written as `3.0`.
@@ -90,41 +88,21 @@ class CsvRow:
         raise DataError(f"{self.where}: {column} must be [x, y], got {text[:60]!r}")
 
 
-def read_csv(file: Path, separator: str = ",") -> list[CsvRow]:
+def read_csv(file: Path, columns: Sequence[str], separator: str = ",") -> list[CsvRow]:
     """The rows of a CSV file in UTF-8 (with or without a mark at its beginning) or GBK; empty lines are left out.
 
     Blanks around the names of columns are taken off.
 
+    Args:
+        file: The file.
+        columns: Names of columns of which at least one must be there.
+        separator: What stands between cells.
+
     Raises:
         DataError: When it cannot be read, or a row has not the cells that the header names.
     """
-    try:
-        rows = list(csv.reader(io.StringIO(_text(file), newline=""), delimiter=separator))
-    except csv.Error as error:
-        raise DataError(f"{file}: damaged: {error}") from None
-    header = [name.strip() for name in rows[0]] if rows else []
-    twice = next((name for name in header if header.count(name) > 1), None)
-    if twice is not None:
-        raise DataError(f"{file}: column {twice!r} is there more than once")
-    found = []
-    for number, cells in enumerate(rows[1:], 2):
-        if any(cells):
-            if len(cells) != len(header):
-                raise DataError(f"{file}: row {number}: wanted {len(header)} cells, got {len(cells)}")
-            found.append(CsvRow(file, number, dict(zip(header, cells, strict=True))))
-    if not found:
+    rows = read_cells(file, columns, separator, ENCODINGS)
+    if len(rows) < 2:
         raise DataError(f"{file}: wanted at least one row, got none")
-    return found
-
-
-def _text(file: Path) -> str:
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read: {error.strerror}") from None
-    for encoding in ("utf-8-sig", "gbk"):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise DataError(f"{file}: neither UTF-8 nor GBK")
+    header = [name.strip() for name in rows[0][1]]
+    return [CsvRow(file, number, dict(zip(header, cells, strict=True))) for number, cells in rows[1:]]

@@ -35,7 +35,7 @@ def read_tasks(root: Path) -> dict[str, list[CsvRow]]:
         raise DataError(f"{root}: wanted CSV files in a folder {FOLDER}, got none")
     found = defaultdict[str, list[CsvRow]](list)
     for file in files:
-        for row in read_csv(file):
+        for row in read_csv(file, ("task_id", "image_path")):
             found[row.text("task_id").strip()].append(row)
     return dict(found)
 

@@ -11,6 +11,8 @@ from clbench.reports.matrix import ScoreMatrix
 
 NAN = float("nan")
 WHOLE = "column 'version': wanted a whole number from 0 to 1 (the number of tasks)"
+SCORE = "wanted a finite number or an empty cell, got"
+DECIMAL = ", and decimal commas: save it with commas and decimal points"
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(lambda name: name == name.strip())
 
 
@@ -53,11 +55,11 @@ def test_what_is_written_is_read_back_bit_for_bit(
         ("cars,flags\n0,1\n", "row 1: wanted the header to start with 'version', got 'cars'"),
         ("version\n0\n", "row 1: wanted at least one task after 'version', got none"),
         ("version,cars,\n", "row 1, column 3: wanted the name of a task, got an empty cell"),
-        ("version,cars,cars\n", "row 1: wanted each task once, got 'cars' twice"),
+        ("version,cars,cars\n", "row 1: column 'cars' is there more than once"),
         ("version,cars\n", "wanted at least one row of scores, got only the header"),
         ("version,cars\n1,0.5\n1,0.6\n", "row 3, column 'version': wanted each version once, got 1 again"),
-        ("version,cars\n1\n", "row 2: wanted 2 cells (version and 1 tasks), got 1"),
-        ("version,cars\n1,0.5,\n", "row 2: wanted 2 cells (version and 1 tasks), got 3"),
+        ("version,cars\n1\n", "row 2: wanted 2 cells, got 1"),
+        ("version,cars\n1,0.5,\n", "row 2: wanted 2 cells, got 3"),
         ("version,cars\n1,high\n", "row 2, column 'cars': wanted a finite number or an empty cell, got 'high'"),
         ("version,cars\n1,nan\n", "row 2, column 'cars': wanted a finite number or an empty cell, got 'nan'"),
         ("version,cars\n1,-inf\n", "row 2, column 'cars': wanted a finite number or an empty cell, got '-inf'"),
@@ -66,7 +68,17 @@ def test_what_is_written_is_read_back_bit_for_bit(
         ("version,cars\n2,0.5\n", f"row 2, {WHOLE}, got '2'"),
         ("version,cars\n-1,0.5\n", f"row 2, {WHOLE}, got '-1'"),
         ("version,cars\n1.0,0.5\n", f"row 2, {WHOLE}, got '1.0'"),
-        ("version,cars\n,\n", f"row 2, {WHOLE}, got ''"),
+        ("version,cars\n,1\n", f"row 2, {WHOLE}, got ''"),
+        ("version,cars\n,\n", "wanted at least one row of scores, got only the header"),
+        ("version;cars\n0;1\n", "row 1: wanted commas (',') between the cells, got semicolons (';')"),
+        ("version\tcars\n0\t1\n", "row 1: wanted commas (',') between the cells, got tabs ('\\t')"),
+        ("version|cars\n0|1\n", "row 1: wanted commas (',') between the cells, got vertical bars ('|')"),
+        ("version cars\n0 1\n", "row 1: wanted commas (',') between the cells, got blanks (' ')"),
+        ("version;a;b\n0;0,5;0,6\n", f"row 1: wanted commas (',') between the cells, got semicolons (';'){DECIMAL}"),
+        ("version,a,b\n0,0,5,0,6\n", "row 2: wanted 3 cells, got 5 (decimal commas? Write points)"),
+        ('version,a\n0,"0,5"\n', f"row 2, column 'a': {SCORE} '0,5': write the decimal comma as a point, 0.5"),
+        ("version,a\n0;0.5\n", "row 2: wanted 2 cells, got 1 (this row has semicolons, ';', between its cells)"),
+        ("version,a\n0,\0\n", "row 2: wanted text, got a NUL byte: damaged, or UTF-16 without a mark"),
         ("version,cars\n٣,1\n", f"row 2, {WHOLE}, got '٣'"),
         (b"version,cars\n1,\xff\n", "wanted UTF-8 text, got byte 0xff at position 15"),
         ('version,cars\n1,"0.5\n', "row 2: wanted CSV, got unexpected end of data"),

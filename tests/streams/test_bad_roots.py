@@ -116,7 +116,7 @@ COOP: list[tuple[str, Damage, str]] = [
     ),
     ("aircraft", remove("fgvc_aircraft/variants.txt"), "variants.txt is missing"),
     ("aircraft", text("fgvc_aircraft/images_variant_train.txt", "1 Concorde\n"), "class 'Concorde' is not among the 3"),
-    ("aircraft", data("fgvc_aircraft/variants.txt", b"\xff\xfe"), "variants.txt: cannot be read"),
+    ("aircraft", data("fgvc_aircraft/variants.txt", b"a\xff"), "variants.txt: wanted UTF-8 text, got byte 0xff"),
     ("mnist", data("mnist/MNIST/raw/train-images-idx3-ubyte.gz", b"nonsense"), "damaged"),
     ("mnist", remove("mnist/MNIST/raw/train-labels-idx1-ubyte.gz"), "train-labels-idx1-ubyte.gz is missing"),
     ("eurosat", tifs, "these are the 13-band .tif pictures of EuroSATallBands.zip (EuroSAT_MS.zip), not the RGB ones"),

@@ -118,9 +118,11 @@ def test_a_missing_column(root: FmcRoot, name: str, column: str) -> None:
         (b"image_path,task_id\n", "wanted at least one row, got none"),
         (b"image_path,task_id\nx\n", "row 2: wanted 2 cells, got 1"),
         (b"image_path,task_id\n\nx,y,z\n", "row 3: wanted 2 cells, got 3"),
-        (b"task_id, task_id\nx,y\n", "column 'task_id' is there more than once"),
+        (b"task_id, task_id\nx,y\n", "row 1: column 'task_id' is there more than once"),
+        (b"image_path;task_id\nx;y\n", "row 1: wanted commas (',') between the cells, got semicolons (';')"),
+        (b'image_path,task_id\n"x,y\nz,y\n', "row 2: wanted CSV, got unexpected end of data"),
         (b"task_id\n\xff\xff\xff\n", "neither UTF-8 nor GBK"),
-        (b'task_id\n"' + b"x" * 200_000 + b'"\n', "damaged: field larger than field limit"),
+        (b'task_id\n"' + b"x" * 200_000 + b'"\n', "row 2: wanted CSV, got field larger than field limit"),
     ],
 )
 def test_files_that_are_no_tables(root: FmcRoot, data: bytes, message: str) -> None:

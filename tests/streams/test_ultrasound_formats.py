@@ -259,13 +259,13 @@ TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=8)
 
 
 @settings(max_examples=100)
-@given(st.lists(st.tuples(TEXTS, TEXTS.filter(bool)), min_size=1, max_size=5), st.sampled_from([",", ";"]))
+@given(st.lists(st.tuples(TEXTS, TEXTS.filter(str.strip)), min_size=1, max_size=5), st.sampled_from([",", ";"]))
 def test_tables_are_read_as_they_were_written(rows: list[tuple[str, str]], separator: str) -> None:
     buffer = io.StringIO(newline="")
     csv.writer(buffer, delimiter=separator).writerows([(" one", "two "), *rows])
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "a.csv"
         file.write_bytes(buffer.getvalue().encode())
-        found = read_csv(file, separator)
+        found = read_csv(file, ("one",), separator)
     assert [(row.cells["one"], row.cells["two"]) for row in found] == rows
     assert [row.number for row in found] == list(range(2, len(rows) + 2))

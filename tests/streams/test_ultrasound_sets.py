@@ -238,6 +238,16 @@ def edited(file: str, old: str, new: str) -> Callable[[Path], None]:
     return change
 
 
+def separated(file: str, old: str, new: str) -> Callable[[Path], None]:
+    """Every separator is another one, in UTF-16 as a spreadsheet's text for Unicode."""
+
+    def change(root: Path) -> None:
+        text = (root / file).read_text(encoding="utf-8")
+        (root / file).write_text(text.replace(old, new), encoding="utf-16")
+
+    return change
+
+
 def removed(file: str) -> Callable[[Path], None]:
     return lambda root: (root / file).unlink()
 
@@ -250,6 +260,7 @@ def written(file: str, data: bytes) -> Callable[[Path], None]:
 
 
 PATIENT = "CAMUS_public/database_nifti/patient0001/"
+HC = "HC18/training_set_pixel_size_and_HC.csv"
 VOC = "TN5000_forReview/Annotations/t00000.xml"
 
 
@@ -276,6 +287,27 @@ VOC = "TN5000_forReview/Annotations/t00000.xml"
             "segmentation",
             removed(f"{PATIENT}patient0001_2CH_ES_gt.nii.gz"),
             "patient0001_2CH_ES_gt.nii.gz (or",
+        ),
+        ("hc18", "circumference", edited(HC, "0.25", "0,25"), "row 2: wanted 3 cells, got 4"),
+        ("hc18", "circumference-pixels", edited(HC, "0.25", '"0,25"'), "write the decimal comma as a point, 0.25"),
+        (
+            "hc18",
+            "circumference",
+            separated(HC, ",", ";"),
+            "csv: row 1: wanted commas (',') between the cells, got semic",
+        ),
+        ("bus-bra", "detection", separated("BUSBRA/bus_data.csv", ",", "\t"), "between the cells, got tabs ('\\t')"),
+        (
+            "fetal-planes",
+            "plane",
+            separated("FETAL_PLANES_ZENODO/FETAL_PLANES_DB_data.csv", ";", ","),
+            "row 1: wanted semicolons (';') between the cells, got commas (',')",
+        ),
+        (
+            "tn3k",
+            "classification",
+            separated("tn3k/label4trainval.csv", ",", ";"),
+            "row 1: wanted commas (',') between the cells, got semicolons",
         ),
         ("camus", "quality", edited(f"{PATIENT}Info_4CH.cfg", "Good", "Fine"), "wanted one of Poor, Medium, Good, got"),
         ("camus", "quality", edited(f"{PATIENT}Info_4CH.cfg", "ImageQ", "Q"), "Info_4CH.cfg: names no ImageQuality"),

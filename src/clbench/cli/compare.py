@@ -59,7 +59,8 @@ def compare(
         check_budget(max_nfr)
     choice = Choice(protocol, metric, tracking_uri or default_uri(out), EXPERIMENT)
     with contextlib.ExitStack() as stack:
-        sides = [open_side(side, choice, Path(stack.enter_context(_folder()))) for side in (old, new)]
+        named = ((old, new), (new, old))
+        sides = [open_side(side, choice, Path(stack.enter_context(_folder())), other) for side, other in named]
         found = compare_rows(*sides, dead_band=dead_band, lower_is_better=lower_is_better)
     gate = None if max_nfr is None else decide(found, max_nfr)
     if not as_json:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clbench.contracts.task import Split
+from clbench.csv_files import read_text
 from clbench.errors import DataError
 from clbench.streams.clip_domains.picture_sets.part import Part
 
@@ -65,7 +66,4 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         DataError: When it cannot be read.
     """
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]

@@ -4,14 +4,15 @@ The first picture of a task is bare; on the others masks are outlined and boxes 
 """
 
 import argparse
-import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from clbench.streams.ultrasound.build_ultrasound_mini.tasks import TASKS
+from clbench.streams.ultrasound.csv_rows import read_csv
 from clbench.streams.ultrasound.simulator.canvas import Labels
 
 PICTURES, SCALE, MARGIN, CAPTION = 6, 2, 4, 14
@@ -35,8 +36,7 @@ def main() -> None:
 
 
 def _strip(file: Path, task: str) -> Image.Image:
-    with file.open(encoding="utf-8", newline="") as lines:
-        rows = [row for row in csv.DictReader(lines) if row["split"] == "test"]
+    rows = [row.cells for row in read_csv(file, ("image_path",)) if row.cells["split"] == "test"]
     chosen = rows[1 :: len(rows) // PICTURES][:PICTURES]
     drawn = [_drawn(row, file.parent, truth=index > 0) for index, row in enumerate(chosen)]
     cell = max(picture.width for picture in drawn) + MARGIN
@@ -49,7 +49,7 @@ def _strip(file: Path, task: str) -> Image.Image:
     return strip
 
 
-def _drawn(row: dict[str, str], folder: Path, truth: bool) -> Image.Image:
+def _drawn(row: Mapping[str, str], folder: Path, truth: bool) -> Image.Image:
     with Image.open(folder / row["image_path"]) as stored:
         size = (stored.width * SCALE, stored.height * SCALE)
         picture = stored.resize(size, Image.Resampling.BICUBIC).convert("RGB")

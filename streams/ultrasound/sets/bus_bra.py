@@ -15,7 +15,7 @@ from clbench.streams.ultrasound.sets.base import LESION, TUMOUR, UltrasoundSet, 
 def read(place: Place, task: str) -> list[Row]:
     """`bus_data.csv` with `Images/bus_0001-l.png` and `Masks/mask_0001-l.png`; patients (`Case`) stay together."""
     rows = []
-    for row in read_csv(place.find("bus_data.csv")):
+    for row in read_csv(place.find("bus_data.csv"), ("ID",)):
         name = plain(row.text("ID").strip(), row.where, "ID")
         picture = existing(place.pictures / "Images" / f"{name}.png", f"{row.where}: ID")
         truth = _truth(place, row, name, task)

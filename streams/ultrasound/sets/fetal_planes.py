@@ -20,7 +20,7 @@ def read(place: Place, task: str) -> list[Row]:
     """
     file = place.find("FETAL_PLANES_DB_data.csv")
     rows = []
-    for row in read_csv(file, ";"):
+    for row in read_csv(file, ("Image_name", "Plane"), ";"):
         if task == "brain-plane" and row.text("Plane").strip() != "Fetal brain":
             continue
         known, column = (PLANES, "Plane") if task == "plane" else (BRAIN, "Brain_plane")

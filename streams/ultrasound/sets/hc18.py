@@ -22,7 +22,7 @@ def read(place: Place, task: str) -> list[Row]:
     `circumference-pixels` divides it by the size of a pixel, which no picture shows.
     """
     rows = []
-    for row in read_csv(place.find("training_set_pixel_size_and_HC.csv")):
+    for row in read_csv(place.find("training_set_pixel_size_and_HC.csv"), ("filename",)):
         name = plain(row.text("filename").strip(), row.where, "filename")
         file = existing(place.pictures / name, f"{row.where}: filename")
         rows.append(Row(file.stem, Picture((file,)), _truth(row, file, task), row.where, _patient(row, file)))

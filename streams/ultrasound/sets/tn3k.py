@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from clbench.contracts.task import Split
+from clbench.csv_files import read_cells
 from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.found import read_lines
 from clbench.streams.clip_domains.picture_sets.place import Place
 from clbench.streams.ultrasound.formats.masks import bright
 from clbench.streams.ultrasound.parts import train_or_validation
@@ -69,13 +69,13 @@ def _validated(place: Place, files: int) -> set[int] | None:
 def _labels(file: Path) -> dict[int, int]:
     """Label by number of lines `0000.jpg,1`, with or without a header."""
     found = {}
-    for number, line in enumerate(read_lines(file), 1):
-        name, _, label = line.rpartition(",")
-        stem = Path(name.strip()).stem
-        if stem.isdecimal() and label.strip() in ("0", "1"):
+    for number, cells in read_cells(file, ()):
+        name, label = [cell.strip() for cell in cells[-2:]] if len(cells) > 1 else ("", cells[0])
+        stem = Path(name).stem
+        if stem.isdecimal() and label in ("0", "1"):
             found[int(stem)] = int(label)
         elif number > 1:
-            raise DataError(f"{file}: row {number}: wanted a picture and 0 or 1, got {line[:60]!r}")
+            raise DataError(f"{file}: row {number}: wanted a picture and 0 or 1, got {','.join(cells)[:60]!r}")
     if not found:
         raise DataError(f"{file}: has no labels")
     return found

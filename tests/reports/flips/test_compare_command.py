@@ -138,7 +138,7 @@ def test_a_run_is_compared_by_its_id(
         (
             "finetune",
             [],
-            "wanted a ledger (.parquet), a sample log (.jsonl) or the id of an MLflow run, got none of them",
+            "wanted a ledger (.parquet), a sample log (.jsonl, .json) or the id of an MLflow run, got none of them",
         ),
         (".", [], "got a folder"),
         ("0" * 32, [], "tracking store sqlite:///"),

@@ -137,8 +137,12 @@ def test_rows_that_do_not_fit_say_why(tmp_path: Path, change: Callable[[dict[str
     [
         (b"", "the sample log has no rows"),
         (b"{'a': 1}\n", "line 1: damaged or not JSON"),
-        (b"[1]\n", "line 1: wanted a JSON object, got list"),
-        (b"\xff\xfe\n", "cannot be read"),
+        (b"[1]\n", "line 1: wanted a JSON object, got int"),
+        (b"1\n[1]\n", "line 1: wanted a JSON object, got int"),
+        (b"[{}\n", r"line 2: damaged or not JSON: Expecting ',' delimiter at column 1"),
+        (b'{\n "results": {}\n}', "line 1: wanted a sample log, one JSON object a line; this one goes on"),
+        (b"\n\xff\xfe\n", "line 2: wanted UTF-8 text, got byte 0xff"),
+        (b"\xef\xbb\xbf[\n\n\xff", "line 3: wanted UTF-8 text, got byte 0xff"),
     ],
 )
 def test_files_that_are_no_logs_say_why(tmp_path: Path, content: bytes, message: str) -> None:
