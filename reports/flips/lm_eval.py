@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from clbench import strict_json
 from clbench.errors import DataError, did_you_mean
 from clbench.reports.flips.lm_eval_row import Row, read_row
 from clbench.reports.flips.rows import Rows
@@ -38,7 +39,8 @@ def convert_sample_log(path: Path, out: Path, metric: str | None, chosen: str | 
             filters[row.filter] = filters.get(row.filter, 0) + 1
             if row.filter == (chosen if chosen is not None else next(iter(filters))):
                 graded = graded or row.score not in (0, 1)
-                lines.write(json.dumps({"version": 0, "protocol": row.filter, "task": task, **row.columns()}) + "\n")
+                made = {"version": 0, "protocol": row.filter, "task": task, **row.columns()}
+                lines.write(f"{strict_json.dumps(made)}\n")
     return Rows(str(path), out, 0, _checked_filter(path, filters, chosen), graded)
 
 

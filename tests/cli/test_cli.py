@@ -299,6 +299,9 @@ def test_the_smoke_suite_through_the_command_line(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "leaderboard" / "index.html").is_file()
     again = in_a_process("run", "smoke", "--out", str(tmp_path), "--json")
-    assert [cell["status"] for cell in json.loads(again.stdout)["cells"]] == ["kept"] * 3
+    cells = json.loads(again.stdout, parse_constant=pytest.fail)["cells"]
+    assert [cell["status"] for cell in cells] == ["kept"] * 3
+    for cell in cells:
+        assert cell.get("undefined", {}).keys() == {name for name, value in cell.items() if value is None}
     report = in_a_process("report", "--out", str(tmp_path))
     assert report.stdout.strip() == f"leaderboard: {tmp_path / 'leaderboard' / 'index.html'}"

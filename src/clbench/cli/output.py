@@ -1,13 +1,14 @@
 """Printing for people and for programs."""
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 
+from clbench import strict_json
+
 
 def print_json(value: object) -> None:
-    """Print JSON on standard output, nothing else."""
-    print(json.dumps(value, indent=2))
+    """Print JSON on standard output, nothing else; null, with the reason, where a number is not finite."""
+    print(strict_json.dumps(value, indent=2))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
