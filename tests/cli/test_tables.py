@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from clbench.cli.layout import lay_out
+from clbench.cli.layout import lay_out, printable, reflowed
 from clbench.cli.output import print_table
 from clbench.reports.flips.as_text import interval, number, p_value
 from clbench.reports.flips.statistics import Interval
@@ -127,6 +127,41 @@ def test_no_cell_is_taken_for_markup(monkeypatch: pytest.MonkeyPatch, label: str
 def test_nothing_that_a_terminal_would_obey_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     text = printed(monkeypatch, 80, "a\x1b[2Jb", ("c\rd", "e"), [("f\x1b]0;g\x07", "1\t2\u202e3")])
     assert not set(text) & set("\x1b\r\x07\t\u202e")
+
+
+DOC = """First line.
+
+A paragraph whose lines are as long as the source of these files allows, so the words that
+follow go on with it. This is
+a line of its own.
+
+Formula: short
+Unit: of a score, and this line, too, is filled until the very end of what the source takes
+    and goes on deeper
+
+    code(x)
+    more(x)
+"""
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_prose_is_wrapped_anew_and_short_lines_stay(width: int) -> None:
+    lines = reflowed(DOC.strip(), width)
+    assert max(map(len, lines)) <= width
+    assert " ".join(" ".join(lines).split()) == " ".join(DOC.split())
+    assert {"First line.", "a line of its own.", "Formula: short", "    code(x)", "    more(x)"} <= set(lines)
+    assert sum(line == "" for line in lines) == DOC.strip().count("\n\n")
+    assert any("that follow go" in line for line in lines) or width < 200
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cc", "Cs", "Z"]) | st.sampled_from(" \n"), max_size=300),
+    st.integers(20, 200),
+)
+def test_prose_of_any_kind_keeps_its_words(text: str, width: int) -> None:
+    lines = reflowed(text, width)
+    assert max(map(cell_len, lines), default=0) <= width
+    assert "".join("".join(lines).split()) == "".join(printable(text).split())
 
 
 def test_the_lines_of_a_text_stay(monkeypatch: pytest.MonkeyPatch) -> None:
