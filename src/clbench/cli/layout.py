@@ -97,12 +97,19 @@ def _blocks(columns: Sequence[Column], width: int | None) -> list[Block]:
     label = min(columns[0].least, max(room - len(GAP) - widest, 1))
     left = max(room - len(GAP) - label, 1)
     least = [label, *(column.least if column.numbers else min(column.least, left) for column in columns[1:])]
-    blocks: list[Block] = [[(0, label)]]
-    for index in range(1, len(columns)):
-        if len(blocks[-1]) > 1 and _needed([*blocks[-1], (index, least[index])]) > room:
-            blocks.append([(0, label)])
-        blocks[-1].append((index, least[index]))
-    return [_grown(block, columns, room) for block in blocks]
+    fewest = len(_packed(least, room))
+    even = next(blocks for limit in range(room + 1) if len(blocks := _packed(least, limit)) == fewest)
+    return [_grown(block, columns, room) for block in even]
+
+
+def _packed(least: Sequence[int], room: int) -> list[Block]:
+    """Columns in as few blocks as their order and the room allow; a column that is too wide has a block of its own."""
+    blocks: list[Block] = [[(0, least[0])]]
+    for index, wide in enumerate(least[1:], 1):
+        if len(blocks[-1]) > 1 and _needed([*blocks[-1], (index, wide)]) > room:
+            blocks.append([(0, least[0])])
+        blocks[-1].append((index, wide))
+    return blocks
 
 
 def _needed(block: Block) -> int:
