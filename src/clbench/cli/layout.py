@@ -19,8 +19,10 @@ LONG = 24
 """Cells that a number, or a word of a heading, takes at most; longer labels are broken where the width asks for it."""
 NARROW = 72
 """Cells of the narrowest source whose lines are taken for full."""
+EARLY = 8
+"""A line may be broken so many cells before the source is full."""
 CONSOLE = Console()
-NUMBER = re.compile(r"[-+]?(\.?\d|(inf|nan|n/a)\b)|[-\N{EN DASH}]?$")
+NUMBER = re.compile(r"[-+]?(\.?\d|(inf|nan|n/a)\b)|[-\N{EN DASH}]?($| of )")
 
 Block = list[tuple[int, int]]
 """Places of columns, and how wide they are."""
@@ -117,9 +119,11 @@ def _needed(block: Block) -> int:
 
 
 def _grown(block: Block, columns: Sequence[Column], room: int) -> Block:
-    """Share out what is left of the width, a cell each in turn, among those that can use it."""
+    """Share out what is left of the width: to labels up to half of it, then to all that can use it, a cell in turn."""
     widths = dict(block)
     free = room - _needed(block)
+    more = max(0, min(free, columns[0].most - widths[0], room // 2 - widths[0]))
+    widths[0], free = widths[0] + more, free - more
     while free > 0 and (growing := [index for index in widths if widths[index] < columns[index].most]):
         for index in growing[:free]:
             widths[index] += 1
@@ -147,7 +151,7 @@ def reflowed(text: str, width: int) -> list[str]:
         width: Of the terminal.
     """
     source = printable(text).splitlines()
-    full = max([NARROW, *map(cell_len, source)])
+    full = max([NARROW, *(cell_len(line) - EARLY for line in source)])
     paragraphs: list[str] = []
     for last, line in pairwise(["", *source]):
         word, _, _ = line.strip().partition(" ")
