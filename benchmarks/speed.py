@@ -7,7 +7,6 @@ Avalanche's `Naive` with its accuracy metric on the same tensors.
 """
 
 import copy
-import json
 import statistics
 import tempfile
 import time
@@ -20,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+from clbench import strict_json
 from clbench.benchmarks.evaluator import Evaluator
 from clbench.benchmarks.execution import build_learner
 from clbench.benchmarks.samples import SampleStore
@@ -209,7 +209,7 @@ def main(stream: str = "clip-mini", learner: str = "mini-clip") -> None:
             "seconds": {name: round(value, 4) for name, value in seconds.items()},
             "times_bare": {name: round(value / seconds["bare"], 3) for name, value in seconds.items()},
         }
-    print(json.dumps(report, indent=1))  # noqa: T201
+    print(strict_json.dumps(report, indent=1))  # noqa: T201
 
 
 if __name__ == "__main__":

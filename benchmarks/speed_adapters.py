@@ -6,7 +6,6 @@ classes of a task adds to a step.
 """
 
 import itertools
-import json
 import statistics
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import cast
 import pyarrow as pa
 import torch
 
+from clbench import strict_json
 from clbench.benchmarks.execution import build_learner
 from clbench.benchmarks.memory import memory_above_now, memory_mib
 from clbench.contracts import Budget, Context, Learner, Samples, Strategy, StrategyConfig, Task
@@ -157,7 +157,7 @@ def main() -> None:
         "pictures_a_second_in_testing": len(bench.samples) / ours,
         "bare_forward_over_testing": bare / ours,
     }
-    print(json.dumps(report, indent=1))  # noqa: T201
+    print(strict_json.dumps(report, indent=1))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ all alike; then how long the decomposition takes beside a singular value decompo
 
 import argparse
 import itertools
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import pyarrow as pa
 import torch
 from torch import nn
 
+from clbench import strict_json
 from clbench.contracts import Budget, Context, Learner, Samples, Strategy, StrategyConfig, Task, TextLimits
 from clbench.models.text_decoder import DecoderLearner
 from clbench.models.text_loading import ByteTokens
@@ -199,7 +199,7 @@ def main() -> None:
     given = parser.parse_args()
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
     report = {"device": where, **step_report(), "decomposition": decomposition_report(given.t5_large)}
-    print(json.dumps(report, indent=1))  # noqa: T201
+    print(strict_json.dumps(report, indent=1))  # noqa: T201
 
 
 if __name__ == "__main__":

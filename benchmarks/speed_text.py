@@ -4,7 +4,6 @@ All test samples of text-mini under `open`, once through the evaluator (order, b
 once through `generate` alone on the same batches, in turn, so that a busy machine slows both alike.
 """
 
-import json
 import statistics
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from clbench import strict_json
 from clbench.benchmarks.evaluator import Evaluator, test_order
 from clbench.benchmarks.execution import build_learner
 from clbench.benchmarks.samples import SampleStore
@@ -56,7 +56,7 @@ def main() -> None:
         "tokens_a_second": tokens / seconds,
         "bare_generate_over_testing": alone / seconds,
     }
-    print(json.dumps(report, indent=1))  # noqa: T201
+    print(strict_json.dumps(report, indent=1))  # noqa: T201
 
 
 def _decode(learner: TextLearner, batches: list[tuple[Task, Batch]]) -> None:

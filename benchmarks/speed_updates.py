@@ -5,7 +5,6 @@ samples of a task of text-mini. The machine is shared, so kinds of step take tur
 """
 
 import itertools
-import json
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from typing import cast
 
 import torch
 
+from clbench import strict_json
 from clbench.benchmarks.execution import build_learner
 from clbench.contracts import Budget, Context, Samples, Split, Strategy, StrategyConfig, Task
 from clbench.registry import STRATEGIES
@@ -95,7 +95,7 @@ def main() -> None:
         "live_over_task_loss": median["live"] / median["task loss"],
         "stored_over_task_loss": median["stored"] / median["task loss"],
     }
-    print(json.dumps(report, indent=1))  # noqa: T201
+    print(strict_json.dumps(report, indent=1))  # noqa: T201
 
 
 if __name__ == "__main__":

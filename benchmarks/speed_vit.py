@@ -6,7 +6,6 @@ on the same noise pictures, so that a busy machine slows all alike; medians. No 
 depend on them.
 """
 
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, cast
 import pyarrow as pa
 import torch
 
+from clbench import strict_json
 from clbench.benchmarks.execution import build_learner
 from clbench.benchmarks.prefixes import Prefixes
 from clbench.benchmarks.speed import medians
@@ -51,7 +51,7 @@ def main() -> None:
         "step_over_finetune": {way: round(seconds / steps["finetune"], 3) for way, seconds in steps.items()},
         f"{VERSIONS}_tests_from_prefixes_over_full_tests": round(tests["telly"] / tests["finetune"], 3),
     }
-    print(json.dumps(report, indent=1))  # noqa: T201
+    print(strict_json.dumps(report, indent=1))  # noqa: T201
 
 
 class _Way:

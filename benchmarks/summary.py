@@ -51,7 +51,10 @@ def columns_of(rows: Iterable[Mapping[str, object]]) -> dict[str, str]:
 
 
 def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
-    """One row a cell: status, and for finished ones every metric (fractions) under every protocol."""
+    """One row a cell: status, and for finished ones every metric (fractions) under every protocol.
+
+    A metric that is not defined is None, and the row says why under `undefined`.
+    """
     rows = []
     for outcome in outcomes:
         cell = outcome.cell
@@ -83,18 +86,21 @@ def _probes(outcome: Outcome) -> dict[str, dict[int, float]]:
     return result
 
 
-def _numbers(outcome: Outcome) -> dict[str, float]:
+def _numbers(outcome: Outcome) -> dict[str, object]:
     stream = outcome.cell.load_stream()
     found = matrices(stream, outcome.folder)
-    result = _last_by_kind(stream, found[stream.protocols[0]])
+    result: dict[str, object] = {**_last_by_kind(stream, found[stream.protocols[0]])}
+    undefined: dict[str, str] = {}
     for index, (protocol, matrix) in enumerate(found.items()):
         prefix = f"{protocol}." if index else ""
-        result |= {prefix + name: value for name, value in compute_all(matrix).values.items() if value is not None}
+        report = compute_all(matrix)
+        result |= {prefix + name: value for name, value in report.values.items()}
+        undefined |= {prefix + name: reason for name, reason in report.undefined.items()}
         if stream.releases:
             rows = read_ledger(outcome.folder.path / "ledger.parquet")
             flips = stream_numbers(rows, protocol, releases=True)[stream.last_version]
             result |= {prefix + name: value for name, value in flips.items()}
-    return result
+    return result | ({"undefined": undefined} if undefined else {})
 
 
 def _last_by_kind(stream: Stream, matrix: ScoreMatrix) -> dict[str, float]:

@@ -1,9 +1,11 @@
 """Data sets that are not there at all, told together in one line."""
 
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from clbench.cards import STREAM_CARDS
 from clbench.errors import DataError
 from clbench.streams.card import StreamCard
 
@@ -39,8 +41,9 @@ def find_all(
         raise missing[0][1]
     if missing:
         names = ", ".join(name for name, _ in missing)
+        stream = card.name if card.name in STREAM_CARDS.names() else "CARD.yaml"
         raise DataError(
             f"{root}: {len(missing)} of {len(card.tasks)} {what} of {card.name!r} are missing: {names}"
-            f" (`clbench data check {card.name} --root {root}` says where to get them)"
+            f" (`clbench data check {stream} --root {shlex.quote(str(root))}` says where to get them)"
         )
     return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from clbench import strict_json
 from clbench.benchmarks.cell import SCHEMA, Cell
 from clbench.benchmarks.execution import matrices
 from clbench.benchmarks.folder import CellFolder
@@ -125,7 +126,7 @@ class Tracker:
         with one_line_errors(self._uri):
             run = self._cell_run(cell, folder)
             self._client.set_tag(run, "clbench.error", error[:500])
-            self._client.log_dict(run, dict(self._environment), "environment.json")
+            self._client.log_text(run, strict_json.dumps(dict(self._environment), indent=1), "environment.json")
             self._client.set_terminated(run, "FAILED")
         self._current = None
 

@@ -14,7 +14,7 @@ SCHEMA = 1
 
 
 def to_dict(comparison: Comparison, gate: Gate | None = None) -> dict[str, object]:
-    """Everything that was found, ready for JSON; null where a number is not defined."""
+    """Everything that was found, ready for JSON; null where a number is not defined, with the reason if it is known."""
     return {
         "schema": SCHEMA,
         "old": comparison.old,
@@ -51,7 +51,9 @@ def weighted(weight: float | None, table: FlipTable) -> float | None:
 
 
 def _of_table(table: FlipTable) -> dict[str, object]:
-    return {"n": table.n, "counts": asdict(table), **all_metrics(table)}
+    values = all_metrics(table)
+    undefined = {name: "it would be divided by 0" for name, value in values.items() if value is None}
+    return {"n": table.n, "counts": asdict(table), **values, **({"undefined": undefined} if undefined else {})}
 
 
 def _task(result: TaskResult) -> dict[str, object]:

@@ -4,12 +4,12 @@ The harness writes one row a document and filter. To pool the filters would coun
 filter is compared; a log with several needs a choice.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
 
+from clbench import strict_json
 from clbench.errors import DataError, did_you_mean
 from clbench.reports.flips.lm_eval_lines import read_objects
 from clbench.reports.flips.lm_eval_row import Row, read_row
@@ -115,7 +115,7 @@ class _Ledger:
     def _write(self, row: Row, chosen: int | None) -> None:
         values = {"version": 0, "protocol": row.filter or NO_FILTER, "task": self._task, **row.columns(chosen)}
         mended = {name: encodable(value) if isinstance(value, str) else value for name, value in values.items()}
-        self._lines.write(json.dumps(mended) + "\n")
+        self._lines.write(f"{strict_json.dumps(mended)}\n")
 
 
 def _checked_filter(path: Path, filters: Mapping[str, int], chosen: str | None) -> str:

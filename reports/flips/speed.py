@@ -5,7 +5,6 @@ a process of its own: seconds, and the peak of resident memory.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clbench import strict_json
 from clbench.ledger import SCHEMA
 
 Integers = npt.NDArray[np.int64]
@@ -51,7 +51,7 @@ def main() -> None:
         }
         found = {way: best([measure(command) for _ in range(arguments.repeat)]) for way, command in ways.items()}
     ratio = found["clbench"]["seconds"] / found["pyarrow"]["seconds"]
-    print(json.dumps({"rows": arguments.rows, "cpus": os.cpu_count(), **found, "ratio": ratio}, indent=1))  # noqa: T201
+    print(strict_json.dumps({"rows": arguments.rows, "cpus": os.cpu_count(), **found, "ratio": ratio}, indent=1))  # noqa: T201
 
 
 def best(runs: list[dict[str, float]]) -> dict[str, float]:

@@ -1,19 +1,18 @@
 """The MLflow store as the leaderboard needs it: opened without creating anything, failures in one clear line."""
 
 import contextlib
-import json
 import os
 import tempfile
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, final
 
+from clbench import strict_json
 from clbench.errors import DataError, TrackingError
-from clbench.mlflow_store import one_line, one_line_errors, shown_uri
+from clbench.mlflow_store import one_line, one_line_errors, shown_uri, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -78,7 +77,9 @@ class RunStore:
             from mlflow.exceptions import MlflowException
 
             try:
-                value = json.loads(Path(self._client.download_artifacts(run_id, name, folder)).read_text("utf-8"))
+                value = strict_json.loads(
+                    Path(self._client.download_artifacts(run_id, name, folder)).read_text("utf-8")
+                )
             except (MlflowException, OSError, ValueError) as error:
                 raise DataError(f"{name} of run {run_id} cannot be read: {one_line(error)}") from error
         if not isinstance(value, dict):
@@ -88,10 +89,8 @@ class RunStore:
 
 def _check_that_it_answers(uri: str) -> None:
     """Fail fast: MLflow creates a database that is not there, and asks a dead server for minutes."""
-    if uri.startswith("sqlite:///"):
-        path = Path(urllib.parse.unquote(uri.removeprefix("sqlite:///").partition("?")[0]))
-        if not path.is_file():
-            raise FileNotFoundError("no such file")
+    if (file := sqlite_file(uri)) and not file.is_file():
+        raise FileNotFoundError("no such file")
     if uri.startswith(("http://", "https://")):
         _knock(f"{shown_uri(uri).rstrip('/')}/health")
 

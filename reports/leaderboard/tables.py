@@ -2,10 +2,10 @@
 
 import csv
 import io
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from clbench import strict_json
 from clbench.reports.leaderboard.aggregate import Estimate, Result, Section, Standing, costs, official
 from clbench.reports.leaderboard.board import Board
 from clbench.reports.leaderboard.columns import Column
@@ -130,7 +130,7 @@ def to_json(board: Board) -> str:
         "metrics": {column.name: _json_column(column) for column in board.columns},
         "environment": board.environment,
     }
-    return json.dumps(value, indent=1, allow_nan=False) + "\n"
+    return strict_json.dumps(value, indent=1) + "\n"
 
 
 def _json_column(column: Column) -> dict[str, str]:

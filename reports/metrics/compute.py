@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
+
 from clbench.errors import MetricError, RegistryError
 from clbench.registry import METRICS
 from clbench.reports.matrix import ScoreMatrix
@@ -23,13 +25,13 @@ class MetricReport:
         """The values with one level a family, and the reasons under `undefined`; ready for JSON.
 
         Raises:
-            RegistryError: When a name is that of a family, or of `undefined`, so that both cannot be shown.
+            RegistryError: When a name is that of a family, or of `undefined` or `notes`, so that both cannot be shown.
         """
         families: dict[str, dict[str, float | None]] = {}
         result: Nested = {}
         for name, value in self.values.items():
             family, dot, variant = name.partition(".")
-            if family == "undefined" or (dot and family in self.values):
+            if family in ("undefined", "notes") or (dot and family in self.values):
                 raise RegistryError(f"metric {name!r}: wanted a name that differs from the families of the others")
             if dot:
                 families.setdefault(family, {})[variant] = value
@@ -59,6 +61,24 @@ def compute_all(matrix: ScoreMatrix) -> MetricReport:
             values[name] = None
             undefined[name] = str(error)
     return MetricReport(values, undefined)
+
+
+def notes_on(scores: ScoreMatrix) -> list[str]:
+    """What looks like a mistake in a matrix, though every metric can be computed from it.
+
+    Args:
+        scores: R, versions x tasks, of versions that learn the tasks.
+
+    Returns:
+        A sentence each; nothing for a matrix in which something to come has a score.
+    """
+    above = scores.scores[1:][np.triu_indices(scores.number_of_tasks, 1)]
+    parts = {"above the diagonal (tasks still to come)": above, "of version 0": scores.scores[0]}
+    return [
+        f"all scores {name} are 0, which looks like not measured: leave a cell empty where nothing was measured"
+        for name, part in parts.items()
+        if (measured := part[~np.isnan(part)]).size and not measured.any()
+    ]
 
 
 def _finite(value: float) -> float:

@@ -5,7 +5,12 @@ is raised is a defect of clbench and keeps its traceback.
 """
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
+
+MOST = 5
+"""Names that a hint offers."""
+AS_GOOD = 0.05
+"""Names that are so little farther than the nearest one are offered beside it."""
 
 
 class ClbenchError(Exception):
@@ -49,17 +54,29 @@ class TrainingError(ClbenchError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence that offers the nearest known name, or lists the known ones.
+    """A sentence that offers the known names that are near, five at most; there may be more than a thousand.
 
     Args:
         name: What the user wrote.
         known: The names that exist.
 
     Returns:
-        For example `did you mean 'lora'?` or `known: ewc, lora`; never empty.
+        For example `did you mean 'lora'?`, `known: ewc, lora` or `none of 1,300 is near, the nearest: a, b, c, d, e`;
+        never empty.
     """
     names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"known: {', '.join(names)}" if names else "none are registered"
+    by_form = {_form(other): other for other in names}
+    wanted = _form(name)
+    ratio = {form: SequenceMatcher(None, form, wanted).ratio() for form in get_close_matches(wanted, by_form, MOST)}
+    if ratio:
+        near = [repr(by_form[form]) for form in ratio if ratio[form] > max(ratio.values()) - AS_GOOD]
+        return f"did you mean {', '.join(near[:-1])} or {near[-1]}?" if len(near) > 1 else f"did you mean {near[0]}?"
+    if len(names) <= MOST:
+        return f"known: {', '.join(names)}" if names else "none are registered"
+    nearest = get_close_matches(wanted, by_form, MOST, cutoff=0)
+    return f"none of {len(names):,} is near, the nearest: {', '.join(by_form[form] for form in nearest)}"
+
+
+def _form(name: str) -> str:
+    """What names are compared by: case and the kind of dash are where people err first."""
+    return name.casefold().replace("_", "-")

@@ -1,8 +1,10 @@
-"""MLflow's many exceptions as one line, without the password; for those who write to a store and those who read it."""
+"""Addresses of MLflow stores and its many exceptions as one line; for those who write to a store and those who read."""
 
 import contextlib
 import logging
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 from clbench.errors import TrackingError
 
@@ -38,6 +40,29 @@ def shown_uri(uri: str) -> str:
     scheme, mark, rest = uri.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def sqlite_uri(file: Path) -> str:
+    """The address of a store in an SQLite file, whatever characters its path has."""
+    if not {"%", "?"} & set(str(file)):
+        return f"sqlite:///{file}"
+    from sqlalchemy.engine import URL  # its releases differ in how they quote what else begins an escape or a query
+
+    return URL.create("sqlite", database=str(file)).render_as_string()
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a store in SQLite, as MLflow will open it; None for other stores."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    from sqlalchemy.engine import make_url
+
+    return Path(make_url(uri).database or "")
+
+
+def ui_command(uri: str) -> str:
+    """What to type in a POSIX shell to look at a store, without the name and password that its address may hold."""
+    return f"mlflow ui --backend-store-uri {shlex.quote(shown_uri(uri))}"
 
 
 def one_line(error: BaseException | str) -> str:

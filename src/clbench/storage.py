@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import shutil
 import uuid
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from clbench import strict_json
 from clbench.errors import CheckpointError, ClbenchError
 
 
@@ -50,9 +50,9 @@ def _reason(error: OSError) -> str:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write JSON whole or not at all; floats keep every bit, mappings their order."""
+    """Write JSON whole or not at all, as `strict_json` does; floats keep every bit, mappings their order."""
     with written_whole(path) as aside:
-        aside.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        aside.write_text(strict_json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, object]:
@@ -62,7 +62,7 @@ def read_json(path: Path) -> dict[str, object]:
         CheckpointError: When the file is missing, damaged or not an object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = strict_json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
     except (RecursionError, ValueError) as error:

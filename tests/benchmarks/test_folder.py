@@ -1,18 +1,22 @@
 """What a cell leaves on disk: damage is one line that names the file and the way out."""
 
+import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from clbench.benchmarks.cell import Cell
 from clbench.benchmarks.execution import CellRun
-from clbench.benchmarks.folder import CellFolder
+from clbench.benchmarks.folder import CellFolder, Record
 from clbench.benchmarks.samples import SampleStore
 from clbench.benchmarks.suite import load_suite
 from clbench.errors import CheckpointError, DataError
+from clbench.ledger import SCHEMA
 
 CPU = torch.device("cpu")
 WriteSuite = Callable[..., str]
@@ -87,6 +91,18 @@ def test_a_matrix_with_a_hole_is_not_finished(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"version 2, task 'a', protocol 'task-id': wanted a score, got none"):
         CellFolder(tmp_path).finish(matrix)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_not_finite_comes_back_from_files_that_strict_readers_take(tmp_path: Path) -> None:
+    numbers = {"loss": math.nan, "best": -math.inf, "lr": 0.1}
+    folder = CellFolder(tmp_path)
+    nobody: Any = None  # version 0 has neither weights nor a state
+    folder.save_version(Record(0, "d", numbers, tested=False), SCHEMA.empty_table(), nobody, nobody)
+    folder.save_probe(0, "lm-eval 1: a", {"acc": math.nan})
+    for path in (tmp_path / "versions" / "0000" / "record.json", tmp_path / "probes.json"):
+        json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert repr(folder.record(0).numbers) == repr(numbers)
+    assert repr(folder.probes()) == "{0: {'lm-eval 1: a': {'acc': nan}}}"
 
 
 @pytest.mark.parametrize("numbers", ['{"a": []}', '{"a": "x"}', "3"])

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ from clbench.benchmarks.tracking.store import connect, default_uri
 from clbench.benchmarks.tracking.tracker import Tracker
 from clbench.errors import TrackingError
 from clbench.ledger import read_ledger, task_scores
+from clbench.mlflow_store import ui_command
+from clbench.reports.leaderboard.collect import collect
 
 
 class Silent:
@@ -217,5 +220,18 @@ def test_a_deleted_experiment_is_one_line(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     client, experiment = connect(uri, tmp_path)
     client.delete_experiment(experiment)
-    with pytest.raises(TrackingError, match="experiment 'clbench' is deleted: `mlflow experiments restore"):
+    with pytest.raises(TrackingError, match=r"experiment 'clbench' is deleted: `MLFLOW_TRACKING_URI=.* mlflow exp"):
         connect(uri, tmp_path)
+
+
+def test_a_folder_of_any_name_has_its_own_store_to_which_the_printed_command_leads(tmp_path: Path) -> None:
+    out = tmp_path / "ü b'q\"$HOME%41#h?x=1&y"
+    uri = default_uri(out)
+    connect(uri, out)
+    with sqlite3.connect(out / "mlflow.db") as store:
+        assert store.execute("select name from experiments where name = 'clbench'").fetchall()
+    with pytest.raises(TrackingError, match="experiment 'clbench' has no clbench runs"):
+        collect(uri, "clbench")
+    script = f'mlflow() {{ printf %s "$3"; }}; {ui_command(uri)}'
+    pasted = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert pasted == uri

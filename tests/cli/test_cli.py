@@ -1,6 +1,7 @@
 """The command line: its flags, its answers, its errors."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -124,6 +125,39 @@ def test_what_is_not_defined_is_null_with_a_reason(clbench: Command, tmp_path: P
     assert found["fwt"] == {"gem": None, "continuum": None}
     assert found["mtil"]["last"] == pytest.approx(0.7)
     assert found["undefined"].keys() >= {"fwt.gem", "fwt.continuum", "mtil.transfer"}
+
+
+def test_zeros_where_nothing_was_measured_are_told(clbench: Command, tmp_path: Path) -> None:
+    path = tmp_path / "R.csv"
+    path.write_text("version,a,b,c\n1,0.9,0.0,0.0\n2,0.6,0.8,0.0\n3,0.5,0.7,0.9\n")
+    done = clbench("metrics", path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (0, 1)
+    assert "above the diagonal (tasks still to come) are 0, which looks like not measured: leave a cell" in done.stderr
+    done = clbench("metrics", path, "--json")
+    assert done.stderr == ""
+    (note,) = json.loads(done.stdout)["notes"]
+    assert "looks like not measured" in note
+
+
+def test_doctor_says_first_what_is_missing_and_lists_no_cards(
+    clbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clbench.benchmarks.environment.PACKAGES", ("torch", "no-such-package"))
+    lines = clbench("doctor", "--out", tmp_path).stdout.splitlines()
+    assert lines[2].split() == ["missing", "no-such-package"]
+    assert lines[3].split() == ["wrong", "nothing"]
+    assert "clip_mini.yaml" not in "".join(lines)
+    access = os.access
+    monkeypatch.setattr("os.access", lambda path, mode, **more: mode != os.W_OK and access(path, mode, **more))
+    assert "is not writable" in clbench("doctor", "--out", tmp_path).stdout.splitlines()[3]
+    found = json.loads(clbench("doctor", "--json").stdout)
+    assert list(found)[:2] == ["missing", "wrong"]
+
+
+def test_documentation_is_shown_without_the_indentation_of_its_source(clbench: Command) -> None:
+    line = "\nOnly A and B are trained."
+    assert line in clbench("show", "strategy", "lora").stdout
+    assert line in json.loads(clbench("show", "strategy", "lora", "--json").stdout)["documentation"]
 
 
 def test_doctor_answers(clbench: Command) -> None:
@@ -299,6 +333,9 @@ def test_the_smoke_suite_through_the_command_line(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "leaderboard" / "index.html").is_file()
     again = in_a_process("run", "smoke", "--out", str(tmp_path), "--json")
-    assert [cell["status"] for cell in json.loads(again.stdout)["cells"]] == ["kept"] * 3
+    cells = json.loads(again.stdout, parse_constant=pytest.fail)["cells"]
+    assert [cell["status"] for cell in cells] == ["kept"] * 3
+    for cell in cells:
+        assert cell.get("undefined", {}).keys() == {name for name, value in cell.items() if value is None}
     report = in_a_process("report", "--out", str(tmp_path))
     assert report.stdout.strip() == f"leaderboard: {tmp_path / 'leaderboard' / 'index.html'}"

@@ -1,14 +1,19 @@
 """MLflow's exceptions become one line without a password."""
 
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from clbench.errors import TrackingError
-from clbench.mlflow_store import one_line, one_line_errors, shown_uri
+from clbench.mlflow_store import one_line, one_line_errors, shown_uri, sqlite_file, sqlite_uri, ui_command
 
 
 def test_a_password_in_the_address_is_never_shown() -> None:
@@ -21,6 +26,20 @@ def test_a_password_in_the_address_is_never_shown() -> None:
 def test_an_address_is_shown_without_its_password() -> None:
     assert shown_uri("https://me:secret@host/a@b") == "https://host/a@b"
     assert shown_uri("sqlite:///runs@home.db") == "sqlite:///runs@home.db"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1))
+@example("a b'ü\"$HOME `id` \\%41 100% #h ?x=1&y")
+def test_a_file_of_any_name_has_an_address_that_leads_to_it(name: str) -> None:
+    file = Path("/runs") / name / "mlflow.db"
+    assert sqlite_file(sqlite_uri(file)) == file
+    assert make_url(sqlite_uri(file)).database == str(file)
+    assert shlex.split(ui_command(sqlite_uri(file))) == ["mlflow", "ui", "--backend-store-uri", sqlite_uri(file)]
+
+
+def test_plain_files_keep_their_address_and_other_stores_have_no_file() -> None:
+    assert sqlite_uri(Path("/my runs/ü/mlflow.db")) == "sqlite:////my runs/ü/mlflow.db"
+    assert sqlite_file("postgresql://host/db") is None
 
 
 @pytest.mark.parametrize(

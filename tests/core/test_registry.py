@@ -1,8 +1,11 @@
 """Registries: one file, one name, loud failures."""
 
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clbench.contracts import Strategy, StrategyConfig
 from clbench.errors import RegistryError, did_you_mean
@@ -40,6 +43,17 @@ def test_an_unknown_name_offers_the_nearest() -> None:
         STRATEGIES.get("finetun")
     assert did_you_mean("zzz", ["b", "a"]) == "known: a, b"
     assert did_you_mean("zzz", []) == "none are registered"
+    assert did_you_mean("VIT-b_16", ["ViT-B-16", "RN50"]) == "did you mean 'ViT-B-16'?"
+    assert did_you_mean("vit_16", ["vit_16_a", "vit_16_b", "x"]) == "did you mean 'vit_16_b' or 'vit_16_a'?"
+
+
+@given(st.text(max_size=30), st.sets(st.text("abcdef-_", min_size=1, max_size=20), max_size=200))
+def test_five_names_are_offered_at_most(name: str, known: set[str]) -> None:
+    hint = did_you_mean(name, known)
+    offered = re.findall(r"'([^']*)'", hint) or hint.rpartition(": ")[2].split(", ")
+    assert 1 <= len(offered) <= 5
+    assert set(offered) <= known or hint == "none are registered"
+    assert len(known) > 5 or "did you mean" in hint or set(offered) == known or not known
 
 
 def test_a_file_is_a_component(tmp_path: Path) -> None:

@@ -82,7 +82,16 @@ def test_what_cannot_be_saved_is_named(tmp_path: Path) -> None:
 def test_numbers_keep_every_bit(tmp_path: Path) -> None:
     values = [0.1 + 0.2, math.pi, 5e-324, math.inf]
     write_json(tmp_path / "n.json", {"x": values})
-    assert read_json(tmp_path / "n.json")["x"] == values
+    assert read_json(tmp_path / "n.json") == {"x": values}
+
+
+def test_files_with_nan_of_older_releases_are_read(tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text('{"numbers": {"loss": NaN, "best": -Infinity}}')
+    found = read_json(tmp_path / "old.json")
+    assert repr(found) == "{'numbers': {'loss': nan, 'best': -inf}}"
+    write_json(tmp_path / "new.json", found)
+    assert "NaN," not in (tmp_path / "new.json").read_text()
+    assert repr(read_json(tmp_path / "new.json")) == repr(found)
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,7 @@ def test_weights_of_another_architecture_are_refused_in_one_line(tmp_path: Path)
     [
         ("open_clip:ViT-B-17", ConfigError, r"unknown architecture 'ViT-B-17': did you mean 'ViT-B-16'\?"),
         ("open_clip:ViT-B-32/opennai", ConfigError, r"did you mean 'openai'\?"),
+        ("open_clip:zzz", ConfigError, r"unknown architecture 'zzz': none of 1\d\d is near, the nearest: .{,200}$"),
         ("open_clip:ViT-B-32/absent.safetensors", CheckpointError, "absent.safetensors: no such file"),
         ("mini-clip:x", ConfigError, "takes no argument"),
     ],

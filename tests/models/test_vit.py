@@ -280,6 +280,7 @@ def test_timm_models_by_name_and_file(tmp_path: Path) -> None:
     ("argument", "message"),
     [
         ("vit_tiny_patch16", "unknown model 'vit_tiny_patch16': did you mean"),
+        ("zzz", r"unknown model 'zzz': none of 1,\d{3} is near, the nearest: .{,200}$"),
         ("resnet18", "plain"),
         ("vit_tiny_patch16_224@6x", "the size must be a whole number of pixels, got '6x'"),
     ],

@@ -9,7 +9,7 @@ from tests.reports.matrices import THREE, matrix
 
 from clbench.errors import RegistryError
 from clbench.registry import METRICS
-from clbench.reports.metrics.compute import MetricReport, compute_all
+from clbench.reports.metrics.compute import MetricReport, compute_all, notes_on
 
 SHAPE = {
     "forgetting": {"chaudhry", "avalanche", "mammoth"},
@@ -37,6 +37,28 @@ def test_what_is_undefined_is_null_with_a_reason() -> None:
     assert nested["mtil"] == {"transfer": None, "average": 0.6, "last": 0.6}
     assert nested["undefined"]["fwt.gem"] == "needs at least 2 tasks, got 1: there is no later task to transfer to"
     assert set(nested["undefined"]) == {name for name, value in report.values.items() if value is None}
+
+
+ZEROS = "all scores above the diagonal"
+FIRST = "all scores of version 0"
+
+
+@pytest.mark.parametrize(
+    ("rows", "noted"),
+    [
+        ([[None, None], [0.9, 0.0], [0.6, 0.8]], [ZEROS]),
+        ([[0.0, 0.0], [0.9, 0.0], [0.6, 0.8]], [ZEROS, FIRST]),
+        ([[0.0, 0.0], [0.9, 0.1], [0.6, 0.8]], [FIRST]),
+        ([[0.1, 0.0], [0.9, 0.1], [0.0, 0.8]], []),
+        ([[None, None], [0.9, None], [0.0, 0.0]], []),
+        ([[None, None, None], [0.9, 0.0, None], [0.6, 0.8, 0.0], [0.1, 0.2, 0.3]], [ZEROS]),
+        ([[None, None, None], [0.9, 0.0, 0.2], [0.6, 0.8, 0.0], [0.1, 0.2, 0.3]], []),
+        ([[0.1], [0.0]], []),
+    ],
+)
+def test_zeros_that_look_like_not_measured_are_noted(rows: list[list[float | None]], noted: list[str]) -> None:
+    found = notes_on(matrix(*rows))
+    assert [note.partition(" are 0,")[0].partition(" (")[0] for note in found] == noted
 
 
 THIRD_PARTY = '''

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import math
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,15 @@ def test_json_has_null_and_every_run(folder: Path) -> None:
     assert "was not measured" in text["undefined"]["fwt.gem"]
     assert text["matrix"][0] == [None, None, None]
     assert value["metrics"]["bwt.gem"]["direction"] == "higher"
+
+
+def test_json_is_strict_whatever_the_store_holds(store: Store) -> None:
+    board = make_board(collect(store.uri, "clbench"), "clbench", datetime.now(UTC))
+    standing = replace(board.sections[0].standings[0], cost={"cost/train_seconds": Estimate(math.nan, None, 3)})
+    odd = replace(board, sections=(replace(board.sections[0], standings=(standing,)),))
+    value = json.loads(to_json(odd), parse_constant=pytest.fail)
+    cost = value["sections"][0]["standings"][0]["cost"]["cost/train_seconds"]
+    assert cost == {"mean": None, "n": 3, "undefined": {"mean": "NaN"}}
 
 
 def test_csv_has_every_digit_and_no_formula(folder: Path) -> None:

@@ -190,7 +190,8 @@ def test_bad_data_are_one_clear_line(
 def test_missing_sets_are_named_together(new_root: Callable[[str], Path], write_card: Callable[..., str]) -> None:
     root = new_root("coop")
     remove("dtd", "eurosat")(root)
-    with pytest.raises(DataError, match=r"2 of 3 data sets of 'some' are missing: dtd, eurosat \(`clbench data check"):
+    wanted = r"2 of 3 data sets of 'some' are missing: dtd, eurosat \(`clbench data check CARD.yaml --root"
+    with pytest.raises(DataError, match=wanted):
         load_stream(write_card("dtd", "eurosat", "mnist"), str(root))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,12 @@ def test_sets_that_are_missing(root: Path, tmp_path: Path) -> None:
         DataError, match=r"8 of 8 data sets of 'trace-order1' are missing: C-STANCE, FOMC, .*clbench data check"
     ):
         load_stream("trace-order1", str(root))
+    empty = tmp_path / "my 'data'"
+    empty.mkdir()
+    with pytest.raises(DataError) as told:
+        load_stream("trace-order1", str(empty))
+    command = ["clbench", "data", "check", "trace-order1", "--root", str(empty)]
+    assert shlex.split(str(told.value).split("`")[1]) == command
     with pytest.raises(DataError, match=r"/nowhere: no such folder"):
         load_stream("trace-order1", str(root / "nowhere"))
 

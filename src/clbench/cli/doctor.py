@@ -1,4 +1,4 @@
-"""`clbench doctor`: what is installed, where things go, what is missing."""
+"""`clbench doctor`: what is missing or wrong, what is installed, where things go."""
 
 import os
 import platform
@@ -13,14 +13,15 @@ def doctor(
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("clbench-runs"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Versions, device, memory, where data and runs go, what is missing."""
-    from clbench.cli.output import print_json, print_texts
+    """What is missing or wrong first, then versions, device, memory, where data and runs go."""
+    from clbench.cli.output import print_json, print_table
 
     found = _examine(out)
     if as_json:
         print_json(found)
         return
-    print_texts(("what", "is"), [(name, _short(value)) for name, value in _flat(found)])
+    rows = [(name, _short(value)) for name, value in _flat(found) if not name.startswith("paths.streams.")]
+    print_table("", ("what", "is"), rows)
 
 
 def _examine(out: Path) -> dict[str, object]:
@@ -31,6 +32,8 @@ def _examine(out: Path) -> dict[str, object]:
     packages = package_versions()
     existing = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.exists())
     return {
+        "missing": [name for name, version in packages.items() if version is None],
+        "wrong": [] if os.access(existing, os.W_OK) else [f"{existing} is not writable, so runs cannot go to {out}"],
         "python": platform.python_version(),
         "packages": packages,
         "git": git_state(),
@@ -43,7 +46,6 @@ def _examine(out: Path) -> dict[str, object]:
             "hub_cache": os.environ.get("HF_HOME", str(Path.home() / ".cache" / "huggingface")),
         },
         "disk_free_gib": round(shutil.disk_usage(existing).free / 2**30, 1),
-        "missing": [name for name, version in packages.items() if version is None],
     }
 
 

@@ -1,6 +1,6 @@
 """`clbench list` and `clbench show`: what there is, and one thing in full."""
 
-import sys
+import inspect
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -51,7 +51,7 @@ def list_components(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List strategies, streams, learners, suites or metrics."""
-    from clbench.cli.output import print_json, print_texts
+    from clbench.cli.output import print_json, print_table
 
     wanted = [kind.value] if kind else [item.value for item in Kinds]
     found = {plural: _rows(REGISTRIES[SINGULAR[plural]]) for plural in wanted}
@@ -59,9 +59,7 @@ def list_components(
         print_json(found[kind.value] if kind else found)
         return
     for plural, rows in found.items():
-        print_texts((plural, "description"), [(row["name"], row["description"]) for row in rows])
-        if not kind:
-            print()
+        print_table("", (plural, "description"), [(row["name"], row["description"]) for row in rows])
 
 
 def show(
@@ -73,7 +71,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show one strategy, stream, learner, suite or metric: description, source, settings."""
-    from clbench.cli.output import print_json, print_texts
+    from clbench.cli.output import print_json, print_prose, print_table
 
     found = _describe(kind.value, name)
     if kind is Kind.strategy and learner:
@@ -81,15 +79,18 @@ def show(
     if as_json:
         print_json(found)
         return
-    schema = found.pop("config", None)
-    print_texts(("", ""), [(key, _text(value)) for key, value in found.items()])
+    schema, documentation = found.pop("config", None), found.pop("documentation", "")
+    if documentation.startswith(found["description"]):
+        del found["description"]
+    print_table("", ("", ""), [(key, _text(value)) for key, value in found.items()])
+    if documentation:
+        print_prose(documentation)
     if isinstance(schema, dict):
-        sys.stdout.write("\n")
         rows = [
             (key, str(item.get("default")), str(item.get("description", "")))
             for key, item in schema.get("properties", {}).items()
         ]
-        print_texts(("setting", "default", "description"), rows)
+        print_table("", ("setting", "default", "description"), rows)
 
 
 def _rows(registry: Registry[Any] | Cards) -> list[dict[str, str]]:
@@ -115,7 +116,7 @@ def _describe(kind: str, name: str) -> dict[str, Any]:
         "name": entry.name,
         "description": listing.description,
         "source": listing.source,
-        "documentation": entry.value.__doc__ or "",
+        "documentation": inspect.cleandoc(entry.value.__doc__ or ""),
         **entry.details,
     }
     if entry.config is not None:
@@ -178,4 +179,6 @@ def _counts(strategy: str, learner: str) -> dict[str, object]:
 def _text(value: object) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{key}: {_text(item)}" for key, item in value.items())
-    return ", ".join(map(_text, value)) if isinstance(value, list | tuple) else str(value).strip()
+    if isinstance(value, list | tuple):
+        return ("\n" if any(isinstance(item, dict) for item in value) else ", ").join(map(_text, value))
+    return str(value).strip()

@@ -1,5 +1,6 @@
 """`clbench metrics`: every metric of an accuracy matrix in a CSV file."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +14,15 @@ def metrics(
     """Forgetting, transfer and accuracy of a matrix R, in every variant that frameworks use."""
     from clbench.cli.output import print_json, print_table
     from clbench.reports.matrix import ScoreMatrix
-    from clbench.reports.metrics.compute import compute_all
+    from clbench.reports.metrics.compute import compute_all, notes_on
 
-    report = compute_all(ScoreMatrix.from_csv(matrix))
+    scores = ScoreMatrix.from_csv(matrix)
+    report, notes = compute_all(scores), notes_on(scores)
     if as_json:
-        print_json(report.nested())
+        print_json({**report.nested(), "notes": notes})
         return
+    for note in notes:
+        print(f"{matrix}: {note}", file=sys.stderr)
     rows = [
         (name, "n/a" if value is None else f"{value:.4f}", report.undefined.get(name, ""))
         for name, value in report.values.items()

@@ -1,40 +1,59 @@
 """Printing for people and for programs."""
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 
+from clbench import strict_json
+
 
 def print_json(value: object) -> None:
-    """Print JSON on standard output, nothing else."""
-    print(json.dumps(value, indent=2))
+    """Print JSON on standard output, nothing else; null, with the reason, where a number is not finite."""
+    print(strict_json.dumps(value, indent=2))
+
+
+def print_prose(text: str) -> None:
+    """Print a docstring and an empty line: wrapped for a terminal, as it is for a file or a pipe."""
+    from clbench.cli.layout import printable, reflowed
+
+    width = _width()
+    print("\n".join(reflowed(text, width) if width else [printable(text)]), end="\n\n")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table: the first column is text, the others are numbers."""
-    from rich.box import SIMPLE_HEAD
+    """Print a table and an empty line: the only way in which commands print tables.
+
+    No number is ever cut. In a terminal, texts are broken at blanks and columns that do not fit go into further blocks;
+    a file or a pipe gets every row on one line. Nothing in the cells is taken for markup.
+
+    Args:
+        title: Above it; empty for none.
+        columns: Headings; where all are empty no line of them is printed.
+        rows: Cells, the first of them a label. Columns of numbers stand right.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=escape(title), title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(escape(column), justify="left" if index == 0 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    width = None if sys.stdout.isatty() else 200  # a file or a pipe has no width: do not cut
-    Console(width=width).print(table)
+    from clbench.cli.layout import MARGIN, lay_out, printable, wrapped
+
+    console, width = Console(soft_wrap=True), _width()
+    rule = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" if console.encoding.startswith("utf") else "-"
+
+    def put(lines: Iterable[str], style: str = "") -> None:
+        for line in lines:
+            console.print(Text(line, style))
+
+    if title:
+        title = printable(title)
+        put(wrapped(title, width, "ignore") if width else [title], "italic")
+    for headings, lines in lay_out(columns, list(rows), width):
+        put(headings, "bold")
+        put([MARGIN + rule * (max(map(cell_len, [*headings, *lines])) - len(MARGIN))] if headings else [])
+        put([*lines, ""])
 
 
-def print_texts(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows of texts without rules."""
+def _width() -> int | None:
+    """Of the terminal; None for a file or a pipe."""
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(escape(column), overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    Console().print(table)
+    return Console().width if sys.stdout.isatty() else None

@@ -3,10 +3,12 @@
 from types import TracebackType
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 from clbench.benchmarks.cell import Cell
+
+NUMBERS = (MofNCompleteColumn, TimeElapsedColumn, TimeRemainingColumn)
 
 
 class Bars:
@@ -16,13 +18,11 @@ class Bars:
     """
 
     def __init__(self, cells: int) -> None:
-        self._console = Console(stderr=True)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+        self._console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        columns = (  # where the terminal is narrow, titles go on in another line and numbers stay whole
+            TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold")),
+            BarColumn(max(10, min(40, self._console.width // 5))),
+            *(column(table_column=Column(no_wrap=True)) for column in NUMBERS),
         )
         self._progress = Progress(
             *columns, console=self._console, disable=not self._console.is_terminal, refresh_per_second=4
@@ -46,11 +46,9 @@ class Bars:
     def cell(self, index: int, cell: Cell, versions: int) -> None:
         """A cell begins."""
         self._progress.update(self._suite, completed=index)
-        self._progress.reset(self._cell, total=versions, description=escape(cell.title))
+        self._progress.reset(self._cell, total=versions, description=cell.title)
         if not self._console.is_terminal:
-            self._console.print(
-                f"[{index + 1}/{self._cells}] {cell.title}", markup=False, highlight=False, soft_wrap=True
-            )
+            self._console.print(f"[{index + 1}/{self._cells}] {cell.title}")
 
     def version(self, version: int) -> None:
         """A version is done."""
@@ -64,4 +62,4 @@ class Bars:
 
     def problem(self, message: str) -> None:
         """Something failed; it must be seen above the bars."""
-        self._console.print(f"problem: {message}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(f"problem: {message}")

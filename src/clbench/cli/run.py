@@ -115,7 +115,7 @@ def _failure(outcome: "Outcome") -> str:
 def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, as_json: bool) -> None:
     from clbench.benchmarks.summary import columns_of, summarise
     from clbench.cli.output import print_json, print_table
-    from clbench.mlflow_store import shown_uri
+    from clbench.mlflow_store import shown_uri, ui_command
 
     rows = summarise(result.outcomes)
     where = {"tracking_uri": shown_uri(uri), "leaderboard": str(page) if page else None}
@@ -140,7 +140,7 @@ def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, a
     if page:
         print(f"leaderboard: {page}")
     shown = shown_uri(uri)
-    print(f"MLflow:      {shown if shown.startswith('http') else f'mlflow ui --backend-store-uri {shown}'}")
+    print(f"MLflow:      {shown if shown.startswith('http') else ui_command(uri)}")
 
 
 def _percent(row: "Mapping[str, object]", key: str) -> str:

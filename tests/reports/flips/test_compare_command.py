@@ -1,6 +1,7 @@
 """`clbench compare`: what it prints, how it ends, what it imports."""
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from tests.command import Command
 from tests.reports.conftest import Store
 from tests.reports.flips.cells import made_cell
-from tests.reports.flips.ledgers import graded, random_rows, write
+from tests.reports.flips.ledgers import graded, random_rows, rows, write
 
 LOGS = Path(__file__).parents[1] / "data" / "lm_eval"
 KEYS = {"n", "nfr", "pfr", "nfr_mc", "nfi", "pfi", "relative_nfr", "btc", "bec", "mcnemar_p", "counts", "intervals"}
@@ -42,6 +43,25 @@ def test_json_has_every_key(compare: Command, ledgers: tuple[Path, Path]) -> Non
     assert found["intervals"]["nfr"][0] < found["nfr"] < found["intervals"]["nfr"][1] <= 1
     assert found["unmatched"] == {"old": 0, "new": 0, "unscored": 0}
     assert list(found["tasks"]) == ["task 0", "task 1", "task 2"]
+
+
+def test_json_is_strict_where_confidences_are_not_finite(compare: Command, tmp_path: Path) -> None:
+    old = write(tmp_path / "old.parquet", rows("aba", "abb", confidence=math.nan))
+    new = write(tmp_path / "new.parquet", rows("bba", "abb", confidence=math.inf))
+    found = json.loads(compare(old, new, "--json").stdout, parse_constant=pytest.fail)
+    assert found["nfr_confidence_weighted"] is None
+    assert found["undefined"]["nfr_confidence_weighted"] == "Infinity"
+    (flip,) = found["worst"]
+    assert (flip["old_confidence"], flip["new_confidence"]) == (None, None)
+    assert flip["undefined"] == {"old_confidence": "NaN", "new_confidence": "Infinity"}
+
+
+def test_a_metric_that_is_not_defined_says_why_in_json(compare: Command, tmp_path: Path) -> None:
+    path = write(tmp_path / "all_right.parquet", rows("ab", "ab"))
+    found = json.loads(compare(path, path, "--json").stdout)
+    assert found["nfi"] is None
+    assert found["undefined"]["nfi"] == "it would be divided by 0"
+    assert "nfr" not in found["undefined"]
 
 
 def test_the_table_comes_first_then_the_metrics_then_flips(compare: Command, ledgers: tuple[Path, Path]) -> None:

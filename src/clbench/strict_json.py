@@ -1,0 +1,70 @@
+"""JSON that strict readers take: null where a number is not finite, and the reason beside it.
+
+JSON has no NaN and no infinity. Where clbench writes JSON, printed or in a file, such a number is null, and the object
+that it is in says why under `undefined`, by the same name: `{"loss": null, "undefined": {"loss": "NaN"}}`. In a list
+the place is the name: `{"x": [1, null], "undefined": {"x": {"1": "Infinity"}}}`. A better reason that the object has
+already stays: `{"bwt": null, "undefined": {"bwt": "needs at least 2 tasks, got 1"}}`.
+"""
+
+import json
+import math
+
+UNDEFINED = "undefined"
+NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def dumps(value: object, indent: int | None = None) -> str:
+    """JSON of plain values; finite floats keep every bit, mappings their order."""
+    try:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    except ValueError:  # a number that is not finite
+        return json.dumps(_split(value)[0], indent=indent, allow_nan=False)
+
+
+def loads(text: str) -> object:
+    """Read what `dumps` wrote, with the very numbers; what others or older releases wrote as NaN is read, too.
+
+    Raises:
+        ValueError: For a text that is not JSON.
+        RecursionError: For one that is nested too deeply.
+    """
+    return json.loads(text, object_hook=_restored)
+
+
+def _split(value: object) -> tuple[object, object]:
+    """A value without numbers that are not finite, and what the object around it must say of it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None, "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        found = {key: _split(item) for key, item in value.items()}
+        clean = {key: item for key, (item, _) in found.items()}
+        reasons = {key: reason for key, (_, reason) in found.items() if reason}
+        known = clean.get(UNDEFINED, {})
+        return {**clean, UNDEFINED: {**reasons, **known}} if reasons and isinstance(known, dict) else clean, None
+    if isinstance(value, list | tuple):
+        items = [_split(item) for item in value]
+        return [item for item, _ in items], {str(i): reason for i, (_, reason) in enumerate(items) if reason}
+    return value, None
+
+
+def _restored(found: dict[str, object]) -> dict[str, object]:
+    """An object with the numbers that its reasons stand for; reasons in other words stay."""
+    reasons = found.get(UNDEFINED)
+    if isinstance(reasons, dict):
+        for name in [name for name in reasons if name in found]:
+            value = _number(found[name], reasons[name])
+            if value is not found[name]:
+                found[name] = value
+                del reasons[name]
+                if not reasons:
+                    del found[UNDEFINED]
+    return found
+
+
+def _number(value: object, reason: object) -> object:
+    if value is None and isinstance(reason, str):
+        return NOT_FINITE.get(reason)
+    if isinstance(value, list) and isinstance(reason, dict):
+        items = [_number(item, reason.get(str(index))) for index, item in enumerate(value)]
+        return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
+    return value
