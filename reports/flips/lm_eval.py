@@ -13,6 +13,7 @@ from pathlib import Path
 from clbench.errors import DataError, did_you_mean
 from clbench.reports.flips.lm_eval_row import Row, read_row
 from clbench.reports.flips.rows import Rows
+from clbench.storage import parse_json
 
 NAME = re.compile(r"samples_(.+?)(_\d{4}-\d\d-\d\dT[\d.-]+)?")
 
@@ -70,7 +71,7 @@ def _rows(path: Path, metric: str | None) -> Iterator[Row]:
 
 def _object(path: Path, number: int, line: str) -> dict[str, object]:
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except (RecursionError, ValueError) as error:
         raise DataError(f"{path}, line {number}: damaged or not JSON: {error}") from None
     if not isinstance(value, dict):

@@ -1,7 +1,6 @@
 """The MLflow store as the leaderboard needs it: opened without creating anything, failures in one clear line."""
 
 import contextlib
-import json
 import os
 import tempfile
 import urllib.error
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, cast, final
 
 from clbench.errors import DataError, TrackingError
 from clbench.mlflow_store import one_line, one_line_errors, shown_uri
+from clbench.storage import parse_json
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -78,7 +78,7 @@ class RunStore:
             from mlflow.exceptions import MlflowException
 
             try:
-                value = json.loads(Path(self._client.download_artifacts(run_id, name, folder)).read_text("utf-8"))
+                value = parse_json(Path(self._client.download_artifacts(run_id, name, folder)).read_text("utf-8"))
             except (MlflowException, OSError, ValueError) as error:
                 raise DataError(f"{name} of run {run_id} cannot be read: {one_line(error)}") from error
         if not isinstance(value, dict):

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from clbench.errors import CheckpointError, ClbenchError
 
@@ -55,6 +56,26 @@ def write_json(path: Path, value: object) -> None:
         aside.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
+def parse_json(text: str | bytes) -> Any:
+    """What `json.loads` makes of a text, except that a key which an object has twice is refused.
+
+    Python lets the later one win without a word.
+
+    Raises:
+        ValueError: For a text that is not JSON or has a key twice.
+        RecursionError: For one that is nested too deeply.
+    """
+    return json.loads(text, object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {max(keys, key=keys.count)!r} is there twice in one object")
+    return found
+
+
 def read_json(path: Path) -> dict[str, object]:
     """Read a JSON object.
 
@@ -62,7 +83,7 @@ def read_json(path: Path) -> dict[str, object]:
         CheckpointError: When the file is missing, damaged or not an object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
     except (RecursionError, ValueError) as error:

@@ -1,6 +1,5 @@
 """DDTI: thyroid nodules outlined in XML, or with masks made from these."""
 
-import json
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -9,6 +8,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from clbench.errors import DataError
+from clbench.storage import parse_json
 from clbench.streams.clip_domains.picture_sets.place import Place
 from clbench.streams.ultrasound.formats.masks import bright, inside_polygons
 from clbench.streams.ultrasound.pictures import Picture, Row, Truth
@@ -56,7 +56,7 @@ def _truth(case: Element, mark: Element, task: str) -> int | Polygons | None:
 def _polygons(text: str) -> Polygons | None:
     """The outlines of all nodules of a picture; None where they cannot be read."""
     try:
-        regions = json.loads(text)
+        regions = parse_json(text)
         found = tuple(_corners(region["points"]) for region in regions)
     except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
         return None

@@ -1,10 +1,10 @@
 """TN3K: thyroid nodules with JPEG masks, and whether they are malignant."""
 
-import json
 from pathlib import Path
 
 from clbench.contracts.task import Split
 from clbench.errors import DataError
+from clbench.storage import parse_json
 from clbench.streams.clip_domains.picture_sets.found import read_lines
 from clbench.streams.clip_domains.picture_sets.place import Place
 from clbench.streams.ultrasound.formats.masks import bright
@@ -57,7 +57,7 @@ def _validated(place: Place, files: int) -> set[int] | None:
     except DataError:
         return None
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = parse_json(file.read_text(encoding="utf-8"))
     except (OSError, RecursionError, ValueError) as error:
         raise DataError(f"{file}: damaged: {error}") from None
     places = values.get("val") if isinstance(values, dict) else None
