@@ -13,6 +13,7 @@ from clbench.contracts.learner import Precision
 from clbench.contracts.strategy import Budget, StrategyConfig
 from clbench.contracts.stream import Stream
 from clbench.contracts.task import Split
+from clbench.models.adapters import base_of
 from clbench.registry import LEARNERS, STRATEGIES
 from clbench.storage import file_digest
 from clbench.streams.card import load_stream, read_card
@@ -148,7 +149,7 @@ def _encoding(learner: str) -> dict[str, object]:
     return {
         "name": _learner_name(learner),
         "source": LEARNERS.digest(learner.partition(":")[0])[:16],
-        "weights": [_digest_of(path) for path in _weights(learner)],
+        "weights": [_digest_of(path) for own in _weights(learner) for path in (own, base_of(own)) if path],
     }
 
 

@@ -11,6 +11,8 @@ from torch import Tensor
 from clbench.answer_scores import SCORES
 from clbench.benchmarks.truth import TruthCache
 from clbench.contracts import Learner, Predictions, Predictor, Protocol, Samples, Split, Stream, Task
+from clbench.errors import CheckpointError, TrainingError
+from clbench.finite import finite_rows
 from clbench.ledger import SCHEMA
 from clbench.picture_scores import scorer_of
 
@@ -50,6 +52,10 @@ class Evaluator:
 
         Returns:
             Ledger rows, by task, then protocol, then sample.
+
+        Raises:
+            TrainingError: When scores are not finite, from which nothing can be predicted.
+            CheckpointError: The same at version 0, before any training.
         """
         learner.module.eval()
         tables = [SCHEMA.empty_table()]
@@ -63,7 +69,9 @@ class Evaluator:
                 parts = [predictor(samples.batch(index), task) for index in order]
                 back = _as_they_come(order)
                 for protocol in self._stream.protocols:
-                    found = self._answers(task, samples, back, [part[protocol] for part in parts])
+                    given = [part[protocol] for part in parts]
+                    _require_finite(given, version, f"task {task.name!r}, protocol {protocol}")
+                    found = self._answers(task, samples, back, given)
                     tables.append(_rows(version, protocol, task, samples, found))
         return pa.concat_tables(tables)
 
@@ -115,6 +123,25 @@ def test_order(samples: Samples, learner: Learner) -> list[Tensor | slice]:
     return batches
 
 
+def _require_finite(parts: Sequence[Predictions], version: int, where: str) -> None:
+    """Refuse predictions that were read from NaN or infinity; the device is waited for once."""
+    found = torch.cat([_finite(part) for part in parts])
+    bad = len(found) - int(found.sum())
+    if bad:
+        kind = TrainingError if version else CheckpointError
+        raise kind(f"version {version}, {where}: the model's scores of {bad} of {len(found)} samples are not finite")
+
+
+def _finite(part: Predictions) -> Tensor:
+    """Whether everything that is known of a prediction is finite, bool `(n,)`."""
+    known = [part.confidence, part.probabilities]
+    if isinstance(part.prediction, Tensor) and part.prediction.is_floating_point():
+        known.append(part.prediction)
+    given = [finite_rows(tensor) for tensor in known if tensor is not None]
+    given += [part.finite] if part.finite is not None else []
+    return torch.stack(given).all(dim=0) if given else torch.ones(len(part.prediction), dtype=torch.bool)
+
+
 def _as_they_come(order: Sequence[Tensor | slice]) -> pa.Array | None:
     """Where each sample is among those tested in `order`; None where that is the samples' own order."""
     positions = [index for index in order if isinstance(index, Tensor)]
@@ -159,14 +186,13 @@ def _texts_of(task: Task, samples: Samples, back: pa.Array | None, parts: Sequen
 
 
 def _probabilities(parts: Sequence[Tensor | None], names: Sequence[str]) -> pa.Array | None:
-    """`probability/<class>` of every class, in the order of the labels; nothing where they are no numbers."""
+    """`probability/<class>` of every class, in the order of the labels."""
     if parts[0] is None:
         return None
     found = torch.cat(cast(list[Tensor], parts)).double().cpu().numpy()
-    sound = np.isfinite(found).all(axis=1)
-    ends = np.concatenate([[0], np.cumsum(sound * len(names))])
-    keys = _constant_order([f"probability/{name}" for name in names], int(sound.sum()))
-    return pa.MapArray.from_arrays(pa.array(ends, pa.int32()), keys, pa.array(found[sound].ravel()))
+    ends = np.arange(len(found) + 1) * len(names)
+    keys = _constant_order([f"probability/{name}" for name in names], len(found))
+    return pa.MapArray.from_arrays(pa.array(ends, pa.int32()), keys, pa.array(found.ravel()))
 
 
 def _constant_order(texts: Sequence[str], times: int) -> pa.Array:

@@ -20,6 +20,7 @@ from clbench.benchmarks.probes import Probe
 from clbench.benchmarks.releases import require_one_vocabulary
 from clbench.benchmarks.samples import SampleStore
 from clbench.benchmarks.shared import Shared
+from clbench.checkpoints import tensors_of
 from clbench.config import validate
 from clbench.contracts import (
     Budget,
@@ -33,7 +34,8 @@ from clbench.contracts import (
     Stream,
     Task,
 )
-from clbench.errors import CheckpointError
+from clbench.errors import CheckpointError, TrainingError
+from clbench.finite import not_finite, unsound_weights
 from clbench.ledger import SCHEMA, task_scores, with_version
 from clbench.registry import LEARNERS, STRATEGIES
 from clbench.reports.matrix import ScoreMatrix
@@ -44,11 +46,17 @@ Progress = Callable[[str, int, int], None]
 
 
 def build_learner(specification: str, seed: int, device: torch.device, precision: Precision = "auto") -> Learner:
-    """The learner `name` or `name:argument` at version 0, on a device, to compute in some precision."""
+    """The learner `name` or `name:argument` at version 0, on a device, to compute in some precision.
+
+    Raises:
+        CheckpointError: When some of its weights are not finite.
+    """
     name, _, argument = specification.partition(":")
     learner = cast(Learner, LEARNERS.get(name).value(argument, seed=seed))
     learner.module.to(device)
     learner.precision = precision
+    if found := unsound_weights(learner.module):
+        raise CheckpointError(f"learner {specification}: {found}")
     return learner
 
 
@@ -196,6 +204,8 @@ class CellRun:
         for task in self.stream.tasks if version and self.stream.releases else self._strategy.seen:
             self._learner.welcome(task)
         self._folder.load_version(version, self._learner, self._strategy)
+        if found := self._not_finite():
+            raise CheckpointError(f"{self._folder.path}: version {version}: {found}; --fresh computes the cell again")
         self._prefixes.weights_have_changed()
         if self._drift:
             self._drift.measure()  # so that the next one is measured from here
@@ -216,6 +226,10 @@ class CellRun:
         else:
             self._strategy.update(self.stream.tasks[version - 1])
 
+    def _not_finite(self) -> str | None:
+        """What of the present version, the strategy's state included, has values that are not finite."""
+        return unsound_weights(self._learner.module) or not_finite(tensors_of(self._strategy.state_dict()))
+
     def _clock(self) -> float:
         """Seconds that the cell would have taken alone: what others had computed counts as if it had been."""
         return time.perf_counter() + self._shared.spared
@@ -227,6 +241,8 @@ class CellRun:
         started = self._clock()
         if version:
             self._update(version)
+            if found := self._not_finite():
+                raise TrainingError(f"version {version}: training has left what is no model: {found}")
             self._prefixes.weights_have_changed()
         digest = self._strategy.digest()  # waits for the device, so that the clock tells the truth
         trained = self._clock()

@@ -14,6 +14,7 @@ from clbench.contracts import Learner
 from clbench.errors import ClbenchError, ConfigError, did_you_mean
 from clbench.models.text_loading import quiet
 from clbench.storage import file_digest
+from clbench.yaml_text import require_unique_keys
 
 LM_EVAL = "lm-eval"
 BATCH = 16
@@ -44,8 +45,10 @@ class Probe:
         """Tell what is wrong before anything runs.
 
         Raises:
-            ConfigError: For a task that is not there.
+            ConfigError: For a task that is not there, or a file with a key twice.
         """
+        for task in filter(_is_file, self.tasks):
+            _require_sound(Path(task))
         known = self._manager.all_tasks
         for task in self.tasks:
             if task not in known and not _is_file(task):
@@ -109,6 +112,14 @@ def _numbers(task: str, row: Mapping[str, object]) -> list[tuple[str, float]]:
 
 def _is_file(task: str) -> bool:
     return task.endswith((".yaml", ".yml")) and Path(task).is_file()
+
+
+def _require_sound(path: Path) -> None:
+    """The harness reads a task's file itself, and would let the later of two equal keys win."""
+    try:
+        require_unique_keys(path.read_text(encoding="utf-8"))
+    except (ConfigError, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--probe: {path} is not sound YAML: {error}") from None
 
 
 def _described(task: str) -> str:

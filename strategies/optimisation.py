@@ -97,12 +97,13 @@ def report_losses(losses: Tensor, task: Task, lr: float, record: Callable[[str, 
     Called once after the last step, so that no step waits for the device.
 
     Raises:
-        TrainingError: When the loss was not finite at some step.
+        TrainingError: When the loss was not finite at some step; a smaller rate is only advised after a step was made.
     """
     finite = torch.isfinite(losses)
     if not bool(finite.all()):
-        where = f"step {int((~finite).nonzero()[0]) + 1} (learning rate {lr:g})"
-        raise TrainingError(f"task {task.name!r}: the loss is not finite at {where}: try a smaller one")
+        step = int((~finite).nonzero()[0]) + 1
+        why = f" (learning rate {lr:g}): try a smaller one" if step > 1 else ", before any step was made"
+        raise TrainingError(f"task {task.name!r}: the loss is not finite at step {step}{why}")
     tenth = max(1, len(losses) // 10)
     record("train/loss_first", float(losses[:tenth].mean()))
     record("train/loss_last", float(losses[-tenth:].mean()))

@@ -12,14 +12,10 @@ from clbench.errors import ConfigError, did_you_mean
 from clbench.registry import STRATEGIES
 from clbench.strategies.gradient import GradientStrategy
 from clbench.strategies.layers import AdapterConfig, chosen_layers
+from clbench.strategies.peft_tuners import why_not, why_not_with
 
-UNFIT = {
-    "lily": "cannot be merged",
-    "poly": "asks for a number of the task in every forward pass",
-    "shadow": "trains nothing in the layers themselves",
-    "trainable_tokens": "is for embeddings",
-}
-"""Tuners that look as if they adapted linear layers and could be merged, and why they do not."""
+REFUSALS = (AttributeError, ImportError, LookupError, NotImplementedError, TypeError, ValueError)
+"""What PEFT raises where a setting or a layer does not suit a tuner."""
 
 
 class PeftStrategyConfig(AdapterConfig):
@@ -38,6 +34,9 @@ class Peft(GradientStrategy[PeftStrategyConfig]):
     """A tuner of the library PEFT on the chosen layers: what it makes trainable is trained, then merged.
 
     `peft:loha` is short for `method` loha.
+
+    Only tuners that somebody has looked at run (`FIT`): one that needs calls in the loop, data before training or a
+    loss of its own would run without them under its name. What a later release of PEFT brings is refused until then.
 
     For comparison with methods as their library has them; nothing is mended. `osf`, for one, projects gradients only,
     so under AdamW its updates leak into the directions that it means to keep (docs/osft.md), and all that it does not
@@ -63,7 +62,7 @@ class Peft(GradientStrategy[PeftStrategyConfig]):
         """Merge into the weights and unwrap the layers."""
         try:
             self._tuner.merge_and_unload(progressbar=False)  # `unload` alone would throw the task away
-        except ValueError as error:
+        except (*REFUSALS, RuntimeError) as error:
             raise self._told(error) from None
         del self._tuner, self._trained
         vars(self.learner.module).pop("peft_config", None)
@@ -79,11 +78,13 @@ class Peft(GradientStrategy[PeftStrategyConfig]):
         self.learner.module.requires_grad_(True)
         try:
             self._tuner = self._tuner_class(self.learner.module, self._peft_config, "default")
-        except ValueError as error:
+        except REFUSALS as error:
             raise self._told(error) from None
         self._trained = {name: p for name, p in self.learner.module.named_parameters() if p.requires_grad}
+        if not self._trained:
+            raise ConfigError(f"strategy peft: {self.config.method}: with these settings there is nothing to train")
 
-    def _told(self, error: ValueError) -> ConfigError:
+    def _told(self, error: Exception) -> ConfigError:
         return ConfigError(f"strategy peft: {self.config.method}: {' '.join(str(error).split())}")
 
 
@@ -91,25 +92,25 @@ def tuner_of(config: PeftStrategyConfig) -> tuple[Any, Any]:
     """PEFT's model class of a method, and its configuration.
 
     Raises:
-        ConfigError: For an unknown method, one that cannot be merged, or a setting that it does not have.
+        ConfigError: For a method that is unknown or does not fit, and for such a setting.
     """
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
 
     methods = {kind.value.lower(): kind for kind in PEFT_TYPE_TO_TUNER_MAPPING}
     if config.method not in methods:
         raise ConfigError(f"strategy peft: unknown method {config.method!r}: {did_you_mean(config.method, methods)}")
-    if config.method in UNFIT:
-        raise ConfigError(f"strategy peft: method {config.method!r} {UNFIT[config.method]}")
+    if reason := why_not(config.method):
+        raise ConfigError(f"strategy peft: method {config.method!r} {reason}")
     kind = methods[config.method]
     config_class, tuner = PEFT_TYPE_TO_CONFIG_MAPPING[kind], PEFT_TYPE_TO_TUNER_MAPPING[kind]
     known = {item.name for item in fields(config_class)} - {"target_modules", "peft_type"}
-    if not hasattr(tuner, "merge_and_unload") or "target_modules" not in {item.name for item in fields(config_class)}:
-        raise ConfigError(f"strategy peft: method {config.method!r} adapts no linear layers that could be merged")
-    for name in config.settings:
+    for name, value in config.settings.items():
         if name not in known:
             raise ConfigError(f"strategy peft: {config.method} has no setting {name!r}: {did_you_mean(name, known)}")
+        if reason := why_not_with(config.method, name, value):
+            raise ConfigError(f"strategy peft: {config.method}: {name}={value} {reason}")
     settings: dict[str, Any] = dict(config.settings)
     try:
         return tuner, config_class(**settings)
-    except (TypeError, ValueError) as error:
+    except REFUSALS as error:
         raise ConfigError(f"strategy peft: settings of {config.method}: {' '.join(str(error).split())}") from None

@@ -41,7 +41,7 @@ SAMPLES = {
     "organ": _samples(
         "organ",
         {
-            "chances": torch.tensor([[0.75, 0.25], [0.5, 0.5], [torch.nan, torch.nan]]),
+            "chances": torch.tensor([[0.75, 0.25], [0.5, 0.5], [0.75, 0.25]]),
             "label": torch.tensor([0, 1, 1]),
         },
     ),
@@ -94,8 +94,8 @@ class ToldPictures(Learner):
                 return dict.fromkeys(protocols, Predictions(batch["told"]))
             confidence, prediction = batch["chances"].max(dim=-1)
             label = batch["label"]
-            right, sure = prediction == label, confidence.nan_to_num()
-            found = Predictions(prediction, label, task.classes, right, None, sure, batch["chances"])
+            right = prediction == label
+            found = Predictions(prediction, label, task.classes, right, None, confidence, batch["chances"])
             return dict.fromkeys(protocols, found)
 
         return predict

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeGuard
 
-import yaml
-
 from clbench.errors import ConfigError
+from clbench.yaml_text import parse_yaml
 
 Grids = Mapping[str, tuple[object, ...]]
 """Values by key: `lr` for every strategy that has it, `ewc.strength` for one."""
@@ -23,9 +22,9 @@ def parse_grids(items: Sequence[str]) -> dict[str, tuple[object, ...]]:
         if not equals or not key:
             raise ConfigError(f"--set {item!r}: wanted key=value,value, for example lr=0.0003,0.001")
         try:
-            values = [_number_or(value) for value in yaml.safe_load(f"[{text}]")]
-        except (TypeError, yaml.YAMLError):
-            raise ConfigError(f"--set {item!r}: {text!r} is not a list of values (YAML)") from None
+            values = [_number_or(value) for value in parse_yaml(f"[{text}]")]
+        except (ConfigError, TypeError) as error:
+            raise ConfigError(f"--set {item!r}: {text!r} is not a list of values (YAML): {error}") from None
         if not values or text.endswith(","):
             raise ConfigError(f"--set {item!r}: wanted values separated by commas, got {text!r}")
         if key in result:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from clbench.errors import DataError
+from clbench.strict_json import parse_json
 
 BEFORE_AN_ITEM = re.compile(r"[\s,]*")
 MARK = b"\xef\xbb\xbf"
@@ -70,7 +71,7 @@ def _decoded(path: Path, data: bytes, number: int) -> str:
 def _loaded(path: Path, text: str, number: int) -> object:
     """The value of a text that begins in some line."""
     try:
-        value: object = json.loads(text)
+        value: object = parse_json(text)
     except json.JSONDecodeError as error:
         place = f"{path}, line {number + error.lineno - 1}"
         raise DataError(f"{place}: damaged or not JSON: {error.msg} at column {error.colno}") from None

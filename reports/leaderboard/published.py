@@ -5,9 +5,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import final
 
-import yaml
 from pydantic import Field
 
+from clbench.cards import read_yaml
 from clbench.config import Config, validate
 
 HEADINGS = {"transfer": "Transfer", "average": "Average", "last": "Last"}
@@ -46,11 +46,12 @@ def published_tables() -> dict[str, Published]:
     """All tables that ship with the package, by stream.
 
     Raises:
-        ConfigError: For a file that does not fit.
+        RegistryError: For a file that is not sound YAML.
+        ConfigError: For one that does not fit.
     """
     folder = Path(str(files(__package__))) / "published"
     found = [
-        validate(Published, yaml.safe_load(path.read_text(encoding="utf-8")), f"published table {path.name}")
+        validate(Published, read_yaml(path, "published table"), f"published table {path.name}")
         for path in sorted(folder.glob("*.yaml"))
     ]
     return {table.stream: table for table in found}

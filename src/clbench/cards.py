@@ -6,7 +6,8 @@ from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 
-from clbench.errors import RegistryError, did_you_mean
+from clbench.errors import ConfigError, RegistryError, did_you_mean
+from clbench.yaml_text import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -63,21 +64,22 @@ class Cards:
 
 
 def read_yaml(path: Path, kind: str) -> Mapping[str, object]:
-    """Read a YAML mapping (safe loader: nothing in it can run).
+    """Read a YAML mapping whose keys are texts.
 
     Raises:
-        RegistryError: When the file is missing, not YAML or not a mapping.
+        RegistryError: When the file is missing, not YAML or not a mapping, and for a key that is there twice.
     """
-    import yaml
-
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RegistryError(f"{kind} file {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RegistryError(f"{kind} file {path} is not YAML: {' '.join(str(error).split())}") from None
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise RegistryError(f"{kind} file {path} is not sound YAML: {error}") from None
     if not isinstance(values, Mapping):
         raise RegistryError(f"{kind} file {path}: wanted a mapping of settings, got {type(values).__name__}")
+    for key in values:
+        if not isinstance(key, str):
+            raise RegistryError(f"{kind} file {path}: wanted names of settings, got the key {key!r}")
     return values
 
 

@@ -45,6 +45,13 @@ def save_tree(folder: Path, tree: Mapping[str, object]) -> None:
     write_json(folder / "tree.json", plain)
 
 
+def tensors_of(tree: Mapping[str, object]) -> dict[str, Tensor]:
+    """The tensors of a tree by where they are in it (`/adapters/two/a`), as `save_tree` names them."""
+    tensors: dict[str, Tensor] = {}
+    _strip(tree, tensors, "")
+    return tensors
+
+
 def load_tree(folder: Path) -> dict[str, object]:
     """Read what `save_tree` wrote.
 

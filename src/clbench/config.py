@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from clbench.errors import ConfigError, did_you_mean
+from clbench.yaml_text import parse_yaml
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -66,19 +67,20 @@ def parse_overrides(items: list[str]) -> dict[str, object]:
     """`key=value` pairs of the command line, values read as YAML (`1e-3` too is a number).
 
     Raises:
-        ConfigError: For an item without `=` or with a value that is not YAML.
+        ConfigError: For an item without `=` or with a value that is not YAML, and for a key given twice.
     """
-    import yaml
-
     result: dict[str, object] = {}
     for item in items:
         key, equals, text = item.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"--set {item!r}: wanted key=value, for example strategy.lr=1e-4")
         try:
-            result[key.strip()] = _number_or(text, yaml.safe_load(text))
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {item!r}: {text!r} is not a value (YAML)") from None
+            value = _number_or(text, parse_yaml(text))
+        except ConfigError as error:
+            raise ConfigError(f"--set {item!r}: {text!r} is not a value (YAML): {error}") from None
+        if key.strip() in result:
+            raise ConfigError(f"--set {key.strip()}: given twice")
+        result[key.strip()] = value
     return result
 
 

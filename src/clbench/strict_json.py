@@ -8,6 +8,7 @@ already stays: `{"bwt": null, "undefined": {"bwt": "needs at least 2 tasks, got 
 
 import json
 import math
+from typing import Any
 
 UNDEFINED = "undefined"
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -22,13 +23,38 @@ def dumps(value: object, indent: int | None = None) -> str:
 
 
 def loads(text: str) -> object:
-    """Read what `dumps` wrote, with the very numbers; what others or older releases wrote as NaN is read, too.
+    """Read what `dumps` wrote, with the very numbers; what older releases wrote as NaN is read, too.
 
     Raises:
-        ValueError: For a text that is not JSON.
+        ValueError: For a text that is not JSON, or has a key twice in one object.
         RecursionError: For one that is nested too deeply.
     """
-    return json.loads(text, object_hook=_restored)
+    return json.loads(text, object_pairs_hook=lambda pairs: _restored(unique(pairs)))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What `json.loads` makes of a text of somebody else, except that a key which an object has twice is refused.
+
+    Python lets the later one win without a word.
+
+    Raises:
+        ValueError: For a text that is not JSON, or has a key twice in one object.
+        RecursionError: For one that is nested too deeply.
+    """
+    return json.loads(text, object_pairs_hook=unique)
+
+
+def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON from its keys and values, for `object_pairs_hook`.
+
+    Raises:
+        ValueError: For a key that is there twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {max(keys, key=keys.count)!r} is there twice in one object")
+    return found
 
 
 def _split(value: object) -> tuple[object, object]:

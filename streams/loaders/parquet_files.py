@@ -1,7 +1,6 @@
 """What all streams of Parquet files share: `<task>/{train,validation,test}.parquet` with class names in the schema."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from clbench.contracts.task import SPLITS, Split
 from clbench.errors import DataError
 from clbench.storage import file_digest
 from clbench.streams.card import DataChoice, StreamCard
+from clbench.strict_json import parse_json
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -118,7 +118,7 @@ def _names_in(metadata: bytes, path: Path) -> tuple[str, ...]:
     """The class names in what `datasets` writes beside the columns."""
     wanted = f"{path}: the column 'label' has no class names (wanted a ClassLabel feature in the schema"
     try:
-        values: Any = json.loads(metadata)
+        values: Any = parse_json(metadata)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{wanted}, got metadata that are no JSON: {error})") from None
     match values:

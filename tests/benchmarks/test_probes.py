@@ -183,6 +183,13 @@ def test_an_unknown_task_is_told(clbench: Command) -> None:
     assert "error: --probe: lm-eval has no task or file 'helaswag': did you mean 'hellaswag'" in done.stderr
 
 
+def test_a_file_of_a_task_with_a_key_twice_is_told(harness_task: str) -> None:
+    with Path(harness_task).open("a") as file:
+        file.write("process_docs: !function utils.process\ntask: other\n")
+    with pytest.raises(ConfigError, match=r"swims\.yaml is not sound YAML: key 'task' is there twice, in lines"):
+        Probe((harness_task,)).require()
+
+
 def test_numbers_of_probes_are_kept_by_version_and_question(tmp_path: Path) -> None:
     folder = CellFolder(tmp_path)
     (tmp_path / "versions" / "0002").mkdir(parents=True)

@@ -19,7 +19,7 @@ from clbench.strategies.finetune import Finetune
 from clbench.strategies.gradient import GradientConfig
 from clbench.strategies.joint import Joint, JointConfig
 from clbench.strategies.lora import Lora, LoraConfig
-from clbench.strategies.optimisation import batches_of, warmup_then
+from clbench.strategies.optimisation import batches_of, report_losses, warmup_then
 from clbench.streams.card import load_stream
 
 CPU = torch.device("cpu")
@@ -73,6 +73,14 @@ def test_a_loss_that_is_not_finite_is_told(tiny: Any) -> None:
     task = load_stream(tiny.stream).tasks[0]
     with pytest.raises(TrainingError, match=r"task 'one': the loss is not finite at step \d+ \(learning rate 1e\+20\)"):
         Finetune(GradientConfig(lr=1e20), context_of(tiny)).update(task)
+
+
+def test_a_smaller_rate_is_advised_only_where_a_step_was_made(tiny: Any) -> None:
+    task = load_stream(tiny.stream).tasks[0]
+    with pytest.raises(TrainingError, match=r"not finite at step 2 \(learning rate 0\.001\): try a smaller one$"):
+        report_losses(torch.tensor([1.0, torch.nan]), task, 1e-3, {}.__setitem__)
+    with pytest.raises(TrainingError, match=r"not finite at step 1, before any step was made$"):
+        report_losses(torch.tensor([torch.inf, torch.nan]), task, 1e-3, {}.__setitem__)
 
 
 def test_joint_starts_again_and_spends_what_sequential_training_has_spent(tiny: Any) -> None:

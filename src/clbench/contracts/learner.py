@@ -119,6 +119,8 @@ class Predictions:
         score: `(n,)` float64, higher is better, or None where `correct` or the evaluator says all.
         confidence: `(n,)` float32 probability of the prediction in [0, 1], or None.
         probabilities: `(n, classes)` of all `names`, or None in families that do not want them in the ledger.
+        finite: `(n,)` bool, whether the scores that a prediction was read from were finite; None where `confidence` or
+            the prediction itself is not finite if they were not.
     """
 
     prediction: Tensor | list[str]
@@ -128,6 +130,7 @@ class Predictions:
     score: Tensor | None = None
     confidence: Tensor | None = None
     probabilities: Tensor | None = None
+    finite: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ def llama(argument: str, seed: int) -> DecoderLearner:
     """A causal language model: `llama:meta-llama/Llama-2-7b-hf` (hub), `llama:FOLDER`, `llama:random:llama-2-7b`.
 
     Models whose layers are named like LLaMA's (Mistral, Qwen, Vicuna, TinyLlama, ...) do as well.
+    A folder with a LoRA adapter of PEFT is its base, also in a folder, with the adapter merged into it.
 
     Args:
         argument: Hub name, folder, or `random:` and a shape (llama-2-7b, llama-3.1-8b, tiny-llama-1.1b).

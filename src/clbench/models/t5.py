@@ -12,6 +12,8 @@ from clbench.registry import LEARNERS
 def t5(argument: str, seed: int) -> EncoderDecoderLearner:
     """A T5 model: `t5:google-t5/t5-large` (hub), `t5:FOLDER`, `t5:random:t5-large` (random weights, byte tokens).
 
+    A folder with a LoRA adapter of PEFT is its base, also in a folder, with the adapter merged into it.
+
     Args:
         argument: Hub name, folder, or `random:` and a shape (t5-small, t5-base, t5-large, t5-3b).
         seed: For random weights.

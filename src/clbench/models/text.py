@@ -161,8 +161,9 @@ class TextLearner(Learner):
                 found["task-id"] = best_choice(batch, ranked(batch, scores, task), scores)
             written = [protocol for protocol in protocols if protocol not in found]
             if written:
-                ids = self.generate(batch, self._checked_limits(task).answer_tokens)
-                found |= dict.fromkeys(written, Predictions(self._tokens.texts(ids)))
+                watch = ScoreWatch(len(batch["input"]), self.device)
+                ids = self.generate(batch, self._checked_limits(task).answer_tokens, watch)
+                found |= dict.fromkeys(written, Predictions(self._tokens.texts(ids), finite=watch.finite))
             return found
 
         return predict
@@ -189,13 +190,14 @@ class TextLearner(Learner):
                 found["task-id"] = best_choice(batch, _log_mean(*ranks), _log_mean(*both))
             written = [protocol for protocol in protocols if protocol not in found]
             if written:
-                ids = self._written_with(other, batch, self._checked_limits(task).answer_tokens)
-                found |= dict.fromkeys(written, Predictions(self._tokens.texts(ids)))
+                watch = ScoreWatch(len(batch["input"]), self.device)
+                ids = self._written_with(other, batch, self._checked_limits(task).answer_tokens, watch)
+                found |= dict.fromkeys(written, Predictions(self._tokens.texts(ids), finite=watch.finite))
             return found
 
         return predict
 
-    def _written_with(self, other: "TextLearner", batch: Batch, limit: int) -> Tensor:
+    def _written_with(self, other: "TextLearner", batch: Batch, limit: int, watch: "ScoreWatch") -> Tensor:
         """Greedy decoding by the mean of two models' probabilities, token ids `(n, at most limit)`.
 
         Every token is scored anew, without a cache of keys and values: answers are short.
@@ -211,7 +213,7 @@ class TextLearner(Learner):
                 "answer.width": torch.full((n,), width, dtype=torch.int32, device=self.device),
             }
             scores = [learner.answer_logits(asked)[:, -1] for learner in (self, other)]
-            token = _log_mean(*scores).argmax(dim=-1)
+            token = watch(written, _log_mean(*scores)).argmax(dim=-1)
             ended |= token == self._tokens.end
             written = torch.cat([written, token.unsqueeze(1)], dim=1)
         return written
@@ -296,8 +298,14 @@ class TextLearner(Learner):
         """
 
     @abstractmethod
-    def generate(self, batch: Batch, limit: int) -> Tensor:
-        """Greedily decoded token ids `(n, at most limit)`; whatever follows the end mark."""
+    def generate(self, batch: Batch, limit: int, watch: "ScoreWatch | None" = None) -> Tensor:
+        """Greedily decoded token ids `(n, at most limit)`; whatever follows the end mark.
+
+        Args:
+            batch: Inputs.
+            limit: Tokens at most.
+            watch: Shown the scores of every token.
+        """
 
     def _checked_limits(self, task: Task) -> TextLimits:
         """The task's limits; its labels are checked against them.
@@ -322,6 +330,24 @@ class TextLearner(Learner):
             tokens = padded("answer", rows, max(map(len, rows)))
             self._labels[names] = {name: tensor.to(self.device) for name, tensor in tokens.items()}
         return self._labels[names]
+
+
+class ScoreWatch:
+    """Whether tokens had a likeliest one at all: called with the scores of each, as transformers calls its processors.
+
+    Args:
+        n: Samples.
+        device: Where scores are.
+    """
+
+    def __init__(self, n: int, device: torch.device) -> None:
+        self.finite = torch.ones(n, dtype=torch.bool, device=device)
+        """Of which samples the largest score was a number so far, `(n,)`."""
+
+    def __call__(self, written: Tensor, scores: Tensor) -> Tensor:
+        """The scores `(n, vocabulary)` as they are; minus infinity rules a token out, NaN and infinity are told."""
+        self.finite &= scores.amax(dim=-1).isfinite()
+        return scores
 
 
 def log_likelihoods(first: Tensor, rest: Tensor, labels: Batch) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from clbench.contracts import Batch, LinearLayer, Task, Units
-from clbench.models.text import TextLearner, linear_layers_of, log_likelihoods
+from clbench.models.text import ScoreWatch, TextLearner, linear_layers_of, log_likelihoods
 
 BLOCKS = re.compile(r"\.layers\.(?P<block>\d+)\.")
 ROLES = {
@@ -76,7 +76,7 @@ class DecoderLearner(TextLearner):
         ).logits
         return log_likelihoods(began.logits[:, -1], rest.unflatten(0, (n, count)), labels)
 
-    def generate(self, batch: Batch, limit: int) -> Tensor:
+    def generate(self, batch: Batch, limit: int, watch: ScoreWatch | None = None) -> Tensor:
         """Greedily decoded token ids `(n, at most limit)`."""
         ids, mask = _padded_in_front(batch)
         written: Tensor = self._model.generate(
@@ -87,6 +87,7 @@ class DecoderLearner(TextLearner):
             num_beams=1,
             eos_token_id=self._tokens.end,
             pad_token_id=self._tokens.end,
+            logits_processor=[] if watch is None else [watch],
         )
         return written[:, ids.shape[1] :]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, LinearLayer
-from clbench.models.text import TextLearner, linear_layers_of, log_likelihoods
+from clbench.models.text import ScoreWatch, TextLearner, linear_layers_of, log_likelihoods
 from clbench.models.text_tokens import TextTokens, mask_of
 
 BLOCKS = re.compile(r"^(?P<tower>encoder|decoder)\.block\.(?P<block>\d+)\.")
@@ -78,7 +78,7 @@ class EncoderDecoderLearner(TextLearner):
         ).logits
         return log_likelihoods(began.logits[:, 0], rest.unflatten(0, (n, count)), labels)
 
-    def generate(self, batch: Batch, limit: int) -> Tensor:
+    def generate(self, batch: Batch, limit: int, watch: ScoreWatch | None = None) -> Tensor:
         """Greedily decoded token ids `(n, at most limit)`."""
         from transformers import DynamicCache, EncoderDecoderCache
         from transformers.modeling_outputs import BaseModelOutput
@@ -91,6 +91,7 @@ class EncoderDecoderLearner(TextLearner):
             num_beams=1,
             eos_token_id=self._tokens.end,
             pad_token_id=self._tokens.end,
+            logits_processor=[] if watch is None else [watch],
             **{self._cache: EncoderDecoderCache(DynamicCache(), DynamicCache())},  # its own has the encoder's layers
         )
         return written[:, 1:]

@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from clbench.errors import CheckpointError, ConfigError, did_you_mean
+from clbench.models.adapters import WAY_OUT, lora_in, refuse_adapter
 from clbench.seeding import derive
 
 RANDOM = "random:"
@@ -19,6 +21,8 @@ RANDOM = "random:"
 
 def load_pretrained(learner: str, source: str, model_class: Any, **settings: Any) -> tuple[nn.Module, Any]:
     """Model and tokenizer of a folder or a hub name; only safetensors are read, and nothing that is loaded can run.
+
+    A folder with a LoRA adapter of PEFT gives its base with the adapter merged into it.
 
     Args:
         learner: For messages.
@@ -30,21 +34,40 @@ def load_pretrained(learner: str, source: str, model_class: Any, **settings: Any
         CheckpointError: When they are missing, damaged, of another architecture or cannot be fetched.
     """
     from transformers import AutoTokenizer
+    from transformers.utils import find_adapter_config_file
 
+    try:
+        adapter = lora_in(Path(source))
+    except CheckpointError as error:
+        raise CheckpointError(f"learner {learner}: {error}") from None
     settings = {"trust_remote_code": False, **settings}
     try:
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(source, **settings)
+            # transformers would put an adapter's layers round the model's, and strategies would train those.
+            if not Path(source).is_dir() and find_adapter_config_file(source):
+                raise ValueError(f"it is an adapter: download it and its base, or {WAY_OUT}")
+            tokenizer = AutoTokenizer.from_pretrained(adapter.tokenizer if adapter else source, **settings)
             model, info = model_class.from_pretrained(
-                source, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **settings
+                adapter.base if adapter else source,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+                **settings,
             )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CheckpointError(f"learner {learner}: {source}: cannot be loaded: {reason}") from None
+    where = f"learner {learner}: {adapter.base if adapter else source}"
+    refuse_adapter(info["unexpected_keys"], where)
     missing = sorted(info["missing_keys"])
     if missing:
-        raise CheckpointError(f"learner {learner}: {source}: made for another architecture: {missing[0]} is missing")
-    return model, tokenizer
+        raise CheckpointError(f"{where}: made for another architecture: {missing[0]} is missing")
+    if adapter is None:
+        return model, tokenizer
+    try:
+        return adapter.merge_into(model), tokenizer
+    except CheckpointError as error:
+        raise CheckpointError(f"learner {learner}: {error}") from None
 
 
 def required(learner: str, argument: str) -> str:

@@ -21,6 +21,7 @@ from clbench.contracts import (
     Task,
 )
 from clbench.errors import ConfigError
+from clbench.finite import finite_rows
 from clbench.models.vit_augment import augmented
 from clbench.models.vit_encode import encoded
 from clbench.models.vit_heads import Head, head_for
@@ -145,9 +146,11 @@ class VitLearner(Learner):
 
         def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
             head = self._head(task)
-            answer = head.predict(head(self.features(batch, task)), self._pictures.size)
-            found = _classes(answer, batch["label"], task) if "label" in batch else Predictions(answer)
-            return {"task-id": found}
+            scores = head(self.features(batch, task))
+            answer = head.predict(scores, self._pictures.size)
+            if "label" in batch:
+                return {"task-id": _classes(answer, batch["label"], task)}
+            return {"task-id": Predictions(answer, finite=finite_rows(scores))}
 
         return predict
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from clbench.checkpoints import load_tensors
 from clbench.errors import CheckpointError
+from clbench.models.adapters import refuse_adapter
 
 
 def load_into(model: nn.Module, path: Path) -> None:
@@ -24,6 +25,7 @@ def copy_into(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
         CheckpointError: When they are those of another architecture.
     """
     wanted = model.state_dict()
+    refuse_adapter(state.keys() - wanted.keys(), str(path))
     for name in sorted(wanted.keys() | state.keys()):
         if name not in state or name not in wanted:
             what = "missing" if name not in state else "not wanted"

@@ -14,6 +14,7 @@ import numpy as np
 from clbench.errors import DataError
 from clbench.picture_scores.labels import Mask
 from clbench.picture_scores.scorer import Labels
+from clbench.strict_json import parse_json
 
 
 def text_of(labels: Labels) -> str:
@@ -30,7 +31,7 @@ def labels_of(text: str) -> Labels:
         DataError: For a text that is none.
     """
     try:
-        value = json.loads(text)
+        value = parse_json(text)
         height, width = value["size"]
         flat = np.zeros(height * width, np.uint8)
         for label, code in value["counts"].items():

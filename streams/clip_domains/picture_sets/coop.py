@@ -1,6 +1,5 @@
 """The splits of CoOp (Zhou et al. 2022), on which X-TAIL rests: `split_zhou_<Dataset>.json`."""
 
-import json
 from collections.abc import Mapping
 from functools import lru_cache, partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from clbench.streams.clip_domains.picture_sets.facts import Facts
 from clbench.streams.clip_domains.picture_sets.found import Found, class_names
 from clbench.streams.clip_domains.picture_sets.part import Part, new_part
 from clbench.streams.clip_domains.picture_sets.place import Place, unnested
+from clbench.strict_json import parse_json
 
 KEYS: Mapping[Split, str] = {"train": "train", "validation": "val", "test": "test"}
 
@@ -51,7 +51,7 @@ def _names(file: Path, rows: list[Row]) -> list[str]:
 def _rows(file: Path, _state: tuple[int, int]) -> dict[Split, tuple[Row, ...]]:
     """The rows of each split; its time and size are an argument so that a changed file is read again."""
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file}: damaged: {error}") from None
     if not isinstance(values, dict):

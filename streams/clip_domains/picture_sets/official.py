@@ -1,6 +1,5 @@
 """Official splits that lie beside the pictures, read as torchvision's dataset classes read them."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from clbench.streams.clip_domains.picture_sets.facts import Facts
 from clbench.streams.clip_domains.picture_sets.found import Found, class_names, label_of, read_lines
 from clbench.streams.clip_domains.picture_sets.part import Part, new_part
 from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.strict_json import parse_json
 
 THREE: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
 
@@ -102,7 +102,7 @@ def _pets(path: Path) -> list[tuple[str, int]]:
 def _lists(path: Path) -> dict[str, list[str]]:
     """A JSON object of lists of texts."""
     try:
-        values: Any = json.loads(path.read_text(encoding="utf-8"))
+        values: Any = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: damaged: {error}") from None
     if isinstance(values, dict) and all(

@@ -1,13 +1,13 @@
 """Rows of published JSON files, and those of them that are set aside for validation."""
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from clbench.errors import DataError
+from clbench.strict_json import parse_json
 
 SHARE = 0.1
 """Part of the training texts of each answer that validates."""
@@ -66,7 +66,7 @@ def read_list(path: Path) -> list[Any]:
     if data.startswith(POINTER):
         raise DataError(f"{path}: only a pointer to a Git LFS file (`git lfs pull` in its repository gets the file)")
     try:
-        values = json.loads(data)
+        values = parse_json(data)
     except (RecursionError, ValueError) as error:
         raise DataError(f"{path}: damaged or not JSON: {error}") from None
     if not isinstance(values, list):

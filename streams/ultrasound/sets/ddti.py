@@ -1,6 +1,5 @@
 """DDTI: thyroid nodules outlined in XML, or with masks made from these."""
 
-import json
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from clbench.streams.ultrasound.formats.masks import bright, inside_polygons
 from clbench.streams.ultrasound.pictures import Picture, Row, Truth
 from clbench.streams.ultrasound.sets.base import LESION, TUMOUR, UltrasoundSet, existing, natural, some
 from clbench.streams.ultrasound.xml_file import read_xml
+from clbench.strict_json import parse_json
 
 TIRADS = {"2": 0, "3": 0, "4a": 1, "4b": 1, "4c": 1, "5": 1}
 """Benign or malignant by TI-RADS."""
@@ -56,7 +56,7 @@ def _truth(case: Element, mark: Element, task: str) -> int | Polygons | None:
 def _polygons(text: str) -> Polygons | None:
     """The outlines of all nodules of a picture; None where they cannot be read."""
     try:
-        regions = json.loads(text)
+        regions = parse_json(text)
         found = tuple(_corners(region["points"]) for region in regions)
     except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
         return None

@@ -1,6 +1,5 @@
 """TN3K: thyroid nodules with JPEG masks, and whether they are malignant."""
 
-import json
 from pathlib import Path
 
 from clbench.contracts.task import Split
@@ -11,6 +10,7 @@ from clbench.streams.ultrasound.formats.masks import bright
 from clbench.streams.ultrasound.parts import train_or_validation
 from clbench.streams.ultrasound.pictures import Picture, Row, Truth
 from clbench.streams.ultrasound.sets.base import LESION, TUMOUR, UltrasoundSet, existing, natural, some
+from clbench.strict_json import parse_json
 
 FOLD = "tn3k-trainval-fold0.json"
 
@@ -57,7 +57,7 @@ def _validated(place: Place, files: int) -> set[int] | None:
     except DataError:
         return None
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = parse_json(file.read_text(encoding="utf-8"))
     except (OSError, RecursionError, ValueError) as error:
         raise DataError(f"{file}: damaged: {error}") from None
     places = values.get("val") if isinstance(values, dict) else None
