@@ -89,7 +89,7 @@ def _truth(root: Path, rows: Sequence[CsvRow], answers: Answers) -> Truth:
             raise DataError(f"{row.where}: mask: wanted a class 0 to {len(answers.classes) - 1}, got {label}")
         return label
     if answers.kind == "segmentation":
-        return picture_in(_below(root, row, "mask_path"))
+        return picture_in(_below(root, row, "mask_path"), _frame(row), mask=True)
     if answers.kind == "detection":
         return tuple(_box(row) for row in rows)
     if answers.points:

@@ -35,7 +35,7 @@ def _row(folder: Path, view: str, instant: str, task: str, parts: dict[str, Spli
     name = f"{patient}_{view}_{instant}"
     truth: Truth
     if task == "segmentation":
-        truth = picture_in(_file(folder, f"{name}_gt"))
+        truth = picture_in(_file(folder, f"{name}_gt"), mask=True)
     elif task == "view":
         truth = VIEWS.index(view)
     else:

@@ -12,7 +12,7 @@ def read(place: Place, _task: str) -> list[Row]:
     rows = []
     for file in sorted((place.pictures / "image_mha").glob("*.mha"), key=natural):
         mask = existing(place.pictures / "label_mha" / file.name, f"the mask of {file.name}")
-        rows.append(Row(file.stem, picture_in(file), picture_in(mask), str(file)))
+        rows.append(Row(file.stem, picture_in(file), picture_in(mask, mask=True), str(file)))
     return some(rows, place.pictures, "files in image_mha")
 
 
