@@ -1,5 +1,6 @@
 """Data sets of the Hugging Face hub, or folders in its layout: their commits and rows, with errors in one line."""
 
+import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -54,8 +55,11 @@ def _rows(repo: str, config: str | None, revision: str | None, split: str) -> An
 
 def _tried(repo: str, read: Callable[[], Any]) -> Any:
     """What a call of the hub's library answers; whatever goes wrong there becomes one line."""
+    from datasets.exceptions import DatasetGenerationError, DatasetsError
+
     try:
         return read()
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    except (DatasetsError, EOFError, OSError, ValueError, RuntimeError, KeyError, TypeError, zlib.error) as error:
+        cause = error.__cause__ if isinstance(error, DatasetGenerationError) and error.__cause__ else error
+        reason = str(cause).strip().partition("\n")[0] or type(cause).__name__
         raise DataError(f"hub data set {repo}: cannot be read: {reason[:200]}") from None

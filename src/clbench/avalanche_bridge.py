@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from clbench.contracts.stream import Stream
 from clbench.contracts.task import Split, Task
 from clbench.errors import ConfigError
+from clbench.image_reading import read_cell, undecoded
 
 if TYPE_CHECKING:
     from avalanche.benchmarks import CLScenario
@@ -77,8 +78,8 @@ def _dataset(task: Task, split: Split, size: int, task_label: int, start: int) -
     if "image" not in rows.column_names:
         raise ConfigError(f"task {task.name!r}: Avalanche gets pictures only, the columns are {rows.column_names}")
     pictures = np.empty((len(rows), size, size, 3), dtype=np.uint8)
-    for index, picture in enumerate(rows["image"]):
-        pictures[index] = np.asarray(picture.convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
+    for index, cell in enumerate(undecoded(rows)["image"]):
+        pictures[index] = np.asarray(read_cell(cell).resize((size, size), Image.Resampling.BICUBIC))
     labels = torch.tensor(rows["label"][:], dtype=torch.int64) + start
     data = Pictures(torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), labels)
     attributes = [DataAttribute(labels.tolist(), "targets"), TaskLabels(ConstantSequence(task_label, len(labels)))]

@@ -2,7 +2,6 @@
 
 import io
 import os
-import struct
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -10,32 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from clbench.contracts.task import Task
-from clbench.errors import BrokenSamplesError
+from clbench.errors import BrokenSamplesError, DataError
+from clbench.image_reading import Cell, name_of, read_cell, read_ids, source_of, undecoded
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-UNDECODABLE = (
-    Image.DecompressionBombError,
-    UnidentifiedImageError,
-    EOFError,
-    KeyError,
-    IndexError,
-    OSError,
-    SyntaxError,  # Pillow's, for a broken chunk of a PNG
-    TypeError,
-    ValueError,
-    struct.error,
-)
-"""What Pillow raises for files that are no sound pictures."""
-
-
-class _UnsoundError(Exception):
-    """A picture that does not decode, or a truth that cannot be true of it."""
-
 
 TYPES: dict[str, pa.DataType] = {
     "size": pa.list_(pa.int32()),
@@ -63,14 +44,14 @@ def decode_rows(rows: "Dataset", task: Task, take: Callable[[int, Image.Image], 
         BrokenSamplesError: For rows that do not decode or whose truth cannot be true of their picture: which ones, and
             the first by its sample id, place and reason.
     """
-    cells = _undecoded(rows)
+    cells: Mapping[str, Any] = undecoded(rows)[:]
 
     def decode(index: int) -> dict[str, object] | str:
         row = {name: column[index] for name, column in cells.items()}
         try:
-            picture = _as_rgb(_opened(row["image"], "the picture"))
+            picture = read_cell(row["image"])
             truth = {"size": [picture.height, picture.width], **_truth(row, picture.height, picture.width, task)}
-        except _UnsoundError as error:
+        except DataError as error:
             place = f"{row['where']}: " if row.get("where") else ""
             return f"sample {row['sample_id']!r}: {place}{' '.join(str(error).split())}"
         take(index, picture)
@@ -92,38 +73,6 @@ def png(picture: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def _undecoded(rows: "Dataset") -> Mapping[str, Any]:
-    """The columns of a chunk; pictures as bytes or paths."""
-    from datasets import Image as ImageFeature
-
-    for name, feature in rows.features.items():
-        if isinstance(feature, ImageFeature):
-            rows = rows.cast_column(name, ImageFeature(decode=False))
-    columns: Mapping[str, Any] = rows[:]
-    return columns
-
-
-def _opened(cell: Mapping[str, Any], what: str) -> Image.Image:
-    """The decoded picture of a cell; errors name its file."""
-    data = cell["bytes"]
-    try:
-        with Image.open(io.BytesIO(data) if isinstance(data, bytes) else str(cell["path"])) as picture:
-            return picture.copy()
-    except UNDECODABLE as error:
-        raise _UnsoundError(f"{_name(cell, what)} does not decode: {error or type(error).__name__}") from None
-
-
-def _as_rgb(picture: Image.Image) -> Image.Image:
-    """The picture in RGB; of 16 bits the upper 8, where Pillow would make all but the darkest white."""
-    if picture.mode.startswith("I"):
-        picture = Image.fromarray((np.asarray(picture).clip(0, 2**16 - 1) >> 8).astype(np.uint8))
-    return picture.convert("RGB")
-
-
-def _name(cell: Mapping[str, Any], what: str) -> str:
-    return what if cell["path"] is None else f"{what} {cell['path']}"
-
-
 def _truth(row: Mapping[str, Any], height: int, width: int, task: Task) -> dict[str, object]:
     if task.kind == "segmentation":
         return {"mask": png(_mask(row["mask"], (height, width), task))}
@@ -135,23 +84,18 @@ def _truth(row: Mapping[str, Any], height: int, width: int, task: Task) -> dict[
     return {}
 
 
-def _mask(cell: Mapping[str, Any], size: tuple[int, int], task: Task) -> NDArray[np.uint8]:
+def _mask(cell: Cell, size: tuple[int, int], task: Task) -> NDArray[np.uint8]:
     """The class ids of a mask, as large as its picture."""
-    name = _name(cell, "the mask")
-    values = np.array(_opened(cell, "the mask"))
-    if values.ndim == 3:
-        if (values != values[..., :1]).any():
-            raise _UnsoundError(f"{name} has channels that differ (wanted one channel of class ids)")
-        values = values[..., 0]
+    name = name_of(cell, "the mask")
+    values = read_ids(source_of(cell, "the mask"), name)
     if values.shape != size:
-        raise _UnsoundError(f"{name} is {_size(values.shape)}, its picture is {_size(size)}")
-    least, largest = values.min(), values.max()
-    if least < 0 or largest >= len(task.classes):
-        odd = largest if least >= 0 else least
-        raise _UnsoundError(f"{name} has the class {odd}, which the card does not know (0 to {len(task.classes) - 1})")
+        raise DataError(f"{name} is {_size(values.shape)}, its picture is {_size(size)}")
+    largest = values.max()
+    if largest >= len(task.classes):
+        raise DataError(f"{name} has the class {largest}, which the card does not know (0 to {len(task.classes) - 1})")
     if largest == 0 and not task.empty_masks:
-        raise _UnsoundError(f"{name} is empty (`empty_masks: true` in the task's source allows that)")
-    return values.astype(np.uint8)
+        raise DataError(f"{name} is empty (`empty_masks: true` in the task's source allows that)")
+    return values
 
 
 def _size(shape: tuple[int, ...]) -> str:
@@ -160,8 +104,8 @@ def _size(shape: tuple[int, ...]) -> str:
 
 def _check_boxes(boxes: list[list[float]], height: int, width: int, task: Task) -> None:
     if not 1 <= len(boxes) <= task.boxes:
-        raise _UnsoundError(f"wanted 1 to {task.boxes} boxes, got {len(boxes)}")
+        raise DataError(f"wanted 1 to {task.boxes} boxes, got {len(boxes)}")
     for box in boxes:
         x_min, y_min, x_max, y_max = box
         if not (0 <= x_min < x_max <= width and 0 <= y_min < y_max <= height):
-            raise _UnsoundError(f"the box {box} is empty or not inside the picture of {_size((height, width))}")
+            raise DataError(f"the box {box} is empty or not inside the picture of {_size((height, width))}")

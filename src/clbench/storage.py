@@ -2,16 +2,18 @@
 
 import contextlib
 import errno
+import gzip
 import hashlib
 import os
 import shutil
 import uuid
+import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from clbench import strict_json
-from clbench.errors import CheckpointError, ClbenchError
+from clbench.errors import CheckpointError, ClbenchError, DataError
 
 
 @contextlib.contextmanager
@@ -70,6 +72,30 @@ def read_json(path: Path) -> dict[str, object]:
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: wanted a JSON object, got {type(value).__name__}")
     return value
+
+
+def read_unpacked(path: Path, kind: str = "gzip") -> bytes:
+    """What is in a file, unpacked to its end where its name ends in `.gz`, so that its checksum is compared.
+
+    Args:
+        path: The file.
+        kind: What it should be, for messages.
+
+    Raises:
+        DataError: When it cannot be read or is damaged.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    if path.suffix.lower() != ".gz":
+        return data
+    if not data:
+        raise DataError(f"{path}: damaged or not {kind}: it is empty")
+    try:
+        return gzip.decompress(data)
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataError(f"{path}: damaged or not {kind}: {error}") from None
 
 
 def file_digest(path: Path) -> str:

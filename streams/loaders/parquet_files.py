@@ -68,7 +68,8 @@ class ParquetParts:
         """
         path = self._paths[split]
         try:
-            table = pq.read_table(path, columns=list(self._columns)).select(self._columns).cast(features.arrow_schema)
+            table = pq.read_table(path, columns=list(self._columns), page_checksum_verification=True)
+            table = table.select(self._columns).cast(features.arrow_schema)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise DataError(f"{path}: damaged: {str(error).splitlines()[0]}") from None
         _check(path, table, len(self.classes))

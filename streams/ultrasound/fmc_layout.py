@@ -8,6 +8,7 @@ from typing import TypeAlias, cast, get_args
 
 from clbench.contracts.task import SPLITS, Kind, Split
 from clbench.errors import DataError
+from clbench.streams.image_files import entries
 from clbench.streams.missing import MissingSetError
 from clbench.streams.ultrasound.answers import Answers
 from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
@@ -30,7 +31,7 @@ def read_tasks(root: Path) -> dict[str, list[CsvRow]]:
     folder = root / FOLDER
     if not root.is_dir():
         raise DataError(f"{root}: no such folder (wanted the folder with {FOLDER} in it)")
-    files = sorted(path for path in folder.glob("*.csv") if not path.name.startswith("."))
+    files = list(entries(folder, "*.csv"))
     if not files:
         raise DataError(f"{root}: wanted CSV files in a folder {FOLDER}, got none")
     found = defaultdict[str, list[CsvRow]](list)
@@ -89,7 +90,7 @@ def _truth(root: Path, rows: Sequence[CsvRow], answers: Answers) -> Truth:
             raise DataError(f"{row.where}: mask: wanted a class 0 to {len(answers.classes) - 1}, got {label}")
         return label
     if answers.kind == "segmentation":
-        return picture_in(_below(root, row, "mask_path"))
+        return picture_in(_below(root, row, "mask_path"), _frame(row), mask=True)
     if answers.kind == "detection":
         return tuple(_box(row) for row in rows)
     if answers.points:

@@ -5,15 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from clbench.contracts.task import Split
 from clbench.errors import DataError
-from clbench.picture_truth import UNDECODABLE, png
-
-Array: TypeAlias = NDArray[np.uint8]
-"""`(height, width)` or `(height, width, 3)`."""
+from clbench.image_reading import UNDECODABLE
+from clbench.image_values import Array
+from clbench.picture_truth import png
 
 Numbers: TypeAlias = tuple[tuple[float, ...], ...]
 """Boxes (x_min, y_min, x_max, y_max) or points (x, y), in pixels."""

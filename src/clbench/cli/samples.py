@@ -11,9 +11,9 @@ from clbench.reports.flips.rows import Origin
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from PIL.Image import Image
 
     from clbench.contracts.task import Split, Task
+    from clbench.image_reading import Cell
     from clbench.reports.flips.rows import Rows
     from clbench.reports.flips.tallies import Flip
 
@@ -91,10 +91,12 @@ class _Part:
     """A part of a task: its rows, found by their ids."""
 
     def __init__(self, task: "Task", split: "Split", pictures: bool) -> None:
+        from clbench.image_reading import undecoded
+
         rows: Dataset = task.load(split)
         wanted = [name for name in rows.column_names if name != "image" or pictures]
         self._task = task
-        self._rows = rows.select_columns(wanted)
+        self._rows = undecoded(rows.select_columns(wanted))
         self._places: dict[str, int] = {name: i for i, name in enumerate(rows["sample_id"][:])}
 
     def content(self, flip: "Flip", stream: str, picture: bool) -> Content | None:
@@ -103,11 +105,10 @@ class _Part:
         if place is None:
             return None
         row = self._rows[place]
-        answer = self._answer(row)
+        answer, where = self._answer(row), f"stream {stream}, sample {flip.sample_id!r}"
         if None not in (answer, flip.target) and flip.target not in (answer, f"{flip.task}: {answer}"):
-            where = f"stream {stream}, sample {flip.sample_id!r}"
             raise DataError(f"{where}: the answer is {answer!r}, in the ledger {flip.target!r}: these are other data")
-        return Content(_text(row), _png(row["image"]) if picture and "image" in row else None)
+        return Content(_text(row), _png(row["image"], where) if picture and "image" in row else None)
 
     def _answer(self, row: Mapping[str, Any]) -> str | None:
         """As ledgers call it."""
@@ -127,8 +128,14 @@ def _text(row: Mapping[str, Any]) -> str | None:
     return "\n".join((row["text"], *choices)) if "text" in row else None
 
 
-def _png(picture: "Image") -> bytes:
-    small = picture.convert("RGB")
+def _png(cell: "Cell", where: str) -> bytes:
+    """The picture as the model saw it, made small."""
+    from clbench.image_reading import read_cell  # with Pillow: only where samples are shown
+
+    try:
+        small = read_cell(cell)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
     small.thumbnail((SIDE, SIDE))
     buffer = io.BytesIO()
     small.save(buffer, "png", optimize=True)

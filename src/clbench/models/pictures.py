@@ -1,18 +1,16 @@
 """Decoding of pictures, once, into one uint8 tensor."""
 
-import io
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from clbench.errors import BrokenSamplesError
-from clbench.picture_truth import UNDECODABLE
+from clbench.errors import BrokenSamplesError, DataError
+from clbench.image_reading import Cell, read_cell, undecoded
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -31,19 +29,17 @@ def decode_pictures(rows: "Dataset", size: int) -> Tensor:
         `(n, 3, size, size)` uint8, RGB.
 
     Raises:
-        BrokenSamplesError: For pictures that do not decode: which ones, and the first by its sample id and reason.
+        BrokenSamplesError: For pictures that cannot be read: which ones, and the first by its sample id and reason.
     """
-    from datasets import Image as ImageFeature
-
-    encoded = rows.cast_column("image", ImageFeature(decode=False))
+    encoded = undecoded(rows)
     pictures = np.empty((len(rows), size, size, 3), dtype=np.uint8)
 
-    def decode(item: tuple[int, dict[str, object]]) -> str | None:
-        index, image = item
+    def decode(item: tuple[int, Cell]) -> str | None:
+        index, cell = item
         try:
-            pictures[index] = _decode_one(image, size)
-        except UNDECODABLE as error:
-            return str(error) or type(error).__name__
+            pictures[index] = np.asarray(_resize_and_crop(read_cell(cell), size))
+        except DataError as error:
+            return str(error)
         return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -51,21 +47,14 @@ def decode_pictures(rows: "Dataset", size: int) -> Tensor:
     broken = [index for index, reason in enumerate(reasons) if reason is not None]
     if broken:
         sample, reason = encoded["sample_id"][broken[0]], reasons[broken[0]]
-        raise BrokenSamplesError(f"sample {sample!r}: the picture does not decode: {reason}", broken)
+        raise BrokenSamplesError(f"sample {sample!r}: {reason}", broken)
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
-
-
-def _decode_one(image: dict[str, object], size: int) -> NDArray[np.uint8]:
-    data = image["bytes"]
-    with Image.open(io.BytesIO(data) if isinstance(data, bytes) else str(image["path"])) as opened:
-        picture = opened.convert("RGB")
-    if picture.size != (size, size):
-        picture = _resize_and_crop(picture, size)
-    return np.asarray(picture)
 
 
 def _resize_and_crop(picture: Image.Image, size: int) -> Image.Image:
     width, height = picture.size
+    if width == height == size:
+        return picture
     # torchvision's Resize cuts off the fraction of the longer side, its CenterCrop rounds the offset.
     wide, high = (size * side // min(width, height) for side in (width, height))
     left, top = round((wide - size) / 2), round((high - size) / 2)

@@ -1,7 +1,5 @@
 """Sets whose pictures are arrays in few files: MNIST (idx) and CIFAR-100 (its binary version)."""
 
-import gzip
-import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 
 from clbench.contracts.task import Split
 from clbench.errors import DataError
+from clbench.storage import read_unpacked
 from clbench.streams.clip_domains.picture_sets.facts import Facts
 from clbench.streams.clip_domains.picture_sets.found import Found, class_names, read_lines
 from clbench.streams.clip_domains.picture_sets.part import Part, new_part
@@ -41,10 +40,7 @@ def read_cifar(place: Place, facts: Facts) -> Found:
 
     def part(split: Split) -> Part:
         where = place.find(f"{split}.bin")
-        try:
-            data = np.frombuffer(where.read_bytes(), dtype=np.uint8)
-        except OSError as error:
-            raise DataError(f"{where}: cannot be read: {error.strerror}") from None
+        data = np.frombuffer(read_unpacked(where), dtype=np.uint8)
         if not len(data) or len(data) % CIFAR_RECORD:
             raise DataError(f"{where}: damaged: wanted records of {CIFAR_RECORD} bytes, got {len(data)} bytes")
         records = data.reshape(-1, CIFAR_RECORD)
@@ -67,10 +63,7 @@ def _part(split: Split, where: Path, pictures: NDArray[np.uint8], labels: NDArra
 
 def _idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """An idx file of unsigned bytes: magic number, sizes as big-endian int32, values."""
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: damaged: {error}") from None
+    data = read_unpacked(path)
     start = 4 + 4 * dimensions
     shape = tuple(int(size) for size in np.frombuffer(data[4:start], dtype=">i4")) if len(data) >= start else ()
     if data[:4] != bytes((0, 0, 8, dimensions)) or len(data) - start != int(np.prod(shape)):

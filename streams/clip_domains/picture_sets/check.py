@@ -1,7 +1,6 @@
 """What of a stream's data sets is below a root, compared with the published numbers."""
 
 import os
-import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from clbench.cards import STREAM_CARDS
 from clbench.contracts.task import SPLITS, Split
 from clbench.errors import ConfigError, DataError
+from clbench.image_reading import read_image
 from clbench.streams.card import StreamCard, read_card
 from clbench.streams.clip_domains.picture_sets.draw import Shots, drawn
 from clbench.streams.clip_domains.picture_sets.facts import Convention, Facts, facts_of
@@ -125,18 +125,15 @@ def _check_part(found: Found, wanted: Wanted, split: Split, numbers: dict[str, i
 
 
 def _decode(part: Part) -> None:
-    from PIL import Image
-
-    def broken(name: str) -> bool:
+    def problem(name: str) -> str:
         try:
-            with Image.open(part.folder / name) as picture:
-                picture.load()
-        except (Image.DecompressionBombError, EOFError, IndexError, OSError, SyntaxError, ValueError, struct.error):
-            return True
-        return False
+            read_image(part.folder / name, repr(name))
+        except DataError as error:
+            return str(error)
+        return ""
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = [name for name, bad in zip(part.names, pool.map(broken, part.names), strict=True) if bad]
+        found = [text for text in pool.map(problem, part.names) if text]
     if found:
-        got = f"{len(found)} of {len(part.names)} pictures do not decode, the first is {found[0]!r}"
+        got = f"{len(found)} of {len(part.names)} pictures do not decode, the first is {found[0]}"
         raise DataError(f"{part.folder}: {got}")

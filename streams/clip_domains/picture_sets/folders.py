@@ -5,7 +5,6 @@ That order is sorted for Caltech-101 and EuroSAT. For SUN397 torchvision takes t
 between machines; here it is sorted, so MTIL's own SUN397 split cannot be had again by anybody.
 """
 
-import os
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from clbench.streams.clip_domains.picture_sets.facts import Facts
 from clbench.streams.clip_domains.picture_sets.found import Found, class_names, label_of, read_lines
 from clbench.streams.clip_domains.picture_sets.part import Part, new_part
 from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.streams.image_files import entries, files_below
 
 SEED = 42
 TRAIN = 0.8
@@ -47,8 +47,7 @@ def read_sun(place: Place, facts: Facts) -> Found:
 
 
 def _by_folder(place: Place, facts: Facts, start: str) -> Found:
-    known = [path.name for path in place.pictures.iterdir() if path.is_dir() and path.name in facts.classes]
-    raw = sorted(known)
+    raw = [path.name for path in entries(place.pictures) if path.is_dir() and path.name in facts.classes]
     if not raw:
         raise DataError(f"{place.pictures}: has none of the class folders {', '.join(list(facts.classes)[:3])}, ...")
 
@@ -64,12 +63,7 @@ def _by_folder(place: Place, facts: Facts, start: str) -> Found:
 
 def _below(folder: Path, start: str) -> list[str]:
     """The JPEG files below a folder whose names begin so: their paths from there, sorted."""
-    found = []
-    for path, _, files in os.walk(folder, followlinks=True):
-        inside = path[len(str(folder)) :].replace(os.sep, "/").lstrip("/")
-        prefix = f"{inside}/" if inside else ""
-        found += [prefix + name for name in files if name.startswith(start) and name.endswith(".jpg")]
-    return sorted(found)
+    return [path for path in files_below(folder) if path.rpartition("/")[2].startswith(start) and path.endswith(".jpg")]
 
 
 def _halves(listed: Callable[[], Part]) -> dict[Split, Callable[[], Part]]:

@@ -73,11 +73,11 @@ def _variable(path: Path, name: str) -> Any:
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
-    damages = (OSError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError, zlib.error)
+    damages = (OSError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, NameError, NotImplementedError)
     try:
         _compare_sums(path.read_bytes())
         values = loadmat(path, squeeze_me=True, variable_names=[name])
-    except (*damages, MatReadError) as error:
+    except (*damages, MatReadError, zlib.error) as error:
         raise DataError(f"{path}: damaged or not a MATLAB file: {' '.join(str(error).split())}") from None
     if name not in values:
         raise DataError(f"{path}: the variable {name!r} is missing")

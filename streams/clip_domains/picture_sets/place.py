@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from clbench.errors import DataError
+from clbench.streams.image_files import entries
 from clbench.streams.missing import MissingSetError
 
 
@@ -69,11 +70,11 @@ def place_of(root: Path, facts: Known) -> Place:
     for folder in folders:
         for inside in facts.pictures:
             pictures = folder / inside
-            if pictures.is_dir() and next(pictures.glob(facts.witness), None) is not None:
+            if pictures.is_dir() and next(entries(pictures, facts.witness), None) is not None:
                 return Place(folder, pictures)
     for folder in folders:
         for pattern, explanation in facts.mistakes.items():
-            for found in folder.glob(pattern):
+            for found in entries(folder, pattern):
                 raise DataError(f"{found}: {explanation}")
     if not folders:
         raise MissingSetError(f"{root}: {facts.title} is missing (wanted a folder {' or '.join(facts.folders)})")

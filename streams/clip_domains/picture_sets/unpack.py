@@ -17,6 +17,8 @@ from pathlib import Path, PurePosixPath
 from clbench.errors import DataError
 from clbench.streams.clip_domains.picture_sets.facts import Archive
 
+CHUNK = 2**20
+"""Bytes read at a time."""
 UNREADABLE = (
     OSError,
     tarfile.TarError,
@@ -91,6 +93,9 @@ def _extract(file: Path, folder: Path) -> None:
     if name.endswith((".tar.gz", ".tgz", ".tar")):
         with tarfile.open(file) as opened:
             opened.extractall(folder, filter="data")
+            assert opened.fileobj is not None  # it is open
+            while opened.fileobj.read(CHUNK):  # to the end, where the checksum of what was packed is compared
+                pass
     elif name.endswith(".zip"):
         with zipfile.ZipFile(file) as zipped:
             for item in zipped.infolist():

@@ -1,30 +1,33 @@
 """Which reader a file needs, by the end of its name."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from clbench.image_values import Array
 from clbench.streams.ultrasound.formats.dicom import read_dicom
 from clbench.streams.ultrasound.formats.metaimage import read_metaimage
 from clbench.streams.ultrasound.formats.nifti import read_nifti
+from clbench.streams.ultrasound.formats.plain import read_plain
 from clbench.streams.ultrasound.pictures import Picture
 
-NIFTI = (".nii", ".nii.gz")
-METAIMAGE = (".mha", ".mhd")
-DICOM = (".dcm", ".dicom")
+READERS: dict[tuple[str, ...], Callable[..., Array]] = {
+    (".nii", ".nii.gz"): read_nifti,
+    (".mha", ".mhd"): read_metaimage,
+    (".dcm", ".dicom"): read_dicom,
+}
+"""By the ends of names; whatever ends otherwise is left to Pillow."""
 
 
-def picture_in(file: Path, frame: int | None = None) -> Picture:
-    """The picture in a file; whatever is not NIfTI, MetaImage or DICOM by its name is left to Pillow.
+def picture_in(file: Path, frame: int | None = None, mask: bool = False) -> Picture:
+    """The picture in a file.
 
     Args:
         file: The file.
-        frame: Which frame of a DICOM file, from 0; None where there is only one.
+        frame: Which of its frames, from 0; None where there is only one.
+        mask: Whether it is a mask, whose values are class ids; one of a single frame is the mask of whatever frame.
     """
-    name = file.name.lower()
-    if name.endswith(DICOM):
-        return Picture((file,), partial(read_dicom, frame=frame))
-    if name.endswith(NIFTI):
-        return Picture((file,), read_nifti)
-    if name.endswith(METAIMAGE):
-        return Picture((file,), read_metaimage)
-    return Picture((file,))
+    reader = next((found for ends, found in READERS.items() if file.name.lower().endswith(ends)), read_plain)
+    if frame is None and (not mask or reader is read_plain):
+        return Picture((file,), None if reader is read_plain else reader)
+    return Picture((file,), partial(reader, frame=frame, mask=mask))

@@ -1,5 +1,7 @@
 """DICOM, read by pydicom."""
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -7,58 +9,61 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clbench.errors import DataError
+from clbench.image_values import Array, class_ids, eight_bits, frame_of
 from clbench.streams.ultrasound.formats.extra import imported
-from clbench.streams.ultrasound.pictures import Array
+
+DAMAGES = (AttributeError, EOFError, LookupError, NotImplementedError, OSError, RuntimeError, struct.error, zlib.error)
+"""What pydicom raises for damaged files, besides its own error and that of a value or type."""
 
 
-def read_dicom(file: Path, frame: int | None = None) -> Array:
+def read_dicom(file: Path, frame: int | None = None, mask: bool = False) -> Array:
     """One frame, `(height, width)` grey or `(height, width, 3)` RGB, of whatever photometric interpretation.
 
     Palettes are looked up, YBR becomes RGB, planes of colours are put together and MONOCHROME1 is turned round, so that
-    bright is an echo. Samples of more than 8 bits keep their upper 8.
+    bright is an echo. Samples of more than 8 bits keep their upper 8. Those of a mask are taken as they are stored, by
+    slope and intercept where the file has them.
 
     Args:
         file: The file.
         frame: Which frame, from 0; None where there is only one.
+        mask: Whether the values are class ids.
 
     Raises:
-        DataError: When it is damaged, has no pixels or no such frame, or is packed in a way that needs a decoder which
-            is not installed.
+        DataError: When it is damaged, has no pixels, no such frame or values that do not fit, or is packed in a way
+            that needs a decoder which is not installed.
         ClbenchError: When pydicom is not installed.
     """
     imported("pydicom", file)
     from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
-    from pydicom.pixels.processing import apply_color_lut
-    from pydicom.pixels.utils import pixel_array
+    from pydicom.errors import BytesLengthException, InvalidDicomError
 
     try:
         dataset = dcmread(file)
         frames = int(dataset.get("NumberOfFrames") or 1)
-        if frame is None and frames > 1:
-            raise DataError(f"{file}: has {frames} frames, and nothing says which one is meant")
-        if not 0 <= (frame or 0) < frames:
-            raise DataError(f"{file}: has {frames} frames, so there is no frame {frame} (they count from 0)")
-        values = np.asarray(pixel_array(dataset, index=frame or 0))  # YBR becomes RGB here
-        kind = dataset.PhotometricInterpretation
-        if kind == "PALETTE COLOR":
-            values = np.asarray(apply_color_lut(values, dataset))
-            return _upper_byte(values, 8 * values.dtype.itemsize)
-    except (InvalidDicomError, AttributeError, EOFError, KeyError, NotImplementedError, OSError, RuntimeError) as error:
+        values, white = _pixels(dataset, frame_of(frames, frame, str(file), mask), mask)
+    except (BytesLengthException, InvalidDicomError, *DAMAGES) as error:
         raise DataError(f"{file}: damaged or not DICOM: {' '.join(str(error).split())}") from None
     except (TypeError, ValueError) as error:
         raise DataError(f"{file}: its pixels cannot be read: {' '.join(str(error).split())}") from None
-    return _grey(dataset, kind, values)
+    return class_ids(values, str(file)) if mask else eight_bits(values, str(file), white)
 
 
-def _grey(dataset: Any, kind: str, values: NDArray[Any]) -> Array:
-    bits = int(dataset.BitsStored)
+def _pixels(dataset: Any, frame: int, mask: bool) -> tuple[NDArray[Any], int | None]:
+    """The samples of a frame, and which value is white; None where nothing says it."""
+    from pydicom.pixels.processing import apply_color_lut, apply_rescale
+    from pydicom.pixels.utils import pixel_array
+
+    values = np.asarray(pixel_array(dataset, index=frame, raw=mask))  # YBR becomes RGB here
+    kind, bits = dataset.PhotometricInterpretation, int(dataset.get("BitsStored") or 0)
+    if mask:
+        return np.asarray(apply_rescale(values, dataset)), None
+    if kind == "PALETTE COLOR":
+        values = np.asarray(apply_color_lut(values, dataset))
+        return values, 2 ** (8 * values.dtype.itemsize) - 1
+    if values.dtype.kind == "f":
+        return values, None
     if int(dataset.PixelRepresentation):
         values = values.astype(np.int64) + 2 ** (bits - 1)
     if kind == "MONOCHROME1":
         values = 2**bits - 1 - values.astype(np.int64)
-    return _upper_byte(values, bits)
-
-
-def _upper_byte(values: NDArray[Any], bits: int) -> Array:
-    return np.ascontiguousarray(values >> max(bits - 8, 0), dtype=np.uint8)
+    return values, 2**bits - 1

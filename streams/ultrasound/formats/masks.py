@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from clbench.errors import DataError
+from clbench.image_reading import read_image
+from clbench.image_values import Array
 from clbench.streams.ultrasound.formats.ellipse import fitted
-from clbench.streams.ultrasound.pictures import Array
 
 BRIGHT = 127
 """Above it a grey value of a JPEG mask is foreground: its compression blurs 0 and 255."""
@@ -48,8 +49,7 @@ def inside_polygons(file: Path, polygons: Sequence[Sequence[tuple[float, float]]
         file: The picture.
         polygons: Corners (x, y) in pixels.
     """
-    with Image.open(file) as picture:
-        canvas = Image.new("L", picture.size, 0)
+    canvas = Image.new("L", read_image(file, f"the picture {file}").size, 0)
     pen = ImageDraw.Draw(canvas)
     for polygon in polygons:
         pen.polygon(list(polygon), fill=1)
@@ -58,8 +58,7 @@ def inside_polygons(file: Path, polygons: Sequence[Sequence[tuple[float, float]]
 
 def grey(file: Path) -> NDArray[np.uint8]:
     """A picture `(height, width)` in grey."""
-    with Image.open(file) as picture:
-        return np.asarray(picture.convert("L"), dtype=np.uint8)
+    return np.asarray(read_image(file, f"the mask {file}", "L"))
 
 
 def _any(masks: Sequence[NDArray[np.bool_]], files: Sequence[Path]) -> Array:

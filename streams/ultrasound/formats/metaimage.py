@@ -1,34 +1,83 @@
 """MetaImage (.mha, or .mhd with .raw), read by SimpleITK."""
 
+import re
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clbench.errors import DataError
-from clbench.streams.ultrasound.formats.bytes import as_bytes
+from clbench.image_values import Array, class_ids, eight_bits, frame_of
 from clbench.streams.ultrasound.formats.extra import imported
-from clbench.streams.ultrasound.pictures import Array
+
+LAST_KEY = b"ElementDataFile"
+PACKED = re.compile(rb"^\s*CompressedData\s*=\s*(true|1)\s*$", re.IGNORECASE | re.MULTILINE)
+EITHER = 32 + zlib.MAX_WBITS
+"""For zlib: the stream is one of zlib or of gzip, as its first bytes say."""
 
 
-def read_metaimage(file: Path) -> Array:
-    """The picture `(height, width)` in a MetaImage file of one frame; of three equal channels the first.
+def read_metaimage(file: Path, frame: int | None = None, mask: bool = False) -> Array:
+    """One frame `(height, width)` of a MetaImage file; of three equal channels the first.
 
-    Channels may be pixels of three values, or three slices.
+    Channels may be pixels of three values, or three slices. A compressed file is unpacked to its end first, so that its
+    checksum is compared: SimpleITK does not look at it.
+
+    Args:
+        file: The file.
+        frame: Which slice, from 0; None where there is only one.
+        mask: Whether the values are class ids; else they must be those of 8 bits.
 
     Raises:
-        DataError: When it is damaged, has several frames or channels that differ, or values that are no bytes.
+        DataError: When it is damaged, has no such frame or several and none is named, channels that differ, or values
+            that do not fit.
         ClbenchError: When SimpleITK is not installed.
     """
     simple_itk = imported("SimpleITK", file)
+    unpacked = _unpacked(file)
     try:
-        values = np.asarray(simple_itk.GetArrayFromImage(simple_itk.ReadImage(str(file))))
+        image = simple_itk.ReadImage(str(file))
+        values = np.asarray(simple_itk.GetArrayFromImage(image))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].removeprefix("ITK ERROR: ")
         raise DataError(f"{file}: damaged or not MetaImage: {reason}") from None
-    if values.ndim == 3 and values.shape[-1] == 3:
-        values = np.moveaxis(values, -1, 0)
-    if values.ndim == 3 and len(values) in (1, 3) and (values == values[:1]).all():
+    if unpacked not in (None, values.nbytes):
+        raise DataError(f"{file}: damaged: wanted {values.nbytes} bytes of samples, got {unpacked}")
+    values = _frame(file, values, image.GetNumberOfComponentsPerPixel(), frame, mask)
+    return class_ids(values, str(file)) if mask else eight_bits(values, str(file))
+
+
+def _frame(file: Path, values: NDArray[Any], channels: int, frame: int | None, mask: bool) -> NDArray[Any]:
+    shape = " x ".join(map(str, values.shape))
+    if channels > 1:
+        if not (values == values[..., :1]).all():
+            raise DataError(f"{file}: wanted one grey frame, got an array of {shape}")
+        values = values[..., 0]
+    elif frame is None and values.ndim == 3 and len(values) == 3 and (values == values[:1]).all():
         values = values[0]
-    if values.ndim != 2:
-        raise DataError(f"{file}: wanted one grey frame, got an array of {' x '.join(map(str, values.shape))}")
-    return as_bytes(file, values)
+    more = [size for size in values.shape[:-2] if size != 1]
+    if values.ndim < 2 or len(more) > 1 or (more and frame is None):
+        raise DataError(f"{file}: wanted one grey frame, got an array of {shape}")
+    place = frame_of(more[0] if more else 1, frame, str(file), mask)
+    found: NDArray[Any] = values.reshape(-1, *values.shape[-2:])[place]
+    return found
+
+
+def _unpacked(file: Path) -> int | None:
+    """Bytes of a compressed file's samples, whose checksum is compared; None where the file is not compressed."""
+    try:
+        data = file.read_bytes()
+        header, key, rest = data.partition(LAST_KEY)
+        line, _, inside = rest.partition(b"\n")
+        if not key or PACKED.search(header) is None:
+            return None
+        name = line.partition(b"=")[2].strip().decode()
+        packed = inside if name.lower() == "local" else (file.parent / name).read_bytes()
+        opened = zlib.decompressobj(EITHER)
+        size = len(opened.decompress(packed))
+    except (OSError, UnicodeDecodeError, ValueError, zlib.error) as error:
+        raise DataError(f"{file}: damaged: {error}") from None
+    if not opened.eof:
+        raise DataError(f"{file}: damaged: its compressed samples end too early")
+    return size

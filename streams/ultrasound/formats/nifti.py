@@ -1,32 +1,62 @@
 """NIfTI, read by nibabel."""
 
+import math
+import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clbench.errors import DataError
-from clbench.streams.ultrasound.formats.bytes import as_bytes
+from clbench.image_values import Array, class_ids, eight_bits, frame_of
+from clbench.storage import read_unpacked
 from clbench.streams.ultrasound.formats.extra import imported
-from clbench.streams.ultrasound.pictures import Array
+
+SECOND_VERSION = 540
+"""Bytes of the header of NIfTI-2, with which its files begin in either byte order."""
 
 
-def read_nifti(file: Path) -> Array:
-    """The picture `(height, width)` in a NIfTI file of one frame.
+def read_nifti(file: Path, frame: int | None = None, mask: bool = False) -> Array:
+    """One frame `(height, width)` of a NIfTI file, which is unpacked to its end, so that its checksum is compared.
 
     NIfTI keeps (width, height): the array is transposed, so that the first row is the top of the picture, as SimpleITK
     gives it and the makers of CAMUS show it. (Loaders that turn the array by 90 degrees instead see its mirror image.)
 
+    Args:
+        file: The file.
+        frame: Which frame, from 0, along the one axis behind height and width that has several places; None where there
+            is only one.
+        mask: Whether the values are class ids; else they must be those of 8 bits.
+
     Raises:
-        DataError: When it is damaged, has several frames or values that are no bytes.
+        DataError: When it is damaged, has no such frame or several and none is named, or values that do not fit.
         ClbenchError: When nibabel is not installed.
     """
     nibabel = imported("nibabel", file)
+    data = read_unpacked(file, "NIfTI")
+    second = SECOND_VERSION in struct.unpack("<i", data[:4].ljust(4)) + struct.unpack(">i", data[:4].ljust(4))
+    kind = nibabel.Nifti2Image if second else nibabel.Nifti1Image
+    damages = (
+        nibabel.filebasedimages.ImageFileError,
+        nibabel.spatialimages.HeaderDataError,
+        nibabel.wrapstruct.WrapStructError,
+    )
     try:
-        values = np.asarray(nibabel.load(file).dataobj)
-    except (nibabel.filebasedimages.ImageFileError, EOFError, OSError, ValueError) as error:
+        stored = kind.from_bytes(data).dataobj
+        wanted = stored.offset + math.prod(map(int, stored.shape)) * stored.dtype.itemsize
+        if wanted > len(data):
+            raise DataError(f"{file}: damaged: wanted {wanted} bytes, got {len(data)}")
+        values = _frame(file, stored, frame, mask)
+    except (*damages, ArithmeticError, EOFError, LookupError, OSError, TypeError, ValueError) as error:
         raise DataError(f"{file}: damaged or not NIfTI: {' '.join(str(error).split())}") from None
-    if values.ndim > 2 and values.shape[2:] == (1,) * (values.ndim - 2):
-        values = values.reshape(values.shape[:2])
-    if values.ndim != 2:
-        raise DataError(f"{file}: wanted one frame, got an array of {' x '.join(map(str, values.shape))}")
-    return as_bytes(file, values.T)
+    return class_ids(values.T, str(file)) if mask else eight_bits(values.T, str(file))
+
+
+def _frame(file: Path, stored: Any, frame: int | None, mask: bool) -> NDArray[Any]:
+    """The frame `(width, height)`, scaled as the header says."""
+    more = [size for size in stored.shape[2:] if size != 1]
+    if len(stored.shape) < 2 or len(more) > 1 or (more and frame is None):
+        raise DataError(f"{file}: wanted one frame, got an array of {' x '.join(map(str, stored.shape))}")
+    place = frame_of(more[0] if more else 1, frame, str(file), mask)
+    return np.asarray(stored[:, :, *(place if size != 1 else 0 for size in stored.shape[2:])])

@@ -1,6 +1,8 @@
 """BreastMNIST: BUSI made small by MedMNIST, in one NumPy archive."""
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from functools import lru_cache, partial
 from pathlib import Path
@@ -11,12 +13,28 @@ from numpy.typing import NDArray
 
 from clbench.contracts.task import Split
 from clbench.errors import DataError
+from clbench.image_values import Array
 from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.streams.image_files import entries
 from clbench.streams.ultrasound.answers import Answers
-from clbench.streams.ultrasound.pictures import Array, Picture, Row
+from clbench.streams.ultrasound.pictures import Picture, Row
 from clbench.streams.ultrasound.sets.base import UltrasoundSet, natural, some
 
 PARTS: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
+DAMAGES = (
+    AttributeError,
+    EOFError,
+    IndexError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,  # of a file that is one array and no archive
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What NumPy raises for files that are no sound archive."""
 CLASSES = ("malignant", "normal or benign")
 
 
@@ -25,7 +43,7 @@ def read(place: Place, _task: str) -> list[Row]:
 
     It shows the pictures of BUSI: do not put both into one stream.
     """
-    file = max(place.pictures.glob("breastmnist*.npz"), key=natural)
+    file = max(entries(place.pictures, "breastmnist*.npz"), key=natural)
     arrays = _arrays(file, file.stat().st_mtime_ns)
     rows = []
     for split, part in PARTS.items():
@@ -47,17 +65,21 @@ def _arrays(file: Path, _time: int) -> Mapping[str, NDArray[Any]]:
     found: dict[str, NDArray[Any]] = {}
     try:
         with np.load(file, allow_pickle=False) as archive:
+            damaged = archive.zip.testzip()  # reads every part to its end, where its checksum is compared
+            if damaged is not None:
+                raise DataError(f"{file}: damaged: the checksum of {damaged} is another one")
             for part in PARTS.values():
                 for what in ("images", "labels"):
                     found[f"{part}_{what}"] = archive[f"{part}_{what}"]
     except KeyError as error:
         raise DataError(f"{file}: {error.args[0]}") from None
-    except (EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+    except DAMAGES as error:
         raise DataError(f"{file}: damaged or no NumPy archive: {' '.join(str(error).split())}") from None
     for part in PARTS.values():
         images, labels = found[f"{part}_images"], found[f"{part}_labels"].reshape(-1)
         if images.dtype != np.uint8 or images.ndim != 3 or len(images) != len(labels):
-            raise DataError(f"{file}: {part}_images must be (n, height, width) bytes with n labels, got {images.shape}")
+            got = f"{images.shape} of {images.dtype} with {len(labels)}"
+            raise DataError(f"{file}: {part}_images must be (n, height, width) bytes with n labels, got {got}")
         if not np.isin(labels, (0, 1)).all():
             raise DataError(f"{file}: {part}_labels must be 0 or 1")
         found[f"{part}_labels"] = labels

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.streams.image_files import entries
 from clbench.streams.ultrasound.answers import Answers
 from clbench.streams.ultrasound.formats.masks import marked
 from clbench.streams.ultrasound.pictures import Picture, Row, Truth
@@ -20,7 +21,7 @@ def read(place: Place, task: str) -> list[Row]:
     rows = []
     for label, name in enumerate(CLASSES):
         folder = place.pictures / name
-        pictures = [path for path in folder.glob("*.png") if "_mask" not in path.name]
+        pictures = [path for path in entries(folder, "*.png") if "_mask" not in path.name]
         for path in sorted(pictures, key=natural):
             truth: Truth = label if task == "classification" else Picture(_masks(path), marked)
             rows.append(Row(path.stem, Picture((path,)), truth, str(path)))
@@ -30,7 +31,7 @@ def read(place: Place, task: str) -> list[Row]:
 def _masks(path: Path) -> tuple[Path, ...]:
     first = existing(path.with_name(f"{path.stem}_mask.png"), f"the mask of {path.name}")
     more = re.compile(re.escape(path.stem) + r"_mask_\d+\.png")
-    others = (other for other in path.parent.iterdir() if more.fullmatch(other.name))
+    others = (other for other in entries(path.parent) if more.fullmatch(other.name))
     return (first, *sorted(others, key=natural))
 
 

@@ -7,6 +7,7 @@ from clbench.contracts.task import Split
 from clbench.errors import DataError
 from clbench.streams.clip_domains.picture_sets.found import read_lines
 from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.streams.image_files import entries
 from clbench.streams.ultrasound.answers import Answers
 from clbench.streams.ultrasound.formats.by_name import picture_in
 from clbench.streams.ultrasound.pictures import Row, Truth
@@ -24,7 +25,7 @@ def read(place: Place, task: str) -> list[Row]:
     The parts are those of `database_split`, where it is there; else patients are divided by their hashes.
     """
     parts = _parts(place)
-    folders = sorted(path for path in place.pictures.glob("patient*") if path.is_dir())
+    folders = sorted(path for path in entries(place.pictures, "patient*") if path.is_dir())
     return [_row(folder, view, instant, task, parts) for folder in folders for view in VIEWS for instant in INSTANTS]
 
 
@@ -35,7 +36,7 @@ def _row(folder: Path, view: str, instant: str, task: str, parts: dict[str, Spli
     name = f"{patient}_{view}_{instant}"
     truth: Truth
     if task == "segmentation":
-        truth = picture_in(_file(folder, f"{name}_gt"))
+        truth = picture_in(_file(folder, f"{name}_gt"), mask=True)
     elif task == "view":
         truth = VIEWS.index(view)
     else:

@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element
 
 from clbench.errors import DataError
 from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.streams.image_files import entries
 from clbench.streams.ultrasound.formats.masks import bright, inside_polygons
 from clbench.streams.ultrasound.pictures import Picture, Row, Truth
 from clbench.streams.ultrasound.sets.base import LESION, TUMOUR, UltrasoundSet, existing, natural, some
@@ -31,7 +32,7 @@ def read(place: Place, task: str) -> list[Row]:
     if (place.pictures / "image").is_dir():
         return _copies(place, task)
     rows = []
-    for file in sorted(place.pictures.glob("*.xml"), key=natural):
+    for file in sorted(entries(place.pictures, "*.xml"), key=natural):
         case = read_xml(file)
         for mark in case.findall("mark"):
             truth = _truth(case, mark, task)
@@ -74,10 +75,9 @@ def _copies(place: Place, task: str) -> list[Row]:
     if task != "segmentation":
         raise DataError(f"{place.pictures}: this copy of DDTI has masks only (wanted the original with XML files)")
     rows = []
-    for file in sorted((path for path in (place.pictures / "image").iterdir() if path.is_file()), key=natural):
-        if not file.name.startswith("."):
-            mask = existing(place.pictures / "mask" / file.name, f"the mask of {file.name}")
-            rows.append(Row(file.stem, Picture((file,)), Picture((mask,), bright), str(file)))
+    for file in sorted((path for path in entries(place.pictures / "image") if path.is_file()), key=natural):
+        mask = existing(place.pictures / "mask" / file.name, f"the mask of {file.name}")
+        rows.append(Row(file.stem, Picture((file,)), Picture((mask,), bright), str(file)))
     return some(rows, place.pictures, "pictures in image")
 
 

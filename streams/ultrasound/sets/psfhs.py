@@ -1,6 +1,7 @@
 """PSFHS: pubic symphysis and fetal head, in MetaImage."""
 
 from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.streams.image_files import entries
 from clbench.streams.ultrasound.answers import Answers
 from clbench.streams.ultrasound.formats.by_name import picture_in
 from clbench.streams.ultrasound.pictures import Row
@@ -10,9 +11,9 @@ from clbench.streams.ultrasound.sets.base import UltrasoundSet, existing, natura
 def read(place: Place, _task: str) -> list[Row]:
     """`image_mha/00001.mha` (three equal channels) with `label_mha/00001.mha`; patients are not known."""
     rows = []
-    for file in sorted((place.pictures / "image_mha").glob("*.mha"), key=natural):
+    for file in sorted(entries(place.pictures / "image_mha", "*.mha"), key=natural):
         mask = existing(place.pictures / "label_mha" / file.name, f"the mask of {file.name}")
-        rows.append(Row(file.stem, picture_in(file), picture_in(mask), str(file)))
+        rows.append(Row(file.stem, picture_in(file), picture_in(mask, mask=True), str(file)))
     return some(rows, place.pictures, "files in image_mha")
 
 

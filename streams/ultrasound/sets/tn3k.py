@@ -6,6 +6,7 @@ from clbench.contracts.task import Split
 from clbench.csv_files import read_cells
 from clbench.errors import DataError
 from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.streams.image_files import entries
 from clbench.streams.ultrasound.formats.masks import bright
 from clbench.streams.ultrasound.parts import train_or_validation
 from clbench.streams.ultrasound.pictures import Picture, Row, Truth
@@ -24,7 +25,7 @@ def read(place: Place, task: str) -> list[Row]:
     rows = []
     for part in ("trainval", "test"):
         folder = place.pictures / f"{part}-image"
-        files = sorted(folder.glob("*.jpg"), key=natural)
+        files = sorted(entries(folder, "*.jpg"), key=natural)
         validated = _validated(place, len(files)) if part == "trainval" else set[int]()
         labels = _labels(place.find(f"label4{part}.csv")) if task == "classification" else {}
         for number, file in enumerate(files):

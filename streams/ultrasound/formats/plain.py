@@ -1,0 +1,24 @@
+"""One frame of several in what Pillow reads: TIFF, GIF, animated PNG and WebP."""
+
+from pathlib import Path
+
+import numpy as np
+
+from clbench.image_reading import read_ids, read_image
+from clbench.image_values import Array
+
+
+def read_plain(file: Path, frame: int | None = None, mask: bool = False) -> Array:
+    """A frame `(height, width, 3)`, or class ids `(height, width)`.
+
+    Args:
+        file: The file.
+        frame: Which frame, from 0; None where there is only one.
+        mask: Whether the values are class ids.
+
+    Raises:
+        DataError: As `read_image` and `read_ids`.
+    """
+    if mask:
+        return read_ids(file, f"the mask {file}", frame)
+    return np.asarray(read_image(file, f"the picture {file}", frame=frame))
