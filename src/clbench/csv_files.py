@@ -110,14 +110,20 @@ def _check_separator(path: Path, text: str, columns: Sequence[str], separator: s
     first = {character: _first_row(path, text, character) for character in SEPARATORS}
     if set(first[separator][1]) & set(columns):
         return
-    for other, name in SEPARATORS.items():
-        number, cells = first[other]
-        alone = len(first[separator][1]) < 2 <= len(cells) and other != " "
-        if other != separator and (set(cells) & set(columns) or alone):
-            wanted = f"wanted {SEPARATORS[separator]} ({separator!r}) between the cells, got {name} ({other!r})"
-            comma = other != "," and any(map(DECIMAL_COMMA.fullmatch, re.split(f"[{re.escape(other)}\r\n]", text)))
-            also = f", and decimal commas: save it with {SEPARATORS[separator]} and decimal points" if comma else ""
-            raise DataError(f"{path}: row {number}: {wanted}{also}")
+    alone = len(first[separator][1]) < 2
+    # The one that gives most of the wanted columns, else, where the wanted one parts nothing, the one that parts most.
+    other = max(
+        (o for o in SEPARATORS if o != separator),
+        key=lambda o: (len(set(first[o][1]) & set(columns)), len(first[o][1]) if o != " " else 0),
+    )
+    number, cells = first[other]
+    if set(cells) & set(columns) or (alone and len(cells) > 1 and other != " "):
+        wanted = (
+            f"wanted {SEPARATORS[separator]} ({separator!r}) between the cells, got {SEPARATORS[other]} ({other!r})"
+        )
+        comma = other != "," and any(map(DECIMAL_COMMA.fullmatch, re.split(f"[{re.escape(other)}\r\n]", text)))
+        also = f", and decimal commas: save it with {SEPARATORS[separator]} and decimal points" if comma else ""
+        raise DataError(f"{path}: row {number}: {wanted}{also}")
 
 
 def _first_row(path: Path, text: str, separator: str) -> tuple[int, list[str]]:
