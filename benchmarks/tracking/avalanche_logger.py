@@ -16,6 +16,7 @@ from mlflow.entities import Metric, Param
 from PIL.Image import Image
 from torch import Tensor
 
+from clbench.benchmarks.tracking.store import open_experiment
 from clbench.mlflow_store import one_line_errors
 
 METRICS_A_BATCH = 1000
@@ -116,8 +117,7 @@ class AvalancheMLflowLogger(BaseLogger):  # type: ignore[misc]  # avalanche has 
         self.close("FINISHED" if kind is None else "FAILED" if issubclass(kind, Exception) else "KILLED")
 
     def _new_run(self, experiment: str, run_name: str | None) -> str:
-        known = self._client.get_experiment_by_name(experiment)
-        owner = self._client.create_experiment(experiment) if known is None else known.experiment_id
+        owner = open_experiment(self._client, experiment)
         return str(self._client.create_run(owner, run_name=run_name).info.run_id)
 
     def _known_run(self, run_id: str) -> str:

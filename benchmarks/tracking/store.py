@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "clbench"
+KIND = "mlflow.experimentKind"
+"""Tag of an experiment for pages that go by it. That of MLflow 3.10 to 3.17 does not: see `runs_page`."""
+OF_RUNS = "custom_model_development"
+GUESSED = ("", "no_inferred_type", "genai_development_inferred", "custom_model_development_inferred")
+"""Kinds that nobody chose: a page may write them when it opens an experiment without one."""
+UI = "http://127.0.0.1:5000"
+"""Where `mlflow ui` answers if it is not told otherwise."""
 
 
 def default_uri(out: Path) -> str:
@@ -41,11 +48,36 @@ def connect(uri: str, out: Path) -> tuple["MlflowClient", str]:
         if uri.startswith("sqlite:///"):
             Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         client = MlflowClient(tracking_uri=uri)
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        if experiment is not None:
-            if experiment.lifecycle_stage == "deleted":  # its name stays taken and it takes no runs
-                how = f"`mlflow experiments restore --experiment-id {experiment.experiment_id}` brings it back"
-                raise TrackingError(f"tracking store {shown_uri(uri)}: experiment {EXPERIMENT!r} is deleted: {how}")
-            return client, str(experiment.experiment_id)
         location = (out.resolve() / "artifacts").as_uri() if uri.startswith("sqlite:") else None
-        return client, str(client.create_experiment(EXPERIMENT, artifact_location=location))
+        return client, open_experiment(client, EXPERIMENT, location)
+
+
+def open_experiment(client: "MlflowClient", name: str, location: str | None = None) -> str:
+    """The id of an experiment, made if need be, and marked as one of training; a kind that a user has chosen stays.
+
+    Args:
+        client: Of the store.
+        name: Of the experiment.
+        location: Where artifacts of a new one go; where MLflow likes if not given.
+
+    Raises:
+        TrackingError: When it is deleted.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        return str(client.create_experiment(name, artifact_location=location, tags={KIND: OF_RUNS}))
+    if found.lifecycle_stage == "deleted":  # its name stays taken and it takes no runs
+        how = f"`mlflow experiments restore --experiment-id {found.experiment_id}` brings it back"
+        raise TrackingError(f"tracking store {shown_uri(client.tracking_uri)}: experiment {name!r} is deleted: {how}")
+    if found.tags.get(KIND, "") in GUESSED:
+        client.set_experiment_tag(found.experiment_id, KIND, OF_RUNS)
+    return str(found.experiment_id)
+
+
+def runs_page(uri: str, experiment: str) -> str:
+    """Where a browser shows the runs of an experiment: of a server, or of `mlflow ui` on this machine.
+
+    The bare address of an experiment opens on traces and judges, none of which are ours.
+    """
+    server = shown_uri(uri).rstrip("/") if uri.startswith(("http://", "https://")) else UI
+    return f"{server}/#/experiments/{experiment}/runs"

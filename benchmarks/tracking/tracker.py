@@ -55,7 +55,7 @@ class Tracker:
         self._suite = suite
         self._environment = environment
         self._current: str | None = None
-        self._client, self._experiment = connect(uri, out)
+        self._client, self.experiment = connect(uri, out)
         tags = {"clbench.kind": "suite", "clbench.schema": str(SCHEMA), "clbench.suite": suite}
         with one_line_errors(uri):
             self._parent = self._run_of(Memory(folder), suite, tags)
@@ -147,7 +147,7 @@ class Tracker:
             TrackingError: When it does not answer.
         """
         with one_line_errors(self._uri):
-            self._client.get_experiment(self._experiment)
+            self._client.get_experiment(self.experiment)
 
     def _cell_run(self, cell: Cell, folder: CellFolder) -> str:
         tags = {
@@ -178,7 +178,7 @@ class Tracker:
         known = self._known(memory)
         if known is not None:
             return known
-        run = str(self._client.create_run(self._experiment, tags=tags, run_name=name).info.run_id)
+        run = str(self._client.create_run(self.experiment, tags=tags, run_name=name).info.run_id)
         if parameters:
             self._client.log_batch(run, params=[Param(key, value[:500]) for key, value in parameters.items()])
         memory.remember("runs", self._store, run)

@@ -123,3 +123,14 @@ def test_an_error_marks_the_run_as_failed(uri: str) -> None:
 def test_an_unknown_run_is_one_line(uri: str) -> None:
     with pytest.raises(TrackingError, match=r"tracking store sqlite.*nowhere"):
         AvalancheMLflowLogger(tracking_uri=uri, run_id="nowhere")
+
+
+def test_its_experiment_is_one_of_runs_and_must_not_be_deleted(uri: str) -> None:
+    AvalancheMLflowLogger(tracking_uri=uri).close()
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name("clbench-avalanche")
+    assert found is not None
+    assert found.tags == {"mlflow.experimentKind": "custom_model_development"}
+    client.delete_experiment(found.experiment_id)
+    with pytest.raises(TrackingError, match="experiment 'clbench-avalanche' is deleted: `mlflow experiments restore"):
+        AvalancheMLflowLogger(tracking_uri=uri)

@@ -18,7 +18,7 @@ from mlflow.entities import Run
 from clbench.benchmarks.runner import RunOptions, run_suite
 from clbench.benchmarks.suite import load_suite
 from clbench.benchmarks.tracking.memory import Memory
-from clbench.benchmarks.tracking.store import connect, default_uri
+from clbench.benchmarks.tracking.store import GUESSED, KIND, connect, default_uri, open_experiment, runs_page
 from clbench.benchmarks.tracking.tracker import Tracker
 from clbench.errors import TrackingError
 from clbench.ledger import read_ledger, task_scores
@@ -219,3 +219,24 @@ def test_a_deleted_experiment_is_one_line(tmp_path: Path) -> None:
     client.delete_experiment(experiment)
     with pytest.raises(TrackingError, match="experiment 'clbench' is deleted: `mlflow experiments restore"):
         connect(uri, tmp_path)
+
+
+def test_experiments_are_of_runs_unless_a_user_says_otherwise(tmp_path: Path) -> None:
+    client, made = connect(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path)
+    assert client.get_experiment(made).tags == {KIND: "custom_model_development"}
+    client.delete_experiment_tag(made, KIND)  # as earlier versions have left it
+    assert open_experiment(client, "clbench") == made
+    assert client.get_experiment(made).tags == {KIND: "custom_model_development"}
+    for guessed in GUESSED:
+        client.set_experiment_tag(made, KIND, guessed)
+        open_experiment(client, "clbench")
+        assert client.get_experiment(made).tags == {KIND: "custom_model_development"}
+    for chosen in ("genai_development", "classification"):
+        client.set_experiment_tag(made, KIND, chosen)
+        open_experiment(client, "clbench")
+        assert client.get_experiment(made).tags == {KIND: chosen}
+
+
+def test_the_page_with_the_runs_is_that_of_the_server_or_of_this_machine() -> None:
+    assert runs_page("http://me:secret@host:80/", "7") == "http://host:80/#/experiments/7/runs"
+    assert runs_page("sqlite:////a/mlflow.db", "1") == "http://127.0.0.1:5000/#/experiments/1/runs"

@@ -1,5 +1,6 @@
 """`clbench run`: the cells of a suite, with progress, a table and a leaderboard at the end."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional, cast
@@ -114,6 +115,7 @@ def _failure(outcome: "Outcome") -> str:
 
 def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, as_json: bool) -> None:
     from clbench.benchmarks.summary import columns_of, summarise
+    from clbench.benchmarks.tracking.store import runs_page
     from clbench.cli.output import print_json, print_table
     from clbench.mlflow_store import shown_uri
 
@@ -139,8 +141,9 @@ def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, a
             print_table(f"{stream}, {learner}, besides its tasks", ("probe", "before", "after"), probes)
     if page:
         print(f"leaderboard: {page}")
-    shown = shown_uri(uri)
-    print(f"MLflow:      {shown if shown.startswith('http') else f'mlflow ui --backend-store-uri {shown}'}")
+    if not uri.startswith("http"):
+        print(f"MLflow:      mlflow ui --backend-store-uri {shlex.quote(shown_uri(uri))}")
+    print(f"its runs:    {runs_page(uri, result.experiment)}")
 
 
 def _percent(row: "Mapping[str, object]", key: str) -> str:
