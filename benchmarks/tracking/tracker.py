@@ -270,15 +270,19 @@ def _metrics_of_version(
 
 
 def _costs(folder: CellFolder) -> "list[Metric]":
-    """What the cell took, over all versions: seconds added up, the highest peak of memory."""
+    """What the cell took, over all versions: seconds added up, the highest peak of memory.
+
+    In folders of earlier code decoding is a part of training and testing, and has no number of its own.
+    """
     from mlflow.entities import Metric
 
     last = folder.last_version
     assert last is not None  # it is finished
     numbers = [folder.record(version).numbers for version in range(last + 1)]
     values = {
-        "cost/train_seconds": sum(found["seconds/train"] for found in numbers),
-        "cost/test_seconds": sum(found["seconds/eval"] for found in numbers),
+        f"cost/{name}_seconds": sum(found[f"seconds/{key}"] for found in numbers)
+        for name, key in {"train": "train", "test": "eval", "decode": "decode", "taken_over": "taken_over"}.items()
+        if all(f"seconds/{key}" in found for found in numbers)
     }
     for name in ("peak_mb", "process_peak_mb"):
         peaks = [found[f"memory/{name}"] for found in numbers if f"memory/{name}" in found]

@@ -83,6 +83,8 @@ def check(uri: str, out: Path, tmp_path: Path) -> None:
     metrics = cell.data.metrics
     assert metrics["cost/train_seconds"] == pytest.approx(sum(found["seconds/train"] for found in numbers))
     assert metrics["cost/test_seconds"] == pytest.approx(sum(found["seconds/eval"] for found in numbers))
+    assert metrics["cost/decode_seconds"] == pytest.approx(sum(found["seconds/decode"] for found in numbers)) != 0
+    assert metrics["cost/taken_over_seconds"] == sum(found["seconds/taken_over"] for found in numbers) == 0
     assert metrics["cost/process_peak_mb"] == max(found["memory/process_peak_mb"] for found in numbers)
     assert min(metrics["update/drift"], metrics["update/norm"]) > 0
     environment = json.loads(
@@ -166,6 +168,23 @@ def test_a_run_that_is_gone_is_made_again(write_suite: Callable[..., str], tmp_p
     again(path, out)
     again(path, out)
     check(uri, out, tmp_path)
+
+
+def test_folders_of_earlier_code_have_no_costs_of_their_own_for_decoding(
+    write_suite: Callable[..., str], tmp_path: Path
+) -> None:
+    path, out = write_suite("finetune"), tmp_path / "out"
+    again(path, out)
+    record = next(out.glob("suite/*/versions/0002/record.json"))
+    values = json.loads(record.read_text())
+    del values["numbers"]["seconds/decode"], values["numbers"]["seconds/taken_over"]
+    record.write_text(json.dumps(values))
+    (run,) = runs_of(f"sqlite:///{out / 'mlflow.db'}", "cell")
+    MlflowClient(f"sqlite:///{out / 'mlflow.db'}").delete_run(run.info.run_id)
+    again(path, out)
+    (run,) = runs_of(f"sqlite:///{out / 'mlflow.db'}", "cell")
+    costs = {name for name in run.data.metrics if name.startswith("cost/")}
+    assert costs == {"cost/train_seconds", "cost/test_seconds", "cost/process_peak_mb"}
 
 
 DAMAGED = [
