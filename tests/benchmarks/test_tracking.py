@@ -1,6 +1,7 @@
 """MLflow: what a run holds, and a real server over HTTP."""
 
 import json
+import math
 import socket
 import subprocess
 import sys
@@ -13,15 +14,26 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Metric, Run
 
 from clbench.benchmarks.runner import RunOptions, run_suite
 from clbench.benchmarks.suite import load_suite
 from clbench.benchmarks.tracking.memory import Memory
-from clbench.benchmarks.tracking.store import GUESSED, KIND, connect, default_uri, open_experiment, runs_page
+from clbench.benchmarks.tracking.store import (
+    GUESSED,
+    KIND,
+    connect,
+    create_run,
+    default_uri,
+    log_metrics,
+    log_parameters,
+    open_experiment,
+    runs_page,
+)
 from clbench.benchmarks.tracking.tracker import Tracker
 from clbench.errors import TrackingError
 from clbench.ledger import read_ledger, task_scores
+from clbench.mlflow_store import allowed_name
 
 
 class Silent:
@@ -217,6 +229,24 @@ def test_what_a_memory_says_of_versions_is_not_trusted_blindly(tmp_path: Path) -
     memory.remember("logged", "run", -7)
     memory.remember("closed", "run", "yes")
     assert (memory.logged("run"), memory.closed("run"), memory.run("store")) == (-1, False, None)
+
+
+ODD = ("a//b", "/a", "..", "", "\u00e9", "n" * 300, "a\n")
+
+
+def test_any_number_of_names_of_any_kind_is_logged(tmp_path: Path) -> None:
+    client, experiment = connect(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path)
+    names = [*ODD, *(f"name {number}" for number in range(1500))]
+    run = create_run(client, experiment, "n" * 300, {"clbench.label": "x" * 9000, "clbench.suite": "\ud800"})
+    log_metrics(client, run, [Metric(name, float(number), 0, 0) for number, name in enumerate(names)])
+    log_metrics(client, run, [Metric(name, value, 0, 0) for name, value in (("inf", math.inf), ("nan", math.nan))])
+    log_parameters(client, run, dict.fromkeys(names[:130], "v" * 7000))
+    found = client.get_run(run)
+    assert found.data.metrics == {allowed_name(name): float(number) for number, name in enumerate(names)}
+    assert {key: len(value) for key, value in found.data.params.items()} == {
+        allowed_name(name): 6000 for name in names[:130]
+    }
+    assert (len(found.info.run_name), len(found.data.tags["clbench.label"])) == (250, 8000)
 
 
 def test_no_password_goes_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
