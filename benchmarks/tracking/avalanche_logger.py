@@ -150,7 +150,7 @@ class AvalancheMLflowLogger(BaseLogger):  # type: ignore[misc]  # avalanche has 
     def _warn(self, name: str, problem: str) -> None:
         if name not in self._warned:
             self._warned.add(name)
-            warnings.warn(f"metric {name!r} {problem}", stacklevel=4)
+            warnings.warn(f"metric {name!r} {problem}", stacklevel=3)
 
     def _log_artifact(self, name: str, step: int, value: object) -> bool:
         """Log a value that is not a number; False where it cannot be shown."""

@@ -134,15 +134,6 @@ class Tracker:
         with one_line_errors(self._uri):
             self._client.set_terminated(self._parent, "FAILED" if failed else "FINISHED")
 
-    def check(self) -> None:
-        """Ask the store for a small thing.
-
-        Raises:
-            TrackingError: When it does not answer.
-        """
-        with one_line_errors(self._uri):
-            self._client.get_experiment(self.experiment)
-
     def _cell_run(self, cell: Cell, folder: CellFolder) -> str:
         tags = {
             "clbench.kind": "cell",

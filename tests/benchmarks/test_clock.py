@@ -28,11 +28,15 @@ class Run:
         self.clock.new_cell()
         self._prepared.clear()
         before = (self.clock.now(), self.clock.decoding, self.clock.taken_over, self.time)
-        for kind, number in steps:
-            self._do(kind, number)
+        self._all(steps)
         after = (self.clock.now(), self.clock.decoding, self.clock.taken_over, self.time)
         work, decoding, taken_over, spent = (b - a for a, b in zip(before, after, strict=True))
         return work, decoding, taken_over, spent
+
+    def _all(self, steps: list[tuple[str, int]]) -> int:
+        for kind, number in steps:
+            self._do(kind, number)
+        return len(steps)
 
     def _do(self, kind: str, number: int) -> None:
         match kind:
@@ -46,7 +50,7 @@ class Run:
                     self._split("split 0", 1.0)
                     self.time += number
             case "shared":
-                self.shared.once(number, lambda: [self._do(*step) for step in self._works[str(number)]], lambda _: 1)
+                self.shared.once(number, lambda: self._all(self._works[str(number)]), lambda _: 1)
 
     def _split(self, name: str, seconds: float) -> None:
         if name in self._decoded:
