@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from clbench.answer_scores import SCORES
+from clbench.benchmarks.clock import Clock
 from clbench.benchmarks.truth import TruthCache
 from clbench.contracts import Learner, Predictions, Predictor, Protocol, Samples, Split, Stream, Task
 from clbench.errors import CheckpointError, TrainingError
@@ -29,13 +30,16 @@ class Evaluator:
         stream: The tasks.
         split: Which part is tested.
         samples: Gives the encoded samples of a task, on the learner's device.
+        clock: Told when the truth of images is prepared.
     """
 
-    def __init__(self, stream: Stream, split: Split, samples: Callable[[Task, Split], Samples]) -> None:
+    def __init__(
+        self, stream: Stream, split: Split, samples: Callable[[Task, Split], Samples], clock: Clock | None = None
+    ) -> None:
         self._stream = stream
         self._split = split
         self._samples = samples
-        self._truth = TruthCache()
+        self._truth = TruthCache(clock=clock)
 
     def evaluate(
         self,

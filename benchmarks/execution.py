@@ -2,7 +2,6 @@
 
 import json
 import resource
-import time
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import cast
@@ -102,12 +101,13 @@ class CellRun:
         )
         # Of a release the drift would be that of the base alone, without what is trained for the tasks.
         self._drift = None if self.stream.releases else Drift(self._learner)
-        samples = store.of(
-            cell.names[0], self._learner, json.dumps(cell.encoding), cell.skip_broken, partial(progress, "decode")
-        )
-        self._prefixes = Prefixes(samples, self._learner, self._frozen_blocks, folder.path)
+        self._clock = self._shared.clock
+        self._clock.new_cell()
+        decoding, encoding = partial(progress, "decode"), json.dumps(cell.encoding)
+        samples = store.of(cell.names[0], self._learner, encoding, cell.skip_broken, decoding, self._clock)
+        self._prefixes = Prefixes(samples, self._learner, self._frozen_blocks, folder.path, self._clock)
         given = samples if self.stream.releases else self._prefixes
-        self._evaluator = Evaluator(self.stream, cell.split, given)
+        self._evaluator = Evaluator(self.stream, cell.split, given, self._clock)
         self._strategy = self._build_strategy(given)
 
     def run(self, after_version: Callable[[int], None]) -> None:
@@ -230,29 +230,28 @@ class CellRun:
         """What of the present version, the strategy's state included, has values that are not finite."""
         return unsound_weights(self._learner.module) or not_finite(tensors_of(self._strategy.state_dict()))
 
-    def _clock(self) -> float:
-        """Seconds that the cell would have taken alone: what others had computed counts as if it had been."""
-        return time.perf_counter() + self._shared.spared
-
     def _compute(self, version: int) -> None:
         self._numbers.clear()
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
-        started = self._clock()
+        clock = self._clock
+        started, decoding, taken_over = clock.now(), clock.decoding, clock.taken_over
         if version:
             self._update(version)
             if found := self._not_finite():
                 raise TrainingError(f"version {version}: training has left what is no model: {found}")
             self._prefixes.weights_have_changed()
         digest = self._strategy.digest()  # waits for the device, so that the clock tells the truth
-        trained = self._clock()
+        trained = clock.now()
         self._numbers |= self._drift.measure() if self._drift else {}
+        measured = clock.now()
         rows, probes = self._tested(version, digest)
         self._numbers |= {f"probe/{name}": value for name, value in probes.items()}
-        tested = self._clock()
         self._numbers |= {
             "seconds/train": trained - started,
-            "seconds/eval": tested - trained,
+            "seconds/eval": clock.now() - measured,
+            "seconds/decode": clock.decoding - decoding,
+            "seconds/taken_over": clock.taken_over - taken_over,
             **_peak_mb(self._device),
         }
         record = Record(version, digest, dict(self._numbers), self._device.type, tested=len(rows) > 0)

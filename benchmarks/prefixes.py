@@ -13,6 +13,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from clbench.benchmarks.clock import Clock
 from clbench.contracts import Batch, Learner, Samples, Split, Task
 
 SHARE = 0.25
@@ -50,6 +51,7 @@ class Prefixes:
         learner: Computes.
         blocks_of: How many blocks are frozen as a split of a task is used; 0 where samples are augmented.
         folder: For mapped files, where memory is too small.
+        clock: Told when a prefix is prepared.
     """
 
     def __init__(
@@ -58,11 +60,13 @@ class Prefixes:
         learner: Learner,
         blocks_of: Callable[[Task, Split], int],
         folder: Path,
+        clock: Clock | None = None,
     ) -> None:
         self._samples = samples
         self._learner = learner
         self._blocks_of = blocks_of
         self._folder = folder
+        self._clock = clock or Clock()
         self._kept: dict[tuple[str, Split], _Kept] = {}
         self._digests: dict[int, str] = {}
 
@@ -73,7 +77,8 @@ class Prefixes:
             return found
         kept = self._kept.get((task.name, split))
         if kept is None or (kept.blocks, kept.digest) != (blocks, self._digest(blocks)):
-            kept = _Kept(self._computed(found, blocks), blocks, self._digest(blocks))
+            with self._clock.preparing():
+                kept = _Kept(self._computed(found, blocks), blocks, self._digest(blocks))
             self._kept[task.name, split] = kept
         return kept.samples
 

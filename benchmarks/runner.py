@@ -66,10 +66,12 @@ class SuiteResult:
     Attributes:
         outcomes: One a cell, in the suite's order.
         unlogged: What the tracking store did not take, one line each; it is on disk, and logged by the next call.
+        experiment: Id of the experiment in the store that has the runs.
     """
 
     outcomes: Sequence[Outcome]
     unlogged: Sequence[str]
+    experiment: str
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> SuiteRes
             Attempts(listener.problem).attempt(tracker.interrupt)
             raise
         sound = [(outcome.cell, outcome.folder) for outcome in outcomes if outcome.status != "failed"]
-        return SuiteResult(outcomes, catch_up(tracker, sound, failed=len(sound) < len(outcomes)))
+        unlogged = catch_up(tracker, sound, failed=len(sound) < len(outcomes))
+        return SuiteResult(outcomes, unlogged, tracker.experiment)
 
 
 def _with_earlier(outcome: Outcome) -> Outcome:

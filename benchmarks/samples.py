@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from clbench.benchmarks.clock import Clock
 from clbench.contracts import Learner, Samples, Split, Task
 from clbench.errors import BrokenSamplesError, DataError
 from clbench.storage import written_whole
@@ -46,6 +47,7 @@ class SampleStore:
         self._cache = cache
         self._owner: tuple[str, str] | None = None
         self._kept: dict[str, Samples] = {}
+        self._seconds: dict[str, float] = {}
 
     def of(
         self,
@@ -54,6 +56,7 @@ class SampleStore:
         encoding: str,
         skip_broken: bool = False,
         progress: Progress = lambda done, total: None,
+        clock: Clock | None = None,
     ) -> Callable[[Task, Split], Samples]:
         """The look-up for one stream and learner; what other streams and learners have left is let go.
 
@@ -63,6 +66,7 @@ class SampleStore:
             encoding: Says how the learner encodes: equal texts, equal tensors of equal rows.
             skip_broken: Leave samples out that do not decode, instead of refusing the split.
             progress: Told of rows done and rows in all while a split is decoded.
+            clock: Told of the seconds that each split took.
 
         Returns:
             A function that raises DataError for a split that is empty or holds broken samples.
@@ -70,15 +74,21 @@ class SampleStore:
         if self._owner != (stream, encoding):
             self._owner = (stream, encoding)
             self._kept.clear()
+        counting = clock or Clock()
 
         def samples(task: Task, split: Split) -> Samples:
             words = (encoding, task.name, task.fingerprint(split), str(skip_broken))
             key = hashlib.sha256("\n".join(words).encode()).hexdigest()[:24]
-            if key not in self._kept:
+            if key in self._kept:
+                counting.need({key: self._seconds[key]})
+                return self._kept[key]
+            with counting.stopped() as took:
                 found = load_samples(self._cache / key) or self._encode(
                     learner, task, split, key, skip_broken, progress
                 )
                 self._kept[key] = self._placed(found)
+            self._seconds[key] = took[0]
+            counting.need({key: took[0]}, decoded_now=True)
             return self._kept[key]
 
         return samples

@@ -1,11 +1,12 @@
 """What the cells of a run have in common is computed once: tests of equal weights, first stages of equal recipes."""
 
-import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
 import psutil
+
+from clbench.benchmarks.clock import Clock, Price
 
 T = TypeVar("T")
 
@@ -16,7 +17,7 @@ SHARE = 0.1
 @dataclass(frozen=True)
 class _Kept:
     value: object
-    seconds: float
+    price: Price
     size: int
 
 
@@ -33,8 +34,8 @@ class Shared:
     def __init__(self, limit: int | None = None) -> None:
         self._limit = round(SHARE * psutil.virtual_memory().available) if limit is None else limit
         self._kept: dict[Hashable, _Kept] = {}
-        self.spared = 0.0
-        """Seconds that were not spent again, in all: a cell's costs are told as if it were alone."""
+        self.clock = Clock()
+        """By which a cell's costs are told as if it were alone."""
 
     def once(self, key: Hashable, make: Callable[[], T], size_of: Callable[[T], int]) -> T:
         """The result of `make`, computed now or kept from an earlier call with an equal key.
@@ -46,11 +47,11 @@ class Shared:
         """
         if key in self._kept:
             found = self._kept[key] = self._kept.pop(key)  # the last one to be let go now
-            self.spared += found.seconds
+            self.clock.take_over(found.price)
             return cast(T, found.value)
-        started = time.perf_counter()
-        value = make()
-        self._keep(key, _Kept(value, time.perf_counter() - started, size_of(value)))
+        with self.clock.pricing() as price:
+            value = make()
+        self._keep(key, _Kept(value, price, size_of(value)))
         return value
 
     def _keep(self, key: Hashable, result: _Kept) -> None:

@@ -1,8 +1,10 @@
 """The truth of test pictures: decoded once and not again for each version, as far as memory is given for it."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import TypeVar
 
+from clbench.benchmarks.clock import Clock
 from clbench.contracts import Samples, Task
 from clbench.picture_scores import PictureScorer, Truth
 
@@ -14,10 +16,16 @@ T = TypeVar("T", bound=Truth)
 
 
 class TruthCache:
-    """Decoded truth by task."""
+    """Decoded truth by task.
 
-    def __init__(self, bound: int = BOUND) -> None:
+    Args:
+        bound: Bytes that are kept.
+        clock: Told when the truth of a task is prepared.
+    """
+
+    def __init__(self, bound: int = BOUND, clock: Clock | None = None) -> None:
         self._free = bound
+        self._clock = clock or Clock()
         self._kept: dict[str, list[Truth]] = {}
 
     def of(self, task: Task, samples: Samples, scorer: PictureScorer[T]) -> Iterator[T]:
@@ -29,7 +37,8 @@ class TruthCache:
         kept = self._kept.setdefault(task.name, [])
         yield from list(kept)  # type: ignore[misc]  # of this task, and so of this type
         for index in range(len(kept), len(samples)):
-            truth = self._read(samples, index, scorer)
+            with self._clock.preparing() if index == len(kept) else nullcontext():
+                truth = self._read(samples, index, scorer)
             if index == len(kept) and truth.nbytes <= self._free:
                 kept.append(truth)
                 self._free -= truth.nbytes

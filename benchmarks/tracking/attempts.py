@@ -8,6 +8,8 @@ from clbench.benchmarks.folder import CellFolder
 from clbench.benchmarks.tracking.tracker import Tracker
 from clbench.errors import ClbenchError
 
+KEPT = "the results are in the run folder"
+
 
 class Attempts:
     """Calls to the tracking store that must not stop the work: after a failure it is left alone.
@@ -25,13 +27,13 @@ class Attempts:
         problem = _problem_of(call) if self._answers else None
         if problem:
             self._answers = False
-            self._tell(f"{problem} (the results stay on disk)")
+            self._tell(f"{problem} ({KEPT}; it is tried again at the end)")
 
 
 def catch_up(tracker: Tracker, cells: Sequence[tuple[Cell, CellFolder]], failed: bool) -> list[str]:
     """Log what earlier calls or a store that was away have left out, then close the suite's run.
 
-    A cell that the store refuses does not keep the others from it; a store that is away altogether is asked no more.
+    A cell that the store refuses does not keep the others from it; a store that takes nothing at all is asked no more.
 
     Args:
         tracker: The store.
@@ -46,12 +48,12 @@ def catch_up(tracker: Tracker, cells: Sequence[tuple[Cell, CellFolder]], failed:
         refused = _problem_of(partial(_finish, tracker, cell, folder))
         if not refused:
             continue
-        away = _problem_of(tracker.check)
+        away = _problem_of(partial(tracker.close, True))  # which it must come to now, and writes
         if away:
-            return [*problems, f"{away} (the results stay on disk; the same command logs what is missing there)"]
-        problems.append(f"{cell.title}: not logged: {refused}")
+            return [*problems, f"{away} ({KEPT}; the same command logs them later)"]
+        problems.append(f"{cell.title}: not logged: {refused} ({KEPT}; the same command logs them later)")
     closing = _problem_of(partial(tracker.close, failed or bool(problems)))
-    return [*problems, closing] if closing else problems
+    return [*problems, f"{closing} ({KEPT})"] if closing else problems
 
 
 def _finish(tracker: Tracker, cell: Cell, folder: CellFolder) -> None:

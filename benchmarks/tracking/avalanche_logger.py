@@ -2,25 +2,27 @@
 
 import logging
 import math
-import re
 import time
+import warnings
 from collections.abc import Mapping
+from numbers import Real
 from types import TracebackType
 from typing import Any, Self, final
 
+import numpy as np
 from avalanche.evaluation.metric_results import AlternativeValues, TensorImage
 from avalanche.logging import BaseLogger
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param
+from mlflow.entities import Metric
 from PIL.Image import Image
 from torch import Tensor
 
-from clbench.mlflow_store import one_line_errors
+from clbench.benchmarks.tracking.store import METRICS, create_run, log_parameters, open_experiment
+from clbench.mlflow_store import allowed_name, one_line_errors
 
-METRICS_A_BATCH = 1000
-PARAMETERS_A_BATCH = 100
-"""MLflow refuses larger requests."""
+PNG = ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA")
+"""Modes of images that a PNG file can have."""
 
 
 @final
@@ -32,7 +34,9 @@ class AvalancheMLflowLogger(BaseLogger):  # type: ignore[misc]  # avalanche has 
 
     Numbers become metrics with Avalanche's x as step; NaN and infinity are logged as NaN. Figures, pictures and
     matrices (a confusion matrix is both) become artifacts under the metric's name, numbered by step. Texts and
-    checkpoints are left to others. Values wait until `every` of them are there or a phase of the strategy ends.
+    checkpoints are left to others. A name that MLflow does not take is mended (see `allowed_name`), any other value is
+    left out; both are told by a warning, once a name. Values wait until `every` of them are there or a phase of the
+    strategy ends; what the store does not take then is sent again with the next ones.
 
     Args:
         run_name: Of the new run; MLflow makes one up if not given.
@@ -51,12 +55,13 @@ class AvalancheMLflowLogger(BaseLogger):  # type: ignore[misc]  # avalanche has 
         tracking_uri: str | None = None,
         experiment: str = "clbench-avalanche",
         run_id: str | None = None,
-        every: int = METRICS_A_BATCH,
+        every: int = METRICS,
     ) -> None:
         super().__init__()
         logging.getLogger("alembic").setLevel(logging.WARNING)  # a new SQLite store otherwise prints its migrations
         self._waiting: list[Metric] = []
-        self._every = min(every, METRICS_A_BATCH)
+        self._every = min(every, METRICS)
+        self._warned: set[str] = set()
         self._owned = run_id is None
         self._closed = False
         self._uri = tracking_uri or ""
@@ -67,37 +72,46 @@ class AvalancheMLflowLogger(BaseLogger):  # type: ignore[misc]  # avalanche has 
 
     def log_single_metric(self, name: str, value: object, x_plot: int) -> None:
         """Take one value, as Avalanche calls it."""
+        name, step = str(name), _step(x_plot)
+        if step is None:
+            self._warn(name, f"is left out: its step must be a whole number of 64 bits, got {x_plot!r:.40}")
+            return
         values = value.alternatives if isinstance(value, AlternativeValues) else (value,)
         numbers = [number for number in map(_number, values) if number is not None]
         if numbers:
-            self._add(name, numbers[0], x_plot)
+            self._add(name, numbers[0], step)
             return
-        for alternative in values:
-            self._log_artifact(f"{_allowed(name)}/{x_plot:08d}", alternative)
+        kept = [self._log_artifact(name, step, alternative) for alternative in values]
+        if not any(kept) and not all(isinstance(alternative, str | bytes) for alternative in values):
+            wanted = "a number, a figure, an image or a matrix"
+            self._warn(name, f"is left out: wanted {wanted}, got {type(values[0]).__name__}")
 
     def log_params(self, parameters: Mapping[str, object]) -> None:
         """Log settings; MLflow does not let a value change afterwards."""
-        items = [Param(_allowed(key), str(value)) for key, value in parameters.items()]
         with one_line_errors(self._uri):
-            for start in range(0, len(items), PARAMETERS_A_BATCH):
-                self._client.log_batch(self.run_id, params=items[start : start + PARAMETERS_A_BATCH])
+            log_parameters(self._client, self.run_id, parameters)
 
     def flush(self) -> None:
         """Send what is waiting."""
-        if self._waiting:
+        while self._waiting:  # more than a batch, where the store did not take earlier ones
             with one_line_errors(self._uri):
-                self._client.log_batch(self.run_id, metrics=self._waiting)
-            self._waiting = []
+                self._client.log_batch(self.run_id, metrics=self._waiting[:METRICS])
+            del self._waiting[:METRICS]
 
     def close(self, status: str = "FINISHED") -> None:
-        """Send what is waiting and end the run if it is this logger's own; does nothing the second time."""
+        """Send what is waiting and end the run if it is this logger's own; does nothing the second time.
+
+        A run that lacks values ends as failed; to close it again sends them.
+        """
         if self._closed:
             return
-        self.flush()
-        if self._owned:
-            with one_line_errors(self._uri):
-                self._client.set_terminated(self.run_id, status)
-        self._closed = True
+        try:
+            self.flush()
+            self._closed = True
+        finally:
+            if self._owned:
+                with one_line_errors(self._uri):
+                    self._client.set_terminated(self.run_id, status if self._closed else "FAILED")
 
     def after_training_exp(self, *_: Any, **__: Any) -> None:
         """An experience is learnt."""
@@ -116,44 +130,65 @@ class AvalancheMLflowLogger(BaseLogger):  # type: ignore[misc]  # avalanche has 
         self.close("FINISHED" if kind is None else "FAILED" if issubclass(kind, Exception) else "KILLED")
 
     def _new_run(self, experiment: str, run_name: str | None) -> str:
-        known = self._client.get_experiment_by_name(experiment)
-        owner = self._client.create_experiment(experiment) if known is None else known.experiment_id
-        return str(self._client.create_run(owner, run_name=run_name).info.run_id)
+        owner = open_experiment(self._client, experiment)
+        return create_run(self._client, owner, run_name)
 
     def _known_run(self, run_id: str) -> str:
         return str(self._client.get_run(run_id).info.run_id)
 
     def _add(self, name: str, number: float, step: int) -> None:
         number = number if math.isfinite(number) else math.nan  # MLflow makes a huge number of infinity
-        self._waiting.append(Metric(_allowed(name), number, int(time.time() * 1000), int(step)))
+        self._waiting.append(Metric(self._name(name), number, int(time.time() * 1000), step))
         if len(self._waiting) >= self._every:
             self.flush()
 
-    def _log_artifact(self, path: str, value: object) -> None:
+    def _name(self, name: str) -> str:
+        if (allowed := allowed_name(name)) != name:
+            self._warn(name, f"is logged as {allowed!r}, as MLflow does not take its name")
+        return allowed
+
+    def _warn(self, name: str, problem: str) -> None:
+        if name not in self._warned:
+            self._warned.add(name)
+            warnings.warn(f"metric {name!r} {problem}", stacklevel=3)
+
+    def _log_artifact(self, name: str, step: int, value: object) -> bool:
+        """Log a value that is not a number; False where it cannot be shown."""
+        path = f"{allowed_name(name)}/{step:08d}"
         with one_line_errors(self._uri):
             match value:
                 case Figure():
                     self._client.log_figure(self.run_id, value, f"{path}.png")
-                case Image():
+                case Image() if value.width and value.height and value.mode in PNG:
                     self._client.log_image(self.run_id, value, f"{path}.png")
-                case TensorImage():
-                    picture = value.image.permute(1, 2, 0).clamp(0, 1).cpu().numpy()
+                case TensorImage() if value.image.ndim == 3 and value.image.shape[0] in (1, 3, 4):
+                    picture = value.image.detach().permute(1, 2, 0).float().clamp(0, 1).cpu().numpy()
                     self._client.log_image(self.run_id, picture, f"{path}.png")
-                case Tensor() if value.ndim in (1, 2):
-                    rows = value.reshape(-1, value.shape[-1]).tolist()
+                case Tensor() | np.ndarray() if value.ndim in (1, 2):
+                    rows = value.tolist() if value.ndim == 2 else [value.tolist()]
                     table = "".join(f"{','.join(map(str, row))}\n" for row in rows)
                     self._client.log_text(self.run_id, table, f"{path}.csv")
+                case _:
+                    return False
+        self._name(name)
+        return True
 
 
 def _number(value: object) -> float | None:
     """A value as a metric, or None where it is not one number."""
-    if isinstance(value, bool | int | float):
+    if isinstance(value, Tensor | np.ndarray | np.generic) and math.prod(value.shape) == 1:
+        value = value.item()
+    if not isinstance(value, Real):
+        return None
+    try:
         return float(value)
-    if isinstance(value, Tensor) and value.numel() == 1:
-        return float(value)
-    return None
+    except OverflowError:  # an integer beyond any float
+        return math.inf
 
 
-def _allowed(name: str) -> str:
-    """A name that MLflow takes: at most 250 letters, digits and `_-. /`."""
-    return re.sub(r"[^\w\-. /]", "_", name, flags=re.ASCII)[:250]
+def _step(value: object) -> int | None:
+    """A whole number that MLflow's databases hold, or None."""
+    number = value if isinstance(value, int) else _number(value)
+    if number is None or not -(2**63) <= number < 2**63 or number != int(number):  # NaN is not within any bounds
+        return None
+    return int(number)

@@ -1,17 +1,33 @@
 """The connection to MLflow, and where it is when nobody says."""
 
+import math
 import os
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clbench.errors import TrackingError
-from clbench.mlflow_store import one_line_errors, shown_uri, sqlite_file, sqlite_uri
+from clbench.mlflow_store import NAME, allowed_name, fitting, one_line_errors, shown_uri, sqlite_file, sqlite_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
 
 EXPERIMENT = "clbench"
+KIND = "mlflow.experimentKind"
+"""Tag of an experiment for pages that go by it. That of MLflow 3.10 to 3.17 does not: see `runs_page`."""
+OF_RUNS = "custom_model_development"
+GUESSED = ("", "no_inferred_type", "genai_development_inferred", "custom_model_development_inferred")
+"""Kinds that nobody chose: a page may write them when it opens an experiment without one."""
+METRICS = 1000
+"""Most metrics that MLflow takes at once."""
+PARAMETERS = 25
+"""MLflow takes 100 parameters and a megabyte at once, and a character can become six."""
+PARAMETER, TAG = 6000, 8000
+"""Most characters of a parameter's value and a tag's."""
+UI = "http://127.0.0.1:5000"
+"""Where `mlflow ui` answers if it is not told otherwise."""
 
 
 def default_uri(out: Path) -> str:
@@ -42,13 +58,67 @@ def connect(uri: str, out: Path) -> tuple["MlflowClient", str]:
         if file := sqlite_file(uri):
             file.parent.mkdir(parents=True, exist_ok=True)
         client = MlflowClient(tracking_uri=uri)
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        if experiment is not None:
-            if experiment.lifecycle_stage == "deleted":  # its name stays taken and it takes no runs
-                store, number = shlex.quote(shown_uri(uri)), shlex.quote(str(experiment.experiment_id))
-                how = f"MLFLOW_TRACKING_URI={store} mlflow experiments restore --experiment-id {number}"
-                where = f"tracking store {shown_uri(uri)}: experiment {EXPERIMENT!r}"
-                raise TrackingError(f"{where} is deleted: `{how}` brings it back")
-            return client, str(experiment.experiment_id)
         location = (out.resolve() / "artifacts").as_uri() if uri.startswith("sqlite:") else None
-        return client, str(client.create_experiment(EXPERIMENT, artifact_location=location))
+        return client, open_experiment(client, EXPERIMENT, location)
+
+
+def open_experiment(client: "MlflowClient", name: str, location: str | None = None) -> str:
+    """The id of an experiment, made if need be, and marked as one of training; a kind that a user has chosen stays.
+
+    Args:
+        client: Of the store.
+        name: Of the experiment.
+        location: Where artifacts of a new one go; where MLflow likes if not given.
+
+    Raises:
+        TrackingError: When it is deleted.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        return str(client.create_experiment(name, artifact_location=location, tags={KIND: OF_RUNS}))
+    if found.lifecycle_stage == "deleted":  # its name stays taken and it takes no runs
+        store, number = shlex.quote(shown_uri(client.tracking_uri)), shlex.quote(str(found.experiment_id))
+        how = f"MLFLOW_TRACKING_URI={store} mlflow experiments restore --experiment-id {number}"
+        where = f"tracking store {shown_uri(client.tracking_uri)}: experiment {name!r}"
+        raise TrackingError(f"{where} is deleted: `{how}` brings it back")
+    if found.tags.get(KIND, "") in GUESSED:
+        client.set_experiment_tag(found.experiment_id, KIND, OF_RUNS)
+    return str(found.experiment_id)
+
+
+def log_metrics(client: "MlflowClient", run: str, metrics: "Sequence[Metric]") -> None:
+    """Log any number of metrics under names that MLflow takes; infinity and NaN are no numbers and are left out."""
+    from mlflow.entities import Metric
+
+    sound = [
+        Metric(allowed_name(metric.key), metric.value, metric.timestamp, metric.step)
+        for metric in metrics
+        if math.isfinite(metric.value)
+    ]
+    for start in range(0, len(sound), METRICS):
+        client.log_batch(run, metrics=sound[start : start + METRICS])
+
+
+def log_parameters(client: "MlflowClient", run: str, parameters: Mapping[str, object]) -> None:
+    """Log any number of settings under names that MLflow takes; values that are too long are cut."""
+    from mlflow.entities import Param
+
+    items = [Param(allowed_name(str(key)), fitting(str(value), PARAMETER)) for key, value in parameters.items()]
+    for start in range(0, len(items), PARAMETERS):
+        client.log_batch(run, params=items[start : start + PARAMETERS])
+
+
+def create_run(client: "MlflowClient", experiment: str, name: str | None, tags: Mapping[str, str] | None = None) -> str:
+    """The id of a new run; a name and tags that are too long are cut."""
+    values = {key: fitting(value, TAG) for key, value in (tags or {}).items()}
+    run_name = None if name is None else fitting(name, NAME)
+    return str(client.create_run(experiment, tags=values, run_name=run_name).info.run_id)
+
+
+def runs_page(uri: str, experiment: str) -> str:
+    """Where a browser shows the runs of an experiment: of a server, or of `mlflow ui` on this machine.
+
+    The bare address of an experiment opens on traces and judges, none of which are ours.
+    """
+    server = shown_uri(uri).rstrip("/") if uri.startswith(("http://", "https://")) else UI
+    return f"{server}/#/experiments/{experiment}/runs"

@@ -1,13 +1,10 @@
 """Records a suite in MLflow: one run for the suite, one nested run for each cell, a step for each version."""
 
-import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
-
-import numpy as np
 
 from clbench import strict_json
 from clbench.benchmarks.cell import SCHEMA, Cell
@@ -15,10 +12,10 @@ from clbench.benchmarks.execution import matrices
 from clbench.benchmarks.folder import CellFolder
 from clbench.benchmarks.official import official_numbers
 from clbench.benchmarks.tracking.memory import Memory
-from clbench.benchmarks.tracking.store import connect
+from clbench.benchmarks.tracking.store import connect, create_run, log_metrics, log_parameters
 from clbench.contracts import Stream
 from clbench.ledger import read_ledger
-from clbench.mlflow_store import one_line_errors, shown_uri
+from clbench.mlflow_store import fitting, one_line_errors, shown_uri
 from clbench.reports.flips.stream import stream_numbers
 from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.metrics.compute import compute_all
@@ -27,8 +24,6 @@ from clbench.storage import write_json
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
-BATCH = 1000
-"""Most metrics that MLflow takes at once."""
 GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """What MLflow says of a run that it does not have, or never could have."""
 
@@ -56,7 +51,7 @@ class Tracker:
         self._suite = suite
         self._environment = environment
         self._current: str | None = None
-        self._client, self._experiment = connect(uri, out)
+        self._client, self.experiment = connect(uri, out)
         tags = {"clbench.kind": "suite", "clbench.schema": str(SCHEMA), "clbench.suite": suite}
         with one_line_errors(uri):
             self._parent = self._run_of(Memory(folder), suite, tags)
@@ -79,7 +74,7 @@ class Tracker:
                 return
             found = matrices(stream, folder)
             for version in range(logged + 1, last + 1):
-                self._client.log_batch(run, metrics=_metrics_of_version(folder, stream, found, version))
+                log_metrics(self._client, run, _metrics_of_version(folder, stream, found, version))
         memory.remember("logged", run, last)
 
     def finish(self, cell: Cell, folder: CellFolder, stream: Stream) -> None:
@@ -96,7 +91,7 @@ class Tracker:
             with tempfile.TemporaryDirectory() as temporary:
                 self._log_files(run, cell, folder, stream, Path(temporary))
             for metrics in (_costs(folder), *(() if cell.last_only else _flips(folder, stream))):
-                self._client.log_batch(run, metrics=metrics)
+                log_metrics(self._client, run, metrics)
             self._client.set_terminated(run, "FINISHED")
         self._current = None
         memory.remember("closed", run, True)
@@ -111,21 +106,20 @@ class Tracker:
         if count == memory.probed(run):
             return
         metrics = [
-            Metric(_allowed(f"probe/{name}"), value, now, version)
+            Metric(f"probe/{name}", value, now, version)
             for version, answers in found.items()
             for numbers in answers.values()
             for name, value in numbers.items()
         ]
         with one_line_errors(self._uri):
-            for start in range(0, len(metrics), BATCH):
-                self._client.log_batch(run, metrics=metrics[start : start + BATCH])
+            log_metrics(self._client, run, metrics)
         memory.remember("probed", run, count)
 
     def fail(self, cell: Cell, folder: CellFolder, error: str) -> None:
         """Close the cell's run as failed, with the error in one line."""
         with one_line_errors(self._uri):
             run = self._cell_run(cell, folder)
-            self._client.set_tag(run, "clbench.error", error[:500])
+            self._client.set_tag(run, "clbench.error", fitting(error, 500))
             self._client.log_text(run, strict_json.dumps(dict(self._environment), indent=1), "environment.json")
             self._client.set_terminated(run, "FAILED")
         self._current = None
@@ -140,15 +134,6 @@ class Tracker:
         """Close the suite's run."""
         with one_line_errors(self._uri):
             self._client.set_terminated(self._parent, "FAILED" if failed else "FINISHED")
-
-    def check(self) -> None:
-        """Ask the store for a small thing.
-
-        Raises:
-            TrackingError: When it does not answer.
-        """
-        with one_line_errors(self._uri):
-            self._client.get_experiment(self._experiment)
 
     def _cell_run(self, cell: Cell, folder: CellFolder) -> str:
         tags = {
@@ -174,14 +159,11 @@ class Tracker:
         self, memory: Memory, name: str, tags: dict[str, str], parameters: Mapping[str, str] | None = None
     ) -> str:
         """The run that a folder remembers in this store, or a new one."""
-        from mlflow.entities import Param
-
         known = self._known(memory)
         if known is not None:
             return known
-        run = str(self._client.create_run(self._experiment, tags=tags, run_name=name).info.run_id)
-        if parameters:
-            self._client.log_batch(run, params=[Param(key, value[:500]) for key, value in parameters.items()])
+        run = create_run(self._client, self.experiment, name, tags)
+        log_parameters(self._client, run, parameters or {})
         memory.remember("runs", self._store, run)
         self._there.add(run)
         return run
@@ -267,19 +249,23 @@ def _metrics_of_version(
                 if x is not None
             }
     now = int(time.time() * 1000)
-    return [Metric(_allowed(name), value, now, version) for name, value in values.items() if np.isfinite(value)]
+    return [Metric(name, value, now, version) for name, value in values.items()]
 
 
 def _costs(folder: CellFolder) -> "list[Metric]":
-    """What the cell took, over all versions: seconds added up, the highest peak of memory."""
+    """What the cell took, over all versions: seconds added up, the highest peak of memory.
+
+    In folders of earlier code decoding is a part of training and testing, and has no number of its own.
+    """
     from mlflow.entities import Metric
 
     last = folder.last_version
     assert last is not None  # it is finished
     numbers = [folder.record(version).numbers for version in range(last + 1)]
     values = {
-        "cost/train_seconds": sum(found["seconds/train"] for found in numbers),
-        "cost/test_seconds": sum(found["seconds/eval"] for found in numbers),
+        f"cost/{name}_seconds": sum(found[f"seconds/{key}"] for found in numbers)
+        for name, key in {"train": "train", "test": "eval", "decode": "decode", "taken_over": "taken_over"}.items()
+        if all(f"seconds/{key}" in found for found in numbers)
     }
     for name in ("peak_mb", "process_peak_mb"):
         peaks = [found[f"memory/{name}"] for found in numbers if f"memory/{name}" in found]
@@ -297,7 +283,7 @@ def _flips(folder: CellFolder, stream: Stream) -> "Iterator[list[Metric]]":
     for protocol in stream.protocols:
         found = stream_numbers(ledger, protocol, releases=bool(stream.releases))
         yield [
-            Metric(_allowed(f"{protocol}/{name}"), value, now, version)
+            Metric(f"{protocol}/{name}", value, now, version)
             for version, numbers in found.items()
             for name, value in numbers.items()
         ]
@@ -308,7 +294,3 @@ def _until(matrix: ScoreMatrix, version: int) -> ScoreMatrix:
     if matrix.releases:
         return ScoreMatrix(matrix.tasks, matrix.scores[: version + 1], matrix.releases[:version])
     return ScoreMatrix(matrix.tasks[:version], matrix.scores[: version + 1, :version])
-
-
-def _allowed(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_\-. /]", "_", name)

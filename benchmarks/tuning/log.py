@@ -1,7 +1,7 @@
 """The result of a search in MLflow: a run with the choice and the file, beside the runs of its trials."""
 
 import hashlib
-import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from clbench.benchmarks.cell import SCHEMA
 from clbench.benchmarks.runner import RunOptions
 from clbench.benchmarks.tracking.memory import Memory
-from clbench.benchmarks.tracking.store import connect
+from clbench.benchmarks.tracking.store import TAG, connect, create_run, log_metrics, log_parameters
 from clbench.benchmarks.tuning.record import Tuned
 from clbench.benchmarks.tuning.trials import Trials
-from clbench.mlflow_store import one_line_errors, shown_uri
+from clbench.mlflow_store import fitting, one_line_errors, shown_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,7 +42,7 @@ def log_search(options: RunOptions, path: Path, tuned: Tuned, cells: Trials) -> 
             return
         store = shown_uri(options.tracking_uri)
         for number, run in _runs(cells, store):
-            client.set_tag(run, "clbench.search", path.stem)
+            client.set_tag(run, "clbench.search", fitting(path.stem, TAG))
             client.set_tag(run, "clbench.trial", str(number))
         run = _log_record(client, experiment, path, tuned, Memory(cells.folder).run(store))
         client.set_tag(run, RECORD, digest)
@@ -50,7 +50,7 @@ def log_search(options: RunOptions, path: Path, tuned: Tuned, cells: Trials) -> 
 
 
 def _log_record(client: "MlflowClient", experiment: str, path: Path, tuned: Tuned, parent: str | None) -> str:
-    from mlflow.entities import Param
+    from mlflow.entities import Metric
 
     tags = {
         "clbench.kind": "search",
@@ -63,13 +63,13 @@ def _log_record(client: "MlflowClient", experiment: str, path: Path, tuned: Tune
         "clbench.criterion": f"{tuned.protocol}/{tuned.criterion}",
         **({"mlflow.parentRunId": parent} if parent else {}),
     }
-    run = str(client.create_run(experiment, tags=tags, run_name=path.stem).info.run_id)
+    run = create_run(client, experiment, path.stem, tags)
     params = {"trials_each": str(tuned.trials_each), "seeds": ",".join(map(str, tuned.seeds))}
     for choice in tuned.chosen:
-        title = _allowed(" ".join([choice.strategy, *(f"{key} {value}" for key, value in choice.given.items())]))
-        params |= {f"{title}/{_allowed(key)}": str(value)[:500] for key, value in choice.settings.items()}
-        client.log_metric(run, f"best/{title}", choice.value)
-    client.log_batch(run, params=[Param(key, value) for key, value in params.items()])
+        title = " ".join([choice.strategy, *(f"{key} {value}" for key, value in choice.given.items())])
+        params |= {f"{title}/{key}": str(value) for key, value in choice.settings.items()}
+        log_metrics(client, run, [Metric(f"best/{title}", choice.value, int(time.time() * 1000), 0)])
+    log_parameters(client, run, params)
     client.log_artifact(run, str(path))
     return run
 
@@ -81,7 +81,3 @@ def _runs(cells: Trials, store: str) -> Iterator[tuple[int, str]]:
             run = Memory(cells.folder_of(cell).path).run(store)
             if run is not None:
                 yield number, run
-
-
-def _allowed(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_\-. /]", "_", name)

@@ -13,10 +13,16 @@ SCHEMA = "1"
 COST = {
     "cost/train_seconds": "Training, s",
     "cost/test_seconds": "Testing, s",
+    "cost/decode_seconds": "Decoding, s",
+    "cost/taken_over_seconds": "Taken over, s",
     "cost/peak_mb": "Peak of the device, MiB",
     "cost/process_peak_mb": "Peak of the process, MiB",
 }
 """Metrics of a run that say what it took, over all versions, and their headings."""
+COST_NOTE = (
+    "Each run is counted as if it were alone; what had been computed before, for another run or an earlier version, is "
+    "counted and told as taken over. A dash under decoding: it is a part of training and testing there."
+)
 OFFICIAL = {
     "official/segmentation/dice": "Segmentation: Dice \u2191",
     "official/segmentation/hausdorff": "Hausdorff, pixels \u2193",

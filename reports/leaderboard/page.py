@@ -6,6 +6,7 @@ from importlib.resources import files
 from clbench import __version__
 from clbench.reports.leaderboard.aggregate import Section, costs, official
 from clbench.reports.leaderboard.board import Board
+from clbench.reports.leaderboard.cell import COST_NOTE
 from clbench.reports.leaderboard.columns import Column
 from clbench.reports.leaderboard.published import HEADINGS, WARNING
 from clbench.reports.leaderboard.tables import OFFICIAL_TITLE, TUNING_NOTE
@@ -29,6 +30,7 @@ def to_html(board: Board) -> str:
         published_warning=WARNING,
         published_headings=HEADINGS,
         costs=costs,
+        cost_note=COST_NOTE,
         official=official,
         official_title=OFFICIAL_TITLE,
         amount=amount,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from clbench import strict_json
 from clbench.reports.leaderboard.aggregate import Estimate, Result, Section, Standing, costs, official
 from clbench.reports.leaderboard.board import Board
+from clbench.reports.leaderboard.cell import COST_NOTE
 from clbench.reports.leaderboard.columns import Column
 from clbench.reports.leaderboard.published import HEADINGS, Published
 from clbench.reports.leaderboard.published import WARNING as PUBLISHED_WARNING
@@ -29,7 +30,7 @@ def to_markdown(board: Board) -> str:
         for protocol in section.protocols or ("",):
             lines += ["", *_markdown_table(section, protocol, [column for column in board.columns if column.is_main])]
         lines += _markdown_told(OFFICIAL_TITLE, official(section), section, lambda standing: standing.official)
-        lines += _markdown_told("Cost of a run:", costs(section), section, lambda standing: standing.cost)
+        lines += _markdown_told(f"Cost of a run. {COST_NOTE}", costs(section), section, lambda standing: standing.cost)
         lines += _markdown_published(board.published(section))
         lines += _markdown_failures(section)
     lines += ["", "## Metrics", ""]
@@ -60,7 +61,7 @@ def _markdown_told(
         return []
     lines = ["", title, "", f"| Strategy | {' | '.join(shown.values())} |", f"|---|{'---:|' * len(shown)}"]
     for standing in section.standings:
-        cells = [amount(told(standing).get(name)) for name in shown]
+        cells = [amount(told(standing).get(name), len(standing.finished)) for name in shown]
         lines.append(f"| {' | '.join([markdown(standing.label), *cells])} |")
     return lines
 

@@ -31,9 +31,16 @@ def with_error(estimate: Estimate | None, seeds: int) -> str:
     return f"{percent(estimate.mean)}{error}" + (f" ({estimate.n} of {seeds} seeds)" if estimate.n < seeds else "")
 
 
-def amount(estimate: Estimate | None) -> str:
-    """A mean with three digits, for costs; a dash where there is none."""
-    return NOTHING if estimate is None else f"{float(f'{estimate.mean:.3g}'):,g}"
+def amount(estimate: Estimate | None, seeds: int) -> str:
+    """A mean with three digits, for costs; a dash where there is none, and how many seeds tell it if not all do.
+
+    Args:
+        estimate: The amount over seeds, None where no run tells it.
+        seeds: How many seeds finished.
+    """
+    if estimate is None:
+        return NOTHING
+    return f"{float(f'{estimate.mean:.3g}'):,g}" + (f" ({estimate.n} of {seeds} seeds)" if estimate.n < seeds else "")
 
 
 def plain(text: str) -> str:

@@ -1,14 +1,33 @@
 """Addresses of MLflow stores and its many exceptions as one line; for those who write to a store and those who read."""
 
 import contextlib
+import hashlib
 import logging
+import re
 import shlex
+import sys
+import urllib.parse
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 from clbench.errors import TrackingError
 
 LONGEST = 300
+MENDS = {
+    "database is locked": "another process is writing to this file; wait for it, or end it",
+    "database table is locked": "another process is writing to this file; wait for it, or end it",
+    "readonly database": "this file or its folder must be writable",
+    "database or disk is full": "make room on its disk",
+    "file is not a database": "it is damaged; move it away, and the next run makes a new one",
+    "database disk image is malformed": "it is damaged; move it away, and the next run makes a new one",
+    "unable to open database file": "its folder must be there and writable, and no folder in its place",
+}
+"""What to do about the complaints of SQLite."""
+OTHER_SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+)")
+NAME = 250
+"""Most characters that MLflow takes in the name of a metric, a parameter or a run."""
+SOUND = re.compile(r"(?!\.\.)[\w\-. ]+(/[\w\-. ]+)*", re.ASCII)
 
 
 @contextlib.contextmanager
@@ -26,12 +45,17 @@ def one_line_errors(uri: str, what: str = "") -> Iterator[None]:
     from requests.exceptions import RequestException
     from sqlalchemy.exc import SQLAlchemyError
 
+    outside = sys.exception()  # may be what a store is told of: never the cause of what the store says
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints tracebacks of what is raised too
+    try:
+        urllib.parse.urlsplit(uri)
+    except ValueError as error:
+        raise TrackingError(f"tracking store {shown_uri(uri)}: no address: {error}") from error
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, OSError, ImportError) as error:  # or no driver
         shown = shown_uri(uri)
-        reason = one_line(str(error).replace(uri, shown) or type(error).__name__)
+        reason = one_line(_reason(error, outside, shown).replace(uri, shown))
         raise TrackingError(f"tracking store {f'{shown} {what}'.strip()}: {reason}") from error
 
 
@@ -65,7 +89,66 @@ def ui_command(uri: str) -> str:
     return f"mlflow ui --backend-store-uri {shlex.quote(shown_uri(uri))}"
 
 
+def _reason(error: BaseException, outside: BaseException | None, store: str) -> str:
+    """What a database, the network or the disk said first, with what to do about it; else what MLflow says."""
+    found = _innermost(error, outside)
+    if isinstance(found, OSError) and found.strerror:
+        return f"{found.strerror}: {found.filename}" if found.filename else found.strerror
+    message = str(found).strip() or type(found).__name__
+    if schema := OTHER_SCHEMA.search(message):
+        return _schema(schema[1], store)
+    return next((f"{message}: {mend}" for complaint, mend in MENDS.items() if complaint in message), message)
+
+
+def _innermost(error: BaseException, outside: BaseException | None) -> BaseException:
+    """The innermost exception of a database's driver, the system or the import, if there is one behind an exception."""
+    found, seen = error, [outside]
+    inner: BaseException | None = error
+    while inner is not None and inner not in seen:
+        seen.append(inner)
+        driver = getattr(inner, "orig", None)
+        if isinstance(driver, BaseException):
+            return driver
+        found = inner if isinstance(inner, OSError | ImportError) else found
+        inner = inner.__cause__ or (None if inner.__suppress_context__ else inner.__context__)
+    return found
+
+
+def _schema(revision: str, store: str) -> str:
+    import mlflow
+
+    known = (Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions").glob(f"{revision}*.py")
+    if any(known):
+        return f"it was made by an older MLflow; `mlflow db upgrade {store}` brings it up to date (make a copy first)"
+    newer = f"a newer MLflow than {version('mlflow')} (schema {revision})"
+    return f"it was made by {newer}; update MLflow, or use another store"
+
+
 def one_line(error: BaseException | str) -> str:
     """The first line of a message, cut where it becomes too long to read."""
     text = " ".join((str(error).strip() or type(error).__name__).splitlines()[0].split())
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def allowed_name(name: str) -> str:
+    """A name that every MLflow takes for a metric, a parameter or an artifact: a sound one as it is, else a mended one.
+
+    MLflow takes letters, digits and `_-. /`, at most 250, and no path that means another one (`a//b`, `/a`, `a/..`). A
+    mended name ends with a hash of what it stands for, so different names stay different.
+    """
+    parts = name.split("/")
+    if len(name) <= NAME and SOUND.fullmatch(name) and not {".", ".."} & set(parts):
+        return name
+    clean = (re.sub(r"[^\w\-. ]", "_", part, flags=re.ASCII) for part in parts if part)
+    return _marked("/".join(re.sub(r"^\.+", lambda dots: "_" * len(dots[0]), part) for part in clean), name, NAME)
+
+
+def fitting(text: str, limit: int) -> str:
+    """Text that MLflow's databases take: without surrogates and zero bytes; a cut one ends with a hash of the whole."""
+    clean = text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\0")
+    return clean if len(clean) <= limit else _marked(clean, clean, limit)
+
+
+def _marked(text: str, meant: str, limit: int) -> str:
+    digest = hashlib.sha256(meant.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{text[: limit - 9] or '_'}.{digest}"

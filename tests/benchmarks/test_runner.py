@@ -1,14 +1,17 @@
 """The runner: failures stay in their cell, kills lose nothing, the tracking store may go away."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -176,8 +179,9 @@ def test_a_store_that_goes_away_stops_nothing_and_is_caught_up(
             patch.setattr(Tracker, name, away)
         result = run_suite(load_suite(path), options(tmp_path), Quiet())
         assert [outcome.status for outcome in result.outcomes] == ["finished", "finished"]
+        kept = "(the results are in the run folder; the same command logs them later)"
         assert [line.partition(": not logged: ")[2] for line in result.unlogged] == [
-            "tracking store x: connection refused"
+            f"tracking store x: connection refused {kept}"
         ] * 2
     outcomes, _ = run(path, tmp_path)
     assert [outcome.status for outcome in outcomes] == ["kept", "kept"]
@@ -202,8 +206,45 @@ def test_a_defect_in_logging_fails_no_cell(
     result = run_suite(load_suite(write_suite("zero-shot")), options(tmp_path), quiet)
     (outcome,) = result.outcomes
     assert (outcome.status, outcome.error) == ("finished", "")
-    assert quiet.problems == ["logging failed: KeyError: 'inside' (the results stay on disk)"]
-    assert [line.partition(": not logged: ")[2] for line in result.unlogged] == ["logging failed: KeyError: 'inside'"]
+    kept = "(the results are in the run folder; it is tried again at the end)"
+    assert quiet.problems == [f"logging failed: KeyError: 'inside' {kept}"]
+    (line,) = result.unlogged
+    assert ": not logged: logging failed: KeyError: 'inside' (the results are in the run folder" in line
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow waits 20 seconds for each lock."""
+    from mlflow.store.db import utils
+    from sqlalchemy import text
+
+    monkeypatch.setattr(utils, "sql", SimpleNamespace(text=lambda words: text(words.replace("20000", "20"))))
+
+
+def test_a_database_that_another_process_has_locked_is_told_once_at_the_end_and_caught_up(
+    write_suite: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient(monkeypatch)
+    path, told = (
+        write_suite("zero-shot", "finetune"),
+        f"sqlite:///{tmp_path / 'mlflow.db'}: database is locked: another",
+    )
+    other = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
+
+    class Locking(Quiet):
+        def version(self, version: int) -> None:
+            """From now on another writes."""
+            if not other.in_transaction:
+                other.execute("BEGIN IMMEDIATE")
+
+    with contextlib.closing(other):
+        result = run_suite(load_suite(path), options(tmp_path), listener := Locking())
+    assert [outcome.status for outcome in result.outcomes] == ["finished", "finished"]
+    assert all(told in problem for problem in listener.problems)
+    (line,) = result.unlogged
+    assert told in line
+    assert line.endswith("(the results are in the run folder; the same command logs them later)")
+    again = run_suite(load_suite(path), options(tmp_path), Quiet())
+    assert ([outcome.status for outcome in again.outcomes], again.unlogged) == (["kept", "kept"], [])
 
 
 def test_a_store_that_is_away_at_the_end_is_one_line_and_asked_no_more(
@@ -215,7 +256,7 @@ def test_a_store_that_is_away_at_the_end_is_one_line_and_asked_no_more(
         asked.append(arguments)
         raise TrackingError("tracking store x: connection refused")
 
-    for name in ("finish", "check", "close"):
+    for name in ("finish", "close"):
         monkeypatch.setattr(Tracker, name, away)
     result = run_suite(load_suite(write_suite("zero-shot", "finetune")), options(tmp_path), Quiet())
     assert [line.partition(" (")[0] for line in result.unlogged] == ["tracking store x: connection refused"]

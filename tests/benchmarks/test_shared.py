@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from tests.strategies.update_streams import QUICK, write_card, write_suite
 
+from clbench.benchmarks import clock
 from clbench.benchmarks.evaluator import Evaluator
 from clbench.benchmarks.execution import CellRun
 from clbench.benchmarks.folder import CellFolder
@@ -19,6 +21,7 @@ from clbench.ledger import read_ledger
 from clbench.strategies.gradient import GradientStrategy
 
 CPU = torch.device("cpu")
+COSTS = ("train", "eval", "decode", "taken_over")
 STEPS = {"steps": 6, "batch_size": 8}
 
 
@@ -86,6 +89,38 @@ def test_what_others_computed_counts_among_the_costs(tiny: Any, tmp_path: Path) 
     together = Shared()
     first, second = run_all(suite, tmp_path / "out", lambda: together)
     assert second.record(1).numbers["seconds/train"] > 0.5 * first.record(1).numbers["seconds/train"]
+
+
+def test_equal_tests_cost_alike_in_every_cell_and_decoding_is_apart(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time goes on only where a test (10 s) or the decoding of a split (100 s) happens."""
+    time = [0.0]
+    monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=lambda: time[0]))
+
+    def slow(seconds: float, owner: Any, name: str) -> None:
+        usual = getattr(owner, name)
+
+        def slowly(*arguments: Any, **named: Any) -> Any:
+            time[0] += seconds
+            return usual(*arguments, **named)
+
+        monkeypatch.setattr(owner, name, slowly)
+
+    slow(10.0, Evaluator, "evaluate")
+    slow(100.0, SampleStore, "_encode")
+    path = tmp_path / "two.yaml"
+    path.write_text(f"streams: ['{tiny.stream}']\nlearners: ['{tiny.learner}']\nstrategies: [zero-shot, finetune]\n")
+    store, together = SampleStore(CPU, tmp_path / "cache"), Shared()
+    told = []
+    for cell in load_suite(str(path)).cells:
+        folder = CellFolder(tmp_path / cell.key)
+        CellRun(cell, folder, store, CPU, lambda doing, step, total: None, together).run(lambda version: None)
+        numbers = [folder.record(version).numbers for version in range(4)]
+        told.append([[found[f"seconds/{name}"] for found in numbers] for name in COSTS])
+    zero_shot, finetune = told
+    assert zero_shot == [[0.0] * 4, [10.0] * 4, [300.0, 0.0, 0.0, 0.0], [0.0, 10.0, 10.0, 10.0]]
+    assert finetune == [[0.0] * 4, [10.0] * 4, [300.0, 100.0, 100.0, 100.0], [310.0, 0.0, 0.0, 0.0]]
 
 
 def test_equal_weights_are_tested_once(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """MLflow: what a run holds, and a real server over HTTP."""
 
 import json
+import math
 import socket
 import sqlite3
 import subprocess
@@ -14,16 +15,26 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Metric, Run
 
 from clbench.benchmarks.runner import RunOptions, run_suite
 from clbench.benchmarks.suite import load_suite
 from clbench.benchmarks.tracking.memory import Memory
-from clbench.benchmarks.tracking.store import connect, default_uri
+from clbench.benchmarks.tracking.store import (
+    GUESSED,
+    KIND,
+    connect,
+    create_run,
+    default_uri,
+    log_metrics,
+    log_parameters,
+    open_experiment,
+    runs_page,
+)
 from clbench.benchmarks.tracking.tracker import Tracker
 from clbench.errors import TrackingError
 from clbench.ledger import read_ledger, task_scores
-from clbench.mlflow_store import ui_command
+from clbench.mlflow_store import allowed_name, ui_command
 from clbench.reports.leaderboard.collect import collect
 
 
@@ -86,6 +97,8 @@ def check(uri: str, out: Path, tmp_path: Path) -> None:
     metrics = cell.data.metrics
     assert metrics["cost/train_seconds"] == pytest.approx(sum(found["seconds/train"] for found in numbers))
     assert metrics["cost/test_seconds"] == pytest.approx(sum(found["seconds/eval"] for found in numbers))
+    assert metrics["cost/decode_seconds"] == pytest.approx(sum(found["seconds/decode"] for found in numbers)) != 0
+    assert metrics["cost/taken_over_seconds"] == sum(found["seconds/taken_over"] for found in numbers) == 0
     assert metrics["cost/process_peak_mb"] == max(found["memory/process_peak_mb"] for found in numbers)
     assert min(metrics["update/drift"], metrics["update/norm"]) > 0
     environment = json.loads(
@@ -171,6 +184,23 @@ def test_a_run_that_is_gone_is_made_again(write_suite: Callable[..., str], tmp_p
     check(uri, out, tmp_path)
 
 
+def test_folders_of_earlier_code_have_no_costs_of_their_own_for_decoding(
+    write_suite: Callable[..., str], tmp_path: Path
+) -> None:
+    path, out = write_suite("finetune"), tmp_path / "out"
+    again(path, out)
+    record = next(out.glob("suite/*/versions/0002/record.json"))
+    values = json.loads(record.read_text())
+    del values["numbers"]["seconds/decode"], values["numbers"]["seconds/taken_over"]
+    record.write_text(json.dumps(values))
+    (run,) = runs_of(f"sqlite:///{out / 'mlflow.db'}", "cell")
+    MlflowClient(f"sqlite:///{out / 'mlflow.db'}").delete_run(run.info.run_id)
+    again(path, out)
+    (run,) = runs_of(f"sqlite:///{out / 'mlflow.db'}", "cell")
+    costs = {name for name in run.data.metrics if name.startswith("cost/")}
+    assert costs == {"cost/train_seconds", "cost/test_seconds", "cost/process_peak_mb"}
+
+
 DAMAGED = [
     "[]",
     "{",
@@ -201,6 +231,24 @@ def test_what_a_memory_says_of_versions_is_not_trusted_blindly(tmp_path: Path) -
     memory.remember("logged", "run", -7)
     memory.remember("closed", "run", "yes")
     assert (memory.logged("run"), memory.closed("run"), memory.run("store")) == (-1, False, None)
+
+
+ODD = ("a//b", "/a", "..", "", "\u00e9", "n" * 300, "a\n")
+
+
+def test_any_number_of_names_of_any_kind_is_logged(tmp_path: Path) -> None:
+    client, experiment = connect(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path)
+    names = [*ODD, *(f"name {number}" for number in range(1500))]
+    run = create_run(client, experiment, "n" * 300, {"clbench.label": "x" * 9000, "clbench.suite": "\ud800"})
+    log_metrics(client, run, [Metric(name, float(number), 0, 0) for number, name in enumerate(names)])
+    log_metrics(client, run, [Metric(name, value, 0, 0) for name, value in (("inf", math.inf), ("nan", math.nan))])
+    log_parameters(client, run, dict.fromkeys(names[:130], "v" * 7000))
+    found = client.get_run(run)
+    assert found.data.metrics == {allowed_name(name): float(number) for number, name in enumerate(names)}
+    assert {key: len(value) for key, value in found.data.params.items()} == {
+        allowed_name(name): 6000 for name in names[:130]
+    }
+    assert (len(found.info.run_name), len(found.data.tags["clbench.label"])) == (250, 8000)
 
 
 def test_no_password_goes_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,3 +283,24 @@ def test_a_folder_of_any_name_has_its_own_store_to_which_the_printed_command_lea
     script = f'mlflow() {{ printf %s "$3"; }}; {ui_command(uri)}'
     pasted = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
     assert pasted == uri
+
+
+def test_experiments_are_of_runs_unless_a_user_says_otherwise(tmp_path: Path) -> None:
+    client, made = connect(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path)
+    assert client.get_experiment(made).tags == {KIND: "custom_model_development"}
+    client.delete_experiment_tag(made, KIND)  # as earlier versions have left it
+    assert open_experiment(client, "clbench") == made
+    assert client.get_experiment(made).tags == {KIND: "custom_model_development"}
+    for guessed in GUESSED:
+        client.set_experiment_tag(made, KIND, guessed)
+        open_experiment(client, "clbench")
+        assert client.get_experiment(made).tags == {KIND: "custom_model_development"}
+    for chosen in ("genai_development", "classification"):
+        client.set_experiment_tag(made, KIND, chosen)
+        open_experiment(client, "clbench")
+        assert client.get_experiment(made).tags == {KIND: chosen}
+
+
+def test_the_page_with_the_runs_is_that_of_the_server_or_of_this_machine() -> None:
+    assert runs_page("http://me:secret@host:80/", "7") == "http://host:80/#/experiments/7/runs"
+    assert runs_page("sqlite:////a/mlflow.db", "1") == "http://127.0.0.1:5000/#/experiments/1/runs"

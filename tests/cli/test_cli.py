@@ -255,6 +255,10 @@ def test_a_leaderboard_that_cannot_be_made_hides_no_result(
     done = clbench("run", path, "--out", str(tmp_path))
     assert done.returncode == 2
     assert "zero-shot (0)" in done.stdout
+    assert done.stdout.splitlines()[-2:] == [
+        f"MLflow:      mlflow ui --backend-store-uri sqlite:///{tmp_path / 'mlflow.db'}",
+        "its runs:    http://127.0.0.1:5000/#/experiments/1/runs",
+    ]
     assert done.stderr.splitlines()[-1].startswith("error: no leaderboard: ")
 
 

@@ -26,6 +26,7 @@ def board(new_store: Callable[[], Store]) -> Board:
         run = store.add("codyra", seed, {"union": rows(0.8, 0.9)}, stream="xtail")
         store.client.log_metric(run, "cost/train_seconds", 100.0 + 21 * seed)
         store.client.log_metric(run, "seconds/train", 7.0)
+    store.client.log_metric(run, "cost/decode_seconds", 3.0)  # the run of seed 0 is of earlier code
     store.add("codyra", 0, {"union": rows(0.8, 0.9)}, stream="xtail", split="validation")
     store.add("codyra", 0, {"task-id": rows(0.8, 0.9)}, stream="clip-mini")
     return make_board(collect(store.uri, store.experiment), store.experiment, datetime(2026, 1, 1, tzinfo=UTC))
@@ -53,7 +54,9 @@ def test_costs_are_means_over_seeds_and_absent_where_nobody_told(board: Board) -
     by_stream = {section.stream: section for section in board.test_sections}
     assert by_stream["xtail"].standings[0].cost["cost/train_seconds"].mean == fmean([100.0, 121.0])
     assert not by_stream["clip-mini"].standings[0].cost
-    assert "| codyra | 110 |" in to_markdown(board) or "| codyra | 111 |" in to_markdown(board)
+    assert "| Strategy | Training, s | Decoding, s |" in to_markdown(board)
+    assert "| codyra | 110 | 3 (1 of 2 seeds) |" in to_markdown(board)
+    assert "<td>3 (1 of 2 seeds)</td>" in to_html(board)
     assert to_html(board).count("Cost of a run") == 1
 
 

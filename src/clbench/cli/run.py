@@ -114,6 +114,7 @@ def _failure(outcome: "Outcome") -> str:
 
 def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, as_json: bool) -> None:
     from clbench.benchmarks.summary import columns_of, summarise
+    from clbench.benchmarks.tracking.store import runs_page
     from clbench.cli.output import print_json, print_table
     from clbench.mlflow_store import shown_uri, ui_command
 
@@ -139,8 +140,9 @@ def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, a
             print_table(f"{stream}, {learner}, besides its tasks", ("probe", "before", "after"), probes)
     if page:
         print(f"leaderboard: {page}")
-    shown = shown_uri(uri)
-    print(f"MLflow:      {shown if shown.startswith('http') else ui_command(uri)}")
+    if not uri.startswith("http"):
+        print(f"MLflow:      {ui_command(uri)}")
+    print(f"its runs:    {runs_page(uri, result.experiment)}")
 
 
 def _percent(row: "Mapping[str, object]", key: str) -> str:
