@@ -28,7 +28,8 @@ def entries(folder: Path, pattern: str = "*") -> Iterator[Path]:
         DataError: When a folder cannot be read.
     """
     wanted, _, inside = pattern.partition("/")
-    for name in _names(folder):
+    plain = not set("*?[") & set(wanted)  # then the disk knows whether capitals matter
+    for name in [wanted] if plain and (folder / wanted).exists() else _names(folder):
         if fnmatch(name, wanted) and not is_companion(name):
             if not inside:
                 yield folder / name
