@@ -246,5 +246,5 @@ def test_its_experiment_is_one_of_runs_and_must_not_be_deleted(uri: str) -> None
     assert found is not None
     assert found.tags == {"mlflow.experimentKind": "custom_model_development"}
     client.delete_experiment(found.experiment_id)
-    with pytest.raises(TrackingError, match="experiment 'clbench-avalanche' is deleted: `mlflow experiments restore"):
+    with pytest.raises(TrackingError, match="experiment 'clbench-avalanche' is deleted: `MLFLOW_TRACKING_URI="):
         AvalancheMLflowLogger(tracking_uri=uri)

@@ -83,8 +83,13 @@ def _column(heading: str, cells: tuple[str, ...], is_label: bool) -> Column:
     named = min(_longest_word(heading), LONG)
     if not is_label and widest <= LONG and all(map(NUMBER.match, cells)):
         return Column(heading, cells, True, max(widest, named), most)
-    least = LONG if is_label else max(map(_longest_word, cells), default=0)
+    least = LONG if is_label else max(map(_unbroken, cells), default=0)
     return Column(heading, cells, False, min(max(named, least), most), most)
+
+
+def _unbroken(cell: str) -> int:
+    """Width of what must stay in one line of a cell of text: a number with its unit, else the longest word."""
+    return cell_len(cell) if NUMBER.match(cell) and cell_len(cell) <= LONG else _longest_word(cell)
 
 
 def _longest_word(text: str) -> int:
