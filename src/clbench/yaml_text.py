@@ -37,7 +37,7 @@ def _read(text: str, construct: bool) -> Any:
 
     try:
         loader = yaml.SafeLoader(text)
-        root = loader.get_single_node()  # type: ignore[no-untyped-call]
+        root = loader.get_single_node()
         for mapping in _mappings(root):
             _check_keys(mapping, loader)
         return loader.construct_document(root) if construct and root is not None else None
@@ -54,13 +54,14 @@ def _mappings(root: Any) -> Iterator["MappingNode"]:
     todo, known = [root], set()
     while todo:
         node = todo.pop()
-        if isinstance(node, yaml.CollectionNode) and id(node) not in known:
-            known.add(id(node))
-            is_mapping = isinstance(node, yaml.MappingNode)
-            parts = [part for pair in node.value for part in pair] if is_mapping else node.value
-            todo += reversed(parts)
-            if is_mapping:
-                yield node
+        if id(node) in known:
+            continue
+        known.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            yield node
+            todo += reversed([part for pair in node.value for part in pair])
+        elif isinstance(node, yaml.SequenceNode):
+            todo += reversed(node.value)
 
 
 def _check_keys(mapping: "MappingNode", loader: "SafeLoader") -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,7 @@ def test_scores_of_clip_that_overflow_are_told(tiny: Any, protocol: str) -> None
     learner = build_learner(tiny.learner, 0, CPU)
     tasks = load_stream(tiny.stream).tasks
     evaluated(learner, tasks, (protocol,))
-    learner.module.logit_scale.data.fill_(200.0)  # type: ignore[operator, union-attr]
+    learner.module.logit_scale.data.fill_(200.0)  # type: ignore[operator]
     message = rf"version 1, task 'one', protocol {protocol}: the model's scores of 15 of 15 samples are not finite"
     with pytest.raises(TrainingError, match=message):
         evaluated(learner, tasks, (protocol,))
@@ -208,11 +209,13 @@ def test_scores_of_clip_that_overflow_are_told(tiny: Any, protocol: str) -> None
 @pytest.mark.parametrize("protocol", ["task-id", "union", "open"])
 @pytest.mark.parametrize("family", ["t5", "llama"])
 @pytest.mark.parametrize("ensemble", [False, True])
-def test_scores_of_tokens_that_overflow_are_told(family: str, protocol: Any, ensemble: bool) -> None:
+def test_scores_of_tokens_that_overflow_are_told(
+    family: str, protocol: Any, ensemble: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     learner = build_learner(str(TESTS / f"tiny_{family}.py"), 0, CPU)
     tasks = [text_task("one"), text_task("two")]
     if ensemble:
-        learner.predictor = lambda of, under: type(learner).ensemble(learner, learner, of, under)  # type: ignore[method-assign]
+        monkeypatch.setattr(learner, "predictor", partial(learner.ensemble, learner))
     evaluated(learner, tasks, (protocol,))
     head: nn.Module = learner.module.get_output_embeddings()  # type: ignore[operator]
     head.register_forward_hook(lambda module, inputs, scores: scores * torch.inf)

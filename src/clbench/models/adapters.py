@@ -52,8 +52,8 @@ class LoraFolder:
         names = [name for name, _ in model.named_parameters()]
         try:
             with warnings.catch_warnings(action="ignore"):
-                wrapped: Any = PeftModel(model, PeftConfig.from_pretrained(str(self.path)))  # type: ignore[arg-type]
-                found = set_peft_model_state_dict(wrapped, state)
+                wrapped: Any = PeftModel(model, PeftConfig.from_pretrained(str(self.path)))
+                found: Any = set_peft_model_state_dict(wrapped, state)
                 merged: nn.Module = wrapped.merge_and_unload()
         except (AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]

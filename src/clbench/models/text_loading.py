@@ -34,7 +34,7 @@ def load_pretrained(learner: str, source: str, model_class: Any, **settings: Any
         CheckpointError: When they are missing, damaged, of another architecture or cannot be fetched.
     """
     from transformers import AutoTokenizer
-    from transformers.utils import find_adapter_config_file
+    from transformers.utils.peft_utils import find_adapter_config_file
 
     try:
         adapter = lora_in(Path(source))
