@@ -4,8 +4,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clbench.core.storage import written_whole
 from clbench.reports.matrix import ScoreMatrix
-from clbench.storage import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,9 @@ from typing import Self, final
 import numpy as np
 import numpy.typing as npt
 
-from clbench.errors import DataError, MetricError
+from clbench.core.errors import DataError, MetricError
+from clbench.core.storage import written_whole
 from clbench.reports.matrix_csv import format_matrix, parse_matrix
-from clbench.storage import written_whole
 
 Scores = npt.NDArray[np.float64]
 

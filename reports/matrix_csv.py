@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from clbench.csv_files import Rows, number_of, read_cells
-from clbench.errors import DataError
+from clbench.core.csv_files import Rows, number_of, read_cells
+from clbench.core.errors import DataError
 
 Scores = dict[int, list[float]]
 

@@ -5,10 +5,10 @@ from typing import final
 import torch
 from pydantic import Field
 
-from clbench.errors import ConfigError
-from clbench.registry import STRATEGIES
-from clbench.strategies.task_adapters import TaskAdapter
-from clbench.strategies.updates import UpdateConfig, UpdateStrategy
+from clbench.core.errors import ConfigError
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._adapters.task_adapters import TaskAdapter
+from clbench.strategies._updates.updates import UpdateConfig, UpdateStrategy
 
 
 class BcwiConfig(UpdateConfig):

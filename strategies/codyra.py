@@ -11,10 +11,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Task
-from clbench.registry import STRATEGIES
-from clbench.strategies.gated_lora import GatedAdapters
-from clbench.strategies.gradient import Decay, GradientStrategy
-from clbench.strategies.layers import AdapterConfig, chosen_layers
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._adapters.gated import GatedAdapters
+from clbench.strategies._training.gradient import Decay, GradientStrategy
+from clbench.strategies._training.layers import AdapterConfig, chosen_layers
 
 GRID = 50
 """Values of the published ramp of the threshold."""

@@ -5,8 +5,8 @@ from typing import final
 from torch import Tensor
 
 from clbench.contracts import Batch, Task
-from clbench.registry import STRATEGIES
-from clbench.strategies.second_stage import SecondStage, SecondStageConfig
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._updates.second_stage import SecondStage, SecondStageConfig
 
 
 @STRATEGIES.register("continue-update", config=SecondStageConfig)

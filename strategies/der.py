@@ -5,9 +5,9 @@ from typing import Any, final
 import torch
 from pydantic import Field
 
-from clbench.registry import STRATEGIES
-from clbench.strategies.avalanche import AvalancheConfig, AvalancheStrategy
-from clbench.strategies.avalanche_data import columns_of, dataset_of
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._avalanche.avalanche_data import columns_of, dataset_of
+from clbench.strategies._avalanche.avalanche_strategy import AvalancheConfig, AvalancheStrategy
 
 
 class DerConfig(AvalancheConfig):

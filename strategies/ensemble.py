@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import final
 
 from clbench.contracts import Batch, Predictions, Predictor, Protocol, Task
-from clbench.registry import STRATEGIES
-from clbench.strategies.adapted import Adapted
-from clbench.strategies.updates import UpdateConfig, UpdateStrategy, digest_of
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._updates.adapted import Adapted
+from clbench.strategies._updates.updates import UpdateConfig, UpdateStrategy, digest_of
 
 
 @STRATEGIES.register("ensemble", config=UpdateConfig)

@@ -2,8 +2,8 @@
 
 from typing import final
 
-from clbench.registry import STRATEGIES
-from clbench.strategies.gradient import GradientConfig, GradientStrategy
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
 
 
 @STRATEGIES.register("finetune", config=GradientConfig)

@@ -6,8 +6,8 @@ from typing import final
 from torch import nn
 
 from clbench.contracts import Task
-from clbench.registry import STRATEGIES
-from clbench.strategies.multi_task import MultiTaskConfig, MultiTaskStrategy
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._training.multi_task import MultiTaskConfig, MultiTaskStrategy
 
 
 @STRATEGIES.register("head-only", config=MultiTaskConfig)

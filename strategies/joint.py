@@ -2,9 +2,9 @@
 
 from typing import final
 
-from clbench.registry import STRATEGIES
-from clbench.strategies.gradient import GradientConfig
-from clbench.strategies.multi_task import BalanceConfig, MultiTaskStrategy
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._training.gradient import GradientConfig
+from clbench.strategies._training.multi_task import BalanceConfig, MultiTaskStrategy
 
 
 class JointConfig(BalanceConfig, GradientConfig):

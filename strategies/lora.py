@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import nn
 
 from clbench.contracts import Learner, LinearLayer, Task
-from clbench.registry import STRATEGIES
-from clbench.strategies.gradient import GradientStrategy
-from clbench.strategies.layers import AdapterConfig, chosen_layers
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._training.gradient import GradientStrategy
+from clbench.strategies._training.layers import AdapterConfig, chosen_layers
 
 
 class LoraConfig(AdapterConfig):

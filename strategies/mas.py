@@ -4,8 +4,8 @@ from typing import Any, final
 
 from pydantic import Field
 
-from clbench.registry import STRATEGIES
-from clbench.strategies.avalanche import AvalancheConfig, AvalancheStrategy
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._avalanche.avalanche_strategy import AvalancheConfig, AvalancheStrategy
 
 
 class MasConfig(AvalancheConfig):

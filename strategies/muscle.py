@@ -9,12 +9,19 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from clbench.contracts import Batch, Learner, Task, Units
-from clbench.errors import ConfigError
-from clbench.registry import STRATEGIES
-from clbench.strategies.adapted import unit_loss, units_without_gradient
-from clbench.strategies.lessons import Lesson, StoredLessons, chosen, divergence, lesson_of, likelihood_of
-from clbench.strategies.second_stage import SecondStage, SecondStageConfig
-from clbench.strategies.task_adapters import TaskAdapter
+from clbench.core.errors import ConfigError
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._adapters.task_adapters import TaskAdapter
+from clbench.strategies._distillation.teacher_outputs import (
+    Lesson,
+    StoredLessons,
+    chosen,
+    divergence,
+    lesson_of,
+    likelihood_of,
+)
+from clbench.strategies._updates.adapted import unit_loss, units_without_gradient
+from clbench.strategies._updates.second_stage import SecondStage, SecondStageConfig
 
 Mask = Literal["student-wrong", "old-right", "old-only", "token-likelihood", "sequence-likelihood"]
 

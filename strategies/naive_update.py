@@ -2,8 +2,8 @@
 
 from typing import final
 
-from clbench.registry import STRATEGIES
-from clbench.strategies.updates import UpdateConfig, UpdateStrategy
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._updates.updates import UpdateConfig, UpdateStrategy
 
 
 @STRATEGIES.register("naive-update", config=UpdateConfig)

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Context, Task
-from clbench.registry import STRATEGIES
+from clbench.core.registry import STRATEGIES
 from clbench.strategies.lora import LoraConfig, LoraStrategy
 
 INPUT = ".lora_A.default.weight"

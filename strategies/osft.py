@@ -8,14 +8,14 @@ from pydantic import Field
 from torch import nn
 
 from clbench.contracts import Context, LinearLayer, Task
-from clbench.errors import ConfigError
-from clbench.registry import STRATEGIES
-from clbench.seeding import generator_for
-from clbench.strategies.gradient import GradientStrategy
-from clbench.strategies.layers import BLOCK, Role, chosen_layers
-from clbench.strategies.osft_layers import Retained, in_groups
-from clbench.strategies.osft_rank import RankConfig, kept_rank, mean_cosines, mean_ranks, planned_share, shares
-from clbench.strategies.subspaces import Form, freedom, stored
+from clbench.core.errors import ConfigError
+from clbench.core.registry import STRATEGIES
+from clbench.core.seeding import generator_for
+from clbench.strategies._linalg.rank_rules import RankConfig, kept_rank, mean_cosines, mean_ranks, planned_share, shares
+from clbench.strategies._linalg.retained_layers import Retained, in_groups
+from clbench.strategies._linalg.subspaces import Form, freedom, stored
+from clbench.strategies._training.gradient import GradientStrategy
+from clbench.strategies._training.layers import BLOCK, Role, chosen_layers
 
 MEASURED_EVERY = 8
 """The gradients of every so many steps, the first among them, are computed whole, to see how much of them is kept."""

@@ -8,10 +8,10 @@ from pydantic import Field
 from torch import Tensor
 
 from clbench.contracts import Batch, Task
-from clbench.registry import STRATEGIES
-from clbench.strategies.adapted import unit_loss
-from clbench.strategies.lessons import Taught, divergence
-from clbench.strategies.second_stage import SecondStage, SecondStageConfig
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._distillation.teacher_outputs import Taught, divergence
+from clbench.strategies._updates.adapted import unit_loss
+from clbench.strategies._updates.second_stage import SecondStage, SecondStageConfig
 
 
 class PctConfig(SecondStageConfig):

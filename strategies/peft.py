@@ -8,10 +8,10 @@ from pydantic import Field
 from torch import nn
 
 from clbench.contracts import Context, Task
-from clbench.errors import ConfigError, did_you_mean
-from clbench.registry import STRATEGIES
-from clbench.strategies.gradient import GradientStrategy
-from clbench.strategies.layers import AdapterConfig, chosen_layers
+from clbench.core.errors import ConfigError, did_you_mean
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._training.gradient import GradientStrategy
+from clbench.strategies._training.layers import AdapterConfig, chosen_layers
 from clbench.strategies.peft_tuners import why_not, why_not_with
 
 REFUSALS = (AttributeError, ImportError, LookupError, NotImplementedError, TypeError, ValueError)

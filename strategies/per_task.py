@@ -3,8 +3,8 @@
 from typing import final
 
 from clbench.contracts import Task
-from clbench.registry import STRATEGIES
-from clbench.strategies.gradient import GradientConfig, GradientStrategy
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
 
 
 @STRATEGIES.register("per-task", config=GradientConfig)

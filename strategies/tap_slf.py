@@ -7,13 +7,13 @@ from pydantic import Field
 from torch import nn
 
 from clbench.contracts import Context, LinearLayer, PromptPlan, Sharing, Task
-from clbench.errors import ConfigError
-from clbench.registry import STRATEGIES
-from clbench.strategies.gradient import GradientConfig
-from clbench.strategies.layers import Role
+from clbench.core.errors import ConfigError
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._training.gradient import GradientConfig
+from clbench.strategies._training.layers import Role
+from clbench.strategies._training.prompted import PromptConfig, PromptedStrategy
+from clbench.strategies._training.top_blocks import top_blocks
 from clbench.strategies.lora import add_adapters, merge_adapters
-from clbench.strategies.prompted import PromptConfig, PromptedStrategy
-from clbench.strategies.top_blocks import top_blocks
 
 
 class TapSlfConfig(PromptConfig, GradientConfig):

@@ -7,11 +7,11 @@ from pydantic import Field
 from torch import nn
 
 from clbench.contracts import Context, Task
-from clbench.errors import ConfigError
-from clbench.registry import STRATEGIES
-from clbench.strategies.gradient import GradientConfig
-from clbench.strategies.multi_task import MultiTaskConfig, MultiTaskStrategy
-from clbench.strategies.top_blocks import top_blocks
+from clbench.core.errors import ConfigError
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._training.gradient import GradientConfig
+from clbench.strategies._training.multi_task import MultiTaskConfig, MultiTaskStrategy
+from clbench.strategies._training.top_blocks import top_blocks
 
 
 class TellyConfig(MultiTaskConfig, GradientConfig):

@@ -7,8 +7,8 @@ from pydantic import Field
 from torch import nn
 
 from clbench.contracts import PromptPlan, Sharing
-from clbench.registry import STRATEGIES
-from clbench.strategies.prompted import PromptConfig, PromptedStrategy
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._training.prompted import PromptConfig, PromptedStrategy
 
 
 class VptConfig(PromptConfig):

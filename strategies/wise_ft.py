@@ -6,8 +6,8 @@ import torch
 from pydantic import Field
 
 from clbench.contracts import Task
-from clbench.registry import STRATEGIES
-from clbench.strategies.gradient import GradientConfig, GradientStrategy
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
 
 
 class WiseFtConfig(GradientConfig):

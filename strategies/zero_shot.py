@@ -3,7 +3,7 @@
 from typing import final
 
 from clbench.contracts import Strategy, StrategyConfig, Task
-from clbench.registry import STRATEGIES
+from clbench.core.registry import STRATEGIES
 
 
 @STRATEGIES.register("zero-shot", config=StrategyConfig)

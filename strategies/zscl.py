@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor
 
 from clbench.contracts import Batch, Context, Task
-from clbench.registry import STRATEGIES
-from clbench.strategies.gradient import GradientConfig, GradientStrategy
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
 
 
 class ZsclConfig(GradientConfig):

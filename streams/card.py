@@ -9,12 +9,12 @@ from typing import cast
 
 from pydantic import Field, field_validator
 
-from clbench.cards import STREAM_CARDS
-from clbench.config import Config, validate
-from clbench.contracts.stream import Protocol, Stream
-from clbench.contracts.task import Kind, TextLimits
-from clbench.errors import ConfigError, DataError
-from clbench.registry import LOADERS
+from clbench.core.cards import STREAM_CARDS
+from clbench.core.config import Config, validate
+from clbench.core.errors import ConfigError, DataError
+from clbench.core.registry import LOADERS
+from clbench.spec.stream import Protocol, Stream
+from clbench.spec.task import Kind, TextLimits
 
 
 class TaskCard(Config):

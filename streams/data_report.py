@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from clbench.cards import STREAM_CARDS
-from clbench.errors import ConfigError, DataError
+from clbench.core.cards import STREAM_CARDS
+from clbench.core.errors import ConfigError, DataError
 from clbench.streams.card import StreamCard, read_card
 
 

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from clbench.errors import DataError
+from clbench.core.errors import DataError
 
 
 def builder_of(repo: str, config: str | None, revision: str | None) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-from clbench.errors import DataError
+from clbench.core.errors import DataError
 
 COMPANIONS = ("__macosx", "@eadir", "$recycle.bin", "thumbs.db", "ehthumbs.db", "desktop.ini")
 """What macOS, Windows and network disks make themselves, in small letters. So is all that begins with a dot:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from clbench.cards import STREAM_CARDS
-from clbench.errors import DataError
+from clbench.core.cards import STREAM_CARDS
+from clbench.core.errors import DataError
 from clbench.streams.card import StreamCard
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 from tests.command import Command, command
 
-from clbench.registry import LEARNERS, LOADERS, METRICS, PICTURE_METRICS, STRATEGIES, Registry
+from clbench.core.registry import LEARNERS, LOADERS, METRICS, PICTURE_METRICS, STRATEGIES, Registry
 
 LEARNER = str(Path(__file__).parent / "tiny_clip.py")
 SIZES = {"train": 24, "validation": 9, "test": 15}

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from clbench.contracts.task import Kind, Split, Task
+from clbench.spec.task import Kind, Split, Task
 
 KINDS: dict[str, Kind] = {
     "dice": "segmentation",

@@ -23,7 +23,7 @@ def test_the_installed_package_has_its_data() -> None:
         "benchmarks/suites/quick.yaml",
         "streams/clip_domains/clip_mini.yaml",
         "reports/leaderboard/*.j2",
-        "models/mini_clip/model.safetensors",
+        "learners/mini_clip/model.safetensors",
     ):
         assert list(package.glob(pattern)), pattern
     assert len(list(package.glob("streams/clip_domains/data/clip_mini/*/test.parquet"))) >= 6

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from tests.streams.conftest import torchvision_root
 
-from clbench.avalanche_bridge import scenario_of
 from clbench.cli.samples import _png
 from clbench.contracts import Split, Stream, Task
-from clbench.errors import BrokenSamplesError, DataError
-from clbench.models.pictures import decode_pictures
-from clbench.models.vit_encode import encoded
-from clbench.picture_truth import decode_rows
-from clbench.streams.clip_domains.picture_sets.check import _decode
-from clbench.streams.clip_domains.picture_sets.part import new_part
-from clbench.streams.clip_domains.picture_sets.sets import open_set, part_of
+from clbench.core.errors import BrokenSamplesError, DataError
+from clbench.integrations.avalanche import scenario_of
+from clbench.learners._clip.decoding import decode_pictures
+from clbench.learners._vit.encoding import encoded
+from clbench.scoring.images.truth import decode_rows
+from clbench.streams.clip_domains.image_sets.check_image_sets import _decode
+from clbench.streams.clip_domains.image_sets.image_part import new_part
+from clbench.streams.clip_domains.image_sets.known_image_sets import open_set, part_of
 
 SIDE = 8
 DEEP = np.random.default_rng(0).integers(0, 65536, (SIDE, SIDE)).astype(np.uint16)
@@ -59,7 +59,7 @@ def by_scores(task: Task) -> Values:
 
 
 def by_pages(task: Task) -> Values:
-    from clbench.image_reading import undecoded
+    from clbench.core.image_reading import undecoded
 
     return np.asarray(Image.open(io.BytesIO(_png(undecoded(task.load("test"))[0]["image"], "sample 's'"))))
 

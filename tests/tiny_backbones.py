@@ -7,8 +7,8 @@ import torch
 from timm.models import Eva, VisionTransformer
 from torch import nn
 
-from clbench.models.vit_learner import PictureFormat, VitLearner
-from clbench.seeding import derive
+from clbench.core.seeding import derive
+from clbench.learners._vit.vit_learner import PictureFormat, VitLearner
 
 
 def backbone(kind: str, seed: int = 0) -> nn.Module:

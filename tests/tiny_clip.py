@@ -6,9 +6,9 @@ import open_clip
 import torch
 from torch import Tensor
 
-from clbench.models.clip import ClipLearner, Preprocess
-from clbench.registry import LEARNERS
-from clbench.seeding import derive
+from clbench.core.registry import LEARNERS
+from clbench.core.seeding import derive
+from clbench.learners._clip.clip_learner import ClipLearner, Preprocess
 
 CONTEXT = 24
 END = 258

@@ -3,11 +3,11 @@
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from clbench.models.text_decoder import DecoderLearner
-from clbench.models.text_loading import ByteTokens
-from clbench.models.text_tokens import TextTokens
-from clbench.registry import LEARNERS
-from clbench.seeding import derive
+from clbench.core.registry import LEARNERS
+from clbench.core.seeding import derive
+from clbench.learners._text.decoder import DecoderLearner
+from clbench.learners._text.loading import ByteTokens
+from clbench.learners._text.tokens import TextTokens
 
 
 @LEARNERS.register("tiny-llama")

@@ -3,11 +3,11 @@
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
-from clbench.models.text_encoder_decoder import EncoderDecoderLearner
-from clbench.models.text_loading import ByteTokens
-from clbench.models.text_tokens import TextTokens
-from clbench.registry import LEARNERS
-from clbench.seeding import derive
+from clbench.core.registry import LEARNERS
+from clbench.core.seeding import derive
+from clbench.learners._text.encoder_decoder import EncoderDecoderLearner
+from clbench.learners._text.loading import ByteTokens
+from clbench.learners._text.tokens import TextTokens
 
 
 @LEARNERS.register("tiny-t5")

@@ -2,8 +2,8 @@
 
 from tests.tiny_backbones import learner_of
 
-from clbench.models.vit_learner import VitLearner
-from clbench.registry import LEARNERS
+from clbench.core.registry import LEARNERS
+from clbench.learners._vit.vit_learner import VitLearner
 
 
 @LEARNERS.register("tiny-vit")

@@ -2,7 +2,7 @@
 
 from tests.told_pictures import ToldPictures
 
-from clbench.registry import LEARNERS
+from clbench.core.registry import LEARNERS
 
 
 @LEARNERS.register("told-learner")

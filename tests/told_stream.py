@@ -7,7 +7,7 @@ from typing import Any
 from tests.told_pictures import TASKS, ids
 
 from clbench.contracts import Split, Stream, Task
-from clbench.registry import LOADERS
+from clbench.core.registry import LOADERS
 from clbench.streams.card import DataChoice, StreamCard
 
 

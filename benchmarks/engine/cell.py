@@ -8,14 +8,14 @@ from functools import cached_property
 from pathlib import Path
 
 from clbench import __version__
-from clbench.cards import STREAM_CARDS
 from clbench.contracts.learner import Precision
 from clbench.contracts.strategy import Budget, StrategyConfig
-from clbench.contracts.stream import Stream
-from clbench.contracts.task import Split
-from clbench.models.adapters import base_of
-from clbench.registry import LEARNERS, STRATEGIES
-from clbench.storage import file_digest
+from clbench.core.cards import STREAM_CARDS
+from clbench.core.registry import LEARNERS, STRATEGIES
+from clbench.core.storage import file_digest
+from clbench.learners._shared.adapter_folders import base_of
+from clbench.spec.stream import Stream
+from clbench.spec.task import Split
 from clbench.streams.card import load_stream, read_card
 
 SCHEMA = 1

@@ -23,12 +23,12 @@ from typing import cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clbench.benchmarks.cell import Cell
-from clbench.checkpoints import load_tensors, load_tree, save_tensors, save_tree
+from clbench.benchmarks.engine.cell import Cell
 from clbench.contracts import Learner, Strategy, StrategyConfig
-from clbench.errors import CheckpointError, DataError
-from clbench.ledger import read_ledger, row_scores, write_ledger
-from clbench.storage import read_json, write_json, written_whole
+from clbench.core.checkpoints import load_tensors, load_tree, save_tensors, save_tree
+from clbench.core.errors import CheckpointError, DataError
+from clbench.core.storage import read_json, write_json, written_whole
+from clbench.spec.ledger import read_ledger, row_scores, write_ledger
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,16 @@ from typing import cast
 import pyarrow as pa
 import torch
 
-from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.drift import Drift
-from clbench.benchmarks.evaluator import Evaluator
-from clbench.benchmarks.folder import CellFolder, Record
-from clbench.benchmarks.official import official_json
-from clbench.benchmarks.prefixes import Prefixes
-from clbench.benchmarks.probes import Probe
-from clbench.benchmarks.releases import require_one_vocabulary
-from clbench.benchmarks.samples import SampleStore
-from clbench.benchmarks.shared import Shared
-from clbench.checkpoints import tensors_of
-from clbench.config import validate
+from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.cell_folder import CellFolder, Record
+from clbench.benchmarks.engine.frozen_features import Prefixes
+from clbench.benchmarks.engine.releases import require_one_vocabulary
+from clbench.benchmarks.engine.samples import SampleStore
+from clbench.benchmarks.engine.shared_results import Shared
+from clbench.benchmarks.engine.weight_drift import Drift
+from clbench.benchmarks.evaluation.challenge_metrics import official_json
+from clbench.benchmarks.evaluation.evaluator import Evaluator
+from clbench.benchmarks.evaluation.probes import Probe
 from clbench.contracts import (
     Budget,
     Context,
@@ -33,12 +31,14 @@ from clbench.contracts import (
     Stream,
     Task,
 )
-from clbench.errors import CheckpointError, TrainingError
-from clbench.finite import not_finite, unsound_weights
-from clbench.ledger import SCHEMA, task_scores, with_version
-from clbench.registry import LEARNERS, STRATEGIES
+from clbench.core.checkpoints import tensors_of
+from clbench.core.config import validate
+from clbench.core.errors import CheckpointError, TrainingError
+from clbench.core.finite import not_finite, unsound_weights
+from clbench.core.registry import LEARNERS, STRATEGIES
+from clbench.core.seeding import derive, seed_globally
 from clbench.reports.matrix import ScoreMatrix
-from clbench.seeding import derive, seed_globally
+from clbench.spec.ledger import SCHEMA, task_scores, with_version
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done now, steps done, steps in all) of one version."""

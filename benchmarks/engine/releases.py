@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import cast
 
 from clbench.contracts import Learner, Strategy, StrategyConfig
-from clbench.errors import ConfigError
-from clbench.registry import STRATEGIES
-from clbench.strategies.adapted import require_same_vocabulary
+from clbench.core.errors import ConfigError
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._updates.adapted import require_same_vocabulary
 from clbench.streams.card import StreamCard
 
 

@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from clbench.benchmarks.folder import CellFolder
-from clbench.errors import ClbenchError
+from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.core.errors import ClbenchError
 
 
 class Earlier:

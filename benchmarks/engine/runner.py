@@ -10,18 +10,18 @@ from typing import Protocol as Interface
 
 import torch
 
-from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.earlier import Earlier
-from clbench.benchmarks.environment import describe
-from clbench.benchmarks.execution import CellRun
-from clbench.benchmarks.folder import CellFolder
-from clbench.benchmarks.probes import Probe
-from clbench.benchmarks.samples import SampleStore
-from clbench.benchmarks.shared import Shared
-from clbench.benchmarks.suite import Suite
-from clbench.benchmarks.tracking.attempts import Attempts, catch_up
+from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.benchmarks.engine.environment import describe
+from clbench.benchmarks.engine.execution import CellRun
+from clbench.benchmarks.engine.result_backup import Earlier
+from clbench.benchmarks.engine.samples import SampleStore
+from clbench.benchmarks.engine.shared_results import Shared
+from clbench.benchmarks.engine.suite import Suite
+from clbench.benchmarks.evaluation.probes import Probe
+from clbench.benchmarks.tracking.best_effort import Attempts, catch_up
 from clbench.benchmarks.tracking.tracker import Tracker
-from clbench.errors import ClbenchError, ConfigError
+from clbench.core.errors import ClbenchError, ConfigError
 
 
 class Listener(Interface):

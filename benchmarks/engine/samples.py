@@ -17,8 +17,8 @@ from torch import Tensor
 
 from clbench.benchmarks.clock import Clock
 from clbench.contracts import Learner, Samples, Split, Task
-from clbench.errors import BrokenSamplesError, DataError
-from clbench.storage import written_whole
+from clbench.core.errors import BrokenSamplesError, DataError
+from clbench.core.storage import written_whole
 
 if TYPE_CHECKING:
     from datasets import Dataset

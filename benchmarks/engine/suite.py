@@ -7,17 +7,17 @@ from typing import NamedTuple, cast
 
 from pydantic import Field, field_validator
 
-from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.releases import require_fit
-from clbench.benchmarks.tuning.record import TunedSettings
-from clbench.cards import STREAM_CARDS, SUITE_CARDS
-from clbench.config import Config, validate
+from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.releases import require_fit
+from clbench.benchmarks.tuning.tuned_record import TunedSettings
 from clbench.contracts.learner import Precision
 from clbench.contracts.strategy import Budget, StrategyConfig
-from clbench.contracts.stream import Stream
-from clbench.contracts.task import Split
-from clbench.errors import ConfigError, did_you_mean
-from clbench.registry import LEARNERS, STRATEGIES
+from clbench.core.cards import STREAM_CARDS, SUITE_CARDS
+from clbench.core.config import Config, validate
+from clbench.core.errors import ConfigError, did_you_mean
+from clbench.core.registry import LEARNERS, STRATEGIES
+from clbench.spec.stream import Stream
+from clbench.spec.task import Split
 from clbench.streams.card import read_card
 
 NOT_SETTINGS = ("name", "label", "streams", "last_only")

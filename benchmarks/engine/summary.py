@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
-from clbench.benchmarks.execution import matrices
-from clbench.benchmarks.runner import Outcome
+from clbench.benchmarks.engine.execution import matrices
+from clbench.benchmarks.engine.runner import Outcome
 from clbench.contracts import Stream
-from clbench.ledger import read_ledger
-from clbench.reports.flips.stream import stream_numbers
+from clbench.reports.flips.stream_flips import stream_numbers
 from clbench.reports.matrix import ScoreMatrix
-from clbench.reports.metrics.compute import compute_all
+from clbench.reports.metrics._compute import compute_all
+from clbench.spec.ledger import read_ledger
 
 HEADLINE = {
     "mtil.last": "Last",

@@ -1,8 +1,8 @@
 """Official metrics of a cell's tasks of pictures, from the ledgers of its versions."""
 
-from clbench.benchmarks.folder import CellFolder
+from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.contracts import Stream
-from clbench.reports.picture_metrics.compute import OfficialReport, official_report
+from clbench.reports.image_metrics._compute_images import OfficialReport, official_report
 
 
 def official_reports(stream: Stream, folder: CellFolder, version: int) -> dict[str, OfficialReport]:

@@ -8,14 +8,14 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from clbench.answer_scores import SCORES
 from clbench.benchmarks.clock import Clock
-from clbench.benchmarks.truth import TruthCache
+from clbench.benchmarks.evaluation.truth_cache import TruthCache
 from clbench.contracts import Learner, Predictions, Predictor, Protocol, Samples, Split, Stream, Task
-from clbench.errors import CheckpointError, TrainingError
-from clbench.finite import finite_rows
-from clbench.ledger import SCHEMA
-from clbench.picture_scores import scorer_of
+from clbench.core.errors import CheckpointError, TrainingError
+from clbench.core.finite import finite_rows
+from clbench.scoring.images import scorer_of
+from clbench.scoring.text.answers import SCORES
+from clbench.spec.ledger import SCHEMA
 
 MEASURES = SCHEMA.field("measures").type
 

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from clbench.contracts import Learner
-from clbench.errors import ClbenchError, ConfigError, did_you_mean
-from clbench.models.text_loading import quiet
-from clbench.storage import file_digest
-from clbench.yaml_text import require_unique_keys
+from clbench.core.errors import ClbenchError, ConfigError, did_you_mean
+from clbench.core.storage import file_digest
+from clbench.core.yaml_text import require_unique_keys
+from clbench.learners._text.loading import quiet
 
 LM_EVAL = "lm-eval"
 BATCH = 16

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from clbench.benchmarks.clock import Clock
 from clbench.contracts import Samples, Task
-from clbench.picture_scores import PictureScorer, Truth
+from clbench.scoring.images import PictureScorer, Truth
 
 BOUND = 2**28
 """Bytes of decoded truth that an evaluator keeps. Every version reads the samples in the same order, so the first ones

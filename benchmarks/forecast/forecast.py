@@ -14,13 +14,13 @@ from typing import cast
 
 import torch
 
-from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.execution import build_learner
-from clbench.benchmarks.memory import MIB, memory_above_now, memory_mib
-from clbench.benchmarks.samples import encoded_chunks
+from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.samples import encoded_chunks
+from clbench.benchmarks.forecast.memory_use import MIB, memory_above_now, memory_mib
 from clbench.contracts import Budget, Context, Learner, Samples, Split, Strategy, StrategyConfig, Stream, Task
-from clbench.errors import CheckpointError, ConfigError
-from clbench.registry import STRATEGIES
+from clbench.core.errors import CheckpointError, ConfigError
+from clbench.core.registry import STRATEGIES
 
 ROWS = 64
 """Samples of a task that are decoded for a forecast."""

@@ -1,4 +1,4 @@
-"""What gated low-rank updates cost beside plain ones: `python -m clbench.benchmarks.speed_adapters`.
+"""What gated low-rank updates cost beside plain ones: `python -m clbench.benchmarks.performance.adapters`.
 
 On a CLIP of published size with random weights, `lora` and `codyra` at one rank on the same layers, step by step in
 turn, so that a busy machine slows both alike; then merging, peak memory (a process each), and what the text of the
@@ -16,12 +16,12 @@ from typing import cast
 import pyarrow as pa
 import torch
 
-from clbench import strict_json
-from clbench.benchmarks.execution import build_learner
-from clbench.benchmarks.memory import memory_above_now, memory_mib
+from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.forecast.memory_use import memory_above_now, memory_mib
 from clbench.contracts import Budget, Context, Learner, Samples, Strategy, StrategyConfig, Task
-from clbench.registry import STRATEGIES
-from clbench.strategies.gated_lora import GatedAdapters
+from clbench.core import strict_json
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._adapters.gated import GatedAdapters
 
 LEARNER = "open_clip:ViT-B-16"
 RANK = 16
@@ -107,7 +107,7 @@ class Bench:
 
 def peak_mib(name: str) -> float:
     """Peak memory of three steps of a strategy in a process of its own."""
-    code = f"from clbench.benchmarks.speed_adapters import peak_of; peak_of({name!r})"
+    code = f"from clbench.benchmarks.performance.adapters import peak_of; peak_of({name!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(done.stdout)
 

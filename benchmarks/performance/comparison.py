@@ -1,4 +1,4 @@
-"""How fast two large ledgers are compared, beside a plain join with pyarrow: `python -m clbench.reports.flips.speed`.
+"""How fast two large ledgers are compared, beside a plain join with pyarrow.
 
 It makes two ledgers (10 million rows unless told otherwise) and measures `clbench compare --json` and the join, each in
 a process of its own: seconds, and the peak of resident memory.
@@ -18,8 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clbench import strict_json
-from clbench.ledger import SCHEMA
+from clbench.core import strict_json
+from clbench.spec.ledger import SCHEMA
 
 Integers = npt.NDArray[np.int64]
 CHUNK = 1_000_000

@@ -1,4 +1,4 @@
-"""What testing by decoding costs beside the bare model: `python -m clbench.benchmarks.speed_text [LEARNER]`.
+"""What testing by decoding costs beside the bare model: `python -m clbench.benchmarks.performance.decoding [LEARNER]`.
 
 All test samples of text-mini under `open`, once through the evaluator (order, batches, texts, scores, ledger rows) and
 once through `generate` alone on the same batches, in turn, so that a busy machine slows both alike.
@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 
-from clbench import strict_json
-from clbench.benchmarks.evaluator import Evaluator, test_order
-from clbench.benchmarks.execution import build_learner
-from clbench.benchmarks.samples import SampleStore
+from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.samples import SampleStore
+from clbench.benchmarks.evaluation.evaluator import Evaluator, test_order
 from clbench.contracts import Batch, Stream, Task
-from clbench.models.text import TextLearner
+from clbench.core import strict_json
+from clbench.learners._text.text_learner import TextLearner
 from clbench.streams.card import load_stream
 
 TURNS = 3

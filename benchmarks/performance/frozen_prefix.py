@@ -1,4 +1,4 @@
-"""What a frozen prefix saves: `python -m clbench.benchmarks.speed_vit [LEARNER]`.
+"""What a frozen prefix saves: `python -m clbench.benchmarks.performance.frozen_prefix [LEARNER]`.
 
 Steps of training with the bottom 70 % of the blocks frozen, with and without a kept prefix, beside those of full
 fine-tuning; and tests of ten versions on a task of each kind from kept prefixes beside as many full tests. Turn by turn
@@ -14,13 +14,13 @@ from typing import Any, cast
 import pyarrow as pa
 import torch
 
-from clbench import strict_json
-from clbench.benchmarks.execution import build_learner
-from clbench.benchmarks.prefixes import Prefixes
-from clbench.benchmarks.speed import medians
+from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.frozen_features import Prefixes
+from clbench.benchmarks.performance.overhead import medians
 from clbench.contracts import Budget, Context, Learner, Samples, Split, Strategy, StrategyConfig, Task
-from clbench.models.vit_learner import VitLearner
-from clbench.registry import STRATEGIES
+from clbench.core import strict_json
+from clbench.core.registry import STRATEGIES
+from clbench.learners._vit.vit_learner import VitLearner
 
 STEPS = 3
 BATCH = 16

@@ -1,4 +1,4 @@
-"""What a step of MUSCLE costs over one by the task loss alone: `python -m clbench.benchmarks.speed_updates`.
+"""What a step of MUSCLE costs over one by the task loss alone: `python -m clbench.benchmarks.performance.muscle_step`.
 
 A step of the second stage, teachers live (three forward passes, one backward) and stored, on mini-llama with the
 samples of a task of text-mini. The machine is shared, so kinds of step take turns and medians are compared.
@@ -12,10 +12,10 @@ from typing import cast
 
 import torch
 
-from clbench import strict_json
-from clbench.benchmarks.execution import build_learner
+from clbench.benchmarks.engine.execution import build_learner
 from clbench.contracts import Budget, Context, Samples, Split, Strategy, StrategyConfig, Task
-from clbench.registry import STRATEGIES
+from clbench.core import strict_json
+from clbench.core.registry import STRATEGIES
 from clbench.streams.card import load_stream
 
 RELEASES = ("mini-llama", "mini-llama:v1")  # the same weights: the time of a step does not depend on them

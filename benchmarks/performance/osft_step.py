@@ -1,4 +1,4 @@
-"""What `osft` costs beside full fine-tuning and PEFT's OSF: `python -m clbench.benchmarks.speed_osft`.
+"""What `osft` costs beside full fine-tuning and PEFT's OSF: `python -m clbench.benchmarks.performance.osft_step`.
 
 Steps of AdamW on a LLaMA of 23 million random weights, some steps of each kind in turn, so that a busy machine slows
 all alike; then how long the decomposition takes beside a singular value decomposition, on the two shapes of T5-large's
@@ -16,14 +16,14 @@ import pyarrow as pa
 import torch
 from torch import nn
 
-from clbench import strict_json
 from clbench.contracts import Budget, Context, Learner, Samples, Strategy, StrategyConfig, Task, TextLimits
-from clbench.models.text_decoder import DecoderLearner
-from clbench.models.text_loading import ByteTokens
-from clbench.models.text_tokens import TextTokens
-from clbench.registry import STRATEGIES
-from clbench.strategies.optimisation import clip_gradient
-from clbench.strategies.subspaces import decompose
+from clbench.core import strict_json
+from clbench.core.registry import STRATEGIES
+from clbench.learners._text.decoder import DecoderLearner
+from clbench.learners._text.loading import ByteTokens
+from clbench.learners._text.tokens import TextTokens
+from clbench.strategies._linalg.subspaces import decompose
+from clbench.strategies._training.optimization import clip_gradient
 
 WIDTH, LAYERS, VOCABULARY = 512, 6, 8000
 BATCH, TOKENS = 8, 128

@@ -1,4 +1,4 @@
-"""What clbench adds to the model's own time: `python -m clbench.benchmarks.speed`.
+"""What clbench adds to the model's own time: `python -m clbench.benchmarks.performance.overhead`.
 
 Three ways to do the same work, in one run, turn by turn, so that a busy machine slows all of them alike; medians are
 printed. `bare` is the shortest loop that we can write on tensors that are in memory already, with open_clip's own
@@ -19,14 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from clbench import strict_json
-from clbench.benchmarks.evaluator import Evaluator
-from clbench.benchmarks.execution import build_learner
-from clbench.benchmarks.samples import SampleStore
+from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.samples import SampleStore
+from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.contracts import Budget, Context, Task
-from clbench.models.clip import ClipLearner, filled
+from clbench.core import strict_json
+from clbench.learners._clip.clip_learner import ClipLearner, filled
+from clbench.strategies._training.gradient import GradientConfig
 from clbench.strategies.finetune import Finetune
-from clbench.strategies.gradient import GradientConfig
 from clbench.streams.card import load_stream
 
 REPEATS = 5

@@ -19,7 +19,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from clbench.benchmarks.tracking.store import METRICS, create_run, log_parameters, open_experiment
-from clbench.mlflow_store import allowed_name, one_line_errors
+from clbench.core.mlflow_store import allowed_name, one_line_errors
 
 PNG = ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA")
 """Modes of images that a PNG file can have."""

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.folder import CellFolder
+from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.tracking.tracker import Tracker
-from clbench.errors import ClbenchError
+from clbench.core.errors import ClbenchError
 
 KEPT = "the results are in the run folder"
 

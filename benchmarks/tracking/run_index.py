@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clbench.errors import CheckpointError
-from clbench.storage import read_json, write_json
+from clbench.core.errors import CheckpointError
+from clbench.core.storage import read_json, write_json
 
 
 class Memory:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clbench.errors import TrackingError
-from clbench.mlflow_store import NAME, allowed_name, fitting, one_line_errors, shown_uri, sqlite_file, sqlite_uri
+from clbench.core.errors import TrackingError
+from clbench.core.mlflow_store import NAME, allowed_name, fitting, one_line_errors, shown_uri, sqlite_file, sqlite_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

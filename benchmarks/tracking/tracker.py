@@ -6,20 +6,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from clbench import strict_json
-from clbench.benchmarks.cell import SCHEMA, Cell
-from clbench.benchmarks.execution import matrices
-from clbench.benchmarks.folder import CellFolder
-from clbench.benchmarks.official import official_numbers
-from clbench.benchmarks.tracking.memory import Memory
+from clbench.benchmarks.engine.cell import SCHEMA, Cell
+from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.benchmarks.engine.execution import matrices
+from clbench.benchmarks.evaluation.challenge_metrics import official_numbers
+from clbench.benchmarks.tracking.run_index import Memory
 from clbench.benchmarks.tracking.store import connect, create_run, log_metrics, log_parameters
 from clbench.contracts import Stream
-from clbench.ledger import read_ledger
-from clbench.mlflow_store import fitting, one_line_errors, shown_uri
-from clbench.reports.flips.stream import stream_numbers
+from clbench.core import strict_json
+from clbench.core.mlflow_store import fitting, one_line_errors, shown_uri
+from clbench.core.storage import write_json
+from clbench.reports.flips.stream_flips import stream_numbers
 from clbench.reports.matrix import ScoreMatrix
-from clbench.reports.metrics.compute import compute_all
-from clbench.storage import write_json
+from clbench.reports.metrics._compute import compute_all
+from clbench.spec.ledger import read_ledger
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric

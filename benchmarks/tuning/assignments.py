@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeGuard
 
-from clbench.errors import ConfigError
-from clbench.yaml_text import parse_yaml
+from clbench.core.errors import ConfigError
+from clbench.core.yaml_text import parse_yaml
 
 Grids = Mapping[str, tuple[object, ...]]
 """Values by key: `lr` for every strategy that has it, `ewc.strength` for one."""

@@ -8,8 +8,8 @@ from typing import Literal, cast
 import numpy as np
 
 from clbench.contracts import Stream
-from clbench.errors import ConfigError, MetricError
-from clbench.registry import METRICS
+from clbench.core.errors import ConfigError, MetricError
+from clbench.core.registry import METRICS
 from clbench.reports.matrix import ScoreMatrix
 
 LAST = "mtil.last"

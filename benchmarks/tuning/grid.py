@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 
-from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.suite import label_of
-from clbench.benchmarks.tuning.record import Settings, explicit_settings
-from clbench.benchmarks.tuning.words import Grids, is_ordered, owner_of, setting_of
-from clbench.config import validate
+from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.suite import label_of
+from clbench.benchmarks.tuning.assignments import Grids, is_ordered, owner_of, setting_of
+from clbench.benchmarks.tuning.tuned_record import Settings, explicit_settings
 from clbench.contracts.strategy import StrategyConfig
-from clbench.errors import ConfigError, did_you_mean
+from clbench.core.config import validate
+from clbench.core.errors import ConfigError, did_you_mean
 
 Point = tuple[int, ...]
 """One combination of a grid: the position in the values of each of its settings."""

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clbench.benchmarks.suite import Choice, Suite, load_suite, read_suite
+from clbench.benchmarks.engine.suite import Choice, Suite, load_suite, read_suite
+from clbench.benchmarks.tuning.assignments import Grids, parse_grids
 from clbench.benchmarks.tuning.criterion import LAST, Criterion, criterion_of
 from clbench.benchmarks.tuning.grid import Variant, trials_of, variants_of
 from clbench.benchmarks.tuning.trials import Trials
-from clbench.benchmarks.tuning.words import Grids, parse_grids
-from clbench.errors import ConfigError
+from clbench.core.errors import ConfigError
 
 SUITE_WIDE = ("budget", "precision", "skip_broken")
 """Settings of the suite that `--set` may change, with one value, for all trials."""

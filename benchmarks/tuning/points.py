@@ -3,8 +3,8 @@
 import random
 from typing import TYPE_CHECKING
 
+from clbench.benchmarks.tuning.assignments import is_ordered
 from clbench.benchmarks.tuning.grid import Point, Variant
-from clbench.benchmarks.tuning.words import is_ordered
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from clbench.benchmarks.environment import package_versions
-from clbench.benchmarks.runner import Listener, Outcome, RunOptions, run_suite
-from clbench.benchmarks.suite import Suite
+from clbench.benchmarks.engine.environment import package_versions
+from clbench.benchmarks.engine.runner import Listener, Outcome, RunOptions, run_suite
+from clbench.benchmarks.engine.suite import Suite
 from clbench.benchmarks.tuning.criterion import Criterion
-from clbench.benchmarks.tuning.log import log_search
 from clbench.benchmarks.tuning.plan import Plan
-from clbench.benchmarks.tuning.record import Chosen, TrialRecord, Tuned, write_tuned
+from clbench.benchmarks.tuning.search_log import log_search
 from clbench.benchmarks.tuning.trials import Trial, Trials
-from clbench.errors import ClbenchError
+from clbench.benchmarks.tuning.tuned_record import Chosen, TrialRecord, Tuned, write_tuned
+from clbench.core.errors import ClbenchError
 
 
 @dataclass(frozen=True)

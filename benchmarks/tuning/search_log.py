@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clbench.benchmarks.cell import SCHEMA
-from clbench.benchmarks.runner import RunOptions
-from clbench.benchmarks.tracking.memory import Memory
+from clbench.benchmarks.engine.cell import SCHEMA
+from clbench.benchmarks.engine.runner import RunOptions
+from clbench.benchmarks.tracking.run_index import Memory
 from clbench.benchmarks.tracking.store import TAG, connect, create_run, log_metrics, log_parameters
-from clbench.benchmarks.tuning.record import Tuned
 from clbench.benchmarks.tuning.trials import Trials
-from clbench.mlflow_store import fitting, one_line_errors, shown_uri
+from clbench.benchmarks.tuning.tuned_record import Tuned
+from clbench.core.mlflow_store import fitting, one_line_errors, shown_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,14 +6,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import overload
 
-from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.execution import matrices
-from clbench.benchmarks.folder import CellFolder
+from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.benchmarks.engine.execution import matrices
 from clbench.benchmarks.tuning.criterion import Criterion
 from clbench.benchmarks.tuning.grid import Point, Variant
 from clbench.benchmarks.tuning.points import Points
-from clbench.errors import ClbenchError, MetricError, TrainingError
-from clbench.storage import read_json
+from clbench.core.errors import ClbenchError, MetricError, TrainingError
+from clbench.core.storage import read_json
 
 
 @dataclass(frozen=True)

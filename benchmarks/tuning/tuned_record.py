@@ -8,12 +8,12 @@ from typing import Literal
 import yaml
 from pydantic import Field
 
-from clbench.benchmarks.cell import Cell
-from clbench.cards import Cards
-from clbench.config import Config, validate
+from clbench.benchmarks.engine.cell import Cell
 from clbench.contracts.strategy import Budget, StrategyConfig
-from clbench.errors import ConfigError, did_you_mean
-from clbench.storage import written_whole
+from clbench.core.cards import Cards
+from clbench.core.config import Config, validate
+from clbench.core.errors import ConfigError, did_you_mean
+from clbench.core.storage import written_whole
 
 TUNED_CARDS = Cards("tuned result", "clbench.benchmarks.tuned")
 Settings = dict[str, object]

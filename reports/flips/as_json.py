@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from clbench.reports.flips.comparison import Comparison, TaskResult
-from clbench.reports.flips.counts import FlipTable
+from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.flip_metrics import all_metrics
 from clbench.reports.flips.gate import Gate
 from clbench.reports.flips.graded import GradedFlips
-from clbench.reports.flips.metrics import all_metrics
 from clbench.reports.flips.statistics import LEVEL, RESAMPLES, Interval
 
 SCHEMA = 1

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from clbench.reports.flips.as_json import weighted
 from clbench.reports.flips.comparison import Comparison
-from clbench.reports.flips.metrics import all_metrics
+from clbench.reports.flips.flip_counts import Flip
+from clbench.reports.flips.flip_metrics import all_metrics
 from clbench.reports.flips.statistics import Interval
-from clbench.reports.flips.tallies import Flip
 from clbench.reports.leaderboard.text import plain
 
 NOTHING = "n/a"

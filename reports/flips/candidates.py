@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import final
 
-from clbench.errors import DataError
+from clbench.core.errors import DataError
 from clbench.reports.flips.comparison import compare
-from clbench.reports.flips.counts import FlipTable
-from clbench.reports.flips.metrics import nfr
+from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.flip_metrics import nfr
 from clbench.reports.flips.pairing import checked_rows, database
 from clbench.reports.flips.rows import Rows
 from clbench.reports.flips.statistics import mcnemar_exact, noise_floor

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clbench.errors import DataError, did_you_mean
-from clbench.reports.flips.counts import FlipTable
+from clbench.core.errors import DataError, did_you_mean
+from clbench.reports.flips.contingency import FlipTable
 from clbench.reports.flips.graded import Changes, changes_of
 
 UNKNOWN = -1

@@ -8,13 +8,8 @@ from typing import final
 
 import duckdb
 
-from clbench.reports.flips.counts import FlipTable
-from clbench.reports.flips.graded import GradedFlips, check_dead_band, graded_flips, graded_intervals
-from clbench.reports.flips.metrics import FLIP_METRICS, accuracy_change, nfr
-from clbench.reports.flips.pairing import database, pair
-from clbench.reports.flips.rows import Rows
-from clbench.reports.flips.statistics import Interval, bootstrap, holm, mcnemar_exact, upper_bound
-from clbench.reports.flips.tallies import (
+from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.flip_counts import (
     Flip,
     Tally,
     graded_tasks,
@@ -25,6 +20,11 @@ from clbench.reports.flips.tallies import (
     worst_flips,
     worst_losses,
 )
+from clbench.reports.flips.flip_metrics import FLIP_METRICS, accuracy_change, nfr
+from clbench.reports.flips.graded import GradedFlips, check_dead_band, graded_flips, graded_intervals
+from clbench.reports.flips.pairing import database, pair
+from clbench.reports.flips.rows import Rows
+from clbench.reports.flips.statistics import Interval, bootstrap, holm, mcnemar_exact, upper_bound
 
 WORST = 500
 CLASSES = 200

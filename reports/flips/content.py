@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from clbench.reports.flips.comparison import Comparison
-from clbench.reports.flips.tallies import Flip
+from clbench.reports.flips.flip_counts import Flip
 
 
 @final

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self, final
 
-from clbench.errors import DataError
+from clbench.core.errors import DataError
 
 
 @final

@@ -7,7 +7,7 @@ from typing import final
 import duckdb
 import numpy as np
 
-from clbench.reports.flips.counts import FlipTable
+from clbench.reports.flips.contingency import FlipTable
 from clbench.reports.flips.graded import GRAIN, SINGLE, Changes, GradedFlips, flips_of_sums
 
 COUNTS = ", ".join(f"count(*) FILTER (cell = {cell})" for cell in range(5))

@@ -5,7 +5,7 @@ Unit of all: fractions. Names in the literature differ and contradict each other
 
 from collections.abc import Callable
 
-from clbench.reports.flips.counts import FlipTable
+from clbench.reports.flips.contingency import FlipTable
 
 FlipMetric = Callable[[FlipTable], float | None]
 

@@ -10,16 +10,16 @@ from types import MappingProxyType
 from typing import final
 
 from clbench import __version__
+from clbench.core.storage import written_whole
 from clbench.reports.flips import as_text
 from clbench.reports.flips.as_json import weighted
 from clbench.reports.flips.comparison import Comparison
 from clbench.reports.flips.content import Contents
+from clbench.reports.flips.flip_counts import Flip
+from clbench.reports.flips.flip_metrics import FLIP_METRICS, all_metrics
 from clbench.reports.flips.gate import Gate
-from clbench.reports.flips.metrics import FLIP_METRICS, all_metrics
-from clbench.reports.flips.tallies import Flip
 from clbench.reports.leaderboard.columns import read_docstring
 from clbench.reports.leaderboard.text import plain
-from clbench.storage import written_whole
 
 NOTHING_KNOWN: Contents = MappingProxyType({})
 MOST_FILTERS = 100

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
-from clbench.errors import ConfigError
+from clbench.core.errors import ConfigError
 from clbench.reports.flips.comparison import Comparison
 from clbench.reports.flips.statistics import upper_bound
 

@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from clbench.errors import MetricError
+from clbench.core.errors import MetricError
 from clbench.reports.flips.statistics import LEVEL, RESAMPLES, Interval, percentile_interval
 
 Numbers = npt.NDArray[np.float64]

@@ -6,11 +6,11 @@ from itertools import takewhile
 from pathlib import Path
 from typing import final
 
-from clbench.errors import CheckpointError, ConfigError
+from clbench.core.errors import CheckpointError, ConfigError
+from clbench.core.storage import read_json
 from clbench.reports.flips.lm_eval import convert_sample_log, task_of
 from clbench.reports.flips.rows import Origin, Rows
 from clbench.reports.leaderboard.text import encodable
-from clbench.storage import read_json
 
 RUN = re.compile(r"[0-9a-f]{32}")
 VERSIONED = re.compile(r"(.+)@(\d+)")

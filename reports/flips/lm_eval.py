@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
 
-from clbench import strict_json
-from clbench.errors import DataError, did_you_mean
+from clbench.core import strict_json
+from clbench.core.errors import DataError, did_you_mean
 from clbench.reports.flips.lm_eval_lines import read_objects
 from clbench.reports.flips.lm_eval_row import Row, read_row
 from clbench.reports.flips.rows import Rows

@@ -16,7 +16,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from clbench.errors import DataError
+from clbench.core.errors import DataError
 
 GREEDY = (True, False, "True", "False")
 LENGTHS: dict[str, Callable[[str], int]] = {

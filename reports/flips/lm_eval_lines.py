@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from clbench.errors import DataError
-from clbench.strict_json import parse_json
+from clbench.core.errors import DataError
+from clbench.core.strict_json import parse_json
 
 BEFORE_AN_ITEM = re.compile(r"[\s,]*")
 MARK = b"\xef\xbb\xbf"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from clbench.errors import DataError, did_you_mean
+from clbench.core.errors import DataError, did_you_mean
 from clbench.reports.flips.lm_eval_choices import LIKELIEST, MUTUAL, Choices, read_choices
 from clbench.reports.leaderboard.text import plain
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from clbench.errors import DataError
+from clbench.core.errors import DataError
 from clbench.reports.flips.rows import Rows, open_rows
 
 MEMORY = "1200MB"

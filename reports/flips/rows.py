@@ -8,8 +8,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clbench.errors import DataError, did_you_mean
-from clbench.ledger import SCHEMA, check_columns
+from clbench.core.errors import DataError, did_you_mean
+from clbench.spec.ledger import SCHEMA, check_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from clbench.errors import DataError
-from clbench.mlflow_store import one_line, one_line_errors
+from clbench.core.errors import DataError
+from clbench.core.mlflow_store import one_line, one_line_errors
 from clbench.reports.flips.rows import Origin
-from clbench.reports.leaderboard.store import RunStore
+from clbench.reports.leaderboard.board_store import RunStore
 
 
 def download_ledger(tracking_uri: str, experiment: str, run_id: str, folder: Path) -> tuple[str, Path, Origin | None]:

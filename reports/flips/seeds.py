@@ -12,13 +12,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clbench.errors import ClbenchError, DataError
-from clbench.ledger import read_ledger
+from clbench.core.errors import ClbenchError, DataError
+from clbench.core.storage import read_json
 from clbench.reports.flips.chain import Chain, flips_between
-from clbench.reports.flips.counts import FlipTable
-from clbench.reports.flips.metrics import all_metrics, nfr
+from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.flip_metrics import all_metrics, nfr
 from clbench.reports.flips.statistics import SeedSummary, noise_floor, over_seeds
-from clbench.storage import read_json
+from clbench.spec.ledger import read_ledger
 
 SHOWN = {
     "accuracy": "accuracy",

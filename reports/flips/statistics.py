@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
-from clbench.errors import MetricError
+from clbench.core.errors import MetricError
 from clbench.reports.flips.binomial import at_most, chance_of_at_most
 
 if TYPE_CHECKING:
-    from clbench.reports.flips.counts import FlipTable
-    from clbench.reports.flips.metrics import FlipMetric
+    from clbench.reports.flips.contingency import FlipTable
+    from clbench.reports.flips.flip_metrics import FlipMetric
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -93,7 +93,7 @@ def bootstrap(
     Returns:
         An interval a metric, over the resamples in which it is defined; None where it is not in half of them.
     """
-    from clbench.reports.flips.counts import FlipTable
+    from clbench.reports.flips.contingency import FlipTable
 
     if table.n == 0:
         return dict.fromkeys(metrics)

@@ -7,11 +7,11 @@ from typing import final
 import numpy as np
 import pyarrow as pa
 
-from clbench.errors import MetricError
+from clbench.core.errors import MetricError
 from clbench.reports.flips.chain import UNKNOWN, Chain, changes_between, flips_between
-from clbench.reports.flips.counts import FlipTable
+from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.flip_metrics import FlipMetric, all_metrics
 from clbench.reports.flips.graded import GradedFlips, graded_flips
-from clbench.reports.flips.metrics import FlipMetric, all_metrics
 
 SHOWN = ("nfr", "pfr", "nfr_mc", "inconsistency", "nfi", "relative_nfr", "btc", "bec")
 """The flip metrics of a step that are worth a curve; accuracy has its own."""

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clbench.errors import MetricError
-from clbench.registry import PICTURE_METRICS
-from clbench.reports.picture_metrics.task_rows import DoesNotApplyError, TaskRows, tasks_of
+from clbench.core.errors import MetricError
+from clbench.core.registry import PICTURE_METRICS
+from clbench.reports.image_metrics._task_rows import DoesNotApplyError, TaskRows, tasks_of
 
 Values = dict[str, float | None]
 OWN_UNIT = frozenset({"mae"})

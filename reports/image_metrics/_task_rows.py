@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clbench.errors import MetricError
+from clbench.core.errors import MetricError
 
 MARKS = {
     "dice/": "segmentation",

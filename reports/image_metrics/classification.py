@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from clbench.errors import MetricError
-from clbench.registry import PICTURE_METRICS
-from clbench.reports.picture_metrics.task_rows import TaskRows
+from clbench.core.errors import MetricError
+from clbench.core.registry import PICTURE_METRICS
+from clbench.reports.image_metrics._task_rows import TaskRows
 
 PROBABILITY = "probability/"
 

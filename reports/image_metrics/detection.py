@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 
-from clbench.errors import MetricError
-from clbench.picture_scores.boxes import Numbers
-from clbench.picture_scores.boxes import iou as iou_of
-from clbench.registry import PICTURE_METRICS
-from clbench.reports.picture_metrics.task_rows import DoesNotApplyError, TaskRows
+from clbench.core.errors import MetricError
+from clbench.core.registry import PICTURE_METRICS
+from clbench.reports.image_metrics._task_rows import DoesNotApplyError, TaskRows
+from clbench.scoring.images.boxes import Numbers
+from clbench.scoring.images.boxes import iou as iou_of
 
 THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 RECALLS = np.linspace(0, 1, 101)

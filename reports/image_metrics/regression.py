@@ -1,7 +1,7 @@
 """Regression: distance from true keypoints, error of values."""
 
-from clbench.registry import PICTURE_METRICS
-from clbench.reports.picture_metrics.task_rows import TaskRows
+from clbench.core.registry import PICTURE_METRICS
+from clbench.reports.image_metrics._task_rows import TaskRows
 
 
 @PICTURE_METRICS.register("regression.mre", direction="lower")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from clbench.registry import PICTURE_METRICS
-from clbench.reports.picture_metrics.task_rows import TaskRows
+from clbench.core.registry import PICTURE_METRICS
+from clbench.reports.image_metrics._task_rows import TaskRows
 
 
 @PICTURE_METRICS.register("segmentation.dice", direction="higher")

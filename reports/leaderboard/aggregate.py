@@ -8,9 +8,9 @@ from typing import TypeVar, final
 
 import numpy as np
 
-from clbench.reports.leaderboard.cell import COST, OFFICIAL, Cell
+from clbench.reports.leaderboard.logged_cell import COST, OFFICIAL, Cell
 from clbench.reports.matrix import ScoreMatrix
-from clbench.reports.metrics.compute import compute_all
+from clbench.reports.metrics._compute import compute_all
 
 ORDERED_BY = "average_accuracy"
 TEST = "test"

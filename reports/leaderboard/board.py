@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import ClassVar, final
 
 from clbench.reports.leaderboard.aggregate import Section, aggregate
-from clbench.reports.leaderboard.cell import Cell
 from clbench.reports.leaderboard.columns import Column, columns
+from clbench.reports.leaderboard.logged_cell import Cell
 from clbench.reports.leaderboard.published import Published, published_tables
 
 

@@ -6,8 +6,8 @@ from importlib.resources import files
 from clbench import __version__
 from clbench.reports.leaderboard.aggregate import Section, costs, official
 from clbench.reports.leaderboard.board import Board
-from clbench.reports.leaderboard.cell import COST_NOTE
 from clbench.reports.leaderboard.columns import Column
+from clbench.reports.leaderboard.logged_cell import COST_NOTE
 from clbench.reports.leaderboard.published import HEADINGS, WARNING
 from clbench.reports.leaderboard.tables import OFFICIAL_TITLE, TUNING_NOTE
 from clbench.reports.leaderboard.text import amount, percent, plain, with_error

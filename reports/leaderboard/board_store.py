@@ -10,9 +10,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, final
 
-from clbench import strict_json
-from clbench.errors import DataError, TrackingError
-from clbench.mlflow_store import one_line, one_line_errors, shown_uri, sqlite_file
+from clbench.core import strict_json
+from clbench.core.errors import DataError, TrackingError
+from clbench.core.mlflow_store import one_line, one_line_errors, shown_uri, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from clbench.errors import DataError
-from clbench.mlflow_store import one_line
-from clbench.reports.leaderboard.cell import COST, OFFICIAL, SCHEMA, Cell, read_matrices
-from clbench.reports.leaderboard.store import RunStore
+from clbench.core.errors import DataError
+from clbench.core.mlflow_store import one_line
+from clbench.reports.leaderboard.board_store import RunStore
+from clbench.reports.leaderboard.logged_cell import COST, OFFICIAL, SCHEMA, Cell, read_matrices
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

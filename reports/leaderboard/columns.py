@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import final
 
-from clbench.registry import METRICS
+from clbench.core.registry import METRICS
 
 MAIN = {
     "average_accuracy": "Average accuracy",

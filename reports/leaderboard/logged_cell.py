@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import final
 
-from clbench.errors import DataError
+from clbench.core.errors import DataError
 from clbench.reports.matrix import ScoreMatrix
 
 SCHEMA = "1"

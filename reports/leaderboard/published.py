@@ -7,8 +7,8 @@ from typing import final
 
 from pydantic import Field
 
-from clbench.cards import read_yaml
-from clbench.config import Config, validate
+from clbench.core.cards import read_yaml
+from clbench.core.config import Config, validate
 
 HEADINGS = {"transfer": "Transfer", "average": "Average", "last": "Last"}
 WARNING = "Published by others, not measured by clbench; prompts, shots, splits and code may differ."

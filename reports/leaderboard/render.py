@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from clbench.core.storage import written_whole
 from clbench.reports.leaderboard.board import Board, make_board
+from clbench.reports.leaderboard.board_page import to_html
 from clbench.reports.leaderboard.collect import collect
-from clbench.reports.leaderboard.page import to_html
 from clbench.reports.leaderboard.tables import to_csv, to_json, to_markdown
-from clbench.storage import written_whole
 
 
 def write_leaderboard(tracking_uri: str, experiment: str, out: Path) -> Path:

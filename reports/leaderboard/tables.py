@@ -5,11 +5,11 @@ import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from clbench import strict_json
+from clbench.core import strict_json
 from clbench.reports.leaderboard.aggregate import Estimate, Result, Section, Standing, costs, official
 from clbench.reports.leaderboard.board import Board
-from clbench.reports.leaderboard.cell import COST_NOTE
 from clbench.reports.leaderboard.columns import Column
+from clbench.reports.leaderboard.logged_cell import COST_NOTE
 from clbench.reports.leaderboard.published import HEADINGS, Published
 from clbench.reports.leaderboard.published import WARNING as PUBLISHED_WARNING
 from clbench.reports.leaderboard.text import NOTHING, amount, csv_text, markdown, with_error

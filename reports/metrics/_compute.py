@@ -6,8 +6,8 @@ from typing import final
 
 import numpy as np
 
-from clbench.errors import MetricError, RegistryError
-from clbench.registry import METRICS
+from clbench.core.errors import MetricError, RegistryError
+from clbench.core.registry import METRICS
 from clbench.reports.matrix import ScoreMatrix
 
 Nested = dict[str, float | dict[str, float | None] | dict[str, str] | None]

@@ -1,6 +1,6 @@
 """Average accuracy: how good the last version is over all tasks."""
 
-from clbench.registry import METRICS
+from clbench.core.registry import METRICS
 from clbench.reports.matrix import ScoreMatrix
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clbench.registry import METRICS
+from clbench.core.registry import METRICS
 from clbench.reports.matrix import ScoreMatrix
 
 

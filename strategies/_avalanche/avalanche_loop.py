@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from clbench.strategies.optimisation import clip_gradient
+from clbench.strategies._training.optimization import clip_gradient
 
 
 class BudgetPlugin:

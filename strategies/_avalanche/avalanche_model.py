@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Context, Learner, Task, joined
-from clbench.strategies.avalanche_data import owners_and_rows
+from clbench.strategies._avalanche.avalanche_data import owners_and_rows
 
 Scope = Literal["batch", "seen"]
 """Whose classes are scored: those of the tasks in the batch (the other columns are 0), or of all tasks seen."""

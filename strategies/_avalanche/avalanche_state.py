@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from clbench.strategies.avalanche_data import columns_of, dataset_of
-from clbench.strategies.avalanche_model import AvalancheModel
+from clbench.strategies._avalanche.avalanche_data import columns_of, dataset_of
+from clbench.strategies._avalanche.avalanche_model import AvalancheModel
 
 KIND = "$kind"
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import torch
 
 from clbench.contracts import Context, Strategy, Task
-from clbench.errors import ConfigError
-from clbench.strategies.avalanche_data import dataset_of, positions
-from clbench.strategies.avalanche_loop import BudgetPlugin, without_own_deprecations
-from clbench.strategies.avalanche_model import AvalancheModel, Scope, Views
-from clbench.strategies.avalanche_state import capture, restore
-from clbench.strategies.gradient import GradientConfig
-from clbench.strategies.optimisation import batches_of, new_optimiser, report_losses, without
+from clbench.core.errors import ConfigError
+from clbench.strategies._avalanche.avalanche_data import dataset_of, positions
+from clbench.strategies._avalanche.avalanche_loop import BudgetPlugin, without_own_deprecations
+from clbench.strategies._avalanche.avalanche_model import AvalancheModel, Scope, Views
+from clbench.strategies._avalanche.avalanche_state import capture, restore
+from clbench.strategies._training.gradient import GradientConfig
+from clbench.strategies._training.optimization import batches_of, new_optimiser, report_losses, without
 
 if TYPE_CHECKING:
     from avalanche.benchmarks import DatasetExperience

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from clbench.contracts import Batch, Samples, Units
-from clbench.errors import ConfigError
-from clbench.strategies.shelf import Shelf
+from clbench.core.errors import ConfigError
+from clbench.strategies._distillation.mapped_tensors import Shelf
 
 CACHED = 2**18
 """Scores that are worked on at a time on a processor: 1 MiB in float32."""

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from clbench.contracts import Batch, Learner, LinearLayer, Samples, Task
-from clbench.errors import TrainingError
-from clbench.strategies.layers import AdapterConfig
+from clbench.core.errors import TrainingError
+from clbench.strategies._training.layers import AdapterConfig
 
 
 class RankConfig(AdapterConfig):

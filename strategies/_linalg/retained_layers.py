@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from clbench.errors import TrainingError
-from clbench.strategies.osft_gradients import Coordinates
-from clbench.strategies.subspaces import Form, Subspace, decompose
+from clbench.core.errors import TrainingError
+from clbench.strategies._linalg.projected_gradients import Coordinates
+from clbench.strategies._linalg.subspaces import Form, Subspace, decompose
 
 TOGETHER, TOGETHER_ON_CPU = 2**22, 2**18
 """Most numbers stacked for one batched product: stacking costs a copy, which matrices do without whose products

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Strategy, StrategyConfig, Task
-from clbench.strategies.optimisation import batches_of, clip_gradient, new_optimiser, report_losses, without
+from clbench.strategies._training.optimization import batches_of, clip_gradient, new_optimiser, report_losses, without
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 

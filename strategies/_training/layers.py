@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from clbench.contracts import Learner, LinearLayer
-from clbench.errors import ConfigError
-from clbench.strategies.gradient import GradientConfig
+from clbench.core.errors import ConfigError
+from clbench.strategies._training.gradient import GradientConfig
 
 Role = Literal["q", "k", "v", "out", "gate", "up", "down", "cross_q", "cross_k", "cross_v", "cross_out", "other"]
 BLOCK: tuple[Role, ...] = ("q", "k", "v", "out", "up", "down", "gate")

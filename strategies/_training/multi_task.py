@@ -8,8 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Task
-from clbench.strategies.gradient import GradientStrategy, TrainingConfig
-from clbench.strategies.optimisation import batches_of
+from clbench.strategies._training.gradient import GradientStrategy, TrainingConfig
+from clbench.strategies._training.optimization import batches_of
 
 BOUND = 3.0
 """Uncertainties stay within +-BOUND."""

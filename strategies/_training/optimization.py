@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from clbench.contracts import Budget, Task
-from clbench.errors import TrainingError
+from clbench.core.errors import TrainingError
 
 if TYPE_CHECKING:
-    from clbench.strategies.gradient import TrainingConfig
+    from clbench.strategies._training.gradient import TrainingConfig
 
 
 def batches_of(n: int, budget: Budget, generator: torch.Generator, device: torch.device) -> Iterator[Tensor]:

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from clbench.contracts import Context, PromptPlan, Task
-from clbench.strategies.multi_task import MultiTaskConfig, MultiTaskStrategy
+from clbench.strategies._training.multi_task import MultiTaskConfig, MultiTaskStrategy
 
 
 class PromptConfig(MultiTaskConfig):

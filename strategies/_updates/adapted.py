@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clbench.contracts import Batch, Learner, Task, Units
-from clbench.errors import ConfigError
-from clbench.strategies.task_adapters import TaskAdapter
+from clbench.core.errors import ConfigError
+from clbench.strategies._adapters.task_adapters import TaskAdapter
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from clbench.contracts import Batch, Task
-from clbench.strategies.task_adapters import TaskAdapter
-from clbench.strategies.updates import Objective, UpdateConfig, UpdateStrategy
+from clbench.strategies._adapters.task_adapters import TaskAdapter
+from clbench.strategies._updates.updates import Objective, UpdateConfig, UpdateStrategy
 
 
 class SecondStageConfig(UpdateConfig):

@@ -9,11 +9,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Context, Learner, Predictions, Predictor, Protocol, Task, Units
-from clbench.errors import ConfigError
-from clbench.strategies.adapted import Adapted, require_same_vocabulary, unit_loss
-from clbench.strategies.gradient import GradientConfig, GradientStrategy
-from clbench.strategies.optimisation import batches_of, report_losses
-from clbench.strategies.task_adapters import TaskAdapter
+from clbench.core.errors import ConfigError
+from clbench.strategies._adapters.task_adapters import TaskAdapter
+from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
+from clbench.strategies._training.optimization import batches_of, report_losses
+from clbench.strategies._updates.adapted import Adapted, require_same_vocabulary, unit_loss
 
 Objective = Callable[[Batch, Task], Tensor]
 

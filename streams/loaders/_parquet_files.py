@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from clbench.contracts.task import SPLITS, Split
-from clbench.errors import DataError
-from clbench.storage import file_digest
+from clbench.core.errors import DataError
+from clbench.core.storage import file_digest
+from clbench.core.strict_json import parse_json
+from clbench.spec.task import SPLITS, Split
 from clbench.streams.card import DataChoice, StreamCard
-from clbench.strict_json import parse_json
 
 if TYPE_CHECKING:
     from datasets import Features

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from pydantic import Field
 
-from clbench.config import validate
-from clbench.contracts.stream import Stream
-from clbench.registry import LOADERS
+from clbench.core.config import validate
+from clbench.core.registry import LOADERS
+from clbench.spec.stream import Stream
 from clbench.streams.card import DataChoice, StreamCard, TaskCard, users_root
-from clbench.streams.missing import find_all
-from clbench.streams.ultrasound.answers import Answers
+from clbench.streams.missing_data import find_all
 from clbench.streams.ultrasound.csv_rows import CsvRow
 from clbench.streams.ultrasound.fmc_layout import FOLDER, read_tasks, rows_of
-from clbench.streams.ultrasound.tasks import TaskRows, refuse_shared_patients
+from clbench.streams.ultrasound.task_sources import Answers
+from clbench.streams.ultrasound.ultrasound_tasks import TaskRows, refuse_shared_patients
 
 
 class FmcSource(Answers):

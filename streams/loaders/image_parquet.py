@@ -3,11 +3,11 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from clbench.contracts.stream import Stream
-from clbench.contracts.task import Split, Task
-from clbench.registry import LOADERS
+from clbench.core.registry import LOADERS
+from clbench.spec.stream import Stream
+from clbench.spec.task import Split, Task
 from clbench.streams.card import DataChoice, StreamCard, TaskCard
-from clbench.streams.loaders.parquet_files import ParquetParts, folder_of
+from clbench.streams.loaders._parquet_files import ParquetParts, folder_of
 
 if TYPE_CHECKING:
     from datasets import Dataset

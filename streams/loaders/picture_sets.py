@@ -6,17 +6,17 @@ from typing import Literal
 
 from pydantic import Field
 
-from clbench.config import Config, validate
-from clbench.contracts.stream import Stream
-from clbench.errors import DataError
-from clbench.registry import LOADERS
+from clbench.core.config import Config, validate
+from clbench.core.errors import DataError
+from clbench.core.registry import LOADERS
+from clbench.spec.stream import Stream
 from clbench.streams.card import DataChoice, StreamCard, TaskCard
-from clbench.streams.clip_domains.picture_sets.draw import Shots
-from clbench.streams.clip_domains.picture_sets.facts import Convention, Name, facts_of
-from clbench.streams.clip_domains.picture_sets.hub import open_hub
-from clbench.streams.clip_domains.picture_sets.sets import departures_of, open_set
-from clbench.streams.clip_domains.picture_sets.tasks import task_of_folder, task_of_hub
-from clbench.streams.missing import find_all
+from clbench.streams.clip_domains.image_sets.hub_sets import open_hub
+from clbench.streams.clip_domains.image_sets.image_set_facts import Convention, Name, facts_of
+from clbench.streams.clip_domains.image_sets.image_set_tasks import task_of_folder, task_of_hub
+from clbench.streams.clip_domains.image_sets.known_image_sets import departures_of, open_set
+from clbench.streams.clip_domains.image_sets.shots import Shots
+from clbench.streams.missing_data import find_all
 
 
 class PictureSource(Config):

@@ -1,9 +1,9 @@
 """Streams of model updates: releases of a model come one after another, on tasks of another stream."""
 
-from clbench.contracts.stream import Stream
-from clbench.contracts.task import Task
-from clbench.errors import ConfigError, did_you_mean
-from clbench.registry import LEARNERS, LOADERS
+from clbench.core.errors import ConfigError, did_you_mean
+from clbench.core.registry import LEARNERS, LOADERS
+from clbench.spec.stream import Stream
+from clbench.spec.task import Task
 from clbench.streams.card import HUB, DataChoice, StreamCard, TaskCard, load_stream
 
 

@@ -4,16 +4,16 @@ from functools import partial
 
 from pydantic import Field
 
-from clbench.answer_scores import SCORES
-from clbench.config import Config, validate
-from clbench.contracts.stream import Stream
-from clbench.contracts.task import CHOICE_METRICS, Task
-from clbench.errors import ConfigError, DataError, did_you_mean
-from clbench.registry import LOADERS
+from clbench.core.config import Config, validate
+from clbench.core.errors import ConfigError, DataError, did_you_mean
+from clbench.core.registry import LOADERS
+from clbench.scoring.text.answers import SCORES
+from clbench.spec.stream import Stream
+from clbench.spec.task import CHOICE_METRICS, Task
 from clbench.streams.card import DataChoice, StreamCard, TaskCard
-from clbench.streams.missing import find_all
-from clbench.streams.updates.task_sets.facts import SetName
-from clbench.streams.updates.task_sets.found import TaskSet, open_set
+from clbench.streams.missing_data import find_all
+from clbench.streams.updates.muscle_sets.found_muscle_set import TaskSet, open_set
+from clbench.streams.updates.muscle_sets.muscle_set_facts import SetName
 
 CHOOSING = ("piqa", "hellaswag")
 """Sets whose samples have choices of their own."""
@@ -25,7 +25,7 @@ class SetSource(Config):
     dataset: SetName = Field(description="Which data set.")
 
 
-@LOADERS.register("task-sets", config=SetSource, check="clbench.streams.updates.task_sets.check")
+@LOADERS.register("task-sets", config=SetSource, check="clbench.streams.updates.muscle_sets.check_muscle_sets")
 def load_task_sets(card: StreamCard, choice: DataChoice) -> Stream:
     """A stream of the tasks under which published updates of models were compared.
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clbench.answer_scores import SCORES
-from clbench.contracts.stream import Stream
-from clbench.contracts.task import Split, Task, TextLimits
-from clbench.errors import ConfigError, DataError, did_you_mean
-from clbench.registry import LOADERS
+from clbench.core.errors import ConfigError, DataError, did_you_mean
+from clbench.core.registry import LOADERS
+from clbench.scoring.text.answers import SCORES
+from clbench.spec.stream import Stream
+from clbench.spec.task import Split, Task, TextLimits
 from clbench.streams.card import DataChoice, StreamCard, TaskCard
-from clbench.streams.loaders.parquet_files import ParquetParts, folder_of
+from clbench.streams.loaders._parquet_files import ParquetParts, folder_of
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from clbench.answer_scores import SCORES
-from clbench.config import Config, validate
-from clbench.contracts.stream import Stream
-from clbench.contracts.task import Split, Task, TextLimits
-from clbench.errors import ConfigError, did_you_mean
-from clbench.registry import LOADERS
+from clbench.core.config import Config, validate
+from clbench.core.errors import ConfigError, did_you_mean
+from clbench.core.registry import LOADERS
+from clbench.scoring.text.answers import SCORES
+from clbench.spec.stream import Stream
+from clbench.spec.task import Split, Task, TextLimits
 from clbench.streams.card import DataChoice, StreamCard, TaskCard, users_root
-from clbench.streams.missing import find_all
-from clbench.streams.text_sequences.text_sets.facts import CollectionName, collection
-from clbench.streams.text_sequences.text_sets.found import FoundSet, find_set
+from clbench.streams.missing_data import find_all
+from clbench.streams.text_sequences.text_sets.found_text_set import FoundSet, find_set
 from clbench.streams.text_sequences.text_sets.prompts import prompt
+from clbench.streams.text_sequences.text_sets.text_set_facts import CollectionName, collection
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -28,7 +28,7 @@ class TextSource(Config):
     dataset: str = Field(description="Which data set of it.")
 
 
-@LOADERS.register("text-sets", config=TextSource, check="clbench.streams.text_sequences.text_sets.check")
+@LOADERS.register("text-sets", config=TextSource, check="clbench.streams.text_sequences.text_sets.check_text_sets")
 def load_text_sets(card: StreamCard, choice: DataChoice) -> Stream:
     """A stream of published text data sets in the layout in which they are published.
 

@@ -5,14 +5,14 @@ from functools import partial
 
 from pydantic import Field
 
-from clbench.config import Config, validate
-from clbench.contracts.stream import Stream
-from clbench.errors import ConfigError, did_you_mean
-from clbench.registry import LOADERS
+from clbench.core.config import Config, validate
+from clbench.core.errors import ConfigError, did_you_mean
+from clbench.core.registry import LOADERS
+from clbench.spec.stream import Stream
 from clbench.streams.card import DataChoice, StreamCard, TaskCard, users_root
-from clbench.streams.missing import find_all
-from clbench.streams.ultrasound.sets.known import SETS, open_task
-from clbench.streams.ultrasound.tasks import TaskRows, refuse_shared_patients
+from clbench.streams.missing_data import find_all
+from clbench.streams.ultrasound.sets.known_ultrasound_sets import SETS, open_task
+from clbench.streams.ultrasound.ultrasound_tasks import TaskRows, refuse_shared_patients
 
 
 class SetSource(Config):

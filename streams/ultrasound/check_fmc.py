@@ -3,10 +3,10 @@
 from functools import partial
 from pathlib import Path
 
-from clbench.cards import STREAM_CARDS
+from clbench.core.cards import STREAM_CARDS
 from clbench.streams.card import DataChoice, read_card, users_root
+from clbench.streams.data_report import SetReport
 from clbench.streams.loaders.fmc_uia import source_of, task_rows
-from clbench.streams.set_report import SetReport
 from clbench.streams.ultrasound.check_task import Wanted, report_of, with_problems_of_all
 from clbench.streams.ultrasound.fmc_layout import read_tasks
 

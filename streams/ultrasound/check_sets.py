@@ -3,13 +3,13 @@
 from functools import partial
 from pathlib import Path
 
-from clbench.cards import STREAM_CARDS
-from clbench.errors import DataError
+from clbench.core.cards import STREAM_CARDS
+from clbench.core.errors import DataError
 from clbench.streams.card import DataChoice, read_card, users_root
+from clbench.streams.data_report import SetReport
 from clbench.streams.loaders.ultrasound_sets import source_of
-from clbench.streams.set_report import SetReport
 from clbench.streams.ultrasound.check_task import Wanted, report_of, with_problems_of_all
-from clbench.streams.ultrasound.sets.known import SETS, open_task
+from clbench.streams.ultrasound.sets.known_ultrasound_sets import SETS, open_task
 
 
 def check_stream(stream: str, root: Path, pictures: bool) -> list[SetReport]:

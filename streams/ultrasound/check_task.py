@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clbench.contracts.task import SPLITS, Split
-from clbench.errors import BrokenSamplesError, DataError
-from clbench.picture_truth import decode_rows
+from clbench.core.errors import BrokenSamplesError, DataError
+from clbench.scoring.images.truth import decode_rows
+from clbench.spec.task import SPLITS, Split
 from clbench.streams.card import TaskCard, load_stream
-from clbench.streams.set_report import SetReport
-from clbench.streams.ultrasound.tasks import TaskRows
+from clbench.streams.data_report import SetReport
+from clbench.streams.ultrasound.ultrasound_tasks import TaskRows
 
 CHUNK = 256
 """Pictures decoded at a time."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clbench.csv_files import number_of, read_cells
-from clbench.errors import DataError
+from clbench.core.csv_files import number_of, read_cells
+from clbench.core.errors import DataError
 
 ENCODINGS = ("utf-8", "gbk")
 

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias, cast, get_args
 
-from clbench.contracts.task import SPLITS, Kind, Split
-from clbench.errors import DataError
+from clbench.core.errors import DataError
+from clbench.spec.task import SPLITS, Kind, Split
 from clbench.streams.image_files import entries
-from clbench.streams.missing import MissingSetError
-from clbench.streams.ultrasound.answers import Answers
+from clbench.streams.missing_data import MissingSetError
 from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
 from clbench.streams.ultrasound.formats.by_name import picture_in
-from clbench.streams.ultrasound.pictures import Row, Truth
+from clbench.streams.ultrasound.labelled_image import Row, Truth
+from clbench.streams.ultrasound.task_sources import Answers
 
 FOLDER = "csv_files"
 BOX = ("x_min", "y_min", "x_max", "y_max")

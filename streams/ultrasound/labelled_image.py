@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from clbench.contracts.task import Split
-from clbench.errors import DataError
-from clbench.image_reading import UNDECODABLE
-from clbench.image_values import Array
-from clbench.picture_truth import png
+from clbench.core.errors import DataError
+from clbench.core.image_reading import UNDECODABLE
+from clbench.core.image_values import Array
+from clbench.scoring.images.truth import png
+from clbench.spec.task import Split
 
 Numbers: TypeAlias = tuple[tuple[float, ...], ...]
 """Boxes (x_min, y_min, x_max, y_max) or points (x, y), in pixels."""

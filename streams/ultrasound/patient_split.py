@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from clbench.contracts.task import Split
-from clbench.streams.ultrasound.pictures import Row
+from clbench.spec.task import Split
+from clbench.streams.ultrasound.labelled_image import Row
 
 TRAINED = 0.7
 VALIDATED = 0.1

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
-from clbench.config import Config
-from clbench.contracts.task import Kind
-from clbench.errors import ConfigError
+from clbench.core.config import Config
+from clbench.core.errors import ConfigError
+from clbench.spec.task import Kind
 
 if TYPE_CHECKING:
     from datasets import Features

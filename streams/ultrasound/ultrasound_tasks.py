@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clbench.contracts.task import SPLITS, Split, Task
-from clbench.errors import DataError
+from clbench.core.errors import DataError
+from clbench.spec.task import SPLITS, Split, Task
 from clbench.streams.card import TaskCard
-from clbench.streams.clip_domains.picture_sets.part import Part
-from clbench.streams.ultrasound.answers import Answers
-from clbench.streams.ultrasound.parts import part_of
-from clbench.streams.ultrasound.pictures import Picture, Row
+from clbench.streams.clip_domains.image_sets.image_part import Part
+from clbench.streams.ultrasound.labelled_image import Picture, Row
+from clbench.streams.ultrasound.patient_split import part_of
+from clbench.streams.ultrasound.task_sources import Answers
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -3,7 +3,7 @@
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, fromstring
 
-from clbench.errors import DataError
+from clbench.core.errors import DataError
 
 
 def read_xml(file: Path) -> Element:

@@ -25,8 +25,8 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from clbench.benchmarks.tracking import AvalancheMLflowLogger
-from clbench.errors import TrackingError
-from clbench.mlflow_store import allowed_name
+from clbench.core.errors import TrackingError
+from clbench.core.mlflow_store import allowed_name
 
 NUMBER = itertools.count()
 """For names of their own, as there is one warning a name."""

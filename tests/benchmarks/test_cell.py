@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from clbench.benchmarks.cell import Cell, _data_digest
-from clbench.benchmarks.suite import load_suite
+from clbench.benchmarks.engine.cell import Cell, _data_digest
+from clbench.benchmarks.engine.suite import load_suite
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from clbench.benchmarks import clock as clock_module
 from clbench.benchmarks.clock import Clock
-from clbench.benchmarks.shared import Shared
+from clbench.benchmarks.engine.shared_results import Shared
 
 
 class Run:

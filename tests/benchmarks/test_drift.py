@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from clbench.benchmarks import drift
-from clbench.benchmarks.drift import Drift, distance
-from clbench.benchmarks.execution import build_learner
+from clbench.benchmarks.engine import weight_drift as drift
+from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.weight_drift import Drift, distance
 from clbench.contracts import Learner
 
 CPU = torch.device("cpu")

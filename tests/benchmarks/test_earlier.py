@@ -13,15 +13,15 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from clbench.benchmarks import runner
-from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.earlier import Earlier
-from clbench.benchmarks.execution import CellRun
-from clbench.benchmarks.folder import CellFolder
-from clbench.benchmarks.runner import Outcome, RunOptions, run_suite
-from clbench.benchmarks.suite import load_suite
-from clbench.errors import ClbenchError
-from clbench.storage import read_json, write_json
+from clbench.benchmarks.engine import runner
+from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.benchmarks.engine.execution import CellRun
+from clbench.benchmarks.engine.result_backup import Earlier
+from clbench.benchmarks.engine.runner import Outcome, RunOptions, run_suite
+from clbench.benchmarks.engine.suite import load_suite
+from clbench.core.errors import ClbenchError
+from clbench.core.storage import read_json, write_json
 
 
 class Silent:
@@ -140,8 +140,8 @@ def test_cells_that_have_not_begun_keep_their_results(
 
 SLOW = '''"""Fine-tuning that takes its time."""
 import time
-from clbench.registry import STRATEGIES
-from clbench.strategies.gradient import GradientConfig, GradientStrategy
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
 
 @STRATEGIES.register("slow", config=GradientConfig)
 class Slow(GradientStrategy[GradientConfig]):

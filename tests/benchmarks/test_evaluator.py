@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
-from clbench.benchmarks.evaluator import Evaluator
-from clbench.benchmarks.execution import build_learner
-from clbench.benchmarks.samples import SampleStore
-from clbench.ledger import SCHEMA, task_scores
+from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.samples import SampleStore
+from clbench.benchmarks.evaluation.evaluator import Evaluator
+from clbench.spec.ledger import SCHEMA, task_scores
 from clbench.streams.card import load_stream
 
 CPU = torch.device("cpu")

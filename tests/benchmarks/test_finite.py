@@ -15,14 +15,14 @@ from tests.text_tasks import text_task
 from tests.tiny_pictures import write_stream
 from torch import nn
 
-from clbench.benchmarks.evaluator import Evaluator
-from clbench.benchmarks.execution import build_learner
-from clbench.benchmarks.folder import CellFolder
-from clbench.benchmarks.runner import Outcome, RunOptions, run_suite
-from clbench.benchmarks.suite import load_suite
+from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.runner import Outcome, RunOptions, run_suite
+from clbench.benchmarks.engine.suite import load_suite
+from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.contracts import Learner, Samples, Split, Stream, Task
-from clbench.errors import CheckpointError, TrainingError
-from clbench.models.text_choices import best_choice
+from clbench.core.errors import CheckpointError, TrainingError
+from clbench.learners._text.choices import best_choice
 from clbench.streams.card import load_stream
 
 CPU = torch.device("cpu")
@@ -97,7 +97,7 @@ def test_so_is_an_image_model(learner: str, name: str, told: str, tmp_path: Path
 
 SPOILT = f'''"""A learner with a NaN."""
 import torch
-from clbench.registry import LEARNERS
+from clbench.core.registry import LEARNERS
 
 @LEARNERS.register("spoilt")
 def spoilt(argument, seed):
@@ -123,7 +123,7 @@ def test_a_later_release_with_nan_is_told_before_anything_is_trained(tiny: Any, 
 STRATEGY = '''"""Leaves a NaN after its second task."""
 import torch
 from clbench.contracts import Strategy, StrategyConfig
-from clbench.registry import STRATEGIES
+from clbench.core.registry import STRATEGIES
 
 @STRATEGIES.register("spoils", config=StrategyConfig)
 class Spoils(Strategy[StrategyConfig]):

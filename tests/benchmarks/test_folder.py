@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.execution import CellRun
-from clbench.benchmarks.folder import CellFolder, Record
-from clbench.benchmarks.samples import SampleStore
-from clbench.benchmarks.suite import load_suite
-from clbench.errors import CheckpointError, DataError
-from clbench.ledger import SCHEMA
+from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.cell_folder import CellFolder, Record
+from clbench.benchmarks.engine.execution import CellRun
+from clbench.benchmarks.engine.samples import SampleStore
+from clbench.benchmarks.engine.suite import load_suite
+from clbench.core.errors import CheckpointError, DataError
+from clbench.spec.ledger import SCHEMA
 
 CPU = torch.device("cpu")
 WriteSuite = Callable[..., str]

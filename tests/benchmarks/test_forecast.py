@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 import torch
 
-from clbench.benchmarks import forecast
-from clbench.benchmarks.execution import build_learner
-from clbench.benchmarks.forecast import StepCost, TaskSize, forecast_suite, total_seconds
-from clbench.benchmarks.suite import load_suite
+from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.suite import load_suite
+from clbench.benchmarks.forecast import forecast
+from clbench.benchmarks.forecast.forecast import StepCost, TaskSize, forecast_suite, total_seconds
 from clbench.cli.main import main
 
 CPU = torch.device("cpu")
 SLOW = '''"""Steps and ends of tasks that take their time, on a clock of their own; notes the first weights."""
 import virtual_clock
 from clbench.contracts import Strategy, StrategyConfig
-from clbench.registry import STRATEGIES
+from clbench.core.registry import STRATEGIES
 
 @STRATEGIES.register("paced", config=StrategyConfig)
 class Paced(Strategy[StrategyConfig]):

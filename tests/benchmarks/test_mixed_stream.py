@@ -13,9 +13,9 @@ from tests.command import Command
 from tests.strategies.cut_runs import Killed, run
 from tests.told_pictures import TASKS
 
-from clbench.benchmarks.suite import load_suite
-from clbench.errors import DataError
-from clbench.ledger import SCHEMA, read_ledger, write_ledger
+from clbench.benchmarks.engine.suite import load_suite
+from clbench.core.errors import DataError
+from clbench.spec.ledger import SCHEMA, read_ledger, write_ledger
 
 HERE = Path(__file__).parents[1]
 NAMES = [task.name for task in TASKS]

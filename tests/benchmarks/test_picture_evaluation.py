@@ -11,13 +11,13 @@ import pytest
 from tests.picture_tasks import picture_task
 from tests.told_pictures import MASKS, SAMPLES, TASKS, ToldPictures, ids
 
-from clbench.benchmarks.evaluator import Evaluator
-from clbench.benchmarks.truth import TruthCache
+from clbench.benchmarks.evaluation.evaluator import Evaluator
+from clbench.benchmarks.evaluation.truth_cache import TruthCache
 from clbench.contracts import Samples, Stream, Task
-from clbench.errors import ConfigError
-from clbench.ledger import SCHEMA, read_ledger, task_scores, write_ledger
-from clbench.picture_scores import scorer_of
-from clbench.picture_scores.run_length import labels_of
+from clbench.core.errors import ConfigError
+from clbench.scoring.images import scorer_of
+from clbench.scoring.images.run_length import labels_of
+from clbench.spec.ledger import SCHEMA, read_ledger, task_scores, write_ledger
 
 
 def evaluated(learner: ToldPictures, tasks: Sequence[Task] = TASKS, version: int = 1) -> pa.Table:

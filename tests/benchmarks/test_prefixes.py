@@ -10,13 +10,13 @@ from tests.strategies.cut_runs import run
 from tests.tiny_pictures import write_stream
 from torch import Tensor
 
-from clbench.benchmarks import prefixes
-from clbench.benchmarks.prefixes import Continued, Prefixes
-from clbench.benchmarks.suite import load_suite
+from clbench.benchmarks.engine import frozen_features as prefixes
+from clbench.benchmarks.engine.frozen_features import Continued, Prefixes
+from clbench.benchmarks.engine.suite import load_suite
 from clbench.contracts import Batch, Samples, Split, Stream, Task
-from clbench.ledger import read_ledger
-from clbench.models.vit_learner import VitLearner
-from clbench.registry import LEARNERS
+from clbench.core.registry import LEARNERS
+from clbench.learners._vit.vit_learner import VitLearner
+from clbench.spec.ledger import read_ledger
 from clbench.streams.card import load_stream
 
 LEARNER = str(Path(__file__).parents[1] / "tiny_vit.py")

@@ -13,14 +13,14 @@ from mlflow import MlflowClient
 from tests.command import Command
 from tests.text_tasks import SIZES, rows_of
 
-from clbench.benchmarks.execution import build_learner
-from clbench.benchmarks.folder import CellFolder
-from clbench.benchmarks.probes import Probe
-from clbench.benchmarks.runner import RunOptions, SuiteResult, run_suite
-from clbench.benchmarks.suite import Suite, load_suite
-from clbench.checkpoints import load_tensors
+from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.runner import RunOptions, SuiteResult, run_suite
+from clbench.benchmarks.engine.suite import Suite, load_suite
+from clbench.benchmarks.evaluation.probes import Probe
 from clbench.contracts import Learner
-from clbench.errors import ConfigError
+from clbench.core.checkpoints import load_tensors
+from clbench.core.errors import ConfigError
 
 CPU = torch.device("cpu")
 ROWS = [

@@ -10,28 +10,28 @@ import pytest
 import torch
 from tests.strategies.update_streams import CLIP, LLAMA, QUICK, write_card, write_suite
 
-from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.execution import CellRun, build_learner
-from clbench.benchmarks.folder import CellFolder
-from clbench.benchmarks.forecast import forecast_suite
-from clbench.benchmarks.releases import require_one_vocabulary
-from clbench.benchmarks.runner import RunOptions, run_suite
-from clbench.benchmarks.samples import SampleStore
-from clbench.benchmarks.suite import load_suite
-from clbench.benchmarks.summary import summarise
-from clbench.errors import ConfigError, DataError, MetricError, RegistryError
-from clbench.ledger import read_ledger
-from clbench.models.text_loading import ByteTokens
-from clbench.models.text_tokens import TextTokens
-from clbench.registry import METRICS
+from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.benchmarks.engine.execution import CellRun, build_learner
+from clbench.benchmarks.engine.releases import require_one_vocabulary
+from clbench.benchmarks.engine.runner import RunOptions, run_suite
+from clbench.benchmarks.engine.samples import SampleStore
+from clbench.benchmarks.engine.suite import load_suite
+from clbench.benchmarks.engine.summary import summarise
+from clbench.benchmarks.forecast.forecast import forecast_suite
+from clbench.core.errors import ConfigError, DataError, MetricError, RegistryError
+from clbench.core.registry import METRICS
+from clbench.learners._text.loading import ByteTokens
+from clbench.learners._text.tokens import TextTokens
 from clbench.reports.figures import matrix_figure
 from clbench.reports.flips.chain import Chain, flips_between
-from clbench.reports.flips.metrics import all_metrics
+from clbench.reports.flips.flip_metrics import all_metrics
 from clbench.reports.leaderboard.aggregate import aggregate
 from clbench.reports.leaderboard.collect import collect
 from clbench.reports.leaderboard.render import write_leaderboard
 from clbench.reports.matrix import ScoreMatrix
-from clbench.reports.metrics.compute import compute_all
+from clbench.reports.metrics._compute import compute_all
+from clbench.spec.ledger import read_ledger
 from clbench.streams.card import load_stream
 
 CPU = torch.device("cpu")

@@ -16,18 +16,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.runner import Outcome, RunOptions, choose_device, run_suite
-from clbench.benchmarks.suite import load_suite
+from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.runner import Outcome, RunOptions, choose_device, run_suite
+from clbench.benchmarks.engine.suite import load_suite
 from clbench.benchmarks.tracking.tracker import Tracker
-from clbench.errors import ClbenchError, ConfigError, TrackingError
-from clbench.ledger import read_ledger
+from clbench.core.errors import ClbenchError, ConfigError, TrackingError
+from clbench.spec.ledger import read_ledger
 
 CLBENCH = [sys.executable, "-m", "clbench"]
 SLOW = '''"""Fine-tuning that takes its time."""
 import time
-from clbench.registry import STRATEGIES
-from clbench.strategies.gradient import GradientConfig, GradientStrategy
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
 
 @STRATEGIES.register("slow", config=GradientConfig)
 class Slow(GradientStrategy[GradientConfig]):
@@ -37,7 +37,7 @@ class Slow(GradientStrategy[GradientConfig]):
 '''
 BROKEN = '''"""A strategy with a defect."""
 from clbench.contracts import Strategy, StrategyConfig
-from clbench.registry import STRATEGIES
+from clbench.core.registry import STRATEGIES
 
 @STRATEGIES.register("broken", config=StrategyConfig)
 class Broken(Strategy[StrategyConfig]):

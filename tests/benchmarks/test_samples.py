@@ -12,11 +12,11 @@ import torch
 from datasets import Dataset, Features, Image, Value
 from PIL import Image as Pictures
 
-from clbench.benchmarks import samples as module
-from clbench.benchmarks.execution import build_learner
-from clbench.benchmarks.samples import SampleStore, load_samples
+from clbench.benchmarks.engine import samples as module
+from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.samples import SampleStore, load_samples
 from clbench.contracts import Learner, Samples, Split, Task
-from clbench.errors import BrokenSamplesError, DataError
+from clbench.core.errors import BrokenSamplesError, DataError
 
 CPU = torch.device("cpu")
 N = 23

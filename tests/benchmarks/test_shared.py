@@ -10,15 +10,15 @@ import torch
 from tests.strategies.update_streams import QUICK, write_card, write_suite
 
 from clbench.benchmarks import clock
-from clbench.benchmarks.evaluator import Evaluator
-from clbench.benchmarks.execution import CellRun
-from clbench.benchmarks.folder import CellFolder
-from clbench.benchmarks.samples import SampleStore
-from clbench.benchmarks.shared import Shared
-from clbench.benchmarks.suite import load_suite
+from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.benchmarks.engine.execution import CellRun
+from clbench.benchmarks.engine.samples import SampleStore
+from clbench.benchmarks.engine.shared_results import Shared
+from clbench.benchmarks.engine.suite import load_suite
+from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.contracts import Task
-from clbench.ledger import read_ledger
-from clbench.strategies.gradient import GradientStrategy
+from clbench.spec.ledger import read_ledger
+from clbench.strategies._training.gradient import GradientStrategy
 
 CPU = torch.device("cpu")
 COSTS = ("train", "eval", "decode", "taken_over")

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from clbench.benchmarks.suite import Choice, load_suite
-from clbench.benchmarks.tuning.record import read_tuned
-from clbench.cards import SUITE_CARDS
-from clbench.errors import ClbenchError, ConfigError, RegistryError
+from clbench.benchmarks.engine.suite import Choice, load_suite
+from clbench.benchmarks.tuning.tuned_record import read_tuned
+from clbench.core.cards import SUITE_CARDS
+from clbench.core.errors import ClbenchError, ConfigError, RegistryError
 
 WITH_A_ROOT = ("mtil", "mtil-5shot", "xtail")
 """Suites over the user's own data; the tests of their streams make some up."""

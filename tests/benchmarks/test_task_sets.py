@@ -10,11 +10,11 @@ import yaml
 from tests.strategies.update_streams import CPU, LLAMA, updated
 from tests.streams.task_roots import task_root
 
-from clbench.benchmarks.evaluator import Evaluator
-from clbench.benchmarks.execution import build_learner
-from clbench.cards import STREAM_CARDS
+from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.cli.samples import look_up
 from clbench.contracts import Stream
+from clbench.core.cards import STREAM_CARDS
 from clbench.reports.flips.comparison import compare
 from clbench.reports.flips.rows import Origin, Rows
 from clbench.streams.card import load_stream

@@ -8,11 +8,11 @@ import pytest
 import torch
 from tests.text_tasks import LABELS, rows_of, text_task
 
-from clbench.benchmarks import samples as module
-from clbench.benchmarks.evaluator import Evaluator
-from clbench.benchmarks.evaluator import test_order as order_of_test
-from clbench.benchmarks.execution import build_learner
-from clbench.benchmarks.samples import SampleStore
+from clbench.benchmarks.engine import samples as module
+from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.samples import SampleStore
+from clbench.benchmarks.evaluation.evaluator import Evaluator
+from clbench.benchmarks.evaluation.evaluator import test_order as order_of_test
 from clbench.contracts import Learner, Stream, joined
 
 CPU = torch.device("cpu")

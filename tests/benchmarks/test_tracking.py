@@ -17,9 +17,9 @@ import torch
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 
-from clbench.benchmarks.runner import RunOptions, run_suite
-from clbench.benchmarks.suite import load_suite
-from clbench.benchmarks.tracking.memory import Memory
+from clbench.benchmarks.engine.runner import RunOptions, run_suite
+from clbench.benchmarks.engine.suite import load_suite
+from clbench.benchmarks.tracking.run_index import Memory
 from clbench.benchmarks.tracking.store import (
     GUESSED,
     KIND,
@@ -32,10 +32,10 @@ from clbench.benchmarks.tracking.store import (
     runs_page,
 )
 from clbench.benchmarks.tracking.tracker import Tracker
-from clbench.errors import TrackingError
-from clbench.ledger import read_ledger, task_scores
-from clbench.mlflow_store import allowed_name, ui_command
+from clbench.core.errors import TrackingError
+from clbench.core.mlflow_store import allowed_name, ui_command
 from clbench.reports.leaderboard.collect import collect
+from clbench.spec.ledger import read_ledger, task_scores
 
 
 class Silent:

@@ -17,22 +17,22 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.execution import matrices
-from clbench.benchmarks.runner import RunOptions
-from clbench.benchmarks.suite import Choice, load_suite
+from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.execution import matrices
+from clbench.benchmarks.engine.runner import RunOptions
+from clbench.benchmarks.engine.suite import Choice, load_suite
+from clbench.benchmarks.tuning.assignments import parse_grids
 from clbench.benchmarks.tuning.criterion import Criterion, criterion_of
 from clbench.benchmarks.tuning.grid import Point, Variant, trials_of, variants_of
 from clbench.benchmarks.tuning.plan import Request, plan_search
 from clbench.benchmarks.tuning.points import Points
-from clbench.benchmarks.tuning.record import TUNED_CARDS, Chosen, Tuned, read_tuned, write_tuned
 from clbench.benchmarks.tuning.search import Found, best_of, run_search
 from clbench.benchmarks.tuning.trials import Trial
-from clbench.benchmarks.tuning.words import parse_grids
+from clbench.benchmarks.tuning.tuned_record import TUNED_CARDS, Chosen, Tuned, read_tuned, write_tuned
 from clbench.contracts import StrategyConfig
-from clbench.errors import ClbenchError, ConfigError, RegistryError
-from clbench.ledger import read_ledger
+from clbench.core.errors import ClbenchError, ConfigError, RegistryError
 from clbench.reports.matrix import ScoreMatrix
+from clbench.spec.ledger import read_ledger
 
 WriteSuite = Callable[..., str]
 
@@ -210,7 +210,7 @@ def test_over_several_seeds_a_value_is_their_mean(write_suite: WriteSuite, tmp_p
 
 def plan_folder(out: Path, cell: Cell) -> Any:
     """Where a trial's cell is."""
-    from clbench.benchmarks.folder import CellFolder
+    from clbench.benchmarks.engine.cell_folder import CellFolder
 
     return CellFolder(next(out.glob(f"*/{cell.key}")))
 

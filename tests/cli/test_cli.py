@@ -142,7 +142,7 @@ def test_zeros_where_nothing_was_measured_are_told(clbench: Command, tmp_path: P
 def test_doctor_says_first_what_is_missing_and_lists_no_cards(
     clbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clbench.benchmarks.environment.PACKAGES", ("torch", "no-such-package"))
+    monkeypatch.setattr("clbench.benchmarks.engine.environment.PACKAGES", ("torch", "no-such-package"))
     lines = clbench("doctor", "--out", tmp_path).stdout.splitlines()
     assert lines[2].split() == ["missing", "no-such-package"]
     assert lines[3].split() == ["wrong", "nothing"]
@@ -197,7 +197,7 @@ def test_bad_input_is_one_line_and_status_2(
 
 BROKEN = '''"""Strategies that cannot be built."""
 from clbench.contracts import Strategy, StrategyConfig
-from clbench.registry import STRATEGIES
+from clbench.core.registry import STRATEGIES
 
 @STRATEGIES.register("broken", config=StrategyConfig)
 class Broken(Strategy[StrategyConfig]):
@@ -270,8 +270,8 @@ from pydantic import Field
 from torch import Tensor
 
 from clbench.contracts import Batch, Task
-from clbench.registry import STRATEGIES
-from clbench.strategies.gradient import GradientConfig, GradientStrategy
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
 
 
 class L2AnchorConfig(GradientConfig):

@@ -12,13 +12,13 @@ from tests.streams import conftest as made_up
 from typer.testing import CliRunner
 
 from clbench.cli.data import app
-from clbench.errors import ConfigError, DataError
+from clbench.core.errors import ConfigError, DataError
 from clbench.streams.card import load_stream
-from clbench.streams.clip_domains.picture_sets.facts import Archive, Facts, facts_of
+from clbench.streams.clip_domains.image_sets.image_set_facts import Archive, Facts, facts_of
 
 roots, new_root, write_card = made_up.roots, made_up.new_root, made_up.write_card
-CHECK = "clbench.streams.clip_domains.picture_sets.check"
-PREPARE = "clbench.streams.clip_domains.picture_sets.prepare"
+CHECK = "clbench.streams.clip_domains.image_sets.check_image_sets"
+PREPARE = "clbench.streams.clip_domains.image_sets.prepare"
 
 
 def call(*arguments: str) -> tuple[int, str]:

@@ -14,12 +14,12 @@ import yaml
 from mlflow import MlflowClient
 from tests.command import Command
 
-from clbench.benchmarks.suite import load_suite
-from clbench.ledger import read_ledger
+from clbench.benchmarks.engine.suite import load_suite
+from clbench.spec.ledger import read_ledger
 
 BROKEN = '''"""A strategy with a defect at one setting."""
 from clbench.contracts import Strategy, StrategyConfig
-from clbench.registry import STRATEGIES
+from clbench.core.registry import STRATEGIES
 
 class BrokenConfig(StrategyConfig):
     """Settings of `Broken`."""

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import Field
 
-from clbench.config import Config, parse_overrides, validate
-from clbench.errors import ConfigError
+from clbench.core.config import Config, parse_overrides, validate
+from clbench.core.errors import ConfigError
 
 
 class Inner(Config):

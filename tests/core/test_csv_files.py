@@ -11,8 +11,8 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from clbench.csv_files import SEPARATORS, number_of, read_cells, read_text
-from clbench.errors import DataError
+from clbench.core.csv_files import SEPARATORS, number_of, read_cells, read_text
+from clbench.core.errors import DataError
 
 NAMES = ("version", "cars")
 ENCODINGS = {

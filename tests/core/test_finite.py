@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from clbench.finite import finite_rows, not_finite, unsound_weights
+from clbench.core.finite import finite_rows, not_finite, unsound_weights
 
 VALUES = st.sampled_from([0.0, 1.0, -3e38, 3e38, float("nan"), float("inf"), float("-inf")])
 KINDS = st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64])

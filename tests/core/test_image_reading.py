@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from clbench.errors import DataError
-from clbench.image_reading import name_of, read_cell, read_ids, read_image
+from clbench.core.errors import DataError
+from clbench.core.image_reading import name_of, read_cell, read_ids, read_image
 
 HEIGHT, WIDTH = 9, 11
 SIXTEEN = {"I;16": "<u2", "I;16L": "<u2", "I;16B": ">u2"}

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from clbench.errors import DataError
-from clbench.image_values import TOLERANCE, class_ids, eight_bits, frame_of
+from clbench.core.errors import DataError
+from clbench.core.image_values import TOLERANCE, class_ids, eight_bits, frame_of
 
 DTYPES = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", "g", ">u2", ">i4", ">f4"]
 NUMBERS = st.sampled_from(

@@ -17,8 +17,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from clbench.benchmarks.tracking.store import connect
-from clbench.errors import TrackingError
-from clbench.mlflow_store import (
+from clbench.core.errors import TrackingError
+from clbench.core.mlflow_store import (
     allowed_name,
     fitting,
     one_line,
@@ -167,7 +167,7 @@ def test_long_messages_are_cut() -> None:
 
 
 def test_it_is_light_to_import() -> None:
-    code = "import sys, clbench.mlflow_store; print(*{name.partition('.')[0] for name in sys.modules})"
+    code = "import sys, clbench.core.mlflow_store; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert not {"mlflow", "requests", "sqlalchemy"} & set(loaded)
 

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clbench.contracts import Strategy, StrategyConfig
-from clbench.errors import RegistryError, did_you_mean
-from clbench.registry import STRATEGIES, Registry
+from clbench.core.errors import RegistryError, did_you_mean
+from clbench.core.registry import STRATEGIES, Registry
 
 SOURCE = '''"""A strategy of somebody else."""
 from clbench.contracts import Strategy, StrategyConfig
-from clbench.registry import STRATEGIES
+from clbench.core.registry import STRATEGIES
 
 @STRATEGIES.register("{name}", config=StrategyConfig)
 class Mine(Strategy[StrategyConfig]):

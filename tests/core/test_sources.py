@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clbench.sources import source_digest
+from clbench.core.sources import source_digest
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clbench.checkpoints import load_tensors, load_tree, save_tensors, save_tree
-from clbench.errors import CheckpointError, ClbenchError
-from clbench.storage import read_json, write_json, written_whole
+from clbench.core.checkpoints import load_tensors, load_tree, save_tensors, save_tree
+from clbench.core.errors import CheckpointError, ClbenchError
+from clbench.core.storage import read_json, write_json, written_whole
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

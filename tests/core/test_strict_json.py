@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clbench import strict_json
-from clbench.strict_json import NOT_FINITE
+from clbench.core import strict_json
+from clbench.core.strict_json import NOT_FINITE
 
 KEYS = st.text(max_size=4) | st.sampled_from(["0", "1", "x[0]"])
 VALUES = st.recursive(

@@ -8,16 +8,16 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clbench.benchmarks.suite import load_suite
-from clbench.benchmarks.tuning.record import read_tuned
-from clbench.benchmarks.tuning.words import parse_grids
-from clbench.cards import read_yaml
-from clbench.config import parse_overrides
-from clbench.errors import ClbenchError, ConfigError, RegistryError
-from clbench.storage import read_json
+from clbench.benchmarks.engine.suite import load_suite
+from clbench.benchmarks.tuning.assignments import parse_grids
+from clbench.benchmarks.tuning.tuned_record import read_tuned
+from clbench.core.cards import read_yaml
+from clbench.core.config import parse_overrides
+from clbench.core.errors import ClbenchError, ConfigError, RegistryError
+from clbench.core.storage import read_json
+from clbench.core.strict_json import parse_json
+from clbench.core.yaml_text import parse_yaml, require_unique_keys
 from clbench.streams.card import load_stream
-from clbench.strict_json import parse_json
-from clbench.yaml_text import parse_yaml, require_unique_keys
 
 ROOT = Path(__file__).parents[2]
 KEYS = ("a", "b", "'a'", '"b"', "1", "0x1", "1.0", "true", "yes", "null", "~", "2026-01-02", "c d")

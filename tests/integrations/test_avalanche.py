@@ -10,7 +10,7 @@ from PIL import Image as Pictures
 from torch import nn
 
 from clbench.contracts import Split, Stream, Task
-from clbench.errors import ConfigError
+from clbench.core.errors import ConfigError
 
 SIZES = {"train": 12, "test": 5, "validation": 0}
 

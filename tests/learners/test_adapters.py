@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from clbench.benchmarks.execution import build_learner
-from clbench.benchmarks.suite import load_suite
-from clbench.errors import CheckpointError
+from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.suite import load_suite
+from clbench.core.errors import CheckpointError
 
 CPU = torch.device("cpu")
 MODELS = Path(__file__).parents[2] / "src" / "clbench" / "models"

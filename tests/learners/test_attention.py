@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from clbench.models.attention import SplitAttention, fuse_names, split_fused_attention
+from clbench.learners._clip.split_attention import SplitAttention, fuse_names, split_fused_attention
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from clbench.models.augment import random_resized_crop
+from clbench.learners._shared.random_views import random_resized_crop
 
 
 def test_the_full_box_is_the_identity() -> None:

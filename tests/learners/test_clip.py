@@ -15,13 +15,13 @@ from datasets import Dataset
 from PIL import Image
 from safetensors.torch import save_file
 
-from clbench.benchmarks.execution import build_learner
+from clbench.benchmarks.engine.execution import build_learner
 from clbench.contracts import Task
-from clbench.errors import CheckpointError, ConfigError, DataError
-from clbench.models.attention import fuse_names
-from clbench.models.clip import ClipLearner, Preprocess, check_prompts, filled
-from clbench.models.pictures import decode_pictures
-from clbench.models.weights import load_into
+from clbench.core.errors import CheckpointError, ConfigError, DataError
+from clbench.learners._clip.clip_learner import ClipLearner, Preprocess, check_prompts, filled
+from clbench.learners._clip.decoding import decode_pictures
+from clbench.learners._clip.split_attention import fuse_names
+from clbench.learners._shared.weights import load_into
 from clbench.streams.card import load_stream
 
 CPU = torch.device("cpu")
@@ -218,7 +218,7 @@ def test_only_the_empty_braces_of_a_template_are_filled() -> None:
 
 
 def test_random_weights_are_built_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    from clbench.models.open_clip import _without_noise
+    from clbench.learners.open_clip import _without_noise
 
     with _without_noise():
         open_clip.create_model("RN50")

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from clbench.benchmarks.execution import build_learner
-from clbench.errors import ConfigError
-from clbench.models.text import TextLearner
+from clbench.benchmarks.engine.execution import build_learner
+from clbench.core.errors import ConfigError
+from clbench.learners._text.text_learner import TextLearner
 from clbench.streams.card import load_stream
 
 CPU = torch.device("cpu")
 NAMES = ("mini-t5", "mini-llama:v1", "mini-llama:v2")
-MODELS = Path(str(files("clbench.models")))
+MODELS = Path(str(files("clbench.learners")))
 MOST = 6 * 2**20
 
 

@@ -6,12 +6,12 @@ from importlib.resources import files
 import torch
 from timm.models import VisionTransformer
 
-from clbench.models.mini_vit.autoencoder import HIDDEN, MaskedAutoencoder
+from clbench_tools.pretraining.mini_vit.autoencoder import HIDDEN, MaskedAutoencoder
 
 
 def test_hidden_patches_are_judged_and_not_seen() -> None:
     """A constant on a hidden patch is normed away in the target; on a seen one it changes what is told of others."""
-    shape = json.loads(files("clbench.models.mini_vit").joinpath("config.json").read_text(encoding="utf-8"))
+    shape = json.loads(files("clbench.learners.mini_vit").joinpath("config.json").read_text(encoding="utf-8"))
     torch.manual_seed(0)
     model = MaskedAutoencoder(VisionTransformer(**shape)).eval()
     noise = torch.rand(1, model.count)

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset
 
-from clbench.benchmarks.execution import build_learner
+from clbench.benchmarks.engine.execution import build_learner
 from clbench.contracts import Batch, Kind, Task, TextLimits
-from clbench.errors import BrokenSamplesError, CheckpointError, ConfigError
-from clbench.models.text import TextLearner
-from clbench.models.text_loading import ByteTokens
-from clbench.models.text_tokens import TextTokens
+from clbench.core.errors import BrokenSamplesError, CheckpointError, ConfigError
+from clbench.learners._text.loading import ByteTokens
+from clbench.learners._text.text_learner import TextLearner
+from clbench.learners._text.tokens import TextTokens
 
 CPU = torch.device("cpu")
 LEARNERS = [str(Path(__file__).parents[1] / f"tiny_{name}.py") for name in ("t5", "llama")]

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from tests.models.test_text import CPU, LEARNERS, negative_log_likelihoods
+from tests.learners.test_text import CPU, LEARNERS, negative_log_likelihoods
 
-from clbench.benchmarks.execution import build_learner
+from clbench.benchmarks.engine.execution import build_learner
 from clbench.contracts import Batch, Predictions, Task, TextLimits
-from clbench.errors import DataError
-from clbench.models.text import TextLearner
-from clbench.models.text_choices import ranked
+from clbench.core.errors import DataError
+from clbench.learners._text.choices import ranked
+from clbench.learners._text.text_learner import TextLearner
 
 ROWS = [
     ("how to open a jar?", ["twist it", "eat it with a very long spoon"], 0),

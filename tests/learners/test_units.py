@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from tests.text_tasks import text_task
 
-from clbench.benchmarks.execution import build_learner
+from clbench.benchmarks.engine.execution import build_learner
 from clbench.contracts import Samples, Task
-from clbench.models.text_loading import ByteTokens
-from clbench.models.text_tokens import TextTokens
+from clbench.learners._text.loading import ByteTokens
+from clbench.learners._text.tokens import TextTokens
 from clbench.streams.card import load_stream
 
 TESTS = Path(__file__).parents[1]

@@ -11,10 +11,10 @@ from tests.tiny_pictures import write_stream
 from torch import Tensor
 
 from clbench.contracts import PromptPlan, Stream
-from clbench.errors import CheckpointError, ConfigError
-from clbench.models.vit import vit
-from clbench.models.vit_learner import VitLearner
-from clbench.models.vit_trunk import Trunk
+from clbench.core.errors import CheckpointError, ConfigError
+from clbench.learners._vit.trunk import Trunk
+from clbench.learners._vit.vit_learner import VitLearner
+from clbench.learners.vit import vit
 from clbench.streams.card import load_stream
 
 KINDS = ("plain", "dinov3", "qkvb")

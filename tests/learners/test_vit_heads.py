@@ -12,11 +12,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from clbench.contracts import Task
-from clbench.errors import ConfigError
-from clbench.models.vit_heads import BoxHead, ClassHead, Head, MaskHead, PointHead, ValueHead, head_for
-from clbench.models.vit_heads.points import mean_place
-from clbench.models.vit_losses import centre_heatmap, dice_loss, focal_loss, gaussian_radius, giou_loss, point_heatmap
-from clbench.models.vit_trunk import Features
+from clbench.core.errors import ConfigError
+from clbench.learners._vit.dense_losses import (
+    centre_heatmap,
+    dice_loss,
+    focal_loss,
+    gaussian_radius,
+    giou_loss,
+    point_heatmap,
+)
+from clbench.learners._vit.heads import BoxHead, ClassHead, Head, MaskHead, PointHead, ValueHead, head_for
+from clbench.learners._vit.heads.points import mean_place
+from clbench.learners._vit.trunk import Features
 
 WIDTH = 16
 

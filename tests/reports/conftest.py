@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from clbench.registry import METRICS
+from clbench.core.registry import METRICS
 
 HOSTILE = '<script>alert("x")</script> | =cmd()\n# [a](javascript:b)'
 TASKS = ["aircraft", "textures", "satellite", "flowers"]

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from clbench.ledger import SCHEMA
-from clbench.reports.picture_metrics.task_rows import TaskRows
+from clbench.reports.image_metrics._task_rows import TaskRows
+from clbench.spec.ledger import SCHEMA
 
 
 def rows_of(

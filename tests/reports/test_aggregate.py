@@ -8,7 +8,7 @@ import pytest
 from tests.reports.matrices import matrix
 
 from clbench.reports.leaderboard.aggregate import aggregate, estimate, mean_matrix
-from clbench.reports.leaderboard.cell import Cell
+from clbench.reports.leaderboard.logged_cell import Cell
 from clbench.reports.matrix import ScoreMatrix
 
 

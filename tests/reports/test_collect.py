@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from tests.reports.conftest import TASKS, Store, rows
 
-from clbench.errors import DataError, TrackingError
-from clbench.reports.leaderboard.cell import Cell, read_matrices
+from clbench.core.errors import DataError, TrackingError
 from clbench.reports.leaderboard.collect import collect
+from clbench.reports.leaderboard.logged_cell import Cell, read_matrices
 
 
 def by_label(cells: list[Cell]) -> dict[tuple[str, str, str], Cell]:
@@ -80,7 +80,7 @@ def test_a_store_without_the_experiment_is_refused(store: Store) -> None:
     "uri", ["http://127.0.0.1:1", "http://me:secret@127.0.0.1:1/path", "nonsense://x", "http://[bad"]
 )
 def test_a_store_that_does_not_answer_is_one_clear_line(uri: str) -> None:
-    with pytest.raises(TrackingError, match="does not answer: |no address: ") as caught:
+    with pytest.raises(TrackingError, match=r"does not answer: |no address: ") as caught:
         collect(uri, "clbench")
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)

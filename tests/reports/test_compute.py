@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from tests.reports.matrices import THREE, matrix
 
-from clbench.errors import RegistryError
-from clbench.registry import METRICS
-from clbench.reports.metrics.compute import MetricReport, compute_all, notes_on
+from clbench.core.errors import RegistryError
+from clbench.core.registry import METRICS
+from clbench.reports.metrics._compute import MetricReport, compute_all, notes_on
 
 SHAPE = {
     "forgetting": {"chaudhry", "avalanche", "mammoth"},
@@ -62,7 +62,7 @@ def test_zeros_that_look_like_not_measured_are_noted(rows: list[list[float | Non
 
 
 THIRD_PARTY = '''
-from clbench.registry import METRICS
+from clbench.core.registry import METRICS
 
 @METRICS.register("ours.worst", direction="higher")
 def worst(scores):

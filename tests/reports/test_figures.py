@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.reports.matrices import THREE, matrix
 
-from clbench.errors import ClbenchError
+from clbench.core.errors import ClbenchError
 from clbench.reports.figures import matrix_figure
 from clbench.reports.matrix import ScoreMatrix
 

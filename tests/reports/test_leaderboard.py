@@ -14,12 +14,12 @@ import pytest
 from tests.reports.conftest import HOSTILE, Store
 from tests.reports.page_tags import Tags
 
-from clbench.errors import ClbenchError
+from clbench.core.errors import ClbenchError
 from clbench.reports.leaderboard.aggregate import Estimate
 from clbench.reports.leaderboard.board import make_board
+from clbench.reports.leaderboard.board_page import to_html
 from clbench.reports.leaderboard.collect import collect
 from clbench.reports.leaderboard.columns import columns, read_docstring
-from clbench.reports.leaderboard.page import to_html
 from clbench.reports.leaderboard.render import write_board, write_leaderboard
 from clbench.reports.leaderboard.tables import to_csv, to_json, to_markdown
 from clbench.reports.leaderboard.text import NOTHING, csv_text, markdown, percent, plain, with_error

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clbench.errors import DataError, MetricError
+from clbench.core.errors import DataError, MetricError
 from clbench.reports.matrix import ScoreMatrix
 
 NAN = float("nan")

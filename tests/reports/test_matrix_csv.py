@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clbench.errors import ClbenchError, DataError
+from clbench.core.errors import ClbenchError, DataError
 from clbench.reports.matrix import ScoreMatrix
 
 NAN = float("nan")

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.reports.matrices import THREE, matrices, matrix
 
-from clbench.errors import MetricError
-from clbench.registry import METRICS
+from clbench.core.errors import MetricError
+from clbench.core.registry import METRICS
 from clbench.reports.matrix import ScoreMatrix
 
 HIGHER = "average_accuracy bwt.gem bwt.continuum bwt.fusion_bench fwt.gem fwt.continuum mtil.transfer mtil.average"

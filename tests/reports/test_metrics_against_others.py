@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from tests.reports.matrices import matrices
 
-from clbench.errors import MetricError
-from clbench.registry import METRICS
+from clbench.core.errors import MetricError
+from clbench.core.registry import METRICS
 from clbench.reports.matrix import ScoreMatrix
 
 R = list[list[float]]  # R[t][i - 1]

@@ -14,11 +14,11 @@ from sklearn.metrics import f1_score, matthews_corrcoef, roc_auc_score
 from tests.reports.picture_rows import ledger_of, rows_of
 from torchmetrics.detection import MeanAveragePrecision
 
-from clbench.errors import MetricError
-from clbench.ledger import SCHEMA
-from clbench.registry import PICTURE_METRICS
-from clbench.reports.picture_metrics.compute import official_report
-from clbench.reports.picture_metrics.task_rows import TaskRows
+from clbench.core.errors import MetricError
+from clbench.core.registry import PICTURE_METRICS
+from clbench.reports.image_metrics._compute_images import official_report
+from clbench.reports.image_metrics._task_rows import TaskRows
+from clbench.spec.ledger import SCHEMA
 
 
 def metric(name: str) -> Callable[[TaskRows], float]:

@@ -11,8 +11,8 @@ import pytest
 from tests.reports.conftest import Store, rows
 
 from clbench.reports.leaderboard.board import Board, make_board
+from clbench.reports.leaderboard.board_page import to_html
 from clbench.reports.leaderboard.collect import collect
-from clbench.reports.leaderboard.page import to_html
 from clbench.reports.leaderboard.published import WARNING, published_tables
 from clbench.reports.leaderboard.tables import to_csv, to_json, to_markdown
 from clbench.reports.leaderboard.text import NOTHING
@@ -73,7 +73,7 @@ def test_the_tables_agree_with_their_per_domain_rows() -> None:
 
 
 def test_every_table_is_of_a_stream_that_exists() -> None:
-    from clbench.cards import STREAM_CARDS
+    from clbench.core.cards import STREAM_CARDS
 
     assert set(published_tables()) <= set(STREAM_CARDS.names())
     for table in published_tables().values():

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]
 
-from clbench.answer_scores import SCORES, without_literal_marks
-from clbench.sari import sari_of
+from clbench.scoring.text.answers import SCORES, without_literal_marks
+from clbench.scoring.text.sari import sari_of
 
 
 def one(name: str, prediction: str, target: str, source: str = "") -> float:

@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as hnp
 from tests.picture_tasks import picture_task
 from torchvision.ops import box_iou
 
-from clbench.errors import ConfigError
-from clbench.picture_scores import scorer_of
-from clbench.picture_scores.boxes import iou, matched_iou
+from clbench.core.errors import ConfigError
+from clbench.scoring.images import scorer_of
+from clbench.scoring.images.boxes import iou, matched_iou
 
 SIZE = [300, 400]  # whose diagonal is 500
 SIDES = hnp.arrays(np.float64, (3, 4), elements=st.floats(0, 100, width=32))

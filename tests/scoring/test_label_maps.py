@@ -17,10 +17,10 @@ from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.meandice import compute_dice
 from tests.picture_tasks import ellipse, mask_row, picture_task
 
-from clbench.errors import ConfigError, DataError
-from clbench.picture_scores import scorer_of
-from clbench.picture_scores.labels import Outline, hausdorff, hd95, resized
-from clbench.picture_scores.run_length import labels_of, text_of
+from clbench.core.errors import ConfigError, DataError
+from clbench.scoring.images import scorer_of
+from clbench.scoring.images.label_maps import Outline, hausdorff, hd95, resized
+from clbench.scoring.images.run_length import labels_of, text_of
 
 Map = npt.NDArray[np.uint8]
 SIZES = st.tuples(st.integers(1, 14), st.integers(1, 14))

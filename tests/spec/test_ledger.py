@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clbench.errors import DataError
-from clbench.ledger import SCHEMA, read_ledger, task_scores, write_ledger
+from clbench.core.errors import DataError
+from clbench.spec.ledger import SCHEMA, read_ledger, task_scores, write_ledger
 
 ROWS = [
     {

@@ -5,11 +5,11 @@ from typing import Any, cast
 
 import torch
 
-from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.execution import CellRun
-from clbench.benchmarks.folder import CellFolder
-from clbench.benchmarks.samples import SampleStore
-from clbench.registry import STRATEGIES
+from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.benchmarks.engine.execution import CellRun
+from clbench.benchmarks.engine.samples import SampleStore
+from clbench.core.registry import STRATEGIES
 
 CPU = torch.device("cpu")
 ON_ONE_STACK = ("head-only", "tap-slf", "telly", "vpt")

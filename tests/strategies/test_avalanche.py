@@ -12,14 +12,14 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset, Features, Image, Value
 
-from clbench.checkpoints import load_tree, save_tree
 from clbench.contracts import Budget, Context, Samples, Split, Task
-from clbench.errors import TrainingError
-from clbench.models.clip import ClipLearner
-from clbench.registry import LEARNERS, STRATEGIES
-from clbench.strategies.avalanche import AvalancheConfig, AvalancheStrategy
-from clbench.strategies.avalanche_data import columns_of, dataset_of, owners_and_rows, positions
-from clbench.strategies.avalanche_model import AvalancheModel, Views
+from clbench.core.checkpoints import load_tree, save_tree
+from clbench.core.errors import TrainingError
+from clbench.core.registry import LEARNERS, STRATEGIES
+from clbench.learners._clip.clip_learner import ClipLearner
+from clbench.strategies._avalanche.avalanche_data import columns_of, dataset_of, owners_and_rows, positions
+from clbench.strategies._avalanche.avalanche_model import AvalancheModel, Views
+from clbench.strategies._avalanche.avalanche_strategy import AvalancheConfig, AvalancheStrategy
 
 SIZE, CLASSES, TRAIN = 16, 3, 20
 METHODS: dict[str, dict[str, object]] = {

@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from clbench.contracts import Batch, Context, Task
-from clbench.errors import ConfigError
-from clbench.models.augment import random_resized_crop
-from clbench.seeding import generator_for
+from clbench.core.errors import ConfigError
+from clbench.core.seeding import generator_for
+from clbench.learners._shared.random_views import random_resized_crop
+from clbench.strategies._adapters.gated import GatedAdapters
+from clbench.strategies._training.optimization import batches_of, clip_gradient, new_optimiser
 from clbench.strategies.codyra import (
     OPERATORS,
     Codyra,
@@ -28,8 +30,6 @@ from clbench.strategies.codyra import (
     released_shrink,
     thresholds,
 )
-from clbench.strategies.gated_lora import GatedAdapters
-from clbench.strategies.optimisation import batches_of, clip_gradient, new_optimiser
 from clbench.streams.card import load_stream
 
 NewContext = Callable[..., Context]

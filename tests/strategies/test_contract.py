@@ -7,11 +7,11 @@ import pyarrow.compute as pc
 import pytest
 from tests.strategies.cut_runs import FOR_TASKS, Killed, run
 
-from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.folder import CellFolder
-from clbench.benchmarks.suite import load_suite
-from clbench.errors import ConfigError
-from clbench.ledger import read_ledger, task_scores
+from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.benchmarks.engine.suite import load_suite
+from clbench.core.errors import ConfigError
+from clbench.spec.ledger import read_ledger, task_scores
 
 
 def one_cell(path: str) -> Cell:

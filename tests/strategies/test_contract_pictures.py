@@ -8,9 +8,9 @@ import yaml
 from tests.strategies.cut_runs import Killed, run
 from tests.tiny_pictures import write_stream
 
-from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.suite import load_suite
-from clbench.ledger import read_ledger, task_scores
+from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.suite import load_suite
+from clbench.spec.ledger import read_ledger, task_scores
 
 HERE = Path(__file__).parents[1]
 OF_ALL_KINDS = [
@@ -112,6 +112,6 @@ def test_discs_are_found(strategy: str, tmp_path: Path) -> None:
     cell = cell_of(stream, tmp_path, {"name": strategy, "head_lr": 5e-3, "lr": 1e-3}, steps=120)
     with pytest.raises(Killed):
         run(cell, tmp_path / "cell", stop_after=1)
-    from clbench.benchmarks.folder import CellFolder
+    from clbench.benchmarks.engine.cell_folder import CellFolder
 
     assert task_scores(CellFolder(tmp_path / "cell").rows(1), "task-id")[1, "disc"] > 0.8

@@ -10,14 +10,14 @@ from tests.strategies.cut_runs import FOR_TASKS, Killed, run
 from tests.text_tasks import rows_of
 from torch import Tensor
 
-from clbench.benchmarks.cell import Cell
-from clbench.benchmarks.execution import build_learner
-from clbench.benchmarks.folder import CellFolder
-from clbench.benchmarks.suite import load_suite
+from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.suite import load_suite
 from clbench.contracts import Budget, Context, Task, TextLimits
-from clbench.contracts.task import SPLITS
-from clbench.ledger import read_ledger, task_scores
-from clbench.strategies.gradient import GradientConfig, GradientStrategy
+from clbench.spec.ledger import read_ledger, task_scores
+from clbench.spec.task import SPLITS
+from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
 
 HERE = Path(__file__).parents[1]
 

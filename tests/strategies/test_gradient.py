@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from tests.strategies.conftest import context_of
 from torch import nn
 
-from clbench.benchmarks.execution import build_learner
+from clbench.benchmarks.engine.execution import build_learner
 from clbench.contracts import Budget, Learner, Task
-from clbench.errors import ConfigError, TrainingError
-from clbench.models.augment import random_resized_crop
-from clbench.seeding import generator_for
+from clbench.core.errors import ConfigError, TrainingError
+from clbench.core.seeding import generator_for
+from clbench.learners._shared.random_views import random_resized_crop
+from clbench.strategies._training.gradient import GradientConfig
+from clbench.strategies._training.optimization import batches_of, report_losses, warmup_then
 from clbench.strategies.finetune import Finetune
-from clbench.strategies.gradient import GradientConfig
 from clbench.strategies.joint import Joint, JointConfig
 from clbench.strategies.lora import Lora, LoraConfig
-from clbench.strategies.optimisation import batches_of, report_losses, warmup_then
 from clbench.streams.card import load_stream
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clbench.contracts import Units
-from clbench.strategies.lessons import Lesson, Taught, divergence, lesson_of, likeliest
+from clbench.strategies._distillation.teacher_outputs import Lesson, Taught, divergence, lesson_of, likeliest
 from clbench.strategies.muscle import Mask, MuscleConfig, distillation, imitates_old
 
 MASKS: tuple[Mask, ...] = get_args(Mask)

@@ -12,8 +12,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from tests.tiny_pictures import write_stream
 from torch import Tensor, nn
 
-from clbench.benchmarks.execution import build_learner
-from clbench.config import validate
+from clbench.benchmarks.engine.execution import build_learner
 from clbench.contracts import (
     Batch,
     Budget,
@@ -27,12 +26,13 @@ from clbench.contracts import (
     Task,
     TextLimits,
 )
-from clbench.errors import ConfigError, TrainingError
+from clbench.core.config import validate
+from clbench.core.errors import ConfigError, TrainingError
+from clbench.strategies._linalg.rank_rules import RankConfig, kept_rank, mean_cosines, planned_share, shares
+from clbench.strategies._linalg.retained_layers import in_groups
+from clbench.strategies._training.gradient import GradientConfig
 from clbench.strategies.finetune import Finetune
-from clbench.strategies.gradient import GradientConfig
 from clbench.strategies.osft import Osft, OsftConfig
-from clbench.strategies.osft_layers import in_groups
-from clbench.strategies.osft_rank import RankConfig, kept_rank, mean_cosines, planned_share, shares
 from clbench.streams.card import load_stream
 
 NewContext = Callable[..., Context]

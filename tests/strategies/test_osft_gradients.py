@@ -6,9 +6,9 @@ from tests.strategies.test_osft import context_of, text_task
 from torch import Tensor, nn
 
 from clbench.strategies import osft
+from clbench.strategies._linalg.projected_gradients import Coordinates
+from clbench.strategies._linalg.retained_layers import in_groups
 from clbench.strategies.osft import Osft, OsftConfig
-from clbench.strategies.osft_gradients import Coordinates
-from clbench.strategies.osft_layers import in_groups
 
 SHAPES = {"square": (6, 6), "tall": (4, 9), "wide": (9, 4)}
 """Inputs and outputs."""

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from clbench.contracts import Context
-from clbench.errors import ConfigError
-from clbench.registry import STRATEGIES
+from clbench.core.errors import ConfigError
+from clbench.core.registry import STRATEGIES
 from clbench.strategies.peft_tuners import FIT, UNFIT, UNFIT_FOR_ALL, UNFIT_SETTINGS
 from clbench.streams.card import load_stream
 

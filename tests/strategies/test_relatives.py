@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from clbench.contracts import Context, Task
+from clbench.strategies._adapters.gated import GatedAdapters
+from clbench.strategies._training.gradient import GradientConfig
+from clbench.strategies._training.layers import chosen_layers
 from clbench.strategies.finetune import Finetune
-from clbench.strategies.gated_lora import GatedAdapters
-from clbench.strategies.gradient import GradientConfig
-from clbench.strategies.layers import chosen_layers
 from clbench.strategies.lora import Lora, LoraConfig, add_adapters
 from clbench.strategies.o_lora import OLora, OLoraConfig
 from clbench.strategies.wise_ft import WiseFt, WiseFtConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from clbench.strategies.shelf import Shelf
+from clbench.strategies._distillation.mapped_tensors import Shelf
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int32])

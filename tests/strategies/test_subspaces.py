@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from clbench.errors import TrainingError
-from clbench.strategies.osft_layers import Retained, in_groups
-from clbench.strategies.subspaces import Form, Subspace, by_complement, decompose, freedom, stored
+from clbench.core.errors import TrainingError
+from clbench.strategies._linalg.retained_layers import Retained, in_groups
+from clbench.strategies._linalg.subspaces import Form, Subspace, by_complement, decompose, freedom, stored
 
 Array: TypeAlias = np.ndarray[Any, Any]
 FORMS: tuple[Form, ...] = ("factor", "block")

@@ -10,13 +10,13 @@ from tests.strategies.cut_runs import CPU
 from tests.tiny_pictures import write_stream
 from torch import Tensor
 
-from clbench.benchmarks.execution import build_learner, footprint
+from clbench.benchmarks.engine.execution import build_learner, footprint
 from clbench.contracts import Budget, Context, Samples, Split, Strategy, StrategyConfig, Stream, Task
-from clbench.errors import ConfigError, TrainingError
-from clbench.models.vit_learner import VitLearner
-from clbench.registry import STRATEGIES
-from clbench.strategies.multi_task import turns_of
-from clbench.strategies.top_blocks import top_blocks
+from clbench.core.errors import ConfigError, TrainingError
+from clbench.core.registry import STRATEGIES
+from clbench.learners._vit.vit_learner import VitLearner
+from clbench.strategies._training.multi_task import turns_of
+from clbench.strategies._training.top_blocks import top_blocks
 from clbench.streams.card import load_stream
 
 LEARNER = str(Path(__file__).parents[1] / "tiny_vit.py")

@@ -7,11 +7,11 @@ import pytest
 from tests.strategies.cut_runs import Killed, run
 from tests.strategies.update_streams import CLIP, QUICK, write_card, write_suite
 
-from clbench.benchmarks.folder import CellFolder
-from clbench.benchmarks.suite import load_suite
-from clbench.errors import ConfigError
-from clbench.ledger import read_ledger, task_scores
-from clbench.registry import STRATEGIES
+from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.benchmarks.engine.suite import load_suite
+from clbench.core.errors import ConfigError
+from clbench.core.registry import STRATEGIES
+from clbench.spec.ledger import read_ledger, task_scores
 
 OWN = [item.name for item in STRATEGIES.listings() if item.module.startswith("clbench.")]
 UPDATES = [name for name in OWN if cast(Any, STRATEGIES.get(name).value).takes_releases]

@@ -9,17 +9,17 @@ import torch.nn.functional as F
 from tests.strategies.update_streams import CLIP, CPU, LLAMA, QUICK, TESTS, context_of, updated
 from tests.text_tasks import text_task
 
-from clbench.benchmarks.execution import build_learner
+from clbench.benchmarks.engine.execution import build_learner
 from clbench.contracts import Context, Learner, Predictions, Strategy, StrategyConfig, Task
-from clbench.errors import ConfigError
-from clbench.models.text_loading import ByteTokens
-from clbench.models.text_tokens import TextTokens
-from clbench.strategies.adapted import Adapted, unit_loss
+from clbench.core.errors import ConfigError
+from clbench.learners._text.loading import ByteTokens
+from clbench.learners._text.tokens import TextTokens
+from clbench.strategies._adapters.task_adapters import TaskAdapter
+from clbench.strategies._updates.adapted import Adapted, unit_loss
+from clbench.strategies._updates.updates import UpdateConfig
 from clbench.strategies.muscle import Muscle, MuscleConfig
 from clbench.strategies.naive_update import NaiveUpdate
 from clbench.strategies.pct import Pct, PctConfig
-from clbench.strategies.task_adapters import TaskAdapter
-from clbench.strategies.updates import UpdateConfig
 from clbench.streams.card import load_stream
 
 TEXTS = [text_task("one"), text_task("two")]
@@ -181,7 +181,7 @@ def test_stored_teachers_are_refused_where_samples_look_different_each_time(tiny
 
 
 def test_stored_teachers_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clbench.strategies.lessons.SHARE", 0.0)
+    monkeypatch.setattr("clbench.strategies._distillation.teacher_outputs.SHARE", 0.0)
     with pytest.raises(ConfigError, match=r"stored teachers: would take 0.0 GiB, .* free in .*: a smaller top_k"):
         updated("muscle", TEXTS[:1], LLAMAS, teachers="stored")
 
@@ -209,7 +209,7 @@ def test_pct_is_cross_entropy_and_a_weighted_distance(distance: Any) -> None:
 
 
 def test_at_temperature_100_the_divergence_is_the_centred_logit_distance_by_column() -> None:
-    from clbench.strategies.lessons import Taught, divergence
+    from clbench.strategies._distillation.teacher_outputs import Taught, divergence
 
     torch.manual_seed(0)
     one, two = torch.randn(2, 4, 30, dtype=torch.float64).float()
@@ -298,8 +298,8 @@ def test_each_kind_of_strategy_refuses_the_other_kind_of_update(new_context: Cal
     task = load_stream(tiny.stream).tasks[0]
     with pytest.raises(ConfigError, match="this strategy is for streams of releases"):
         NaiveUpdate(UpdateConfig(), new_context()).update(task)
+    from clbench.strategies._training.gradient import GradientConfig
     from clbench.strategies.finetune import Finetune
-    from clbench.strategies.gradient import GradientConfig
 
     context = new_context()
     learner: Learner = context.learner

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clbench.contracts import Batch, Context, Task
+from clbench.strategies._training.gradient import GradientConfig
 from clbench.strategies.finetune import Finetune
-from clbench.strategies.gradient import GradientConfig
 from clbench.strategies.zscl import Zscl, ZsclConfig, averaging_steps, divergence
 from clbench.streams.card import load_stream
 

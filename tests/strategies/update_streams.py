@@ -7,9 +7,9 @@ from typing import Any
 import torch
 import yaml
 
-from clbench.benchmarks.execution import build_learner
+from clbench.benchmarks.engine.execution import build_learner
 from clbench.contracts import Budget, Context, Learner, Strategy, StrategyConfig, Task
-from clbench.registry import STRATEGIES
+from clbench.core.registry import STRATEGIES
 
 CPU = torch.device("cpu")
 TESTS = Path(__file__).parents[1]

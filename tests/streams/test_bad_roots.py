@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.streams.conftest import torchvision_root
 
-from clbench.contracts.task import Split
-from clbench.errors import DataError
+from clbench.core.errors import DataError
+from clbench.spec.task import Split
 from clbench.streams.card import load_stream
-from clbench.streams.clip_domains.picture_sets.sets import open_set, part_of
+from clbench.streams.clip_domains.image_sets.known_image_sets import open_set, part_of
 
 Damage = Callable[[Path], object]
 

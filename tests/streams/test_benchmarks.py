@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from clbench.benchmarks.suite import Choice, load_suite
+from clbench.benchmarks.engine.suite import Choice, load_suite
 from clbench.cli.main import main
 from clbench.contracts import Task
-from clbench.errors import DataError
+from clbench.core.errors import DataError
 from clbench.streams.card import load_stream
 
 SUITES = {"mtil": ("torchvision", 12), "mtil-5shot": ("torchvision", 12), "xtail": ("coop", 12)}

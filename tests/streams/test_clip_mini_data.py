@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 STREAM = Path(str(files("clbench.streams"))) / "clip_domains"
-MODEL = Path(str(files("clbench.models"))) / "mini_clip"
+MODEL = Path(str(files("clbench.learners"))) / "mini_clip"
 CARD = yaml.safe_load((STREAM / "clip_mini.yaml").read_text(encoding="utf-8"))
 DOMAINS: list[str] = [task["name"] for task in CARD["tasks"]]
 PARTS = ("train", "validation", "test")

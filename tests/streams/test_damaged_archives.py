@@ -18,12 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.streams.ultrasound_roots import breast_mnist
 
-from clbench.errors import DataError
-from clbench.storage import read_unpacked
-from clbench.streams.clip_domains.picture_sets.facts import Archive
-from clbench.streams.clip_domains.picture_sets.unpack import unpack
+from clbench.core.errors import DataError
+from clbench.core.storage import read_unpacked
+from clbench.streams.clip_domains.image_sets.image_set_facts import Archive
+from clbench.streams.clip_domains.image_sets.unpack import unpack
 from clbench.streams.hub import builder_of, rows_of
-from clbench.streams.ultrasound.sets.known import open_task
+from clbench.streams.ultrasound.sets.known_ultrasound_sets import open_task
 
 NOISE = np.random.default_rng(0).integers(0, 256, 1500, dtype=np.uint8).tobytes()
 CONTENTS = {"set/a.bin": NOISE, "set/b.txt": b"some text, many times " * 60, "set/c.bin": NOISE[::-1]}

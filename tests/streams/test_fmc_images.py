@@ -13,10 +13,10 @@ from PIL import Image
 from tests.streams.fmc_root import FmcRoot, fmc_root
 from tests.streams.test_medical_values import FRAMES, NAMES, write_frames
 
-from clbench.benchmarks.samples import encoded_chunks
+from clbench.benchmarks.engine.samples import encoded_chunks
 from clbench.contracts import Samples, Task
-from clbench.errors import BrokenSamplesError, DataError
-from clbench.models.vit_encode import encoded
+from clbench.core.errors import BrokenSamplesError, DataError
+from clbench.learners._vit.encoding import encoded
 from clbench.streams.card import load_stream
 from clbench.streams.ultrasound.check_fmc import check_stream
 

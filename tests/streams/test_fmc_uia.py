@@ -14,15 +14,15 @@ from PIL import Image
 from tests.streams.fmc_root import TASKS, FmcRoot, fmc_root
 from typer.testing import CliRunner
 
-from clbench.cards import STREAM_CARDS
 from clbench.cli.data import app
 from clbench.contracts import Task
-from clbench.contracts.task import SPLITS
-from clbench.picture_truth import decode_rows
+from clbench.core.cards import STREAM_CARDS
+from clbench.scoring.images.truth import decode_rows
+from clbench.spec.task import SPLITS
 from clbench.streams.card import load_stream, read_card
 from clbench.streams.loaders.fmc_uia import source_of
-from clbench.streams.ultrasound.parts import part_of
-from clbench.streams.ultrasound.pictures import Picture, Row
+from clbench.streams.ultrasound.labelled_image import Picture, Row
+from clbench.streams.ultrasound.patient_split import part_of
 
 OFFICIAL = {
     "segmentation": {

@@ -13,9 +13,9 @@ from PIL import Image
 from tests.streams.fmc_root import TASKS, FmcRoot, fmc_root
 
 from clbench.contracts import Task
-from clbench.contracts.task import SPLITS
-from clbench.errors import BrokenSamplesError, ClbenchError, ConfigError, DataError
-from clbench.picture_truth import decode_rows
+from clbench.core.errors import BrokenSamplesError, ClbenchError, ConfigError, DataError
+from clbench.scoring.images.truth import decode_rows
+from clbench.spec.task import SPLITS
 from clbench.streams.card import load_stream
 
 PICTURE = "Segmentation/Three/data (1), new/000.png"

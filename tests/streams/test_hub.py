@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clbench.errors import DataError
+from clbench.core.errors import DataError
 from clbench.streams.card import TaskCard, load_stream
-from clbench.streams.clip_domains.picture_sets.draw import Shots
-from clbench.streams.clip_domains.picture_sets.facts import Facts, Hub, facts_of
-from clbench.streams.clip_domains.picture_sets.hub import open_hub
-from clbench.streams.clip_domains.picture_sets.tasks import task_of_hub
+from clbench.streams.clip_domains.image_sets.hub_sets import open_hub
+from clbench.streams.clip_domains.image_sets.image_set_facts import Facts, Hub, facts_of
+from clbench.streams.clip_domains.image_sets.image_set_tasks import task_of_hub
+from clbench.streams.clip_domains.image_sets.shots import Shots
 
 CARD = TaskCard(name="sat", kind="classification", metric="accuracy")
 

@@ -12,12 +12,12 @@ from tests.streams.fmc_root import fmc_root
 from tests.streams.ultrasound_roots import WRITERS
 
 from clbench import streams
-from clbench.contracts.task import SPLITS
-from clbench.errors import DataError
+from clbench.core.errors import DataError
+from clbench.spec.task import SPLITS
 from clbench.streams.card import load_stream
-from clbench.streams.clip_domains.picture_sets.sets import OWN_READERS, open_set, part_of
+from clbench.streams.clip_domains.image_sets.known_image_sets import OWN_READERS, open_set, part_of
 from clbench.streams.image_files import entries, files_below, is_companion
-from clbench.streams.ultrasound.sets.known import SETS, open_task
+from clbench.streams.ultrasound.sets.known_ultrasound_sets import SETS, open_task
 
 APPLE_DOUBLE = bytes.fromhex("00051607000200004d6163204f532058")
 """How the files begin that macOS leaves beside others on exFAT."""
@@ -58,7 +58,7 @@ def test_nobody_else_walks_a_folder(path: Path) -> None:
 def test_nobody_else_opens_an_image(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Attribute) and node.attr == "open" and isinstance(node.value, ast.Name):
-            assert node.value.id != "Image", f"line {node.lineno}: wanted clbench.image_reading"
+            assert node.value.id != "Image", f"line {node.lineno}: wanted clbench.core.image_reading"
 
 
 def clip_parts(root: Path, name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clbench.errors import DataError
+from clbench.core.errors import DataError
 from clbench.streams.card import load_stream
 
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydicom.uid import UID, ExplicitVRLittleEndian, UltrasoundImageStorage
 
-from clbench.errors import DataError
-from clbench.image_reading import read_ids, read_image
-from clbench.image_values import TOLERANCE
+from clbench.core.errors import DataError
+from clbench.core.image_reading import read_ids, read_image
+from clbench.core.image_values import TOLERANCE
 from clbench.streams.ultrasound.formats.by_name import picture_in
 from clbench.streams.ultrasound.formats.dicom import read_dicom
 from clbench.streams.ultrasound.formats.metaimage import read_metaimage

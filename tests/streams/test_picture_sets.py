@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision import datasets as tv
 
-from clbench.cards import STREAM_CARDS
-from clbench.contracts.task import Split, Task
-from clbench.errors import ConfigError, DataError
+from clbench.core.cards import STREAM_CARDS
+from clbench.core.errors import ConfigError, DataError
+from clbench.spec.task import Split, Task
 from clbench.streams.card import load_stream
-from clbench.streams.clip_domains.picture_sets.draw import Shots, drawn
-from clbench.streams.clip_domains.picture_sets.facts import facts_of
+from clbench.streams.clip_domains.image_sets.image_set_facts import facts_of
+from clbench.streams.clip_domains.image_sets.shots import Shots, drawn
 
 MTIL = [
     *("aircraft", "caltech101", "cifar100", "dtd", "eurosat", "oxford_flowers"),
@@ -319,7 +319,7 @@ def test_the_shipped_cards_read_a_root(roots: dict[str, Path], stream: str) -> N
 def test_a_learner_takes_pictures_in_files_and_in_arrays(
     roots: dict[str, Path], write_card: Callable[..., str]
 ) -> None:
-    from clbench.models.pictures import decode_pictures
+    from clbench.learners._clip.decoding import decode_pictures
 
     for task in load_stream(write_card("oxford_pets", "mnist"), str(roots["coop"])).tasks:
         rows = task.load("test")

@@ -12,12 +12,12 @@ import yaml
 from tests.command import Command
 from tests.streams.task_roots import task_root
 
-from clbench.cards import STREAM_CARDS
 from clbench.contracts import Stream, Task
-from clbench.errors import ClbenchError, ConfigError, DataError
+from clbench.core.cards import STREAM_CARDS
+from clbench.core.errors import ClbenchError, ConfigError, DataError
 from clbench.streams.card import load_stream
-from clbench.streams.updates.task_sets.facts import facts_of
-from clbench.streams.updates.task_sets.found import open_set
+from clbench.streams.updates.muscle_sets.found_muscle_set import open_set
+from clbench.streams.updates.muscle_sets.muscle_set_facts import facts_of
 
 SIZES = {"piqa": (16113, 1838), "hellaswag": (39905, 10042), "gsm8k": (7473, 1319), "samsum": (14732, 819)}
 RELEASES = {

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 STREAM = Path(str(files("clbench.streams"))) / "text_sequences"
-HELD_OUT = Path(str(files("clbench.models"))) / "mini_text" / "held_out.parquet"
+HELD_OUT = Path(str(files("clbench.learners"))) / "_text" / "held_out.parquet"
 CARD = yaml.safe_load((STREAM / "text_mini.yaml").read_text(encoding="utf-8"))
 TASKS: list[str] = [task["name"] for task in CARD["tasks"]]
 PARTS = ("train", "validation", "test")

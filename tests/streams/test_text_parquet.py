@@ -13,7 +13,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clbench.errors import ClbenchError, ConfigError, DataError
+from clbench.core.errors import ClbenchError, ConfigError, DataError
 from clbench.streams.card import load_stream
 
 WORDS = ["cat", "dog"]

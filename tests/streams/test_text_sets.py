@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from tests.command import Command
 from tests.streams.text_roots import GROUPS, LABELS, TRACE, cl_benchmark, sentences, trace, write
 
-from clbench.cards import STREAM_CARDS
-from clbench.contracts.task import SPLITS
+from clbench.core.cards import STREAM_CARDS
+from clbench.spec.task import SPLITS
 from clbench.streams.card import load_stream, read_card
-from clbench.streams.text_sequences.text_sets.facts import collection
-from clbench.streams.text_sequences.text_sets.rows import Row, validation_texts
+from clbench.streams.text_sequences.text_sets.published_rows import Row, validation_texts
+from clbench.streams.text_sequences.text_sets.text_set_facts import collection
 
 ORDERS = {
     "standard-cl-order1": "dbpedia amazon yahoo agnews",

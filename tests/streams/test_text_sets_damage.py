@@ -12,11 +12,11 @@ import yaml
 from tests.streams.text_roots import cl_benchmark, sentences, trace, write
 from typer.testing import CliRunner
 
-from clbench.cards import STREAM_CARDS
 from clbench.cli.data import app
-from clbench.errors import ConfigError, DataError
+from clbench.core.cards import STREAM_CARDS
+from clbench.core.errors import ConfigError, DataError
 from clbench.streams.card import load_stream
-from clbench.streams.text_sequences.text_sets import facts as module
+from clbench.streams.text_sequences.text_sets import text_set_facts as module
 
 FOLDER = "CL_Benchmark/TC/agnews"
 
@@ -175,7 +175,7 @@ def test_the_check_of_complete_data(root: Path, monkeypatch: pytest.MonkeyPatch)
     small = known.model_copy(
         update={"sets": {name: facts.model_copy(update=sizes[name]) for name, facts in known.sets.items()}}
     )
-    monkeypatch.setattr("clbench.streams.text_sequences.text_sets.check.collection", lambda _: small)
+    monkeypatch.setattr("clbench.streams.text_sequences.text_sets.check_text_sets.collection", lambda _: small)
     status, out = check("long-sequence-order6", "--root", str(root))
     assert status == 0
     assert "MNLI: test: 1 of 10 rows have no label and are left out" in out

@@ -22,9 +22,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, UltrasoundImageStorage
 from scipy.special import ellipe
 from tests.streams.fmc_root import fmc_root
 
-from clbench.contracts.task import SPLITS
-from clbench.errors import DataError
-from clbench.picture_truth import decode_rows
+from clbench.core.errors import DataError
+from clbench.scoring.images.truth import decode_rows
+from clbench.spec.task import SPLITS
 from clbench.streams.card import load_stream
 from clbench.streams.ultrasound.csv_rows import read_csv
 from clbench.streams.ultrasound.formats.by_name import picture_in

@@ -15,15 +15,15 @@ from PIL import Image
 from tests.streams.ultrasound_roots import WRITERS, Truths
 from typer.testing import CliRunner
 
-from clbench.cards import STREAM_CARDS
 from clbench.cli.data import app
 from clbench.contracts import Task
-from clbench.contracts.task import SPLITS
-from clbench.errors import BrokenSamplesError, ConfigError, DataError
-from clbench.picture_truth import decode_rows
+from clbench.core.cards import STREAM_CARDS
+from clbench.core.errors import BrokenSamplesError, ConfigError, DataError
+from clbench.scoring.images.truth import decode_rows
+from clbench.spec.task import SPLITS
 from clbench.streams.card import load_stream, read_card
 from clbench.streams.loaders.ultrasound_sets import source_of
-from clbench.streams.ultrasound.sets.known import SETS
+from clbench.streams.ultrasound.sets.known_ultrasound_sets import SETS
 
 ASKED = [(name, task) for name, known in SETS.items() for task in known.tasks]
 METRICS = {"segmentation": "dice", "classification": "accuracy", "detection": "iou", "regression": "value_accuracy"}

@@ -12,13 +12,13 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from clbench.streams.ultrasound.build_ultrasound_mini.build import SEED
-from clbench.streams.ultrasound.build_ultrasound_mini.frames import Frame, frame_of, kind_of, patients_of
-from clbench.streams.ultrasound.build_ultrasound_mini.layout import Entry, write_task
-from clbench.streams.ultrasound.build_ultrasound_mini.organs.fetus import perimeter
-from clbench.streams.ultrasound.build_ultrasound_mini.organs.pelvis import tangent
-from clbench.streams.ultrasound.build_ultrasound_mini.tasks import TASKS, MiniTask
-from clbench.streams.ultrasound.simulator.shapes import Blob
+from clbench_tools.ultrasound_mini.build import SEED
+from clbench_tools.ultrasound_mini.frames import Frame, frame_of, kind_of, patients_of
+from clbench_tools.ultrasound_mini.layout import Entry, write_task
+from clbench_tools.ultrasound_mini.organs.fetus import perimeter
+from clbench_tools.ultrasound_mini.organs.pelvis import tangent
+from clbench_tools.ultrasound_mini.tasks import TASKS, MiniTask
+from clbench_tools.ultrasound_simulator.shapes import Blob
 
 STREAM = Path(str(files("clbench.streams"))) / "ultrasound"
 CARD = yaml.safe_load((STREAM / "ultrasound_mini.yaml").read_text(encoding="utf-8"))

@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from clbench.streams.ultrasound.simulator.canvas import Canvas
-from clbench.streams.ultrasound.simulator.grid import Grid
-from clbench.streams.ultrasound.simulator.pose import Pose
-from clbench.streams.ultrasound.simulator.pretraining import pretraining_frames
-from clbench.streams.ultrasound.simulator.probe import CONVEX, LINEAR, PHASED, Probe
-from clbench.streams.ultrasound.simulator.scan import Converter, box_of
-from clbench.streams.ultrasound.simulator.shapes import Blob
-from clbench.streams.ultrasound.simulator.tissue import LIVER
+from clbench_tools.ultrasound_simulator.canvas import Canvas
+from clbench_tools.ultrasound_simulator.grid import Grid
+from clbench_tools.ultrasound_simulator.pose import Pose
+from clbench_tools.ultrasound_simulator.pretraining import pretraining_frames
+from clbench_tools.ultrasound_simulator.probe import CONVEX, LINEAR, PHASED, Probe
+from clbench_tools.ultrasound_simulator.scan import Converter, box_of
+from clbench_tools.ultrasound_simulator.shapes import Blob
+from clbench_tools.ultrasound_simulator.tissue import LIVER
 
 PROBES = pytest.mark.parametrize("probe", [CONVEX, LINEAR, PHASED], ids=["convex", "linear", "phased"])
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clbench.streams.ultrasound.simulator import measured
-from clbench.streams.ultrasound.simulator import statistics as theory
-from clbench.streams.ultrasound.simulator.blur import blurred
-from clbench.streams.ultrasound.simulator.grid import Grid, grid_of
-from clbench.streams.ultrasound.simulator.measured import INSIDE, PLAIN, speckle
-from clbench.streams.ultrasound.simulator.probe import CONVEX, FWHM, LINEAR, PHASED, Probe
-from clbench.streams.ultrasound.simulator.scatterers import dense, sparse
+from clbench_tools.ultrasound_simulator import measured
+from clbench_tools.ultrasound_simulator import statistics as theory
+from clbench_tools.ultrasound_simulator.blur import blurred
+from clbench_tools.ultrasound_simulator.grid import Grid, grid_of
+from clbench_tools.ultrasound_simulator.measured import INSIDE, PLAIN, speckle
+from clbench_tools.ultrasound_simulator.probe import CONVEX, FWHM, LINEAR, PHASED, Probe
+from clbench_tools.ultrasound_simulator.scatterers import dense, sparse
 
 
 def test_theory_by_its_numbers() -> None:

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from clbench.streams.ultrasound.simulator import measured
-from clbench.streams.ultrasound.simulator import statistics as theory
-from clbench.streams.ultrasound.simulator.boundary import interfaces
-from clbench.streams.ultrasound.simulator.canvas import Canvas
-from clbench.streams.ultrasound.simulator.grid import Grid, grid_of
-from clbench.streams.ultrasound.simulator.measured import PLAIN, STILL
-from clbench.streams.ultrasound.simulator.probe import CONVEX, LINEAR
-from clbench.streams.ultrasound.simulator.render import Settings, compressed, eight_bits, envelope
-from clbench.streams.ultrasound.simulator.tissue import FLUID, LIVER
+from clbench_tools.ultrasound_simulator import measured
+from clbench_tools.ultrasound_simulator import statistics as theory
+from clbench_tools.ultrasound_simulator.boundary import interfaces
+from clbench_tools.ultrasound_simulator.canvas import Canvas
+from clbench_tools.ultrasound_simulator.grid import Grid, grid_of
+from clbench_tools.ultrasound_simulator.measured import PLAIN, STILL
+from clbench_tools.ultrasound_simulator.probe import CONVEX, LINEAR
+from clbench_tools.ultrasound_simulator.render import Settings, compressed, eight_bits, envelope
+from clbench_tools.ultrasound_simulator.tissue import FLUID, LIVER
 
 
 def test_lesions_have_the_contrast_that_was_painted() -> None:

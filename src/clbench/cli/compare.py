@@ -53,7 +53,7 @@ def compare(
     from clbench.reports.flips.comparison import compare as compare_rows
     from clbench.reports.flips.content import with_texts
     from clbench.reports.flips.gate import check_budget, decide
-    from clbench.reports.flips.sides import Choice, open_side
+    from clbench.reports.flips.inputs import Choice, open_side
 
     if max_nfr is not None:
         check_budget(max_nfr)
@@ -71,7 +71,7 @@ def compare(
         contents = samples_of(shown, sides, samples, root, pictures=html is not None)
         found = with_texts(found, contents)
     if html is not None:
-        from clbench.reports.flips.page import write_page
+        from clbench.reports.flips.flips_page import write_page
 
         write_page(found, html, gate, contents)
     if as_json:

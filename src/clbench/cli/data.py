@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 if TYPE_CHECKING:
-    from clbench.streams.set_report import SetReport
+    from clbench.streams.data_report import SetReport
 
 app = typer.Typer(help="Check and prepare the data sets of a stream that has none of its own.", no_args_is_help=True)
 
@@ -46,7 +46,7 @@ def check(
 @app.command("prepare")
 def prepare(stream: Stream, root: Root) -> None:
     """Unpack archives that lie in the root and download what needs no person; say what is left to do."""
-    from clbench.streams.clip_domains.picture_sets.prepare import prepare_stream
+    from clbench.streams.clip_domains.image_sets.prepare import prepare_stream
 
     ready = True
     for item in prepare_stream(stream, root):
@@ -64,8 +64,8 @@ def _checker(stream: str) -> "tuple[Callable[[str, Path, bool], list[SetReport]]
 
     The checker of pictures refuses data that nobody checks.
     """
-    from clbench.cards import STREAM_CARDS
-    from clbench.registry import LOADERS
+    from clbench.core.cards import STREAM_CARDS
+    from clbench.core.registry import LOADERS
     from clbench.streams.card import read_card
 
     file = STREAM_CARDS.get(stream)
@@ -73,7 +73,7 @@ def _checker(stream: str) -> "tuple[Callable[[str, Path, bool], list[SetReport]]
     if card.based_on is not None:
         return _checker(card.based_on)
     details = LOADERS.get(card.loader).details
-    module = import_module(details.get("check", "clbench.streams.clip_domains.picture_sets.check"))
+    module = import_module(details.get("check", "clbench.streams.clip_domains.image_sets.check_image_sets"))
     return cast("Callable[[str, Path, bool], list[SetReport]]", module.check_stream), stream
 
 

@@ -25,9 +25,9 @@ def doctor(
 
 
 def _examine(out: Path) -> dict[str, object]:
-    from clbench.benchmarks.environment import git_state, hardware, package_versions
+    from clbench.benchmarks.engine.environment import git_state, hardware, package_versions
     from clbench.benchmarks.tracking.store import default_uri
-    from clbench.cards import STREAM_CARDS
+    from clbench.core.cards import STREAM_CARDS
 
     packages = package_versions()
     existing = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.exists())

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from clbench.benchmarks.forecast import Forecast, SuiteForecast
-    from clbench.benchmarks.suite import Suite
+    from clbench.benchmarks.engine.suite import Suite
+    from clbench.benchmarks.forecast.forecast import Forecast, SuiteForecast
 
 
 def dry_run(suite: "Suite", device: "torch.device", as_json: bool) -> bool:
     """Measure, print, and say whether the suite could run."""
-    from clbench.benchmarks.forecast import forecast_suite
+    from clbench.benchmarks.forecast.forecast import forecast_suite
     from clbench.cli.output import print_json
 
     found = forecast_suite(suite.cells, device, lambda what: print(f"measuring {what}", file=sys.stderr))
@@ -39,7 +39,7 @@ def _numbers(each: "Forecast") -> dict[str, float]:
 
 
 def _print(found: "SuiteForecast", device: str) -> None:
-    from clbench.benchmarks.forecast import total_seconds
+    from clbench.benchmarks.forecast.forecast import total_seconds
     from clbench.cli.output import print_table
 
     for stream, sizes in found.tasks.items():

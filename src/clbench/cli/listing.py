@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from clbench.cards import STREAM_CARDS, SUITE_CARDS, CardFile, Cards
-from clbench.registry import LEARNERS, METRICS, PICTURE_METRICS, STRATEGIES, Registry
+from clbench.core.cards import STREAM_CARDS, SUITE_CARDS, CardFile, Cards
+from clbench.core.registry import LEARNERS, METRICS, PICTURE_METRICS, STRATEGIES, Registry
 
 if TYPE_CHECKING:
     from clbench.contracts import Learner
@@ -105,7 +105,7 @@ def _describe(kind: str, name: str) -> dict[str, Any]:
     if isinstance(registry, Cards):
         return _describe_card(kind, registry.get(name))
     if kind == "strategy":
-        from clbench.benchmarks.suite import spelt_out
+        from clbench.benchmarks.engine.suite import spelt_out
 
         plain = str(spelt_out(name)["name"])
     else:
@@ -143,7 +143,7 @@ def _describe_card(kind: str, card: CardFile) -> dict[str, Any]:
 def _build(name: str) -> "Learner":
     import torch
 
-    from clbench.benchmarks.execution import build_learner
+    from clbench.benchmarks.engine.execution import build_learner
 
     return build_learner(name, 0, torch.device("cpu"))
 
@@ -159,9 +159,9 @@ def _counts(strategy: str, learner: str) -> dict[str, object]:
     Raises:
         ConfigError: When the strategy cannot be built.
     """
-    from clbench.benchmarks.execution import footprint
-    from clbench.benchmarks.suite import spelt_out
-    from clbench.errors import ClbenchError, ConfigError
+    from clbench.benchmarks.engine.execution import footprint
+    from clbench.benchmarks.engine.suite import spelt_out
+    from clbench.core.errors import ClbenchError, ConfigError
 
     settings = spelt_out(strategy)
     strategy = str(settings.pop("name"))

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from clbench.cli import compare, data, doctor, listing, metrics, report, run, tune
-from clbench.errors import ClbenchError
+from clbench.core.errors import ClbenchError
 
 app = typer.Typer(
     name="clbench",

@@ -14,7 +14,7 @@ def metrics(
     """Forgetting, transfer and accuracy of a matrix R, in every variant that frameworks use."""
     from clbench.cli.output import print_json, print_table
     from clbench.reports.matrix import ScoreMatrix
-    from clbench.reports.metrics.compute import compute_all, notes_on
+    from clbench.reports.metrics._compute import compute_all, notes_on
 
     scores = ScoreMatrix.from_csv(matrix)
     report, notes = compute_all(scores), notes_on(scores)

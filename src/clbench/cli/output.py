@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Sequence
 
-from clbench import strict_json
+from clbench.core import strict_json
 
 
 def print_json(value: object) -> None:

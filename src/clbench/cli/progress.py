@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 
-from clbench.benchmarks.cell import Cell
+from clbench.benchmarks.engine.cell import Cell
 
 NUMBERS = (MofNCompleteColumn, TimeElapsedColumn, TimeRemainingColumn)
 

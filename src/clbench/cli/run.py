@@ -11,8 +11,8 @@ from clbench.cli.forecast import dry_run
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from clbench.benchmarks.runner import Outcome, SuiteResult
-    from clbench.benchmarks.suite import Suite
+    from clbench.benchmarks.engine.runner import Outcome, SuiteResult
+    from clbench.benchmarks.engine.suite import Suite
 
 
 def run(
@@ -50,12 +50,12 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Run a suite. The same command again goes on where it stopped and does nothing twice."""
-    from clbench.benchmarks.probes import parse_probe
-    from clbench.benchmarks.runner import RunOptions, choose_device, run_suite
-    from clbench.benchmarks.suite import Choice, load_suite
+    from clbench.benchmarks.engine.runner import RunOptions, choose_device, run_suite
+    from clbench.benchmarks.engine.suite import Choice, load_suite
+    from clbench.benchmarks.evaluation.probes import parse_probe
     from clbench.benchmarks.tracking.store import default_uri
     from clbench.cli.progress import Bars
-    from clbench.config import parse_overrides
+    from clbench.core.config import parse_overrides
 
     choice = Choice(
         _names(streams), _names(learners), _names(strategies), _numbers(seeds), parse_overrides(overrides or []), root
@@ -86,7 +86,7 @@ def _names(text: str | None) -> list[str] | None:
 
 
 def _numbers(text: str | None) -> list[int] | None:
-    from clbench.errors import ConfigError
+    from clbench.core.errors import ConfigError
 
     try:
         return [int(item) for item in _names(text) or []] or None
@@ -97,7 +97,7 @@ def _numbers(text: str | None) -> list[int] | None:
 def _leaderboard(uri: str, out: Path, problems: list[str]) -> Path | None:
     """The page, or one more problem: the results of this call are to be shown in any case."""
     from clbench.benchmarks.tracking.store import EXPERIMENT
-    from clbench.errors import ClbenchError
+    from clbench.core.errors import ClbenchError
     from clbench.reports.leaderboard.render import write_leaderboard
 
     try:
@@ -113,10 +113,10 @@ def _failure(outcome: "Outcome") -> str:
 
 
 def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, as_json: bool) -> None:
-    from clbench.benchmarks.summary import columns_of, summarise
+    from clbench.benchmarks.engine.summary import columns_of, summarise
     from clbench.benchmarks.tracking.store import runs_page
     from clbench.cli.output import print_json, print_table
-    from clbench.mlflow_store import shown_uri, ui_command
+    from clbench.core.mlflow_store import shown_uri, ui_command
 
     rows = summarise(result.outcomes)
     where = {"tracking_uri": shown_uri(uri), "leaderboard": str(page) if page else None}

@@ -5,17 +5,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from clbench.errors import ClbenchError, ConfigError, DataError, did_you_mean
+from clbench.core.errors import ClbenchError, ConfigError, DataError, did_you_mean
 from clbench.reports.flips.content import Content, Contents
 from clbench.reports.flips.rows import Origin
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from clbench.contracts.task import Split, Task
-    from clbench.image_reading import Cell
+    from clbench.core.image_reading import Cell
+    from clbench.reports.flips.flip_counts import Flip
     from clbench.reports.flips.rows import Rows
-    from clbench.reports.flips.tallies import Flip
+    from clbench.spec.task import Split, Task
 
 SIDE = 224
 """Pictures are made smaller until no side has more pixels."""
@@ -66,7 +66,7 @@ def look_up(
         RegistryError: For an unknown stream.
         DataError: For data that are missing, or are not those that the ledger is about.
     """
-    from clbench.contracts.task import SPLITS
+    from clbench.spec.task import SPLITS
     from clbench.streams.card import load_stream
 
     if origin.split not in SPLITS:
@@ -91,7 +91,7 @@ class _Part:
     """A part of a task: its rows, found by their ids."""
 
     def __init__(self, task: "Task", split: "Split", pictures: bool) -> None:
-        from clbench.image_reading import undecoded
+        from clbench.core.image_reading import undecoded
 
         rows: Dataset = task.load(split)
         wanted = [name for name in rows.column_names if name != "image" or pictures]
@@ -112,7 +112,7 @@ class _Part:
 
     def _answer(self, row: Mapping[str, Any]) -> str | None:
         """As ledgers call it."""
-        from clbench.contracts.task import choice_name  # with all of torch: only where samples are shown
+        from clbench.spec.task import choice_name  # with all of torch: only where samples are shown
 
         if "choices" in row:
             return choice_name(row["label"])
@@ -122,7 +122,7 @@ class _Part:
 
 
 def _text(row: Mapping[str, Any]) -> str | None:
-    from clbench.contracts.task import choice_name
+    from clbench.spec.task import choice_name
 
     choices = (f"{choice_name(number)}: {choice}" for number, choice in enumerate(row.get("choices", ())))
     return "\n".join((row["text"], *choices)) if "text" in row else None
@@ -130,7 +130,7 @@ def _text(row: Mapping[str, Any]) -> str | None:
 
 def _png(cell: "Cell", where: str) -> bytes:
     """The picture as the model saw it, made small."""
-    from clbench.image_reading import read_cell  # with Pillow: only where samples are shown
+    from clbench.core.image_reading import read_cell  # with Pillow: only where samples are shown
 
     try:
         small = read_cell(cell)

@@ -46,7 +46,7 @@ def tune(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Choose settings on the validation part. The same command again goes on where it stopped."""
-    from clbench.benchmarks.runner import RunOptions, choose_device
+    from clbench.benchmarks.engine.runner import RunOptions, choose_device
     from clbench.benchmarks.tracking.store import default_uri
     from clbench.benchmarks.tuning.plan import Request, plan_search
     from clbench.benchmarks.tuning.search import run_search
@@ -77,7 +77,7 @@ def _problems(found: "Found") -> list[str]:
 
 
 def _seeds(text: str) -> list[int]:
-    from clbench.errors import ConfigError
+    from clbench.core.errors import ConfigError
 
     try:
         return [int(item) for item in text.split(",")]

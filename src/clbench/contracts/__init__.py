@@ -3,8 +3,8 @@
 from clbench.contracts.learner import Learner, LinearLayer, Precision, Predictions, Predictor, Samples, Units
 from clbench.contracts.stack import PromptPlan, Sharing, Stack
 from clbench.contracts.strategy import Budget, Context, Strategy, StrategyConfig
-from clbench.contracts.stream import Protocol, Stream
-from clbench.contracts.task import Batch, Kind, Split, Task, TextLimits, joined
+from clbench.spec.stream import Protocol, Stream
+from clbench.spec.task import Batch, Kind, Split, Task, TextLimits, joined
 
 __all__ = [
     "Batch",

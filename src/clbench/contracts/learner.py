@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clbench.contracts.stack import PromptPlan, Stack
-from clbench.contracts.stream import Protocol
-from clbench.contracts.task import Batch, Task
-from clbench.errors import ConfigError
+from clbench.core.errors import ConfigError
+from clbench.spec.stream import Protocol
+from clbench.spec.task import Batch, Task
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from clbench.contracts.task import Kind
+from clbench.spec.task import Kind
 
 Sharing = Literal["all", "kind", "task", "both"]
 """Who shares a bank of prompts: all tasks, those of one kind, nobody; or the sum of the kind's bank and one's own."""

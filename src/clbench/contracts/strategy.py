@@ -8,12 +8,12 @@ from typing import ClassVar, Generic, TypeAlias, TypeVar, final
 import torch
 from pydantic import Field
 
-from clbench.config import Config
 from clbench.contracts.learner import Learner, Predictor, Samples
-from clbench.contracts.stream import Protocol
-from clbench.contracts.task import Split, Task
-from clbench.errors import ConfigError
-from clbench.seeding import derive, generator_for, seed_globally
+from clbench.core.config import Config
+from clbench.core.errors import ConfigError
+from clbench.core.seeding import derive, generator_for, seed_globally
+from clbench.spec.stream import Protocol
+from clbench.spec.task import Split, Task
 
 
 class StrategyConfig(Config):

@@ -6,8 +6,8 @@ from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 
-from clbench.errors import ConfigError, RegistryError, did_you_mean
-from clbench.yaml_text import parse_yaml
+from clbench.core.errors import ConfigError, RegistryError, did_you_mean
+from clbench.core.yaml_text import parse_yaml
 
 
 @dataclass(frozen=True)

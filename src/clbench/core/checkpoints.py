@@ -8,8 +8,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from clbench.errors import CheckpointError
-from clbench.storage import read_json, write_json, written_whole
+from clbench.core.errors import CheckpointError
+from clbench.core.storage import read_json, write_json, written_whole
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from clbench.errors import ConfigError, did_you_mean
-from clbench.yaml_text import parse_yaml
+from clbench.core.errors import ConfigError, did_you_mean
+from clbench.core.yaml_text import parse_yaml
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

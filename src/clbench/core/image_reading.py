@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from clbench.errors import DataError
-from clbench.image_values import Array, class_ids, eight_bits, frame_of
+from clbench.core.errors import DataError
+from clbench.core.image_values import Array, class_ids, eight_bits, frame_of
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.errors import DataError
+from clbench.core.errors import DataError
 
 Array: TypeAlias = NDArray[np.uint8]
 """`(height, width)` or `(height, width, 3)`."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from clbench.errors import TrackingError
+from clbench.core.errors import TrackingError
 
 LONGEST = 300
 MENDS = {

@@ -20,11 +20,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from clbench.errors import ClbenchError, RegistryError, did_you_mean
-from clbench.sources import source_digest
+from clbench.core.errors import ClbenchError, RegistryError, did_you_mean
+from clbench.core.sources import source_digest
 
 if TYPE_CHECKING:
-    from clbench.config import Config  # pydantic is not needed to list names
+    from clbench.core.config import Config  # pydantic is not needed to list names
 
 T = TypeVar("T")
 
@@ -276,7 +276,7 @@ def _file_of(module: str) -> Path | None:
 
 
 STRATEGIES: "Registry[type]" = Registry("strategy", "clbench.strategies")
-LEARNERS: "Registry[Callable[..., object]]" = Registry("learner", "clbench.models")
+LEARNERS: "Registry[Callable[..., object]]" = Registry("learner", "clbench.learners")
 LOADERS: "Registry[Callable[..., object]]" = Registry("loader", "clbench.streams.loaders")
 METRICS: "Registry[Callable[..., float]]" = Registry("metric", "clbench.reports.metrics")
-PICTURE_METRICS: "Registry[Callable[..., float]]" = Registry("picture_metric", "clbench.reports.picture_metrics")
+PICTURE_METRICS: "Registry[Callable[..., float]]" = Registry("picture_metric", "clbench.reports.image_metrics")

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from clbench import strict_json
-from clbench.errors import CheckpointError, ClbenchError, DataError
+from clbench.core import strict_json
+from clbench.core.errors import CheckpointError, ClbenchError, DataError
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from clbench.errors import ConfigError
+from clbench.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from yaml import MappingNode, SafeLoader

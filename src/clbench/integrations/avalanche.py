@@ -9,10 +9,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from clbench.contracts.stream import Stream
-from clbench.contracts.task import Split, Task
-from clbench.errors import ConfigError
-from clbench.image_reading import read_cell, undecoded
+from clbench.core.errors import ConfigError
+from clbench.core.image_reading import read_cell, undecoded
+from clbench.spec.stream import Stream
+from clbench.spec.task import Split, Task
 
 if TYPE_CHECKING:
     from avalanche.benchmarks import CLScenario

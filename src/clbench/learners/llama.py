@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from clbench.errors import CheckpointError
-from clbench.models.text_decoder import DecoderLearner
-from clbench.models.text_loading import RANDOM, ByteTokens, load_pretrained, random_weights, required
-from clbench.models.text_tokens import TextTokens
-from clbench.registry import LEARNERS
+from clbench.core.errors import CheckpointError
+from clbench.core.registry import LEARNERS
+from clbench.learners._text.decoder import DecoderLearner
+from clbench.learners._text.loading import RANDOM, ByteTokens, load_pretrained, random_weights, required
+from clbench.learners._text.tokens import TextTokens
 
 
 @LEARNERS.register("llama", argument="wanted")

@@ -9,11 +9,11 @@ from typing import Any
 import open_clip
 import torch
 
-from clbench.errors import CheckpointError, ConfigError, did_you_mean
-from clbench.models.clip import ClipLearner, Preprocess
-from clbench.models.weights import load_into
-from clbench.registry import LEARNERS
-from clbench.seeding import derive
+from clbench.core.errors import CheckpointError, ConfigError, did_you_mean
+from clbench.core.registry import LEARNERS
+from clbench.core.seeding import derive
+from clbench.learners._clip.clip_learner import ClipLearner, Preprocess
+from clbench.learners._shared.weights import load_into
 
 
 @LEARNERS.register("open_clip", argument="wanted")

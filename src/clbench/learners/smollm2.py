@@ -3,10 +3,10 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from clbench.errors import CheckpointError, ConfigError
-from clbench.models.llama import llama_from
-from clbench.models.text_decoder import DecoderLearner
-from clbench.registry import LEARNERS
+from clbench.core.errors import CheckpointError, ConfigError
+from clbench.core.registry import LEARNERS
+from clbench.learners._text.decoder import DecoderLearner
+from clbench.learners.llama import llama_from
 
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 

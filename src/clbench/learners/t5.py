@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from clbench.models.text_encoder_decoder import EncoderDecoderLearner
-from clbench.models.text_loading import RANDOM, ByteTokens, load_pretrained, random_weights, required
-from clbench.models.text_tokens import TextTokens
-from clbench.registry import LEARNERS
+from clbench.core.registry import LEARNERS
+from clbench.learners._text.encoder_decoder import EncoderDecoderLearner
+from clbench.learners._text.loading import RANDOM, ByteTokens, load_pretrained, random_weights, required
+from clbench.learners._text.tokens import TextTokens
 
 
 @LEARNERS.register("t5", argument="wanted")

@@ -8,12 +8,12 @@ import torch
 from timm.data.config import resolve_model_data_config
 from torch import nn
 
-from clbench.checkpoints import load_tensors
-from clbench.errors import CheckpointError, ConfigError, did_you_mean
-from clbench.models.vit_learner import PictureFormat, VitLearner
-from clbench.models.weights import copy_into
-from clbench.registry import LEARNERS
-from clbench.seeding import derive
+from clbench.core.checkpoints import load_tensors
+from clbench.core.errors import CheckpointError, ConfigError, did_you_mean
+from clbench.core.registry import LEARNERS
+from clbench.core.seeding import derive
+from clbench.learners._shared.weights import copy_into
+from clbench.learners._vit.vit_learner import PictureFormat, VitLearner
 
 
 @LEARNERS.register("vit", argument="wanted")

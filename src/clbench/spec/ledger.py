@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clbench.errors import DataError
-from clbench.storage import written_whole
+from clbench.core.errors import DataError
+from clbench.core.storage import written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from clbench.contracts.task import Task
+from clbench.spec.task import Task
 
 if TYPE_CHECKING:
     from avalanche.benchmarks import CLScenario
@@ -54,6 +54,6 @@ class Stream:
             A scenario whose datasets yield `(picture (3, size, size) in [0, 1], label, task label)`; labels count
             through all tasks in order, so that class-incremental strategies work too.
         """
-        from clbench.avalanche_bridge import scenario_of  # avalanche takes seconds to import
+        from clbench.integrations.avalanche import scenario_of  # avalanche takes seconds to import
 
         return scenario_of(self, size)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, cat
 
-from clbench.config import Config
+from clbench.core.config import Config
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -66,8 +66,8 @@ class Task:
         name: Unique in the stream.
         kind: What is asked of the model.
         metric: Name of the score in a row of the ledger, higher is better (`accuracy`; for texts one of
-            `clbench.answer_scores`, for pictures one of `clbench.picture_scores`, for samples with choices of their own
-            one of `CHOICE_METRICS`).
+            `clbench.scoring.text.answers`, for pictures one of `clbench.scoring.images`, for samples with choices of
+            their own one of `CHOICE_METRICS`).
         load: Reads one split.
         fingerprint: Says which rows a split has, without decoding them: equal texts mean equal samples.
         classes: Class names in the order of the labels, in segmentation the background first; empty where the kind has

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.contracts.task import Split
-from clbench.errors import DataError
-from clbench.storage import read_unpacked
-from clbench.streams.clip_domains.picture_sets.facts import Facts
-from clbench.streams.clip_domains.picture_sets.found import Found, class_names, read_lines
-from clbench.streams.clip_domains.picture_sets.part import Part, new_part
-from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.core.errors import DataError
+from clbench.core.storage import read_unpacked
+from clbench.spec.task import Split
+from clbench.streams.clip_domains.image_sets.found_image_set import Found, class_names, read_lines
+from clbench.streams.clip_domains.image_sets.image_part import Part, new_part
+from clbench.streams.clip_domains.image_sets.image_set_facts import Facts
+from clbench.streams.clip_domains.image_sets.place import Place
 
 MNIST_FILES: dict[Split, str] = {"train": "train", "test": "t10k"}
 CIFAR_RECORD = 2 + 3 * 32 * 32

@@ -6,18 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from clbench.cards import STREAM_CARDS
-from clbench.contracts.task import SPLITS, Split
-from clbench.errors import ConfigError, DataError
-from clbench.image_reading import read_image
+from clbench.core.cards import STREAM_CARDS
+from clbench.core.errors import ConfigError, DataError
+from clbench.core.image_reading import read_image
+from clbench.spec.task import SPLITS, Split
 from clbench.streams.card import StreamCard, read_card
-from clbench.streams.clip_domains.picture_sets.draw import Shots, drawn
-from clbench.streams.clip_domains.picture_sets.facts import Convention, Facts, facts_of
-from clbench.streams.clip_domains.picture_sets.found import Found
-from clbench.streams.clip_domains.picture_sets.part import Part
-from clbench.streams.clip_domains.picture_sets.sets import open_set, part_of
+from clbench.streams.clip_domains.image_sets.found_image_set import Found
+from clbench.streams.clip_domains.image_sets.image_part import Part
+from clbench.streams.clip_domains.image_sets.image_set_facts import Convention, Facts, facts_of
+from clbench.streams.clip_domains.image_sets.known_image_sets import open_set, part_of
+from clbench.streams.clip_domains.image_sets.shots import Shots, drawn
+from clbench.streams.data_report import SetReport
 from clbench.streams.loaders.picture_sets import source_of
-from clbench.streams.set_report import SetReport
 
 LOADER = "picture-sets"
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 
-from clbench.contracts.task import Split
-from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.facts import Facts
-from clbench.streams.clip_domains.picture_sets.found import Found, class_names
-from clbench.streams.clip_domains.picture_sets.part import Part, new_part
-from clbench.streams.clip_domains.picture_sets.place import Place, unnested
-from clbench.strict_json import parse_json
+from clbench.core.errors import DataError
+from clbench.core.strict_json import parse_json
+from clbench.spec.task import Split
+from clbench.streams.clip_domains.image_sets.found_image_set import Found, class_names
+from clbench.streams.clip_domains.image_sets.image_part import Part, new_part
+from clbench.streams.clip_domains.image_sets.image_set_facts import Facts
+from clbench.streams.clip_domains.image_sets.place import Place, unnested
 
 KEYS: Mapping[Split, str] = {"train": "train", "validation": "val", "test": "test"}
 

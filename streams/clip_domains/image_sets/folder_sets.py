@@ -9,12 +9,12 @@ from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
-from clbench.contracts.task import Split
-from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.facts import Facts
-from clbench.streams.clip_domains.picture_sets.found import Found, class_names, label_of, read_lines
-from clbench.streams.clip_domains.picture_sets.part import Part, new_part
-from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.core.errors import DataError
+from clbench.spec.task import Split
+from clbench.streams.clip_domains.image_sets.found_image_set import Found, class_names, label_of, read_lines
+from clbench.streams.clip_domains.image_sets.image_part import Part, new_part
+from clbench.streams.clip_domains.image_sets.image_set_facts import Facts
+from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.image_files import entries, files_below
 
 SEED = 42

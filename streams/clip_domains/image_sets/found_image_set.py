@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clbench.contracts.task import Split
-from clbench.csv_files import read_text
-from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.part import Part
+from clbench.core.csv_files import read_text
+from clbench.core.errors import DataError
+from clbench.spec.task import Split
+from clbench.streams.clip_domains.image_sets.image_part import Part
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.contracts.task import Split
-from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.facts import Facts, Hub
-from clbench.streams.clip_domains.picture_sets.found import class_names
-from clbench.streams.clip_domains.picture_sets.part import numbered
+from clbench.core.errors import DataError
+from clbench.spec.task import Split
+from clbench.streams.clip_domains.image_sets.found_image_set import class_names
+from clbench.streams.clip_domains.image_sets.image_part import numbered
+from clbench.streams.clip_domains.image_sets.image_set_facts import Facts, Hub
 from clbench.streams.hub import builder_of, rows_of
 
 if TYPE_CHECKING:

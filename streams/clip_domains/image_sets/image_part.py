@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.errors import DataError
-from clbench.picture_truth import png
+from clbench.core.errors import DataError
+from clbench.scoring.images.truth import png
 
 if TYPE_CHECKING:
     from datasets import Dataset

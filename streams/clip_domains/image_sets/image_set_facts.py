@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from clbench.cards import read_yaml
-from clbench.config import Config, validate
-from clbench.contracts.task import Split
+from clbench.core.cards import read_yaml
+from clbench.core.config import Config, validate
+from clbench.spec.task import Split
 
 Convention = Literal["coop", "torchvision"]
 """Which split: `torchvision`, the one of MTIL (Zheng et al. 2023), or `coop`, the one of X-TAIL (Zhou et al. 2022)."""

@@ -6,14 +6,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clbench.contracts.task import Split, Task
+from clbench.spec.task import Split, Task
 from clbench.streams.card import TaskCard
-from clbench.streams.clip_domains.picture_sets.draw import Shots, drawn
-from clbench.streams.clip_domains.picture_sets.facts import Convention, facts_of
-from clbench.streams.clip_domains.picture_sets.found import Found
-from clbench.streams.clip_domains.picture_sets.hub import HubSet
-from clbench.streams.clip_domains.picture_sets.part import Part
-from clbench.streams.clip_domains.picture_sets.sets import part_of
+from clbench.streams.clip_domains.image_sets.found_image_set import Found
+from clbench.streams.clip_domains.image_sets.hub_sets import HubSet
+from clbench.streams.clip_domains.image_sets.image_part import Part
+from clbench.streams.clip_domains.image_sets.image_set_facts import Convention, facts_of
+from clbench.streams.clip_domains.image_sets.known_image_sets import part_of
+from clbench.streams.clip_domains.image_sets.shots import Shots, drawn
 
 if TYPE_CHECKING:
     from datasets import Dataset

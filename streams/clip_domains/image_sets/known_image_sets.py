@@ -3,13 +3,17 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from clbench.contracts.task import Split
-from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets import arrays, coop, folders, matlab, official
-from clbench.streams.clip_domains.picture_sets.facts import Convention, Facts, facts_of
-from clbench.streams.clip_domains.picture_sets.found import Found
-from clbench.streams.clip_domains.picture_sets.part import Part
-from clbench.streams.clip_domains.picture_sets.place import Place, place_of
+from clbench.core.errors import DataError
+from clbench.spec.task import Split
+from clbench.streams.clip_domains.image_sets import array_files as arrays
+from clbench.streams.clip_domains.image_sets import coop
+from clbench.streams.clip_domains.image_sets import folder_sets as folders
+from clbench.streams.clip_domains.image_sets import matlab_files as matlab
+from clbench.streams.clip_domains.image_sets import official_splits as official
+from clbench.streams.clip_domains.image_sets.found_image_set import Found
+from clbench.streams.clip_domains.image_sets.image_part import Part
+from clbench.streams.clip_domains.image_sets.image_set_facts import Convention, Facts, facts_of
+from clbench.streams.clip_domains.image_sets.place import Place, place_of
 
 Reader = Callable[[Place, Facts], Found]
 

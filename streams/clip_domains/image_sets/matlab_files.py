@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.contracts.task import Split
-from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.facts import Facts
-from clbench.streams.clip_domains.picture_sets.found import Found, class_names
-from clbench.streams.clip_domains.picture_sets.part import Part, new_part
-from clbench.streams.clip_domains.picture_sets.place import Place, unnested
+from clbench.core.errors import DataError
+from clbench.spec.task import Split
+from clbench.streams.clip_domains.image_sets.found_image_set import Found, class_names
+from clbench.streams.clip_domains.image_sets.image_part import Part, new_part
+from clbench.streams.clip_domains.image_sets.image_set_facts import Facts
+from clbench.streams.clip_domains.image_sets.place import Place, unnested
 
 HEADER, COMPRESSED = 128, 15
 """Of MATLAB's format: bytes before the first part, and the kind of a compressed part."""

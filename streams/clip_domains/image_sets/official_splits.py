@@ -5,13 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from clbench.contracts.task import Split
-from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.facts import Facts
-from clbench.streams.clip_domains.picture_sets.found import Found, class_names, label_of, read_lines
-from clbench.streams.clip_domains.picture_sets.part import Part, new_part
-from clbench.streams.clip_domains.picture_sets.place import Place
-from clbench.strict_json import parse_json
+from clbench.core.errors import DataError
+from clbench.core.strict_json import parse_json
+from clbench.spec.task import Split
+from clbench.streams.clip_domains.image_sets.found_image_set import Found, class_names, label_of, read_lines
+from clbench.streams.clip_domains.image_sets.image_part import Part, new_part
+from clbench.streams.clip_domains.image_sets.image_set_facts import Facts
+from clbench.streams.clip_domains.image_sets.place import Place
 
 THREE: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
 

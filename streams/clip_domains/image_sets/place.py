@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from clbench.errors import DataError
+from clbench.core.errors import DataError
 from clbench.streams.image_files import entries
-from clbench.streams.missing import MissingSetError
+from clbench.streams.missing_data import MissingSetError
 
 
 class Known(Protocol):

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from clbench.contracts.task import Split
-from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.check import Wanted, advice_for, wanted_sets
-from clbench.streams.clip_domains.picture_sets.facts import Archive, Facts, facts_of
-from clbench.streams.clip_domains.picture_sets.place import existing_folders, place_of
-from clbench.streams.clip_domains.picture_sets.sets import open_set, part_of
-from clbench.streams.clip_domains.picture_sets.unpack import fetch, unpack
+from clbench.core.errors import DataError
+from clbench.spec.task import Split
+from clbench.streams.clip_domains.image_sets.check_image_sets import Wanted, advice_for, wanted_sets
+from clbench.streams.clip_domains.image_sets.image_set_facts import Archive, Facts, facts_of
+from clbench.streams.clip_domains.image_sets.known_image_sets import open_set, part_of
+from clbench.streams.clip_domains.image_sets.place import existing_folders, place_of
+from clbench.streams.clip_domains.image_sets.unpack import fetch, unpack
 
 NEEDED: tuple[Split, ...] = ("train", "test")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.errors import DataError
-from clbench.seeding import derive
+from clbench.core.errors import DataError
+from clbench.core.seeding import derive
 
 
 @dataclass(frozen=True)

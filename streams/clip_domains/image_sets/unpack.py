@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
-from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.facts import Archive
+from clbench.core.errors import DataError
+from clbench.streams.clip_domains.image_sets.image_set_facts import Archive
 
 CHUNK = 2**20
 """Bytes read at a time."""

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from clbench.contracts.task import SPLITS
-from clbench.errors import DataError
+from clbench.core.errors import DataError
+from clbench.spec.task import SPLITS
+from clbench.streams.data_report import SetReport, card_of_texts
 from clbench.streams.loaders.text_sets import TextSource, source_of
-from clbench.streams.set_report import SetReport, card_of_texts
-from clbench.streams.text_sequences.text_sets.facts import Collection, collection
-from clbench.streams.text_sequences.text_sets.found import find_set
+from clbench.streams.text_sequences.text_sets.found_text_set import find_set
+from clbench.streams.text_sequences.text_sets.text_set_facts import Collection, collection
 
 
 def check_stream(stream: str, root: Path, pictures: bool) -> list[SetReport]:

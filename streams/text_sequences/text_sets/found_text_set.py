@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from clbench.contracts.task import SPLITS, Split
-from clbench.errors import DataError
-from clbench.storage import file_digest
-from clbench.streams.missing import MissingSetError
-from clbench.streams.text_sequences.text_sets.facts import Collection
+from clbench.core.errors import DataError
+from clbench.core.storage import file_digest
+from clbench.spec.task import SPLITS, Split
+from clbench.streams.missing_data import MissingSetError
 from clbench.streams.text_sequences.text_sets.prompts import prompt
-from clbench.streams.text_sequences.text_sets.rows import (
+from clbench.streams.text_sequences.text_sets.published_rows import (
     AT_LEAST,
     SHARE,
     Row,
@@ -20,6 +19,7 @@ from clbench.streams.text_sequences.text_sets.rows import (
     read_rows,
     validation_texts,
 )
+from clbench.streams.text_sequences.text_sets.text_set_facts import Collection
 
 
 @dataclass(frozen=True, eq=False)

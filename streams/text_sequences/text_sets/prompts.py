@@ -1,6 +1,6 @@
 """Prompts as O-LoRA's code writes them, character for character."""
 
-from clbench.streams.text_sequences.text_sets.facts import Collection
+from clbench.streams.text_sequences.text_sets.text_set_facts import Collection
 
 
 def prompt(collection: Collection, dataset: str, text: str) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clbench.errors import DataError
-from clbench.strict_json import parse_json
+from clbench.core.errors import DataError
+from clbench.core.strict_json import parse_json
 
 SHARE = 0.1
 """Part of the training texts of each answer that validates."""

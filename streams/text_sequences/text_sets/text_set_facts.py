@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from clbench.cards import read_yaml
-from clbench.config import Config, validate
-from clbench.contracts.task import Split
+from clbench.core.cards import read_yaml
+from clbench.core.config import Config, validate
+from clbench.spec.task import Split
 
 CollectionName = Literal["cl-benchmark", "trace"]
 """Whose files: O-LoRA's CL_Benchmark (Wang et al. 2023a) or TRACE (Wang et al. 2023b)."""

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from clbench.image_values import Array
+from clbench.core.image_values import Array
 from clbench.streams.ultrasound.formats.dicom import read_dicom
 from clbench.streams.ultrasound.formats.metaimage import read_metaimage
 from clbench.streams.ultrasound.formats.nifti import read_nifti
 from clbench.streams.ultrasound.formats.plain import read_plain
-from clbench.streams.ultrasound.pictures import Picture
+from clbench.streams.ultrasound.labelled_image import Picture
 
 READERS: dict[tuple[str, ...], Callable[..., Array]] = {
     (".nii", ".nii.gz"): read_nifti,

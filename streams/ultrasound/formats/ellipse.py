@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.errors import DataError
+from clbench.core.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from clbench.errors import ClbenchError
+from clbench.core.errors import ClbenchError
 
 EXTRA = {"nibabel": "NIfTI", "SimpleITK": "MHA and MHD", "pydicom": "DICOM"}
 """What each package reads."""

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from clbench.errors import DataError
-from clbench.image_reading import read_image
-from clbench.image_values import Array
+from clbench.core.errors import DataError
+from clbench.core.image_reading import read_image
+from clbench.core.image_values import Array
 from clbench.streams.ultrasound.formats.ellipse import fitted
 
 BRIGHT = 127

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.errors import DataError
-from clbench.image_values import Array, class_ids, eight_bits, frame_of
+from clbench.core.errors import DataError
+from clbench.core.image_values import Array, class_ids, eight_bits, frame_of
 from clbench.streams.ultrasound.formats.extra import imported
 
 LAST_KEY = b"ElementDataFile"

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.errors import DataError
-from clbench.image_values import Array, class_ids, eight_bits, frame_of
-from clbench.storage import read_unpacked
+from clbench.core.errors import DataError
+from clbench.core.image_values import Array, class_ids, eight_bits, frame_of
+from clbench.core.storage import read_unpacked
 from clbench.streams.ultrasound.formats.extra import imported
 
 SECOND_VERSION = 540

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from clbench.image_reading import read_ids, read_image
-from clbench.image_values import Array
+from clbench.core.image_reading import read_ids, read_image
+from clbench.core.image_values import Array
 
 
 def read_plain(file: Path, frame: int | None = None, mask: bool = False) -> Array:

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.contracts.task import Split
-from clbench.errors import DataError
-from clbench.image_values import Array
-from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.core.errors import DataError
+from clbench.core.image_values import Array
+from clbench.spec.task import Split
+from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.image_files import entries
-from clbench.streams.ultrasound.answers import Answers
-from clbench.streams.ultrasound.pictures import Picture, Row
-from clbench.streams.ultrasound.sets.base import UltrasoundSet, natural, some
+from clbench.streams.ultrasound.labelled_image import Picture, Row
+from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, natural, some
+from clbench.streams.ultrasound.task_sources import Answers
 
 PARTS: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
 DAMAGES = (

@@ -3,13 +3,13 @@
 import json
 import math
 
-from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.place import Place
-from clbench.streams.ultrasound.answers import Answers
+from clbench.core.errors import DataError
+from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
 from clbench.streams.ultrasound.formats.masks import bright
-from clbench.streams.ultrasound.pictures import Picture, Row, Truth
-from clbench.streams.ultrasound.sets.base import LESION, TUMOUR, UltrasoundSet, existing, named, plain
+from clbench.streams.ultrasound.labelled_image import Picture, Row, Truth
+from clbench.streams.ultrasound.sets.public_set import LESION, TUMOUR, UltrasoundSet, existing, named, plain
+from clbench.streams.ultrasound.task_sources import Answers
 
 
 def read(place: Place, task: str) -> list[Row]:

@@ -3,12 +3,12 @@
 import re
 from pathlib import Path
 
-from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.image_files import entries
-from clbench.streams.ultrasound.answers import Answers
 from clbench.streams.ultrasound.formats.masks import marked
-from clbench.streams.ultrasound.pictures import Picture, Row, Truth
-from clbench.streams.ultrasound.sets.base import LESION, UltrasoundSet, existing, natural, some
+from clbench.streams.ultrasound.labelled_image import Picture, Row, Truth
+from clbench.streams.ultrasound.sets.public_set import LESION, UltrasoundSet, existing, natural, some
+from clbench.streams.ultrasound.task_sources import Answers
 
 CLASSES = ("benign", "malignant", "normal")
 

@@ -3,15 +3,15 @@
 from functools import partial
 from pathlib import Path
 
-from clbench.contracts.task import Split
-from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.found import read_lines
-from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.core.errors import DataError
+from clbench.spec.task import Split
+from clbench.streams.clip_domains.image_sets.found_image_set import read_lines
+from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.image_files import entries
-from clbench.streams.ultrasound.answers import Answers
 from clbench.streams.ultrasound.formats.by_name import picture_in
-from clbench.streams.ultrasound.pictures import Row, Truth
-from clbench.streams.ultrasound.sets.base import UltrasoundSet, named
+from clbench.streams.ultrasound.labelled_image import Row, Truth
+from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, named
+from clbench.streams.ultrasound.task_sources import Answers
 
 VIEWS = ("2CH", "4CH")
 INSTANTS = ("ED", "ES")

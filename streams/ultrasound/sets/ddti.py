@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.core.errors import DataError
+from clbench.core.strict_json import parse_json
+from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.image_files import entries
 from clbench.streams.ultrasound.formats.masks import bright, inside_polygons
-from clbench.streams.ultrasound.pictures import Picture, Row, Truth
-from clbench.streams.ultrasound.sets.base import LESION, TUMOUR, UltrasoundSet, existing, natural, some
+from clbench.streams.ultrasound.labelled_image import Picture, Row, Truth
+from clbench.streams.ultrasound.sets.public_set import LESION, TUMOUR, UltrasoundSet, existing, natural, some
 from clbench.streams.ultrasound.xml_file import read_xml
-from clbench.strict_json import parse_json
 
 TIRADS = {"2": 0, "3": 0, "4a": 1, "4b": 1, "4c": 1, "5": 1}
 """Benign or malignant by TI-RADS."""

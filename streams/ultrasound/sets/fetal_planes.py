@@ -1,13 +1,13 @@
 """FETAL_PLANES_DB: which standard plane of a fetus (or cervix) a picture shows, and which plane of the brain."""
 
-from clbench.contracts.task import Split
-from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.place import Place
-from clbench.streams.ultrasound.answers import Answers
+from clbench.core.errors import DataError
+from clbench.spec.task import Split
+from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
-from clbench.streams.ultrasound.parts import train_or_validation
-from clbench.streams.ultrasound.pictures import Picture, Row
-from clbench.streams.ultrasound.sets.base import UltrasoundSet, named, plain, some
+from clbench.streams.ultrasound.labelled_image import Picture, Row
+from clbench.streams.ultrasound.patient_split import train_or_validation
+from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, named, plain, some
+from clbench.streams.ultrasound.task_sources import Answers
 
 PLANES = ("Fetal abdomen", "Fetal brain", "Fetal femur", "Fetal thorax", "Maternal cervix", "Other")
 BRAIN = ("Trans-thalamic", "Trans-cerebellum", "Trans-ventricular", "Other")

@@ -3,13 +3,13 @@
 import re
 from pathlib import Path
 
-from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.place import Place
-from clbench.streams.ultrasound.answers import Answers
+from clbench.core.errors import DataError
+from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
 from clbench.streams.ultrasound.formats.masks import inside_ellipse
-from clbench.streams.ultrasound.pictures import Picture, Row, Truth
-from clbench.streams.ultrasound.sets.base import UltrasoundSet, existing, plain
+from clbench.streams.ultrasound.labelled_image import Picture, Row, Truth
+from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, existing, plain
+from clbench.streams.ultrasound.task_sources import Answers
 
 SIZE, CIRCUMFERENCE = "pixel size(mm)", "head circumference (mm)"
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clbench.streams.clip_domains.picture_sets.place import place_of
+from clbench.streams.clip_domains.image_sets.place import place_of
 from clbench.streams.ultrasound.sets import (
     breast_mnist,
     bus_bra,
@@ -15,8 +15,8 @@ from clbench.streams.ultrasound.sets import (
     tn3k,
     tn5000,
 )
-from clbench.streams.ultrasound.sets.base import UltrasoundSet
-from clbench.streams.ultrasound.tasks import TaskRows
+from clbench.streams.ultrasound.sets.public_set import UltrasoundSet
+from clbench.streams.ultrasound.ultrasound_tasks import TaskRows
 
 SETS: dict[str, UltrasoundSet] = {
     "breast-mnist": breast_mnist.SET,

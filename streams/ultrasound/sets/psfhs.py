@@ -1,11 +1,11 @@
 """PSFHS: pubic symphysis and fetal head, in MetaImage."""
 
-from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.image_files import entries
-from clbench.streams.ultrasound.answers import Answers
 from clbench.streams.ultrasound.formats.by_name import picture_in
-from clbench.streams.ultrasound.pictures import Row
-from clbench.streams.ultrasound.sets.base import UltrasoundSet, existing, natural, some
+from clbench.streams.ultrasound.labelled_image import Row
+from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, existing, natural, some
+from clbench.streams.ultrasound.task_sources import Answers
 
 
 def read(place: Place, _task: str) -> list[Row]:

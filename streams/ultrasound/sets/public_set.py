@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.place import Place
-from clbench.streams.ultrasound.answers import Answers
-from clbench.streams.ultrasound.pictures import Row
+from clbench.core.errors import DataError
+from clbench.streams.clip_domains.image_sets.place import Place
+from clbench.streams.ultrasound.labelled_image import Row
+from clbench.streams.ultrasound.task_sources import Answers
 
 LESION = Answers(kind="segmentation", classes=("background", "lesion"))
 TUMOUR = Answers(kind="classification", classes=("benign", "malignant"))

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from clbench.contracts.task import Split
-from clbench.csv_files import read_cells
-from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.place import Place
+from clbench.core.csv_files import read_cells
+from clbench.core.errors import DataError
+from clbench.core.strict_json import parse_json
+from clbench.spec.task import Split
+from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.image_files import entries
 from clbench.streams.ultrasound.formats.masks import bright
-from clbench.streams.ultrasound.parts import train_or_validation
-from clbench.streams.ultrasound.pictures import Picture, Row, Truth
-from clbench.streams.ultrasound.sets.base import LESION, TUMOUR, UltrasoundSet, existing, natural, some
-from clbench.strict_json import parse_json
+from clbench.streams.ultrasound.labelled_image import Picture, Row, Truth
+from clbench.streams.ultrasound.patient_split import train_or_validation
+from clbench.streams.ultrasound.sets.public_set import LESION, TUMOUR, UltrasoundSet, existing, natural, some
 
 FOLD = "tn3k-trainval-fold0.json"
 

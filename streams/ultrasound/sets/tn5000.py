@@ -4,13 +4,13 @@ import math
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from clbench.contracts.task import Split
-from clbench.errors import DataError
-from clbench.streams.clip_domains.picture_sets.found import read_lines
-from clbench.streams.clip_domains.picture_sets.place import Place
-from clbench.streams.ultrasound.answers import Answers
-from clbench.streams.ultrasound.pictures import Picture, Row, Truth
-from clbench.streams.ultrasound.sets.base import TUMOUR, UltrasoundSet, plain
+from clbench.core.errors import DataError
+from clbench.spec.task import Split
+from clbench.streams.clip_domains.image_sets.found_image_set import read_lines
+from clbench.streams.clip_domains.image_sets.place import Place
+from clbench.streams.ultrasound.labelled_image import Picture, Row, Truth
+from clbench.streams.ultrasound.sets.public_set import TUMOUR, UltrasoundSet, plain
+from clbench.streams.ultrasound.task_sources import Answers
 from clbench.streams.ultrasound.xml_file import read_xml
 
 PARTS: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from clbench.errors import DataError
+from clbench.core.errors import DataError
+from clbench.streams.data_report import SetReport, card_of_texts
 from clbench.streams.loaders.task_sets import source_of
-from clbench.streams.set_report import SetReport, card_of_texts
-from clbench.streams.updates.task_sets.facts import SetName, facts_of
-from clbench.streams.updates.task_sets.found import open_set
+from clbench.streams.updates.muscle_sets.found_muscle_set import open_set
+from clbench.streams.updates.muscle_sets.muscle_set_facts import SetName, facts_of
 
 
 def check_stream(stream: str, root: Path, pictures: bool) -> list[SetReport]:

@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from clbench.contracts.task import Split
-from clbench.errors import DataError
+from clbench.core.errors import DataError
+from clbench.spec.task import Split
 from clbench.streams.hub import builder_of, rows_of
-from clbench.streams.missing import MissingSetError
-from clbench.streams.updates.task_sets.asked import ASK, Asked
-from clbench.streams.updates.task_sets.facts import SetFacts, SetName, facts_of
+from clbench.streams.missing_data import MissingSetError
+from clbench.streams.updates.muscle_sets.muscle_set_facts import SetFacts, SetName, facts_of
+from clbench.streams.updates.muscle_sets.prompted_rows import ASK, Asked
 
 if TYPE_CHECKING:
     from datasets import Dataset

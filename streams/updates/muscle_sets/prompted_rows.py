@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from clbench.streams.updates.task_sets.facts import SetName
+from clbench.streams.updates.muscle_sets.muscle_set_facts import SetName
 
 BRACKETS = re.compile(r"\[.*?\]")
 

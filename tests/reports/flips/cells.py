@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.reports.flips.ledgers import write
 
-from clbench.storage import write_json
+from clbench.core.storage import write_json
 from clbench.streams.card import load_stream
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from clbench.ledger import SCHEMA, write_ledger
+from clbench.spec.ledger import SCHEMA, write_ledger
 
 
 def rows(answers: Sequence[str], targets: Sequence[str], **more: Any) -> list[dict[str, Any]]:

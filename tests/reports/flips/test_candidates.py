@@ -4,7 +4,7 @@ import pytest
 from statsmodels.stats.contingency_tables import mcnemar
 from tests.reports.flips.ledgers import random_rows, rows, table
 
-from clbench.errors import DataError
+from clbench.core.errors import DataError
 from clbench.reports.flips.candidates import compare_candidates, seed_noise
 from clbench.reports.flips.comparison import compare
 from clbench.reports.flips.rows import Rows

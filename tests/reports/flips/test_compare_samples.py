@@ -17,12 +17,12 @@ from tests.reports.flips.cells import made_cell
 from tests.reports.flips.ledgers import write
 
 from clbench.cli import samples
-from clbench.ledger import write_ledger
+from clbench.core.storage import write_json
 from clbench.reports.flips.comparison import compare
 from clbench.reports.flips.content import Content
+from clbench.reports.flips.flip_counts import Flip
 from clbench.reports.flips.rows import Origin, Rows
-from clbench.reports.flips.tallies import Flip
-from clbench.storage import write_json
+from clbench.spec.ledger import write_ledger
 from clbench.streams.card import load_stream
 
 

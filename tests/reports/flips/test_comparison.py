@@ -10,16 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 from tests.reports.flips.ledgers import graded, random_rows, rows, table, write
 
-from clbench.errors import ClbenchError, DataError, MetricError
-from clbench.ledger import SCHEMA
+from clbench.core.errors import ClbenchError, DataError, MetricError
 from clbench.reports.flips.as_json import to_dict
 from clbench.reports.flips.comparison import Comparison, compare
-from clbench.reports.flips.counts import FlipTable
+from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.flip_metrics import nfr
 from clbench.reports.flips.gate import decide
 from clbench.reports.flips.graded import SINGLE, changes_of, graded_flips, graded_intervals
-from clbench.reports.flips.metrics import nfr
 from clbench.reports.flips.rows import Rows
 from clbench.reports.flips.statistics import mcnemar_exact
+from clbench.spec.ledger import SCHEMA
 
 Made = list[dict[str, Any]]
 OLD, NEW = random_rows(1), random_rows(2)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix
 
-from clbench.errors import DataError
-from clbench.reports.flips.counts import FlipTable
-from clbench.reports.flips.metrics import FLIP_METRICS, all_metrics
+from clbench.core.errors import DataError
+from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.flip_metrics import FLIP_METRICS, all_metrics
 
 TABLES = st.builds(FlipTable, *[st.integers(0, 10**7)] * 5)
 BY_HAND = FlipTable(both_right=50, negative_flips=10, positive_flips=20, both_wrong_same=15, both_wrong_different=5)

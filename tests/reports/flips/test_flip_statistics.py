@@ -10,10 +10,10 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
-from clbench.errors import MetricError
+from clbench.core.errors import MetricError
 from clbench.reports.flips.binomial import at_most
-from clbench.reports.flips.counts import FlipTable
-from clbench.reports.flips.metrics import FLIP_METRICS, nfi, nfr
+from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.flip_metrics import FLIP_METRICS, nfi, nfr
 from clbench.reports.flips.statistics import (
     Interval,
     bootstrap,

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from tests.reports.flips.ledgers import graded, random_rows, rows, table
 
-from clbench.errors import DataError, MetricError
-from clbench.ledger import task_scores
+from clbench.core.errors import DataError, MetricError
 from clbench.reports.flips.chain import Chain, flips_between
-from clbench.reports.flips.counts import FlipTable
-from clbench.reports.flips.metrics import btc, nfr
-from clbench.reports.flips.stream import (
+from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.flip_metrics import btc, nfr
+from clbench.reports.flips.stream_flips import (
     between_all,
     first_learnt_to_last,
     first_learnt_to_last_graded,
@@ -23,6 +22,7 @@ from clbench.reports.flips.stream import (
 )
 from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.metrics.bwt import gem_bwt
+from clbench.spec.ledger import task_scores
 
 TARGETS = ["a", "a", "a", "a"]
 BY_HAND = [

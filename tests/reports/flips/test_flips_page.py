@@ -7,11 +7,11 @@ from tests.reports.conftest import HOSTILE
 from tests.reports.flips.ledgers import graded, random_rows, rows, table
 from tests.reports.page_tags import Tags
 
-from clbench.errors import ClbenchError
+from clbench.core.errors import ClbenchError
 from clbench.reports.flips.comparison import Comparison, compare
 from clbench.reports.flips.content import Content
+from clbench.reports.flips.flips_page import to_html, write_page
 from clbench.reports.flips.gate import decide
-from clbench.reports.flips.page import to_html, write_page
 from clbench.reports.flips.rows import Rows
 
 PICTURE = b"\x89PNG"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clbench.errors import MetricError
+from clbench.core.errors import MetricError
 from clbench.reports.flips.graded import changes_of, graded_flips, graded_intervals
 
 SCORES = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=60)

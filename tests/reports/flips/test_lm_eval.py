@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from clbench.errors import DataError
+from clbench.core.errors import DataError
 from clbench.reports.flips.comparison import Comparison, compare
+from clbench.reports.flips.flip_metrics import all_metrics
 from clbench.reports.flips.lm_eval import convert_sample_log
-from clbench.reports.flips.metrics import all_metrics
 
 LOGS = Path(__file__).parents[1] / "data" / "lm_eval"
 

@@ -25,13 +25,13 @@ from tests.reports.flips.sample_logs import (
     write,
 )
 
-from clbench.errors import ClbenchError, DataError
+from clbench.core.errors import ClbenchError, DataError
 from clbench.reports.flips.as_json import to_dict
 from clbench.reports.flips.as_text import worst
 from clbench.reports.flips.comparison import Comparison, compare
-from clbench.reports.flips.page import write_page
+from clbench.reports.flips.flips_page import write_page
+from clbench.reports.flips.inputs import Choice, open_side
 from clbench.reports.flips.rows import Rows
-from clbench.reports.flips.sides import Choice, open_side
 
 METRICS = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info")
 DELIMITERS = (" ", "", "\n", "\n\n", ": ")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from clbench.errors import DataError
-from clbench.ledger import SCHEMA, write_ledger
+from clbench.core.errors import DataError
 from clbench.reports.flips.seeds import between_seeds, difference, main, read_suite, summary
+from clbench.spec.ledger import SCHEMA, write_ledger
 
 OLD = "1100"
 NEW = {

@@ -1,4 +1,4 @@
-"""Builds clip-mini: `python streams/clip_domains/build_clip_mini/build.py --out DATA --cache DIR`.
+"""Builds clip-mini: `python tools/clbench_tools/clip_mini/build.py --out DATA --cache DIR`.
 
 Also writes `corpus.npz` into the cache, the pictures that `clbench/models/mini_clip/pretrain.py` trains on.
 """
@@ -13,10 +13,10 @@ from datasets import ClassLabel, Dataset, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 
-from clbench.streams.clip_domains.build_clip_mini.corpus import Corpus, build_corpus, save_corpus
-from clbench.streams.clip_domains.build_clip_mini.domains import Domain, Sample, all_domains
-from clbench.streams.clip_domains.build_clip_mini.duplicates import NEAR, nearest
-from clbench.streams.clip_domains.build_clip_mini.render import Picture
+from clbench_tools.clip_mini.corpus import Corpus, build_corpus, save_corpus
+from clbench_tools.clip_mini.domains import Domain, Sample, all_domains
+from clbench_tools.clip_mini.duplicates import NEAR, nearest
+from clbench_tools.clip_mini.render import Picture
 
 LOG = logging.getLogger("build")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from clbench.streams.clip_domains.build_clip_mini.domains import CORPUS_STYLES
-from clbench.streams.clip_domains.build_clip_mini.names import GROUPS, all_emoji
-from clbench.streams.clip_domains.build_clip_mini.render import IconSet, Picture
+from clbench_tools.clip_mini.domains import CORPUS_STYLES
+from clbench_tools.clip_mini.names import GROUPS, all_emoji
+from clbench_tools.clip_mini.render import IconSet, Picture
 
 LEFT_OUT = re.compile(
     r"flag|keycap|skin-tone|tone[1-5]|regional-indicator|(^|-)[a-z0-9]-button|blood-type|input-latin|input-numbers|"

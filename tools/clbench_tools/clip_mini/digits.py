@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from clbench.streams.clip_domains.build_clip_mini.packages import DIGITS, wheel
-from clbench.streams.clip_domains.build_clip_mini.render import SIDE, Picture
+from clbench_tools.clip_mini.packages import DIGITS, wheel
+from clbench_tools.clip_mini.render import SIDE, Picture
 
 
 def digit_pictures(cache: Path) -> list[list[tuple[int, Picture]]]:

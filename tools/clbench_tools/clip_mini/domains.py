@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from clbench.streams.clip_domains.build_clip_mini.digits import digit_pictures
-from clbench.streams.clip_domains.build_clip_mini.glyphs import LETTERS, letter_pictures
-from clbench.streams.clip_domains.build_clip_mini.names import (
+from clbench_tools.clip_mini.digits import digit_pictures
+from clbench_tools.clip_mini.glyphs import LETTERS, letter_pictures
+from clbench_tools.clip_mini.names import (
     COUNTRIES,
     GROUPS,
     NOT_CLASSES,
@@ -14,8 +14,8 @@ from clbench.streams.clip_domains.build_clip_mini.names import (
     country_codes,
     slug,
 )
-from clbench.streams.clip_domains.build_clip_mini.packages import TYPEFACES
-from clbench.streams.clip_domains.build_clip_mini.render import IconSet, Picture
+from clbench_tools.clip_mini.packages import TYPEFACES
+from clbench_tools.clip_mini.render import IconSet, Picture
 
 EMOJI_STYLES = {
     "train": ["fluent-emoji-flat", "fluent-emoji", "fluent-emoji-high-contrast", "emojione-v1"],

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.streams.clip_domains.build_clip_mini.render import Picture
+from clbench_tools.clip_mini.render import Picture
 
 NEAR = 0.06
 """Root mean square difference, in units of full white, below which two pictures look the same at a glance."""

@@ -9,8 +9,8 @@ from fontTools.pens.boundsPen import BoundsPen
 from fontTools.pens.svgPathPen import SVGPathPen
 from fontTools.ttLib import TTFont
 
-from clbench.streams.clip_domains.build_clip_mini.packages import TYPEFACE_VERSION, member, npm
-from clbench.streams.clip_domains.build_clip_mini.render import Picture, svg_picture
+from clbench_tools.clip_mini.packages import TYPEFACE_VERSION, member, npm
+from clbench_tools.clip_mini.render import Picture, svg_picture
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MARGIN = 0.12

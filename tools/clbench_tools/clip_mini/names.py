@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from clbench.streams.clip_domains.build_clip_mini.packages import EMOJI_NAMES, member_json, npm
+from clbench_tools.clip_mini.packages import EMOJI_NAMES, member_json, npm
 
 GROUPS = {
     "animals": "Animals & Nature",

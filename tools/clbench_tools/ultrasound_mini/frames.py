@@ -6,12 +6,12 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.seeding import derive
-from clbench.streams.ultrasound.build_ultrasound_mini.tasks import MiniTask
-from clbench.streams.ultrasound.simulator.canvas import Labels
-from clbench.streams.ultrasound.simulator.grid import grid_of
-from clbench.streams.ultrasound.simulator.render import Grey, compressed, envelope
-from clbench.streams.ultrasound.simulator.scan import converter_of
+from clbench.core.seeding import derive
+from clbench_tools.ultrasound_mini.tasks import MiniTask
+from clbench_tools.ultrasound_simulator.canvas import Labels
+from clbench_tools.ultrasound_simulator.grid import grid_of
+from clbench_tools.ultrasound_simulator.render import Grey, compressed, envelope
+from clbench_tools.ultrasound_simulator.scan import converter_of
 
 Part = Literal["train", "validation", "test"]
 PATIENTS: dict[Part, int] = {"train": 60, "validation": 12, "test": 25}

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from clbench.streams.ultrasound.build_ultrasound_mini.frames import Frame, Part
-from clbench.streams.ultrasound.build_ultrasound_mini.tasks import Folder, MiniTask
-from clbench.streams.ultrasound.simulator.render import Grey
-from clbench.streams.ultrasound.simulator.scan import box_of
+from clbench_tools.ultrasound_mini.frames import Frame, Part
+from clbench_tools.ultrasound_mini.tasks import Folder, MiniTask
+from clbench_tools.ultrasound_simulator.render import Grey
+from clbench_tools.ultrasound_simulator.scan import box_of
 
 TASK_NAMES: dict[Folder, str] = {
     "Segmentation": "segmentation",

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from clbench.streams.ultrasound.build_ultrasound_mini.tasks import TASKS
 from clbench.streams.ultrasound.csv_rows import read_csv
-from clbench.streams.ultrasound.simulator.canvas import Labels
+from clbench_tools.ultrasound_mini.tasks import TASKS
+from clbench_tools.ultrasound_simulator.canvas import Labels
 
 PICTURES, SCALE, MARGIN, CAPTION = 6, 2, 4, 14
 OUTLINES = ((255, 200, 0), (0, 220, 255), (255, 90, 160))

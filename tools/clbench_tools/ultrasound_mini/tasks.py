@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from clbench.streams.ultrasound.build_ultrasound_mini.organs import breast, fetus, heart, lung, pelvis, thyroid, uterus
-from clbench.streams.ultrasound.build_ultrasound_mini.scene import Painter
-from clbench.streams.ultrasound.simulator.probe import CONVEX, LINEAR, PHASED, Probe
+from clbench_tools.ultrasound_mini.organs import breast, fetus, heart, lung, pelvis, thyroid, uterus
+from clbench_tools.ultrasound_mini.scene import Painter
+from clbench_tools.ultrasound_simulator.probe import CONVEX, LINEAR, PHASED, Probe
 
 Folder = Literal["Segmentation", "Classification", "Detection", "Regression"]
 

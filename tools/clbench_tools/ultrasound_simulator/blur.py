@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from clbench.streams.ultrasound.simulator.grid import Grid
-from clbench.streams.ultrasound.simulator.probe import Floats
+from clbench_tools.ultrasound_simulator.grid import Grid
+from clbench_tools.ultrasound_simulator.probe import Floats
 
 Complexes = NDArray[np.complex64]
 

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from clbench.streams.ultrasound.simulator.blur import Complexes
-from clbench.streams.ultrasound.simulator.canvas import Canvas
-from clbench.streams.ultrasound.simulator.grid import Grid
-from clbench.streams.ultrasound.simulator.probe import Floats
+from clbench_tools.ultrasound_simulator.blur import Complexes
+from clbench_tools.ultrasound_simulator.canvas import Canvas
+from clbench_tools.ultrasound_simulator.grid import Grid
+from clbench_tools.ultrasound_simulator.probe import Floats
 
 SHARPNESS = 4
 """Power of the cosine between beam and normal: how soon an oblique boundary is lost."""

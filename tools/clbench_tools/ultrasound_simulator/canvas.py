@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.streams.ultrasound.simulator.grid import Grid
-from clbench.streams.ultrasound.simulator.pose import STRAIGHT, Pose
-from clbench.streams.ultrasound.simulator.probe import Floats
-from clbench.streams.ultrasound.simulator.texture import texture
-from clbench.streams.ultrasound.simulator.tissue import Tissue
+from clbench_tools.ultrasound_simulator.grid import Grid
+from clbench_tools.ultrasound_simulator.pose import STRAIGHT, Pose
+from clbench_tools.ultrasound_simulator.probe import Floats
+from clbench_tools.ultrasound_simulator.texture import texture
+from clbench_tools.ultrasound_simulator.tissue import Tissue
 
 Random = np.random.Generator
 Where = NDArray[np.bool_]

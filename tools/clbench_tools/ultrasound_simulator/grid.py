@@ -5,7 +5,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from clbench.streams.ultrasound.simulator.probe import Floats, Probe
+from clbench_tools.ultrasound_simulator.probe import Floats, Probe
 
 
 @dataclass(frozen=True)

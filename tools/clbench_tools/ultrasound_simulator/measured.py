@@ -1,16 +1,16 @@
-"""The simulator against theory: `python -m clbench.streams.ultrasound.simulator.measured` prints a Markdown table."""
+"""The simulator against theory: `python -m clbench_tools.ultrasound_simulator.measured` prints a Markdown table."""
 
 import logging
 
 import numpy as np
 
-from clbench.streams.ultrasound.simulator import statistics as theory
-from clbench.streams.ultrasound.simulator.canvas import Canvas
-from clbench.streams.ultrasound.simulator.grid import Grid, grid_of
-from clbench.streams.ultrasound.simulator.probe import CONVEX, FWHM, LINEAR, Floats
-from clbench.streams.ultrasound.simulator.render import Settings, compressed, eight_bits, envelope
-from clbench.streams.ultrasound.simulator.shapes import Blob
-from clbench.streams.ultrasound.simulator.tissue import FLUID, LIVER, Tissue
+from clbench_tools.ultrasound_simulator import statistics as theory
+from clbench_tools.ultrasound_simulator.canvas import Canvas
+from clbench_tools.ultrasound_simulator.grid import Grid, grid_of
+from clbench_tools.ultrasound_simulator.probe import CONVEX, FWHM, LINEAR, Floats
+from clbench_tools.ultrasound_simulator.render import Settings, compressed, eight_bits, envelope
+from clbench_tools.ultrasound_simulator.shapes import Blob
+from clbench_tools.ultrasound_simulator.tissue import FLUID, LIVER, Tissue
 
 LOG = logging.getLogger("measured")
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from clbench.streams.ultrasound.simulator.canvas import Canvas, Where
-from clbench.streams.ultrasound.simulator.probe import Floats
-from clbench.streams.ultrasound.simulator.shapes import Blob, wavy
-from clbench.streams.ultrasound.simulator.texture import texture
-from clbench.streams.ultrasound.simulator.tissue import AIR, CONNECTIVE, FAT, MUSCLE, SKIN, Tissue
+from clbench_tools.ultrasound_simulator.canvas import Canvas, Where
+from clbench_tools.ultrasound_simulator.probe import Floats
+from clbench_tools.ultrasound_simulator.shapes import Blob, wavy
+from clbench_tools.ultrasound_simulator.texture import texture
+from clbench_tools.ultrasound_simulator.tissue import AIR, CONNECTIVE, FAT, MUSCLE, SKIN, Tissue
 
 
 def everywhere(canvas: Canvas) -> Where:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.streams.ultrasound.simulator.probe import Floats
+from clbench_tools.ultrasound_simulator.probe import Floats
 
 
 @dataclass(frozen=True)

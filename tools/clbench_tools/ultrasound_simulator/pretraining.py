@@ -1,6 +1,6 @@
 """Frames for pre-training: organs and probes that no task of a stream has.
 
-`python -m clbench.streams.ultrasound.simulator.pretraining --frames 4000 --size 96 --out FILE.npz` writes them as
+`python -m clbench_tools.ultrasound_simulator.pretraining --frames 4000 --size 96 --out FILE.npz` writes them as
 `frames`, `(n, size, size)` uint8, for scripts that may not import streams.
 """
 
@@ -11,19 +11,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from clbench.streams.ultrasound.simulator.canvas import Canvas
-from clbench.streams.ultrasound.simulator.grid import Grid
-from clbench.streams.ultrasound.simulator.other_organs.belly import gall_bladder, kidney, liver
-from clbench.streams.ultrasound.simulator.other_organs.limbs import (
+from clbench_tools.ultrasound_simulator.canvas import Canvas
+from clbench_tools.ultrasound_simulator.grid import Grid
+from clbench_tools.ultrasound_simulator.other_organs.belly import gall_bladder, kidney, liver
+from clbench_tools.ultrasound_simulator.other_organs.limbs import (
     lesions,
     muscle,
     tendon,
     vessel_across,
     vessel_along,
 )
-from clbench.streams.ultrasound.simulator.probe import Probe
-from clbench.streams.ultrasound.simulator.render import Grey, Settings, compressed, eight_bits, envelope
-from clbench.streams.ultrasound.simulator.scan import Converter
+from clbench_tools.ultrasound_simulator.probe import Probe
+from clbench_tools.ultrasound_simulator.render import Grey, Settings, compressed, eight_bits, envelope
+from clbench_tools.ultrasound_simulator.scan import Converter
 
 STREAM_OF_SEEDS = 0x5EED
 """Keeps these frames' random numbers apart from those of any stream, whose generators are not made with it."""

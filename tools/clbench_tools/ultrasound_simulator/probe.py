@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from clbench.config import Config
+from clbench.core.config import Config
 
 SPEED = 1.54
 """Of sound in soft tissue, mm per microsecond."""

@@ -4,12 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from clbench.config import Config
-from clbench.streams.ultrasound.simulator.blur import Complexes, blurred
-from clbench.streams.ultrasound.simulator.boundary import Interfaces, interfaces
-from clbench.streams.ultrasound.simulator.canvas import Canvas
-from clbench.streams.ultrasound.simulator.probe import Floats
-from clbench.streams.ultrasound.simulator.scatterers import dense, sparse
+from clbench.core.config import Config
+from clbench_tools.ultrasound_simulator.blur import Complexes, blurred
+from clbench_tools.ultrasound_simulator.boundary import Interfaces, interfaces
+from clbench_tools.ultrasound_simulator.canvas import Canvas
+from clbench_tools.ultrasound_simulator.probe import Floats
+from clbench_tools.ultrasound_simulator.scatterers import dense, sparse
 
 Grey = NDArray[np.uint8]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from clbench.streams.ultrasound.simulator.blur import Complexes
-from clbench.streams.ultrasound.simulator.grid import Grid
-from clbench.streams.ultrasound.simulator.probe import Floats
+from clbench_tools.ultrasound_simulator.blur import Complexes
+from clbench_tools.ultrasound_simulator.grid import Grid
+from clbench_tools.ultrasound_simulator.probe import Floats
 
 
 def dense(shape: tuple[int, ...], rng: np.random.Generator) -> Complexes:

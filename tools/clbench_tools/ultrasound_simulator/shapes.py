@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clbench.streams.ultrasound.simulator.canvas import Where
-from clbench.streams.ultrasound.simulator.probe import Floats
+from clbench_tools.ultrasound_simulator.canvas import Where
+from clbench_tools.ultrasound_simulator.probe import Floats
 
 
 @dataclass(frozen=True)

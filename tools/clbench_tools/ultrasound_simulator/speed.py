@@ -1,4 +1,4 @@
-"""Seconds a frame of 1024 x 384: `python -m clbench.streams.ultrasound.simulator.speed`.
+"""Seconds a frame of 1024 x 384: `python -m clbench_tools.ultrasound_simulator.speed`.
 
 Prints processor time of the one thread, which other programs on the machine change little, and wall-clock time.
 """
@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from clbench.streams.ultrasound.simulator.canvas import Canvas
-from clbench.streams.ultrasound.simulator.grid import grid_of
-from clbench.streams.ultrasound.simulator.probe import CONVEX, Floats
-from clbench.streams.ultrasound.simulator.render import Settings, compressed, envelope
-from clbench.streams.ultrasound.simulator.scan import converter_of
-from clbench.streams.ultrasound.simulator.shapes import Blob
-from clbench.streams.ultrasound.simulator.tissue import BONE, FLUID, LIVER
+from clbench_tools.ultrasound_simulator.canvas import Canvas
+from clbench_tools.ultrasound_simulator.grid import grid_of
+from clbench_tools.ultrasound_simulator.probe import CONVEX, Floats
+from clbench_tools.ultrasound_simulator.render import Settings, compressed, envelope
+from clbench_tools.ultrasound_simulator.scan import converter_of
+from clbench_tools.ultrasound_simulator.shapes import Blob
+from clbench_tools.ultrasound_simulator.tissue import BONE, FLUID, LIVER
 
 LOG = logging.getLogger("speed")
 TURNS = 11

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from clbench.streams.ultrasound.simulator.probe import Floats
+from clbench_tools.ultrasound_simulator.probe import Floats
 
 RAYLEIGH_SNR = float(np.sqrt(np.pi / (4 - np.pi)))
 """Mean over standard deviation of the amplitude of fully developed speckle, 1.913."""

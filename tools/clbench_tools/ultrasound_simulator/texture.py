@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clbench.streams.ultrasound.simulator.probe import Floats
+from clbench_tools.ultrasound_simulator.probe import Floats
 
 
 def texture(x: Floats, z: Floats, size: tuple[float, float], rng: np.random.Generator) -> Floats:

@@ -13,10 +13,10 @@ from open_clip.transformer import text_global_pool
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Learner, LinearLayer, Predictions, Predictor, Protocol, Samples, Task
-from clbench.errors import ConfigError, DataError
-from clbench.models.attention import split_fused_attention
-from clbench.models.augment import random_resized_crop
-from clbench.models.pictures import decode_pictures
+from clbench.core.errors import ConfigError, DataError
+from clbench.learners._clip.decoding import decode_pictures
+from clbench.learners._clip.split_attention import split_fused_attention
+from clbench.learners._shared.random_views import random_resized_crop
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from clbench.errors import BrokenSamplesError, DataError
-from clbench.image_reading import Cell, read_cell, undecoded
+from clbench.core.errors import BrokenSamplesError, DataError
+from clbench.core.image_reading import Cell, read_cell, undecoded
 
 if TYPE_CHECKING:
     from datasets import Dataset

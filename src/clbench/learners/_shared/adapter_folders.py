@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import nn
 
-from clbench.checkpoints import load_tensors
-from clbench.errors import CheckpointError
-from clbench.storage import read_json
+from clbench.core.checkpoints import load_tensors
+from clbench.core.errors import CheckpointError
+from clbench.core.storage import read_json
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from clbench.checkpoints import load_tensors
-from clbench.errors import CheckpointError
-from clbench.models.adapters import refuse_adapter
+from clbench.core.checkpoints import load_tensors
+from clbench.core.errors import CheckpointError
+from clbench.learners._shared.adapter_folders import refuse_adapter
 
 
 def load_into(model: nn.Module, path: Path) -> None:

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clbench.contracts import Batch, Predictions, Task, TextLimits
-from clbench.contracts.task import choice_name
-from clbench.errors import DataError
-from clbench.models.text_tokens import TextTokens, mask_of, padded
+from clbench.core.errors import DataError
+from clbench.learners._text.tokens import TextTokens, mask_of, padded
+from clbench.spec.task import choice_name
 
 if TYPE_CHECKING:
     from datasets import Dataset

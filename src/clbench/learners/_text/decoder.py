@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from clbench.contracts import Batch, LinearLayer, Task, Units
-from clbench.models.text import ScoreWatch, TextLearner, linear_layers_of, log_likelihoods
+from clbench.learners._text.text_learner import ScoreWatch, TextLearner, linear_layers_of, log_likelihoods
 
 BLOCKS = re.compile(r"\.layers\.(?P<block>\d+)\.")
 ROLES = {

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, LinearLayer
-from clbench.models.text import ScoreWatch, TextLearner, linear_layers_of, log_likelihoods
-from clbench.models.text_tokens import TextTokens, mask_of
+from clbench.learners._text.text_learner import ScoreWatch, TextLearner, linear_layers_of, log_likelihoods
+from clbench.learners._text.tokens import TextTokens, mask_of
 
 BLOCKS = re.compile(r"^(?P<tower>encoder|decoder)\.block\.(?P<block>\d+)\.")
 ROLES = {"q": "q", "k": "k", "v": "v", "o": "out", "wi": "up", "wi_0": "gate", "wi_1": "up", "wo": "down"}

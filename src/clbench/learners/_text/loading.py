@@ -11,9 +11,9 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from clbench.errors import CheckpointError, ConfigError, did_you_mean
-from clbench.models.adapters import WAY_OUT, lora_in, refuse_adapter
-from clbench.seeding import derive
+from clbench.core.errors import CheckpointError, ConfigError, did_you_mean
+from clbench.core.seeding import derive
+from clbench.learners._shared.adapter_folders import WAY_OUT, lora_in, refuse_adapter
 
 RANDOM = "random:"
 """What a learner's argument begins with that asks for random weights of a shape."""

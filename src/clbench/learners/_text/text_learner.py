@@ -26,9 +26,9 @@ from clbench.contracts import (
     TextLimits,
     Units,
 )
-from clbench.errors import BrokenSamplesError, CheckpointError, ConfigError, DataError
-from clbench.models.text_choices import CHOICES, best_choice, choice_scores, encoded_choices, has_choices, ranked
-from clbench.models.text_tokens import TextTokens, mask_of, padded
+from clbench.core.errors import BrokenSamplesError, CheckpointError, ConfigError, DataError
+from clbench.learners._text.choices import CHOICES, best_choice, choice_scores, encoded_choices, has_choices, ranked
+from clbench.learners._text.tokens import TextTokens, mask_of, padded
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -49,7 +49,7 @@ class TextLearner(Learner):
     (`logits`) are the log-likelihoods of the labels, again with the end mark.
 
     Samples have `input` and `answer` (token ids, padded) and, where answers are classes, `label`; choices of their own
-    are in `clbench.models.text_choices`.
+    are in `clbench.learners._text.choices`.
 
     Args:
         name: As in a suite.

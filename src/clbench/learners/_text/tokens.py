@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from clbench.contracts import Batch
-from clbench.errors import CheckpointError
+from clbench.core.errors import CheckpointError
 
 
 class TextTokens:

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from clbench.contracts import Samples, Task
-from clbench.errors import DataError
-from clbench.picture_truth import decode_rows
+from clbench.core.errors import DataError
+from clbench.scoring.images.truth import decode_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset

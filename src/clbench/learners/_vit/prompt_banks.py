@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from clbench.contracts import PromptPlan, Task
-from clbench.seeding import generator_for
+from clbench.core.seeding import generator_for
 
 
 class PromptBanks(nn.ModuleDict):

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clbench.errors import ConfigError
-from clbench.models.vit_attention import split_fused_qkv
+from clbench.core.errors import ConfigError
+from clbench.learners._vit.split_qkv import split_fused_qkv
 
 
 @dataclass(frozen=True, eq=False)

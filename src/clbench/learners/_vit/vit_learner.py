@@ -20,14 +20,14 @@ from clbench.contracts import (
     Stack,
     Task,
 )
-from clbench.errors import ConfigError
-from clbench.finite import finite_rows
-from clbench.models.vit_augment import augmented
-from clbench.models.vit_encode import encoded
-from clbench.models.vit_heads import Head, head_for
-from clbench.models.vit_prompts import PromptBanks
-from clbench.models.vit_trunk import Features, Trunk
-from clbench.seeding import derive
+from clbench.core.errors import ConfigError
+from clbench.core.finite import finite_rows
+from clbench.core.seeding import derive
+from clbench.learners._vit.encoding import encoded
+from clbench.learners._vit.heads import Head, head_for
+from clbench.learners._vit.prompt_banks import PromptBanks
+from clbench.learners._vit.trunk import Features, Trunk
+from clbench.learners._vit.views_with_truth import augmented
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -9,10 +9,10 @@ import open_clip
 import torch
 from torch import Tensor
 
-from clbench.errors import ConfigError
-from clbench.models.clip import ClipLearner, Preprocess
-from clbench.models.weights import load_into
-from clbench.registry import LEARNERS
+from clbench.core.errors import ConfigError
+from clbench.core.registry import LEARNERS
+from clbench.learners._clip.clip_learner import ClipLearner, Preprocess
+from clbench.learners._shared.weights import load_into
 
 
 @LEARNERS.register("mini-clip")

@@ -3,10 +3,10 @@
 from importlib.resources import files
 from pathlib import Path
 
-from clbench.errors import ConfigError, did_you_mean
-from clbench.models.llama import llama_from
-from clbench.models.text_decoder import DecoderLearner
-from clbench.registry import LEARNERS
+from clbench.core.errors import ConfigError, did_you_mean
+from clbench.core.registry import LEARNERS
+from clbench.learners._text.decoder import DecoderLearner
+from clbench.learners.llama import llama_from
 
 RELEASES = ("v1", "v2")
 
@@ -26,6 +26,6 @@ def mini_llama(argument: str, seed: int) -> DecoderLearner:  # noqa: ARG001  # t
     release = argument or "v1"
     if release not in RELEASES:
         raise ConfigError(f"learner mini-llama:{argument}: {did_you_mean(argument, RELEASES)}")
-    models = Path(str(files("clbench.models")))
+    models = Path(str(files("clbench.learners")))
     name = f"mini-llama:{argument}" if argument else "mini-llama"
-    return llama_from(name, str(models / "mini_llama" / release), models / "mini_text" / "held_out.parquet")
+    return llama_from(name, str(models / "mini_llama" / release), models / "_text" / "held_out.parquet")

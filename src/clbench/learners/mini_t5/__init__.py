@@ -3,10 +3,10 @@
 from importlib.resources import files
 from pathlib import Path
 
-from clbench.errors import ConfigError
-from clbench.models.t5 import t5_from
-from clbench.models.text_encoder_decoder import EncoderDecoderLearner
-from clbench.registry import LEARNERS
+from clbench.core.errors import ConfigError
+from clbench.core.registry import LEARNERS
+from clbench.learners._text.encoder_decoder import EncoderDecoderLearner
+from clbench.learners.t5 import t5_from
 
 
 @LEARNERS.register("mini-t5")
@@ -23,5 +23,5 @@ def mini_t5(argument: str, seed: int) -> EncoderDecoderLearner:  # noqa: ARG001 
     """
     if argument:
         raise ConfigError(f"learner mini-t5 takes no argument, got {argument!r}")
-    models = Path(str(files("clbench.models")))
-    return t5_from("mini-t5", str(models / "mini_t5"), models / "mini_text" / "held_out.parquet")
+    models = Path(str(files("clbench.learners")))
+    return t5_from("mini-t5", str(models / "mini_t5"), models / "_text" / "held_out.parquet")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from timm.models import VisionTransformer
 
-from clbench.errors import ConfigError
-from clbench.models.vit_learner import PictureFormat, VitLearner
-from clbench.models.weights import load_into
-from clbench.registry import LEARNERS
+from clbench.core.errors import ConfigError
+from clbench.core.registry import LEARNERS
+from clbench.learners._shared.weights import load_into
+from clbench.learners._vit.vit_learner import PictureFormat, VitLearner
 
 
 @LEARNERS.register("mini-vit")

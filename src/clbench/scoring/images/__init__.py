@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from clbench.errors import ConfigError, did_you_mean
-from clbench.picture_scores.detection import Detection
-from clbench.picture_scores.regression import PointAccuracy, ValueAccuracy
-from clbench.picture_scores.scorer import PictureScore, PictureScorer, Truth
-from clbench.picture_scores.segmentation import Segmentation
+from clbench.core.errors import ConfigError, did_you_mean
+from clbench.scoring.images.detection import Detection
+from clbench.scoring.images.regression import PointAccuracy, ValueAccuracy
+from clbench.scoring.images.scorer import PictureScore, PictureScorer, Truth
+from clbench.scoring.images.segmentation import Segmentation
 
 if TYPE_CHECKING:
-    from clbench.contracts.task import Task
+    from clbench.spec.task import Task
 
 __all__ = ["SCORES", "PictureScore", "PictureScorer", "Truth", "scorer_of"]
 

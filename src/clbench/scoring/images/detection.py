@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clbench.picture_scores.boxes import Numbers, matched_iou
-from clbench.picture_scores.scorer import PictureScore, PictureScorer, Truth
+from clbench.scoring.images.boxes import Numbers, matched_iou
+from clbench.scoring.images.scorer import PictureScore, PictureScorer, Truth
 
 CONFIDENT = 0.5
 """Where a picture may have several boxes, those of at least this confidence count in the score of the picture."""

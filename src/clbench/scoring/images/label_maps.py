@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clbench.picture_scores.scorer import Labels, Numbers
+from clbench.scoring.images.scorer import Labels, Numbers
 
 Mask = npt.NDArray[np.bool_]
 BLOCK = 16

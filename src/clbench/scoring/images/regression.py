@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from clbench.errors import ConfigError
-from clbench.picture_scores.scorer import Numbers, PictureScore, PictureScorer, Truth
+from clbench.core.errors import ConfigError
+from clbench.scoring.images.scorer import Numbers, PictureScore, PictureScorer, Truth
 
 if TYPE_CHECKING:
-    from clbench.contracts.task import Task
+    from clbench.spec.task import Task
 
 NEAR = 0.1
 """At this share of the picture's diagonal a keypoint is as good as lost."""

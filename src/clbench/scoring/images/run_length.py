@@ -11,10 +11,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from clbench.errors import DataError
-from clbench.picture_scores.labels import Mask
-from clbench.picture_scores.scorer import Labels
-from clbench.strict_json import parse_json
+from clbench.core.errors import DataError
+from clbench.core.strict_json import parse_json
+from clbench.scoring.images.label_maps import Mask
+from clbench.scoring.images.scorer import Labels
 
 
 def text_of(labels: Labels) -> str:

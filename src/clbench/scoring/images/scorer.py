@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from clbench.contracts.task import Task
+    from clbench.spec.task import Task
 
 Numbers = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.uint8]

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from clbench.errors import ConfigError, DataError
-from clbench.picture_scores.labels import Outline, dice, hausdorff, hd95, resized
-from clbench.picture_scores.run_length import text_of
-from clbench.picture_scores.scorer import Labels, PictureScore, PictureScorer, Truth
+from clbench.core.errors import ConfigError, DataError
+from clbench.scoring.images.label_maps import Outline, dice, hausdorff, hd95, resized
+from clbench.scoring.images.run_length import text_of
+from clbench.scoring.images.scorer import Labels, PictureScore, PictureScorer, Truth
 
 if TYPE_CHECKING:
-    from clbench.contracts.task import Task
+    from clbench.spec.task import Task
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from clbench.contracts.task import Task
-from clbench.errors import BrokenSamplesError, DataError
-from clbench.image_reading import Cell, name_of, read_cell, read_ids, source_of, undecoded
+from clbench.core.errors import BrokenSamplesError, DataError
+from clbench.core.image_reading import Cell, name_of, read_cell, read_ids, source_of, undecoded
+from clbench.spec.task import Task
 
 if TYPE_CHECKING:
     from datasets import Dataset

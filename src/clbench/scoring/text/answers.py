@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.sari import sari_of
+from clbench.scoring.text.sari import sari_of
 
 Score = Callable[[str, str, str], float]
 """(source, prediction, target) to a value; source is the whole input, prompt included."""
@@ -114,7 +114,7 @@ def edit_similarity(_source: str, prediction: str, target: str) -> float:
 
 
 def sari(source: str, prediction: str, target: str) -> float:
-    """SARI with one reference (Xu et al. 2016); see `clbench.sari`. TRACE's score of 20Minuten."""
+    """SARI with one reference (Xu et al. 2016); see `clbench.scoring.text.sari`. TRACE's score of 20Minuten."""
     return sari_of(source, prediction, [target])
 
 

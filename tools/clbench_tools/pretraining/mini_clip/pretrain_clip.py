@@ -1,6 +1,8 @@
-"""Pre-trains mini-clip on a CPU: `python src/clbench/models/mini_clip/pretrain.py --corpus CACHE/corpus.npz`.
+"""Pre-trains mini-clip on a CPU.
 
-The corpus is written by `streams/clip_domains/build_clip_mini/build.py`. Writes the files of this folder. Build-time
+`PYTHONPATH=tools python -m clbench_tools.pretraining.mini_clip.pretrain_clip --corpus CACHE/corpus.npz`.
+
+The corpus is written by `tools/clbench_tools/clip_mini/build.py`. Writes the files of this folder. Build-time
 code: nothing imports it when clbench runs.
 """
 
@@ -11,6 +13,7 @@ import io
 import json
 import logging
 import time
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +26,13 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from clbench.models.mini_clip.pretrain_batches import CONTEXT, encode, encode_forms, random_views, train_tokenizer
+from clbench_tools.pretraining.mini_clip.clip_batches import (
+    CONTEXT,
+    encode,
+    encode_forms,
+    random_views,
+    train_tokenizer,
+)
 
 LOG = logging.getLogger("pretrain")
 VOCABULARY = 1536
@@ -63,7 +72,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="corpus.npz, as build.py writes it")
     parser.add_argument("--data", type=Path, required=True, help="folder of clip-mini, for validation")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--out", type=Path, default=Path(str(files("clbench.learners"))) / "mini_clip")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)

@@ -1,4 +1,6 @@
-"""Pre-trains mini-llama on a CPU: `python -m clbench.models.mini_llama.pretrain v1 --corpus CACHE --teacher FOLDER`.
+"""Pre-trains mini-llama on a CPU.
+
+`PYTHONPATH=tools python -m clbench_tools.pretraining.mini_llama.pretrain_llama v1 --corpus CACHE --teacher FOLDER`.
 
 v1 and v2 have one architecture and one tokenizer (that of mini-t5). v1 sees every other text, v2 all of them for more
 steps and from a start of its own. Build-time code: nothing imports it when clbench runs.
@@ -10,6 +12,7 @@ import json
 import logging
 import math
 import time
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +24,10 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from clbench.models.mini_text.corpus import BEGIN, END, Ids, save_tokenizer
-from clbench.models.mini_text.taught import Taught, read_taught
-from clbench.models.mini_text.teacher import Floats, first_vectors
-from clbench.models.mini_text.written import save_weights
+from clbench_tools.pretraining.mini_text.corpus import BEGIN, END, Ids, save_tokenizer
+from clbench_tools.pretraining.mini_text.taught import Taught, read_taught
+from clbench_tools.pretraining.mini_text.teacher import Floats, first_vectors
+from clbench_tools.pretraining.mini_text.written import save_weights
 
 LOG = logging.getLogger("pretrain")
 SHAPE: dict[str, Any] = {
@@ -72,7 +75,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--corpus", type=Path, required=True, help="folder that build_text_mini has filled")
     parser.add_argument("--teacher", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
     parser.add_argument("--tokenizer", type=Path, default=Path(__file__).parents[1] / "mini_text")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--out", type=Path, default=Path(str(files("clbench.learners"))) / "mini_llama")
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()

@@ -1,4 +1,6 @@
-"""Fine-tunes a mini-t5 on each task of text-mini alone: `python src/clbench/models/mini_t5/fine_tune.py --data DATA`.
+"""Fine-tunes a mini-t5 on each task of text-mini alone.
+
+`PYTHONPATH=tools python -m clbench_tools.pretraining.mini_t5.fine_tune --data DATA`.
 
 Prints exact match of greedy decoding on the validation part; reads no test part. For the table in the README.
 """
@@ -7,6 +9,7 @@ import argparse
 import logging
 import math
 import time
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ def main() -> None:
     """Each task with each learning rate, from the same weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of text-mini's data")
-    parser.add_argument("--model", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--model", type=Path, default=Path(str(files("clbench.learners"))) / "mini_t5")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--lr", type=float, nargs="+", default=[1e-3, 2e-3, 4e-3])
     parser.add_argument("--seed", type=int, default=0)

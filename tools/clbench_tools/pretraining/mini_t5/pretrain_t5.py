@@ -1,6 +1,8 @@
-"""Pre-trains mini-t5 on a CPU: `python src/clbench/models/mini_t5/pretrain.py --corpus CACHE --teacher FOLDER`.
+"""Pre-trains mini-t5 on a CPU.
 
-The corpus is written by `streams/text_sequences/build_text_mini/build.py`, the teacher is all-MiniLM-L6-v2. Writes the
+`PYTHONPATH=tools python -m clbench_tools.pretraining.mini_t5.pretrain_t5 --corpus CACHE --teacher FOLDER`.
+
+The corpus is written by `tools/clbench_tools/text_mini/build.py`, the teacher is all-MiniLM-L6-v2. Writes the
 files of this folder. Build-time code: nothing imports it when clbench runs.
 """
 
@@ -9,6 +11,7 @@ import copy
 import logging
 import math
 import time
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +21,13 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import T5Config, T5ForConditionalGeneration
 
-from clbench.models.mini_t5.pretrain_batches import HELD_BACK, ROWS, Batches, Examples
-from clbench.models.mini_text.corpus import END, PAD, Ids, save_tokenizer
-from clbench.models.mini_text.taught import read_taught
-from clbench.models.mini_text.teacher import first_vectors
-from clbench.models.mini_text.tokenizer import TOKENIZER
-from clbench.models.mini_text.written import save_weights
-from clbench.storage import write_json
+from clbench.core.storage import write_json
+from clbench_tools.pretraining.mini_t5.t5_batches import HELD_BACK, ROWS, Batches, Examples
+from clbench_tools.pretraining.mini_text.corpus import END, PAD, Ids, save_tokenizer
+from clbench_tools.pretraining.mini_text.taught import read_taught
+from clbench_tools.pretraining.mini_text.teacher import first_vectors
+from clbench_tools.pretraining.mini_text.tokenizer import TOKENIZER
+from clbench_tools.pretraining.mini_text.written import save_weights
 
 LOG = logging.getLogger("pretrain")
 SHAPE = {"d_model": 128, "d_kv": 32, "d_ff": 512, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 4}
@@ -58,7 +61,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="folder that build_text_mini has filled")
     parser.add_argument("--teacher", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--out", type=Path, default=Path(str(files("clbench.learners"))) / "mini_t5")
     parser.add_argument("--steps", type=int, default=4500)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.models.mini_text.corpus import Ids
-from clbench.models.mini_text.examples import corrupted, with_end
-from clbench.models.mini_text.taught import Taught
-from clbench.models.mini_text.teacher import Floats
+from clbench_tools.pretraining.mini_text.corpus import Ids
+from clbench_tools.pretraining.mini_text.examples import corrupted, with_end
+from clbench_tools.pretraining.mini_text.taught import Taught
+from clbench_tools.pretraining.mini_text.teacher import Floats
 
 ROWS = {"named": 24, "defined": 20, "pairs": 28, "spans": 12}
 """Rows of a step, by kind."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.models.mini_text.corpus import END, SENTINEL, SENTINELS, Ids
+from clbench_tools.pretraining.mini_text.corpus import END, SENTINEL, SENTINELS, Ids
 
 Mask = NDArray[np.bool_]
 SPAN = 3

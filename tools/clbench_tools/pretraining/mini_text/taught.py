@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from clbench.models.mini_text.corpus import Ids, encode
-from clbench.models.mini_text.teacher import Floats, embed
+from clbench_tools.pretraining.mini_text.corpus import Ids, encode
+from clbench_tools.pretraining.mini_text.teacher import Floats, embed
 
 PASSAGES, GLOSSES = 36_000, 40_000
 """So many of the corpus are embedded and used."""

@@ -1,4 +1,6 @@
-"""Learns the tokenizer of mini-t5 and mini-llama: `python src/clbench/models/mini_text/tokenizer.py --corpus CACHE`.
+"""Learns the tokenizer of mini-t5 and mini-llama.
+
+`PYTHONPATH=tools python -m clbench_tools.pretraining.mini_text.tokenizer --corpus CACHE`.
 
 WordPiece of 8,000 entries without capitals. The trainer breaks ties by chance, so it is learnt once and kept in
 `tokenizer.json`, and everything else is made with that.
@@ -10,8 +12,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
-from clbench.models.mini_text.corpus import SPECIAL
-from clbench.storage import written_whole
+from clbench.core.storage import written_whole
+from clbench_tools.pretraining.mini_text.corpus import SPECIAL
 
 TOKENIZER = Path(__file__).with_name("tokenizer.json")
 VOCABULARY = 8000

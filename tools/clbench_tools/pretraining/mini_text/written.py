@@ -5,7 +5,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import nn
 
-from clbench.storage import written_whole
+from clbench.core.storage import written_whole
 
 
 def save_weights(path: Path, model: nn.Module) -> None:

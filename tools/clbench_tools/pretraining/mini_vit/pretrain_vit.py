@@ -1,6 +1,8 @@
-"""Pre-trains mini-vit on a CPU: `python src/clbench/models/mini_vit/pretrain.py --frames CACHE/frames.npz`.
+"""Pre-trains mini-vit on a CPU.
 
-The frames are written by `python -m clbench.streams.ultrasound.simulator.pretraining`. Writes the files of this folder.
+`PYTHONPATH=tools python -m clbench_tools.pretraining.mini_vit.pretrain_vit --frames CACHE/frames.npz`.
+
+The frames are written by `python -m clbench_tools.ultrasound_simulator.pretraining`. Writes the files of this folder.
 Build-time code: nothing imports it when clbench runs.
 """
 
@@ -8,6 +10,7 @@ import argparse
 import json
 import logging
 import time
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +19,8 @@ from safetensors.torch import save_file
 from timm.models import VisionTransformer
 from torch import Tensor, nn
 
-from clbench.models.augment import random_resized_crop
-from clbench.models.mini_vit.autoencoder import MaskedAutoencoder
+from clbench.learners._shared.random_views import random_resized_crop
+from clbench_tools.pretraining.mini_vit.autoencoder import MaskedAutoencoder
 
 LOG = logging.getLogger("pretrain")
 HELD_OUT = 200
@@ -43,7 +46,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=Path, required=True, help="npz with `frames` (n, size, size) uint8")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--out", type=Path, default=Path(str(files("clbench.learners"))) / "mini_vit")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=1.5e-3)

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, moved, scanner
-from clbench.streams.ultrasound.simulator.canvas import Canvas
-from clbench.streams.ultrasound.simulator.grid import Grid
-from clbench.streams.ultrasound.simulator.parts import everywhere
-from clbench.streams.ultrasound.simulator.pose import Pose
-from clbench.streams.ultrasound.simulator.shapes import Blob, segment, waves
-from clbench.streams.ultrasound.simulator.tissue import AIR, BLOOD, CONNECTIVE, HEART, LIVER
+from clbench_tools.ultrasound_mini.scene import Random, Scene, moved, scanner
+from clbench_tools.ultrasound_simulator.canvas import Canvas
+from clbench_tools.ultrasound_simulator.grid import Grid
+from clbench_tools.ultrasound_simulator.parts import everywhere
+from clbench_tools.ultrasound_simulator.pose import Pose
+from clbench_tools.ultrasound_simulator.shapes import Blob, segment, waves
+from clbench_tools.ultrasound_simulator.tissue import AIR, BLOOD, CONNECTIVE, HEART, LIVER
 
 CLASSES = ("background", "left ventricle", "myocardium", "left atrium")
 

@@ -6,15 +6,15 @@ bottom. Consolidation: a lung without air looks like liver, with a ragged edge a
 
 import numpy as np
 
-from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, scanner
-from clbench.streams.ultrasound.simulator.canvas import Canvas
-from clbench.streams.ultrasound.simulator.grid import Grid
-from clbench.streams.ultrasound.simulator.parts import surface
-from clbench.streams.ultrasound.simulator.pose import Pose
-from clbench.streams.ultrasound.simulator.probe import Floats
-from clbench.streams.ultrasound.simulator.shapes import Blob, waves
-from clbench.streams.ultrasound.simulator.texture import texture
-from clbench.streams.ultrasound.simulator.tissue import BONE, CONNECTIVE, LIVER, LUNG, MUSCLE
+from clbench_tools.ultrasound_mini.scene import Random, Scene, scanner
+from clbench_tools.ultrasound_simulator.canvas import Canvas
+from clbench_tools.ultrasound_simulator.grid import Grid
+from clbench_tools.ultrasound_simulator.parts import surface
+from clbench_tools.ultrasound_simulator.pose import Pose
+from clbench_tools.ultrasound_simulator.probe import Floats
+from clbench_tools.ultrasound_simulator.shapes import Blob, waves
+from clbench_tools.ultrasound_simulator.texture import texture
+from clbench_tools.ultrasound_simulator.tissue import BONE, CONNECTIVE, LIVER, LUNG, MUSCLE
 
 CLASSES = ("aerated", "b-lines", "consolidation")
 

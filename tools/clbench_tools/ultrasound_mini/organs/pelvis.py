@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench.streams.ultrasound.build_ultrasound_mini.organs.fetus import SKULL
-from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, moved, scanner
-from clbench.streams.ultrasound.simulator.canvas import Canvas
-from clbench.streams.ultrasound.simulator.grid import Grid
-from clbench.streams.ultrasound.simulator.parts import everywhere, organ, surface
-from clbench.streams.ultrasound.simulator.pose import Pose
-from clbench.streams.ultrasound.simulator.shapes import Blob
-from clbench.streams.ultrasound.simulator.tissue import LIVER
+from clbench_tools.ultrasound_mini.organs.fetus import SKULL
+from clbench_tools.ultrasound_mini.scene import Random, Scene, moved, scanner
+from clbench_tools.ultrasound_simulator.canvas import Canvas
+from clbench_tools.ultrasound_simulator.grid import Grid
+from clbench_tools.ultrasound_simulator.parts import everywhere, organ, surface
+from clbench_tools.ultrasound_simulator.pose import Pose
+from clbench_tools.ultrasound_simulator.shapes import Blob
+from clbench_tools.ultrasound_simulator.tissue import LIVER
 
 
 def pelvis(grid: Grid, patient: Random, view: Random) -> Scene:

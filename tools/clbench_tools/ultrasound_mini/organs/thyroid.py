@@ -1,12 +1,12 @@
 """A lobe of the thyroid between windpipe and carotid artery, by a linear probe; label 1 is its nodule."""
 
-from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, moved, scanner
-from clbench.streams.ultrasound.simulator.canvas import Canvas
-from clbench.streams.ultrasound.simulator.grid import Grid
-from clbench.streams.ultrasound.simulator.parts import everywhere, organ, striped, surface
-from clbench.streams.ultrasound.simulator.pose import Pose
-from clbench.streams.ultrasound.simulator.shapes import Blob, waves, wavy
-from clbench.streams.ultrasound.simulator.tissue import AIR, BLOOD, BONE, CONNECTIVE, FLUID, GLAND, MUSCLE
+from clbench_tools.ultrasound_mini.scene import Random, Scene, moved, scanner
+from clbench_tools.ultrasound_simulator.canvas import Canvas
+from clbench_tools.ultrasound_simulator.grid import Grid
+from clbench_tools.ultrasound_simulator.parts import everywhere, organ, striped, surface
+from clbench_tools.ultrasound_simulator.pose import Pose
+from clbench_tools.ultrasound_simulator.shapes import Blob, waves, wavy
+from clbench_tools.ultrasound_simulator.tissue import AIR, BLOOD, BONE, CONNECTIVE, FLUID, GLAND, MUSCLE
 
 
 def thyroid(grid: Grid, patient: Random, view: Random) -> Scene:

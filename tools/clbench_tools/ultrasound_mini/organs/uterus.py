@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from clbench.streams.ultrasound.build_ultrasound_mini.scene import Random, Scene, moved, scanner
-from clbench.streams.ultrasound.simulator.canvas import Canvas
-from clbench.streams.ultrasound.simulator.grid import Grid
-from clbench.streams.ultrasound.simulator.parts import everywhere, gas, organ, surface
-from clbench.streams.ultrasound.simulator.pose import Pose
-from clbench.streams.ultrasound.simulator.shapes import Blob, waves
-from clbench.streams.ultrasound.simulator.tissue import CONNECTIVE, FLUID, LIVER
+from clbench_tools.ultrasound_mini.scene import Random, Scene, moved, scanner
+from clbench_tools.ultrasound_simulator.canvas import Canvas
+from clbench_tools.ultrasound_simulator.grid import Grid
+from clbench_tools.ultrasound_simulator.parts import everywhere, gas, organ, surface
+from clbench_tools.ultrasound_simulator.pose import Pose
+from clbench_tools.ultrasound_simulator.shapes import Blob, waves
+from clbench_tools.ultrasound_simulator.tissue import CONNECTIVE, FLUID, LIVER
 
 
 def uterus(grid: Grid, patient: Random, view: Random) -> Scene:

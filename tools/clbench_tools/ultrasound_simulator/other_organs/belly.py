@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from clbench.streams.ultrasound.simulator.canvas import Canvas
-from clbench.streams.ultrasound.simulator.grid import Grid
-from clbench.streams.ultrasound.simulator.parts import everywhere, gas, organ, surface
-from clbench.streams.ultrasound.simulator.pose import Pose
-from clbench.streams.ultrasound.simulator.shapes import Blob, segment, waves
-from clbench.streams.ultrasound.simulator.tissue import (
+from clbench_tools.ultrasound_simulator.canvas import Canvas
+from clbench_tools.ultrasound_simulator.grid import Grid
+from clbench_tools.ultrasound_simulator.parts import everywhere, gas, organ, surface
+from clbench_tools.ultrasound_simulator.pose import Pose
+from clbench_tools.ultrasound_simulator.shapes import Blob, segment, waves
+from clbench_tools.ultrasound_simulator.tissue import (
     AIR,
     BLOOD,
     BONE,

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from clbench.streams.ultrasound.simulator.canvas import Canvas
-from clbench.streams.ultrasound.simulator.grid import Grid
-from clbench.streams.ultrasound.simulator.parts import everywhere, organ, striped, surface
-from clbench.streams.ultrasound.simulator.pose import Pose
-from clbench.streams.ultrasound.simulator.shapes import Blob, segment, waves, wavy
-from clbench.streams.ultrasound.simulator.tissue import BLOOD, BONE, CONNECTIVE, FAT, LIVER, MUSCLE
+from clbench_tools.ultrasound_simulator.canvas import Canvas
+from clbench_tools.ultrasound_simulator.grid import Grid
+from clbench_tools.ultrasound_simulator.parts import everywhere, organ, striped, surface
+from clbench_tools.ultrasound_simulator.pose import Pose
+from clbench_tools.ultrasound_simulator.shapes import Blob, segment, waves, wavy
+from clbench_tools.ultrasound_simulator.tissue import BLOOD, BONE, CONNECTIVE, FAT, LIVER, MUSCLE
 
 
 def vessel_across(grid: Grid, rng: np.random.Generator) -> Canvas:

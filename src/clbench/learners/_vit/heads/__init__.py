@@ -1,13 +1,13 @@
 """Light heads on the tokens of a vision transformer, one a task, made by the task's kind."""
 
 from clbench.contracts import Task
-from clbench.errors import ConfigError
-from clbench.models.vit_heads.boxes import BoxHead
-from clbench.models.vit_heads.classes import ClassHead
-from clbench.models.vit_heads.head import Head
-from clbench.models.vit_heads.masks import MaskHead
-from clbench.models.vit_heads.points import PointHead
-from clbench.models.vit_heads.value import ValueHead
+from clbench.core.errors import ConfigError
+from clbench.learners._vit.heads.boxes import BoxHead
+from clbench.learners._vit.heads.classes import ClassHead
+from clbench.learners._vit.heads.head import Head
+from clbench.learners._vit.heads.masks import MaskHead
+from clbench.learners._vit.heads.points import PointHead
+from clbench.learners._vit.heads.value import ValueHead
 
 __all__ = ["BoxHead", "ClassHead", "Head", "MaskHead", "PointHead", "ValueHead", "head_for"]
 

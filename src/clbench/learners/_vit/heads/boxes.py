@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clbench.contracts import Batch
-from clbench.models.vit_heads.head import Growing, Head
-from clbench.models.vit_losses import centre_heatmap, focal_loss, giou_loss
-from clbench.models.vit_trunk import Features
+from clbench.learners._vit.dense_losses import centre_heatmap, focal_loss, giou_loss
+from clbench.learners._vit.heads.head import Growing, Head
+from clbench.learners._vit.trunk import Features
 
 RARE = -2.19
 """First bias of the heatmap: the sigmoid is 0.1, so that the many empty places do not drown the loss at first."""

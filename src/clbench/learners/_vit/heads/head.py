@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clbench.contracts import Batch
-from clbench.models.vit_trunk import Features
+from clbench.learners._vit.trunk import Features
 
 CHANNELS = 32
 """Of the maps inside dense heads."""

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clbench.contracts import Batch
-from clbench.models.vit_heads.head import Growing, Head
-from clbench.models.vit_losses import dice_loss
-from clbench.models.vit_trunk import Features
+from clbench.learners._vit.dense_losses import dice_loss
+from clbench.learners._vit.heads.head import Growing, Head
+from clbench.learners._vit.trunk import Features
 
 
 @final

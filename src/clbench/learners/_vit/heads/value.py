@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clbench.contracts import Batch
-from clbench.models.vit_heads.head import Head
-from clbench.models.vit_trunk import Features
+from clbench.learners._vit.heads.head import Head
+from clbench.learners._vit.trunk import Features
 
 
 @final

@@ -1,0 +1,1 @@
+"""Every version is tested on every task, and every prediction is kept."""

@@ -1,0 +1,1 @@
+"""What a suite will cost, measured on a few real steps."""

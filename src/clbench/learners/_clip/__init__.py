@@ -1,0 +1,1 @@
+"""The CLIP family: images classified by the text of their class names."""

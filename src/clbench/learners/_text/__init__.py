@@ -1,0 +1,1 @@
+"""Language models: inputs are read, answers are written or chosen."""

@@ -1,0 +1,1 @@
+"""Vision transformers with a head for each task."""

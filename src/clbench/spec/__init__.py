@@ -1,0 +1,1 @@
+"""What a benchmark is made of, free of torch: tasks, streams, the ledger."""

@@ -1,0 +1,1 @@
+"""Avalanche's plugins in Avalanche's own training loop, on our learners."""

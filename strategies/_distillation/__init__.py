@@ -1,0 +1,1 @@
+"""What teachers say, and how far a student is from it."""

@@ -1,0 +1,1 @@
+"""Loops of gradient training, and what they train on."""

@@ -1,0 +1,1 @@
+"""Updates of a model: the base changes, the tasks stay."""

@@ -1,0 +1,1 @@
+"""What made the shipped data and models; not part of the wheel."""
