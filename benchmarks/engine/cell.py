@@ -4,20 +4,24 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.resources import files
 from pathlib import Path
 
 from clbench import __version__
 from clbench.contracts.learner import Precision
 from clbench.contracts.strategy import Budget, StrategyConfig
 from clbench.core.cards import STREAM_CARDS
-from clbench.core.registry import LEARNERS, STRATEGIES
+from clbench.core.registry import LEARNERS, LOADERS, STRATEGIES
+from clbench.core.sources import source_digest
 from clbench.core.storage import file_digest
 from clbench.learners._shared.adapter_folders import base_of
 from clbench.spec.stream import Stream
 from clbench.spec.task import Split
-from clbench.streams.card import load_stream, read_card
+from clbench.streams.card import StreamCard, load_stream, read_card
 
+READERS = ("clbench.cli", "clbench.reports", "clbench.benchmarks.tracking")
+"""Code that reads results and decides none: an edited one does not make another cell."""
 SCHEMA = 1
 """Version of the files that a cell leaves; raised when their meaning changes."""
 
@@ -86,6 +90,7 @@ class Cell:
             "stream": {
                 "name": self.names[0],
                 "card": _digest_of(STREAM_CARDS.get(self.stream).path),
+                "loaders": _loader_digests(self._card),
                 "data": _data_digest(self.load_stream(), self.split),
                 **({"releases": releases} if (releases := self._releases()) else {}),
             },
@@ -95,6 +100,7 @@ class Cell:
                 "source": STRATEGIES.digest(self.strategy)[:16],
                 "settings": self.config.model_dump(mode="json"),
             },
+            "engine": _engine_digest()[:16],
             "budget": self.budget.model_dump(mode="json"),
             "seed": self.seed,
             "split": self.split,
@@ -109,14 +115,17 @@ class Cell:
         parts = ("stream", "learner", "split", "skip_broken", "precision")
         return tuple(json.dumps(self.resolved[part], sort_keys=True) for part in parts)
 
+    @property
+    def _card(self) -> StreamCard:
+        return read_card((file := STREAM_CARDS.get(self.stream)).values, file.path)
+
     def load_stream(self) -> Stream:
         """The cell's stream, its shots drawn by the cell's seed.
 
         Raises:
             DataError: When data are missing.
         """
-        card = read_card((file := STREAM_CARDS.get(self.stream)).values, file.path)
-        key = (self.stream, self.seed if card.shots else 0)
+        key = (self.stream, self.seed if self._card.shots else 0)
         if key not in self.streams:
             self.streams[key] = load_stream(self.stream, self.root, self.seed)
         return self.streams[key]
@@ -136,6 +145,26 @@ class Cell:
     def title(self) -> str:
         """How messages call the cell."""
         return f"{self.names[0]} / {self.names[1]} / {self.label} / seed {self.seed}"
+
+
+def engine_file() -> Path:
+    """The file from which all code is reached that decides a result besides strategy, learner and loader."""
+    return Path(str(files("clbench.benchmarks.engine"))) / "execution.py"
+
+
+@cache
+def _engine_digest() -> str:
+    """SHA-256 of the code that trains, tests and scores: runner of a cell, evaluator, samples, scores, seeding."""
+    return source_digest(engine_file(), "clbench", READERS)
+
+
+def _loader_digests(card: StreamCard) -> list[str]:
+    """SHA-256 of the code that makes a stream's rows, and of that of the stream which it is based on."""
+    digests = [LOADERS.digest(card.loader)[:16]]
+    if card.based_on is not None:
+        file = STREAM_CARDS.get(card.based_on)
+        digests += _loader_digests(read_card(file.values, file.path))
+    return digests
 
 
 def _learner_name(learner: str) -> str:

@@ -3,14 +3,19 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from clbench.benchmarks.engine.cell import Cell, _data_digest
+from clbench.benchmarks.engine.cell import READERS, Cell, _data_digest, _loader_digests, engine_file
 from clbench.benchmarks.engine.suite import load_suite
+from clbench.core.cards import STREAM_CARDS
+from clbench.core.registry import LOADERS
+from clbench.core.sources import source_files
+from clbench.streams.card import read_card
 
 
 @pytest.fixture
@@ -70,3 +75,23 @@ def test_a_file_of_weights_counts_by_what_is_in_it(build: Callable[..., Cell], t
         assert cell.names[1] == "open_clip:ViT-B-16/clip.safetensors"
         digests.append(cell.digest)
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_the_code_that_decides_a_result_is_in_the_hash() -> None:
+    """An edited evaluator or seeding module must not leave old results as "kept"."""
+    root = Path(str(files("clbench")))
+    covered = {str(file) for file in source_files(engine_file(), "clbench", READERS)}
+    deciding = (
+        *("benchmarks/engine/samples.py", "benchmarks/engine/frozen_features.py", "benchmarks/evaluation/evaluator.py"),
+        *("core/seeding.py", "contracts/strategy.py", "contracts/learner.py", "scoring/text/answers.py"),
+        *("scoring/images/segmentation.py", "scoring/images/truth.py", "spec/ledger.py"),
+    )
+    assert {str((root / name).resolve()) for name in deciding} <= covered
+    assert not [name for name in covered if "/reports/" in name or "/cli/" in name]
+
+
+def test_a_stream_of_releases_is_known_by_the_loader_of_its_tasks_too() -> None:
+    file = STREAM_CARDS.get("update-mini")
+    own, based_on = _loader_digests(read_card(file.values, file.path))
+    assert own == LOADERS.digest("releases")[:16]
+    assert based_on == LOADERS.digest("text-parquet")[:16]

@@ -29,8 +29,24 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_change_of_what_is_imported_changes_the_hash(room: Path, changed: str) -> None:
     before = source_digest(room / "one.py", "sourceroom")
     with (room / changed).open("a") as file:
-        file.write("# changed\n")
+        file.write("changed = True\n")
     assert source_digest(room / "one.py", "sourceroom") != before
+
+
+def test_words_do_not_count(room: Path) -> None:
+    """A comment, a docstring or an empty line decides no result."""
+    before = source_digest(room / "one.py", "sourceroom")
+    old = (room / "two.py").read_text()
+    (room / "two.py").write_text(f'"""What it is."""\n\n{old}"""What `thing` is."""\n# nothing more\n')
+    assert source_digest(room / "one.py", "sourceroom") == before
+
+
+def test_what_is_left_out_is_not_followed(room: Path) -> None:
+    before = source_digest(room / "one.py", "sourceroom", without=("sourceroom.two",))
+    (room / "two.py").write_text("thing = 3\n")
+    (room / "sub" / "__init__.py").write_text("value = 4\n")
+    assert source_digest(room / "one.py", "sourceroom", without=("sourceroom.two",)) == before
+    assert source_digest(room / "one.py", "sourceroom", without=("sourceroom.tw",)) != before
 
 
 def test_a_change_elsewhere_or_another_place_does_not(room: Path, tmp_path: Path) -> None:
