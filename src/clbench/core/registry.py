@@ -135,10 +135,10 @@ class Registry(Generic[T]):
         return known[name]
 
     def digest(self, name: str) -> str:
-        """SHA-256 of a component's code and of what it imports from its room, so that an edited one is another one."""
+        """SHA-256 of a component's code and of what it imports from clbench, so that an edited one is another one."""
         origin = self.listing(name).origin
         assert origin is not None  # every listing comes from a file
-        return source_digest(origin, ".".join(self.package.split(".")[:2]))
+        return source_digest(origin, "clbench")
 
     def add_file(self, path: Path) -> Listing:
         """Make the component in a Python file known (the first one that it registers) and return its listing.
