@@ -112,7 +112,7 @@ class _Part:
 
     def _answer(self, row: Mapping[str, Any]) -> str | None:
         """As ledgers call it."""
-        from clbench.spec.task import choice_name  # with all of torch: only where samples are shown
+        from clbench.spec.task import choice_name  #
 
         if "choices" in row:
             return choice_name(row["label"])

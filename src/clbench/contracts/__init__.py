@@ -1,10 +1,11 @@
 """The contracts between the rooms: task, stream, learner, strategy."""
 
+from clbench.contracts.batch import Batch, joined
 from clbench.contracts.learner import Learner, LinearLayer, Precision, Predictions, Predictor, Samples, Units
 from clbench.contracts.stack import PromptPlan, Sharing, Stack
 from clbench.contracts.strategy import Budget, Context, Strategy, StrategyConfig
 from clbench.spec.stream import Protocol, Stream
-from clbench.spec.task import Batch, Kind, Split, Task, TextLimits, joined
+from clbench.spec.task import Kind, Split, Task, TextLimits
 
 __all__ = [
     "Batch",

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clbench.contracts.batch import Batch
 from clbench.contracts.stack import PromptPlan, Stack
 from clbench.core.errors import ConfigError
 from clbench.spec.stream import Protocol
-from clbench.spec.task import Batch, Task
+from clbench.spec.task import Task
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,12 +1,10 @@
 """A task: data with a train, a validation and a test part, a kind, and the metric that scores it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor, cat
 
 from clbench.core.config import Config
 
@@ -24,22 +22,6 @@ CHOICE_METRICS = ("acc", "acc_norm")
 def choice_name(position: int) -> str:
     """What ledgers call a choice by its position from 0; its text is too long for a name, and may be there twice."""
     return f"choice {position + 1}"
-
-
-Batch: TypeAlias = Mapping[str, Tensor]
-"""Named tensors whose first dimension is the sample, all on one device; a learner's `encode` decides the names."""
-
-
-def joined(parts: Sequence[Batch]) -> Batch:
-    """Batches one behind the other; where their tensors `(n, width)` are of several widths, zeros fill the rest."""
-    return {name: cat(_as_wide([part[name] for part in parts])) for name in parts[0]}
-
-
-def _as_wide(tensors: Sequence[Tensor]) -> list[Tensor]:
-    if tensors[0].ndim != 2:
-        return list(tensors)
-    width = max(tensor.shape[1] for tensor in tensors)
-    return [F.pad(tensor, (0, width - tensor.shape[1])) for tensor in tensors]
 
 
 class TextLimits(Config):
