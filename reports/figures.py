@@ -1,4 +1,4 @@
-"""The accuracy matrix as a picture: what a model knows after each task, at a glance."""
+"""The accuracy matrix as an image: what a model knows after each task, at a glance."""
 
 import math
 from pathlib import Path

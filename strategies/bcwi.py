@@ -29,7 +29,7 @@ class Bcwi(UpdateStrategy[BcwiConfig]):
     """
 
     @torch.no_grad()
-    def settle(self) -> None:
+    def finalize(self) -> None:
         """Put the mean in the place of the new model."""
         assert self.old is not None
         share, old = self.config.share, self.old.learner.state_dict()

@@ -22,7 +22,7 @@ class Ensemble(UpdateStrategy[UpdateConfig]):
     partner: Adapted | None = None
     """The old model that goes on answering."""
 
-    def settle(self) -> None:
+    def finalize(self) -> None:
         """Keep the old model."""
         self.partner = self.old
 

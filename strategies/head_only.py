@@ -13,7 +13,7 @@ from clbench.strategies._training.multi_task import MultiTaskConfig, MultiTaskSt
 @STRATEGIES.register("head-only", config=MultiTaskConfig)
 @final
 class HeadOnly(MultiTaskStrategy[MultiTaskConfig]):
-    """Trains the head of each task on what a frozen backbone makes of pictures: forgets nothing, learns what is there.
+    """Trains the head of each task on what a frozen backbone makes of images: forgets nothing, learns what is there.
 
     For classes the head is linear (after a LayerNorm), so it is the linear probe of most papers; dense heads have
     convolutions.

@@ -8,17 +8,17 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from clbench.contracts import Batch, Learner, Task, Units
+from clbench.contracts import Batch, Learner, Task, TokenScores
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
 from clbench.strategies._adapters.task_adapters import TaskAdapter
 from clbench.strategies._distillation.teacher_outputs import (
-    Lesson,
-    StoredLessons,
+    CachedTeacher,
+    TeacherOutput,
     chosen,
     divergence,
-    lesson_of,
     likelihood_of,
+    output_of,
 )
 from clbench.strategies._updates.adapted import unit_loss, units_without_gradient
 from clbench.strategies._updates.second_stage import SecondStage, SecondStageConfig
@@ -57,7 +57,7 @@ class Muscle(SecondStage[MuscleConfig]):
     (1/n) sum over n units of m_i KL(old || student) + (1 - m_i) KL(new || student), softmaxes at temperature 2, no
     factor of its square; m_i says that the student's likeliest token is wrong. With `distilled` below 1 the mean
     cross-entropy has the rest of the weight (the paper uses that for some Phi rows and does not give the value).
-    Units are the tokens of input and answer, or samples where tasks have classes.
+    TokenScores are the tokens of input and answer, or samples where tasks have classes.
 
     The other masks are the paper's ablation: the old model is right; always the old model; the student gives the right
     token less probability than the old model does (`token-likelihood`), or the whole sequence
@@ -88,23 +88,25 @@ class Muscle(SecondStage[MuscleConfig]):
         distilled = distillation(self.config.mask, units, self._old(batch), new, self.config.temperature)
         return distilled if share == 1 else share * distilled + (1 - share) * unit_loss(units)
 
-    def _teacher(self, task: Task, units_of: Callable[[Batch], Units]) -> Callable[[Batch], Lesson]:
+    def _teacher(self, task: Task, units_of: Callable[[Batch], TokenScores]) -> Callable[[Batch], TeacherOutput]:
         if self.config.teachers == "live":
-            return lambda batch: lesson_of(units_of(batch))
+            return lambda batch: output_of(units_of(batch))
         if type(self.learner).augment is not Learner.augment:
             raise ConfigError(f"muscle: teachers: stored: {self.learner.name} sees other views of a sample each time")
         samples = self.context.samples(task, "train")
         size = self.context.budget.micro_batch or self.context.budget.batch_size
         with self.learner.autocast():
-            stored = StoredLessons(units_of, samples, size, self.config.temperature, self.config.top_k)
+            stored = CachedTeacher(units_of, samples, size, self.config.temperature, self.config.top_k)
         return lambda batch: stored.of(batch["position"], self.learner.device)
 
 
-def _asked(learner: Learner, adapter: TaskAdapter, batch: Batch, task: Task, answers_only: bool) -> Units:
+def _asked(learner: Learner, adapter: TaskAdapter, batch: Batch, task: Task, answers_only: bool) -> TokenScores:
     return units_without_gradient(learner, adapter, batch, task, answers_only)
 
 
-def distillation(mask: Mask, student: Units, old: Lesson, new: Lesson | None, temperature: float) -> Tensor:
+def distillation(
+    mask: Mask, student: TokenScores, old: TeacherOutput, new: TeacherOutput | None, temperature: float
+) -> Tensor:
     """Mean divergence of the student from the teacher that the mask gives each unit (Eq. 5), a scalar.
 
     Args:
@@ -119,7 +121,7 @@ def distillation(mask: Mask, student: Units, old: Lesson, new: Lesson | None, te
 
 
 @torch.no_grad()
-def imitates_old(mask: Mask, student: Units, old: Lesson) -> Tensor:
+def imitates_old(mask: Mask, student: TokenScores, old: TeacherOutput) -> Tensor:
     """m, `(units,)` bool: where the student is to imitate the old model.
 
     Args:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from clbench.contracts import Batch, Task
 from clbench.core.registry import STRATEGIES
-from clbench.strategies._distillation.teacher_outputs import Taught, divergence
+from clbench.strategies._distillation.teacher_outputs import SoftTargets, divergence
 from clbench.strategies._updates.adapted import unit_loss
 from clbench.strategies._updates.second_stage import SecondStage, SecondStageConfig
 
@@ -51,5 +51,5 @@ class Pct(SecondStage[PctConfig]):
             apart = 0.5 * F.mse_loss(units.logits.float(), old.logits.float(), reduction="none").sum(dim=-1)
         else:
             temperature = self.config.temperature
-            apart = temperature**2 * divergence(units.logits, Taught(old.logits), temperature)
+            apart = temperature**2 * divergence(units.logits, SoftTargets(old.logits), temperature)
         return unit_loss(units) + self.config.strength * (weight * apart).mean()

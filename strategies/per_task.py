@@ -17,7 +17,7 @@ class PerTask(GradientStrategy[GradientConfig]):
     """
 
     @property
-    def starts_anew(self) -> bool:
+    def retrains_from_scratch(self) -> bool:
         """Always."""
         return True
 

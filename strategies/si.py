@@ -30,7 +30,7 @@ class Si(GradientStrategy[SiConfig]):
     The penalty is quadratic, so its gradient 2 c Omega (theta - theta*) is added to that of the task loss after the
     backward pass: g needs no second pass and has no round-off of the penalty. The loss that is recorded is therefore
     that of the task. As in the authors' code, Omega is cut at 0 after every task: a negative one would push weights
-    away. theta_after - theta_before is what the optimiser does, with clipping and both gradients.
+    away. theta_after - theta_before is what the optimizer does, with clipping and both gradients.
     """
 
     def __init__(self, config: SiConfig, context: Context) -> None:

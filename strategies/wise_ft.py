@@ -37,7 +37,7 @@ class WiseFt(GradientStrategy[WiseFtConfig]):
     def begin_task(self, task: Task) -> None:
         """Remember the version before the task, where it is the anchor."""
         if self.config.anchor == "previous":
-            own = self.own_parameters()
+            own = self.task_parameters()
             shared = {name: p for name, p in self.learner.trainable().items() if name not in own}
             self._anchor = {name: p.detach().clone() for name, p in shared.items()}
 

@@ -33,7 +33,7 @@ class Zscl(GradientStrategy[ZsclConfig]):
         L = L_CE + strength * (D(S, S_teacher) + D(S^T, S_teacher^T)),
         D(S, S') = T^2 * mean over rows of KL(softmax(S' / T) || softmax(S / T)).
 
-    So each picture keeps its distribution over texts, and each text its distribution over pictures. Cross-entropy in
+    So each image keeps its distribution over texts, and each text its distribution over images. Cross-entropy in
     place of KL, as released, has the same gradient; KL is 0 where student and teacher agree.
 
     The weight ensemble starts a task at its first weights and takes in those after every n-th step, each with the same
@@ -43,7 +43,7 @@ class Zscl(GradientStrategy[ZsclConfig]):
 
     What differs from the paper, and why:
 
-    - The pictures are the task's own, in the view that is learnt from. The paper has 100,000 of ImageNet; we have no
+    - The images are the task's own, in the view that is learnt from. The paper has 100,000 of ImageNet; we have no
       reference set. What version 0 thinks far away from the tasks is not protected, and on the task's own classes the
       teacher contradicts the labels where it is wrong: a good strength may be lower than published.
     - The texts are the class prompts of all tasks seen so far (the paper's are captions). More texts describe more

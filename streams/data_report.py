@@ -17,7 +17,7 @@ class SetReport:
         dataset: Name of the set.
         convention: Whose split.
         folder: Where it was found; None where it was not.
-        numbers: Found and published numbers of classes and of pictures of each part; None where not found or published.
+        numbers: Found and published numbers of classes and of images of each part; None where not found or published.
         problems: One line each; empty when the set is complete.
         advice: How to mend them, one line each.
     """
@@ -36,13 +36,13 @@ class SetReport:
         return {**asdict(self), "numbers": numbers}
 
 
-def card_of_texts(stream: str, root: Path, pictures: bool) -> StreamCard:
+def card_of_texts(stream: str, root: Path, images: bool) -> StreamCard:
     """The card of a stream of texts whose data sets are to be looked for.
 
     Args:
         stream: Its name, or the path of its card.
         root: Folder of the data sets.
-        pictures: Whether pictures are to be decoded too.
+        images: Whether images are to be decoded too.
 
     Raises:
         ConfigError: When they are: texts have none.
@@ -50,8 +50,8 @@ def card_of_texts(stream: str, root: Path, pictures: bool) -> StreamCard:
     """
     file = STREAM_CARDS.get(stream)
     card = read_card(file.values, file.path)
-    if pictures:
-        raise ConfigError(f"--images: stream {card.name!r} has texts and no pictures")
+    if images:
+        raise ConfigError(f"--images: stream {card.name!r} has texts and no images")
     if not root.is_dir():
         raise DataError(f"{root}: no such folder (wanted the folder of the data sets)")
     return card

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 from tests.command import Command, command
 
-from clbench.core.registry import LEARNERS, LOADERS, METRICS, PICTURE_METRICS, STRATEGIES, Registry
+from clbench.core.registry import IMAGE_METRICS, LEARNERS, LOADERS, METRICS, STRATEGIES, Registry
 
 LEARNER = str(Path(__file__).parent / "tiny_clip.py")
 SIZES = {"train": 24, "validation": 9, "test": 15}
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _files_of_one_test_only() -> Iterator[None]:
     """Components in files that a test names are unknown to the next one, as they are to the next process."""
     yield
-    registries: tuple[Registry[Any], ...] = (STRATEGIES, LEARNERS, LOADERS, METRICS, PICTURE_METRICS)
+    registries: tuple[Registry[Any], ...] = (STRATEGIES, LEARNERS, LOADERS, METRICS, IMAGE_METRICS)
     for registry in registries:
         for name, listing in list(registry._files.items()):
             del registry._files[name]

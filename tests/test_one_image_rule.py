@@ -15,7 +15,7 @@ from clbench.cli.samples import _png
 from clbench.contracts import Split, Stream, Task
 from clbench.core.errors import BrokenSamplesError, DataError
 from clbench.integrations.avalanche import scenario_of
-from clbench.learners._clip.decoding import decode_pictures
+from clbench.learners._clip.decoding import decode_images
 from clbench.learners._vit.encoding import encoded
 from clbench.scoring.images.truth import decode_rows
 from clbench.streams.clip_domains.image_sets.check_image_sets import _decode
@@ -30,7 +30,7 @@ Values = NDArray[Any]
 
 
 def task_of(file: Path, as_bytes: bool) -> Task:
-    """A task whose one picture is in a file, or in the rows as a Parquet file or the hub has it."""
+    """A task whose one image is in a file, or in the rows as a Parquet file or the hub has it."""
     from datasets import ClassLabel, Dataset, Features, Value
     from datasets import Image as ImageFeature
 
@@ -45,7 +45,7 @@ def task_of(file: Path, as_bytes: bool) -> Task:
 
 
 def by_clip(task: Task) -> Values:
-    return decode_pictures(task.load("test"), SIDE)[0].permute(1, 2, 0).numpy()
+    return decode_images(task.load("test"), SIDE)[0].permute(1, 2, 0).numpy()
 
 
 def by_vit(task: Task) -> Values:
@@ -54,7 +54,7 @@ def by_vit(task: Task) -> Values:
 
 def by_scores(task: Task) -> Values:
     found = list[Values]()
-    decode_rows(task.load("test"), task, lambda position, picture: found.append(np.asarray(picture)))
+    decode_rows(task.load("test"), task, lambda position, image: found.append(np.asarray(image)))
     return found[0]
 
 
@@ -67,8 +67,8 @@ def by_pages(task: Task) -> Values:
 def by_avalanche(task: Task) -> Values:
     stream = Stream("s", (task,), ("task-id",), "mini-clip")
     (experience,) = scenario_of(stream, SIDE).test_stream
-    picture: Any = experience.dataset[0][0]
-    return np.asarray((picture * 255).round().permute(1, 2, 0))
+    image: Any = experience.dataset[0][0]
+    return np.asarray((image * 255).round().permute(1, 2, 0))
 
 
 def by_check(task: Task) -> Values | None:
@@ -138,7 +138,7 @@ def test_a_row_without_an_image(reader: str, tmp_path: Path) -> None:
     task = task_of(write(tmp_path, "a.png", GREY), as_bytes=True)
     rows = task.load("test")
     empty = Dataset.from_list([{"sample_id": "s", "image": None, "label": 0}], features=rows.features)
-    with pytest.raises(DataError, match="the picture is missing"):
+    with pytest.raises(DataError, match="the image is missing"):
         READERS[reader](Task("t", "classification", "accuracy", lambda split: empty, str, ("a", "b")))
 
 
@@ -148,5 +148,5 @@ def test_a_deep_png_in_a_folder_of_clip_sets(tmp_path: Path) -> None:
         Image.fromarray(DEEP).save(file, "png")
     part = part_of(open_set(root, "eurosat", "torchvision"), "eurosat", "torchvision", "train")
     rows = part.select(np.flatnonzero(part.labels == 1)).rows("sat", ("a", "river", "c"))
-    found = decode_pictures(rows, SIDE).numpy()
+    found = decode_images(rows, SIDE).numpy()
     assert (found == GREY).all()

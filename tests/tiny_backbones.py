@@ -1,4 +1,4 @@
-"""A vision transformer small enough for tests: random weights, 32 x 32 pictures; with RoPE and registers if asked."""
+"""A vision transformer small enough for tests: random weights, 32 x 32 images; with RoPE and registers if asked."""
 
 from functools import partial
 from typing import Any
@@ -8,7 +8,7 @@ from timm.models import Eva, VisionTransformer
 from torch import nn
 
 from clbench.core.seeding import derive
-from clbench.learners._vit.vit_learner import PictureFormat, VitLearner
+from clbench.learners._vit.vit_learner import ImageFormat, VitLearner
 
 
 def backbone(kind: str, seed: int = 0) -> nn.Module:
@@ -53,4 +53,4 @@ def _built(kind: str, shape: dict[str, Any]) -> nn.Module:
 
 def learner_of(argument: str, seed: int) -> VitLearner:
     """One with random weights: `plain` (also for an empty text), `dinov3` or another kind."""
-    return VitLearner("tiny-vit", backbone(argument or "plain", seed), PictureFormat(32, (0.4,) * 3, (0.3,) * 3), seed)
+    return VitLearner("tiny-vit", backbone(argument or "plain", seed), ImageFormat(32, (0.4,) * 3, (0.3,) * 3), seed)

@@ -1,4 +1,4 @@
-"""A CLIP small enough for tests: random weights, bytes as tokens, 16 x 16 pictures."""
+"""A CLIP small enough for tests: random weights, bytes as tokens, 16 x 16 images."""
 
 from collections.abc import Sequence
 

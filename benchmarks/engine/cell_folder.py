@@ -5,7 +5,7 @@
         ledger.parquet record.json weights.safetensors strategy/{tree.json,tensors.safetensors}
     <cell>/result.json                  appears last: finished, or failed with the error
     <cell>/ledger.parquet matrix.json   all versions together
-    <cell>/official.json                official metrics of tasks of pictures, version by version, where there are any
+    <cell>/challenge.json                challenge metrics of tasks of images, version by version, where there are any
     <cell>/probes.json                  what `--probe` has measured, by version
     <cell>/tracking.json                which run in which tracking store has what
     <cell>/fresh-failed.json            why `--fresh` did not replace this result
@@ -173,12 +173,12 @@ class CellFolder:
         known.setdefault(version, {})[asked] = dict(numbers)
         write_json(self.path / "probes.json", {str(number): rows for number, rows in known.items()})
 
-    def finish(self, matrix: Mapping[str, object], official: Mapping[str, object] | None = None) -> None:
+    def finish(self, matrix: Mapping[str, object], challenge: Mapping[str, object] | None = None) -> None:
         """Join the ledgers and mark the cell as done.
 
         Args:
             matrix: What `matrix.json` says.
-            official: What `official.json` says; None for no such file.
+            challenge: What `challenge.json` says; None for no such file.
 
         Raises:
             DataError: When a ledger is damaged or has a row without a score, or the matrix lacks a task learnt before.
@@ -190,8 +190,8 @@ class CellFolder:
         _require_scores(rows, self.path)
         write_ledger(rows, self.path / "ledger.parquet")
         write_json(self.path / "matrix.json", matrix)
-        if official is not None:
-            write_json(self.path / "official.json", official)
+        if challenge is not None:
+            write_json(self.path / "challenge.json", challenge)
         write_json(self.path / "result.json", {"status": "finished", "versions": last + 1})
 
     def verify(self) -> None:

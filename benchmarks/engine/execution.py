@@ -11,12 +11,12 @@ import torch
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder, Record
-from clbench.benchmarks.engine.frozen_features import Prefixes
+from clbench.benchmarks.engine.frozen_features import FrozenFeatureCache
 from clbench.benchmarks.engine.releases import require_one_vocabulary
 from clbench.benchmarks.engine.samples import SampleStore
-from clbench.benchmarks.engine.shared_results import Shared
+from clbench.benchmarks.engine.shared_results import SharedResults
 from clbench.benchmarks.engine.weight_drift import Drift
-from clbench.benchmarks.evaluation.challenge_metrics import official_json
+from clbench.benchmarks.evaluation.challenge_metrics import challenge_json
 from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.benchmarks.evaluation.probes import Probe
 from clbench.contracts import (
@@ -82,11 +82,11 @@ class CellRun:
         store: SampleStore,
         device: torch.device,
         progress: Progress,
-        shared: Shared | None = None,
+        shared: SharedResults | None = None,
         probe: Probe | None = None,
     ) -> None:
         self._cell = cell
-        self._shared = shared or Shared()
+        self._shared = shared or SharedResults()
         self._folder = folder
         self._device = device
         self._progress = progress
@@ -105,7 +105,7 @@ class CellRun:
         self._clock.new_cell()
         decoding, encoding = partial(progress, "decode"), json.dumps(cell.encoding)
         samples = store.of(cell.names[0], self._learner, encoding, cell.skip_broken, decoding, self._clock)
-        self._prefixes = Prefixes(samples, self._learner, self._frozen_blocks, folder.path, self._clock)
+        self._prefixes = FrozenFeatureCache(samples, self._learner, self._frozen_blocks, folder.path, self._clock)
         given = samples if self.stream.releases else self._prefixes
         self._evaluator = Evaluator(self.stream, cell.split, given, self._clock)
         self._strategy = self._build_strategy(given)
@@ -123,7 +123,7 @@ class CellRun:
         for version in range(0 if done is None else done + 1, self.stream.last_version + 1):
             self._compute(version)
             after_version(version)
-        self._folder.finish(matrix_json(self.stream, self._folder), official_json(self.stream, self._folder))
+        self._folder.finish(matrix_json(self.stream, self._folder), challenge_json(self.stream, self._folder))
 
     def probe(self) -> None:
         """Ask version 0 and the last one, which must be there, what is not known of them yet."""
@@ -202,7 +202,7 @@ class CellRun:
         else:
             self._strategy.seen = list(self.stream.tasks[:version])
         for task in self.stream.tasks if version and self.stream.releases else self._strategy.seen:
-            self._learner.welcome(task)
+            self._learner.add_task(task)
         self._folder.load_version(version, self._learner, self._strategy)
         if found := self._not_finite():
             raise CheckpointError(f"{self._folder.path}: version {version}: {found}; --fresh computes the cell again")
@@ -221,7 +221,7 @@ class CellRun:
         if self.stream.releases:
             self._strategy.update_release(release := self._release(version), self.stream.tasks)
             self._learner = release
-        elif self._cell.last_only and self._strategy.starts_anew and version < self.stream.last_version:
+        elif self._cell.last_only and self._strategy.retrains_from_scratch and version < self.stream.last_version:
             self._strategy.pass_over(self.stream.tasks[version - 1])
         else:
             self._strategy.update(self.stream.tasks[version - 1])

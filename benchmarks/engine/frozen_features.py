@@ -1,4 +1,4 @@
-"""What frozen blocks make of pictures: computed once for all versions, kept while it fits and is right."""
+"""What frozen blocks make of images: computed once for all versions, kept while it fits and is right."""
 
 import hashlib
 import shutil
@@ -39,7 +39,7 @@ class _Kept:
     digest: str
 
 
-class Prefixes:
+class FrozenFeatureCache:
     """Samples with the output of the blocks that a strategy never changes.
 
     Kept or not, the numbers are the same: a prefix is a function of each sample alone, to the last bit on the CPU (see

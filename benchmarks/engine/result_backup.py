@@ -1,4 +1,4 @@
-"""Earlier results that `--fresh` replaces: kept until the new ones are finished."""
+"""ResultBackup results that `--fresh` replaces: kept until the new ones are finished."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.core.errors import ClbenchError
 
 
-class Earlier:
+class ResultBackup:
     """The finished cells of a suite that are being computed again, in `<suite>/.earlier/<cell>`.
 
     A finished cell moves there when its new run begins (one rename). When the run ends, in whatever way, it is settled:
@@ -27,7 +27,7 @@ class Earlier:
         self._suite = suite
         self._aside = suite / ".earlier"
 
-    def settle(self) -> None:
+    def commit_or_restore(self) -> None:
         """Settle whatever a killed run has left.
 
         Raises:
@@ -37,7 +37,7 @@ class Earlier:
             self._settle(earlier.name)
 
     @contextlib.contextmanager
-    def aside(self, key: str) -> Iterator[None]:
+    def hold(self, key: str) -> Iterator[None]:
         """Move a cell's result away, and settle it afterwards.
 
         Raises:

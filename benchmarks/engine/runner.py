@@ -14,12 +14,12 @@ from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.engine.environment import describe
 from clbench.benchmarks.engine.execution import CellRun
-from clbench.benchmarks.engine.result_backup import Earlier
+from clbench.benchmarks.engine.result_backup import ResultBackup
 from clbench.benchmarks.engine.samples import SampleStore
-from clbench.benchmarks.engine.shared_results import Shared
+from clbench.benchmarks.engine.shared_results import SharedResults
 from clbench.benchmarks.engine.suite import Suite
 from clbench.benchmarks.evaluation.probes import Probe
-from clbench.benchmarks.tracking.best_effort import Attempts, catch_up
+from clbench.benchmarks.tracking.best_effort import BestEffort, catch_up
 from clbench.benchmarks.tracking.tracker import Tracker
 from clbench.core.errors import ClbenchError, ConfigError
 
@@ -112,19 +112,19 @@ def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> SuiteRes
     _make_deterministic()
     folder = options.out / suite.name
     with _alone(folder):
-        earlier = Earlier(folder)
-        earlier.settle()
+        earlier = ResultBackup(folder)
+        earlier.commit_or_restore()
         tracker = Tracker(options.tracking_uri, options.out, suite.name, folder, describe())
-        store, shared = SampleStore(options.device, options.out / "cache"), Shared()
+        store, shared = SampleStore(options.device, options.out / "cache"), SharedResults()
         outcomes = []
         try:
             for index, cell in enumerate(suite.cells):
-                with earlier.aside(cell.key) if options.fresh else nullcontext():
+                with earlier.hold(cell.key) if options.fresh else nullcontext():
                     where = (CellFolder(folder / cell.key), store, shared, options.device)
                     outcome = _CellRunner(cell, *where, tracker, listener, options.probe).run(index)
                 outcomes.append(_with_earlier(outcome) if options.fresh else outcome)
         except KeyboardInterrupt:
-            Attempts(listener.problem).attempt(tracker.interrupt)
+            BestEffort(listener.problem).attempt(tracker.interrupt)
             raise
         sound = [(outcome.cell, outcome.folder) for outcome in outcomes if outcome.status != "failed"]
         unlogged = catch_up(tracker, sound, failed=len(sound) < len(outcomes))
@@ -145,7 +145,7 @@ class _CellRunner:
     cell: Cell
     folder: CellFolder
     store: SampleStore
-    shared: Shared
+    shared: SharedResults
     device: torch.device
     tracker: Tracker
     listener: Listener
@@ -170,7 +170,7 @@ class _CellRunner:
     def _compute(self, index: int) -> None:
         run = self._cell_run()
         self.listener.cell(index, self.cell, run.stream.last_version + 1)
-        logging = Attempts(self.listener.problem)
+        logging = BestEffort(self.listener.problem)
         logging.attempt(lambda: self.tracker.begin(self.cell, self.folder))
 
         def after_version(version: int) -> None:
@@ -190,7 +190,7 @@ class _CellRunner:
         if not self.folder.finished:  # a finished cell with a damaged file stays as it is, here and in MLflow
             with suppress(ClbenchError):  # the disk may be full, which may be why it failed
                 self.folder.fail(message, "".join(traceback.format_exception(error)))
-            logging = Attempts(self.listener.problem)
+            logging = BestEffort(self.listener.problem)
             logging.attempt(lambda: self.tracker.fail(self.cell, self.folder, message))
         return Outcome(self.cell, self.folder, "failed", message, defect)
 

@@ -21,7 +21,7 @@ class _Kept:
     size: int
 
 
-class Shared:
+class SharedResults:
     """Results by what decides them, in memory, the oldest let go when they are too many.
 
     Whatever is kept here would be computed again to the same bits, so a run that was cut off and has nothing of it goes

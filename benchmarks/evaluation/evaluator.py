@@ -84,12 +84,12 @@ class Evaluator:
     ) -> dict[str, pa.Array]:
         """What the ledger says of each sample, as columns in the samples' order."""
         if task.kind in ("segmentation", "detection", "regression"):
-            return self._of_pictures(task, samples, back, parts)
+            return self._of_images(task, samples, back, parts)
         if isinstance(parts[0].prediction, list):
             return _texts_of(task, samples, back, parts)
         return _classes_of(back, parts)
 
-    def _of_pictures(
+    def _of_images(
         self, task: Task, samples: Samples, back: pa.Array | None, parts: Sequence[Predictions]
     ) -> dict[str, pa.Array]:
         """Label maps, boxes, keypoints and values, compared with the truth by the task's metric."""

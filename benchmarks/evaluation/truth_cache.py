@@ -1,4 +1,4 @@
-"""The truth of test pictures: decoded once and not again for each version, as far as memory is given for it."""
+"""The truth of test images: decoded once and not again for each version, as far as memory is given for it."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from clbench.benchmarks.clock import Clock
 from clbench.contracts import Samples, Task
-from clbench.scoring.images import PictureScorer, Truth
+from clbench.scoring.images import ImageScorer, Truth
 
 BOUND = 2**28
 """Bytes of decoded truth that an evaluator keeps. Every version reads the samples in the same order, so the first ones
@@ -28,7 +28,7 @@ class TruthCache:
         self._clock = clock or Clock()
         self._kept: dict[str, list[Truth]] = {}
 
-    def of(self, task: Task, samples: Samples, scorer: PictureScorer[T]) -> Iterator[T]:
+    def of(self, task: Task, samples: Samples, scorer: ImageScorer[T]) -> Iterator[T]:
         """The truth of all samples of a task's test part, in order.
 
         Raises:
@@ -44,6 +44,6 @@ class TruthCache:
                 self._free -= truth.nbytes
             yield truth
 
-    def _read(self, samples: Samples, index: int, scorer: PictureScorer[T]) -> T:
+    def _read(self, samples: Samples, index: int, scorer: ImageScorer[T]) -> T:
         row = {name: column[index].as_py() for name, column in samples.truth.items()}
         return scorer.truth({**row, "sample_id": samples.ids[index].as_py()})

@@ -64,7 +64,7 @@ class StepCost:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What one cell will take: optimiser steps, seconds of training, testing and decoding, memory in MiB."""
+    """What one cell will take: optimizer steps, seconds of training, testing and decoding, memory in MiB."""
 
     cell: Cell
     steps: int
@@ -139,7 +139,7 @@ class _Bench:
         self._learner = self._build([])
         tasks = self._stream.tasks
         strategy = self._strategy(cell, cell.budget, lambda step, total: None)
-        end_alone = cell.last_only and strategy.starts_anew and not self._stream.releases
+        end_alone = cell.last_only and strategy.retrains_from_scratch and not self._stream.releases
         steps = self._steps(strategy, end_alone)
         cost = self._step_cost(cell) if steps else StepCost(0, 0, 0, 0, self._resting_mib)
         classes = sum(size.classes for size in self.sizes) / len(tasks)
@@ -156,7 +156,7 @@ class _Bench:
         )
 
     def _steps(self, strategy: Strategy[StrategyConfig], end_alone: bool) -> int:
-        """Optimiser steps of all versions, or of the last one if those before it are not made."""
+        """Optimizer steps of all versions, or of the last one if those before it are not made."""
         steps = 0
         for version in range(1, self._stream.last_version + 1):
             strategy.version = version
@@ -207,8 +207,8 @@ class _Bench:
         own = next(size.prompts for size in self.sizes if size.name == self._few.name) or 1
         size = self._learner.test_batch if self._device.type == "cuda" else 16
         batch = self._samples(self._few)
-        index = torch.arange(size, device=batch.home) % len(batch)
-        self._learner.welcome(self._few)
+        index = torch.arange(size, device=batch.index_device) % len(batch)
+        self._learner.add_task(self._few)
         self._learner.module.eval()
         with torch.no_grad(), self._learner.autocast():
             for _ in range(2):  # the first time to warm up

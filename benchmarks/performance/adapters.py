@@ -40,16 +40,16 @@ def made_up_task(classes: int) -> Task:
 
 
 class Bench:
-    """A learner with random weights and pictures on one device."""
+    """A learner with random weights and images on one device."""
 
     def __init__(self, device: torch.device, batch: int) -> None:
         self.device, self.batch = device, batch
         self.learner: Learner = build_learner(LEARNER, 0, device)
         size = self.learner.test_batch if device.type == "cuda" else batch
-        pictures = torch.randint(0, 256, (size, 3, 224, 224), dtype=torch.uint8, device=device)
+        images = torch.randint(0, 256, (size, 3, 224, 224), dtype=torch.uint8, device=device)
         labels = torch.arange(size, device=device) % CLASSES[0]
         ids = pa.array([str(i) for i in range(size)])
-        self.samples = Samples(ids, {"image": pictures, "label": labels})
+        self.samples = Samples(ids, {"image": images, "label": labels})
 
     def strategy(self, name: str, step: Callable[[], None]) -> Strategy[StrategyConfig]:
         """A strategy of the shared rank, with a step's end told to `step`."""
@@ -88,12 +88,12 @@ class Bench:
         return len(names), self.clock() - started
 
     def forward_seconds(self) -> tuple[float, float]:
-        """A batch of pictures through the bare model, and through the predictor over ten tasks' classes."""
-        model, pictures = self.learner.module, self.samples.tensors["image"]
+        """A batch of images through the bare model, and through the predictor over ten tasks' classes."""
+        model, images = self.learner.module, self.samples.tensors["image"]
         tasks = [made_up_task(110)]
         bare, ours = [], []
         with torch.no_grad(), self.learner.autocast():
-            floats = pictures.float() / 255
+            floats = images.float() / 255
             predict = self.learner.predictor(tasks, ("task-id", "union"))
             for _ in range(TURNS + 1):
                 started = self.clock()
@@ -148,13 +148,13 @@ def main() -> None:
         "batch": batch,
         "seconds_a_step": step,
         "codyra_step_over_lora": step["codyra"] / step["lora"],
-        "pictures_a_second_in_training": batch / step["codyra"],
+        "images_a_second_in_training": batch / step["codyra"],
         "adapters": adapters,
         "seconds_to_merge": merging,
         "peak_mib": memory,
         "codyra_peak_over_lora": memory["codyra"] / memory["lora"],
         "codyra_step_by_classes": text,
-        "pictures_a_second_in_testing": len(bench.samples) / ours,
+        "images_a_second_in_testing": len(bench.samples) / ours,
         "bare_forward_over_testing": bare / ours,
     }
     print(strict_json.dumps(report, indent=1))  # noqa: T201

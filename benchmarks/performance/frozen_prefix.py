@@ -2,7 +2,7 @@
 
 Steps of training with the bottom 70 % of the blocks frozen, with and without a kept prefix, beside those of full
 fine-tuning; and tests of ten versions on a task of each kind from kept prefixes beside as many full tests. Turn by turn
-on the same noise pictures, so that a busy machine slows all alike; medians. No data are needed: the time does not
+on the same noise images, so that a busy machine slows all alike; medians. No data are needed: the time does not
 depend on them.
 """
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 import torch
 
 from clbench.benchmarks.engine.execution import build_learner
-from clbench.benchmarks.engine.frozen_features import Prefixes
+from clbench.benchmarks.engine.frozen_features import FrozenFeatureCache
 from clbench.benchmarks.performance.overhead import medians
 from clbench.contracts import Budget, Context, Learner, Samples, Split, Strategy, StrategyConfig, Task
 from clbench.core import strict_json
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 class _Way:
-    """A strategy on a learner of its own, with pictures of noise."""
+    """A strategy on a learner of its own, with images of noise."""
 
     def __init__(self, learner: str, device: torch.device, strategy: str, settings: dict[str, Any]) -> None:
         built = build_learner(learner, 0, device)
@@ -69,7 +69,9 @@ class _Way:
             Task("points", "regression", "point_accuracy", _no_rows, str, points=3),
         )
         self._noise = _noise(built, device)
-        self._prefixes = Prefixes(lambda task, split: self._noise, built, self._blocks, Path(tempfile.gettempdir()))
+        self._prefixes = FrozenFeatureCache(
+            lambda task, split: self._noise, built, self._blocks, Path(tempfile.gettempdir())
+        )
         entry = STRATEGIES.get(strategy)
         assert entry.config is not None
         context = Context(
@@ -92,7 +94,7 @@ class _Way:
         """As many versions as there are, one after another; the first one pays for what the others find kept."""
         self._prefixes._kept.clear()
         for task in self._tested:
-            self._learner.welcome(task)
+            self._learner.add_task(task)
         self._learner.module.eval()
         for _ in range(VERSIONS):
             self._prefixes.weights_have_changed()
@@ -108,7 +110,7 @@ class _Way:
 
 
 def _noise(learner: VitLearner, device: torch.device) -> Samples:
-    size = learner._pictures.size
+    size = learner._images.size
     tensors = {
         "image": torch.randint(256, (TESTED, 3, size, size), dtype=torch.uint8, device=device),
         "mask": torch.randint(2, (TESTED, size, size), dtype=torch.uint8, device=device),

@@ -115,22 +115,22 @@ def strategy_seconds(kind: str, learner: Learner, samples: Samples) -> float:
     return (times[COUNTED] - times[0]) / COUNTED
 
 
-def peft_seconds(learner: Learner, samples: Samples, optimiser: torch.optim.Optimizer) -> float:
+def peft_seconds(learner: Learner, samples: Samples, optimizer: torch.optim.Optimizer) -> float:
     """The same of a plain loop over PEFT's layers."""
-    parameters = cast(list[nn.Parameter], optimiser.param_groups[0]["params"])
+    parameters = cast(list[nn.Parameter], optimizer.param_groups[0]["params"])
     times: list[float] = []
     learner.module.train()
     for _ in range(COUNTED + 1):
         learner.loss(samples.batch(slice(None)), made_up_task()).backward()
         clip_gradient(parameters, 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         times.append(clock())
     return (times[COUNTED] - times[0]) / COUNTED
 
 
 def peft_learner() -> tuple[Learner, torch.optim.Optimizer]:
-    """The LLaMA with half of every rank retained by PEFT, and an optimiser for the rest."""
+    """The LLaMA with half of every rank retained by PEFT, and an optimizer for the rest."""
     from peft import OSFConfig, get_peft_model
 
     learner = new_learner()
@@ -144,11 +144,11 @@ def step_report() -> dict[str, object]:
     """Seconds a step of every kind, and what the bases take."""
     learner = new_learner()
     samples = random_tokens(learner.device)
-    theirs, optimiser = peft_learner()
+    theirs, optimizer = peft_learner()
     times: dict[str, list[float]] = {kind: [] for kind in (*KINDS, PEFT)}
     for turn, kind in itertools.product(range(TURNS + 1), times):
         plain = kind != PEFT
-        seconds = strategy_seconds(kind, learner, samples) if plain else peft_seconds(theirs, samples, optimiser)
+        seconds = strategy_seconds(kind, learner, samples) if plain else peft_seconds(theirs, samples, optimizer)
         if turn:
             times[kind].append(seconds)
     weights = sum(4 * learner.state_dict()[f"{layer.name}.weight"].numel() for layer in learner.linear_layers())

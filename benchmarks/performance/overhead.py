@@ -53,11 +53,11 @@ class _Classifier(nn.Module):
         """Unit text features of the prompts."""
         return F.normalize(self._encode_text(self._tokens), dim=-1)
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Logits `(n, prompts)`."""
         with self._autocast():  # the precision of clbench's loops, so that only the loops differ
             text = self.text() if self.training else self._text
-            image = F.normalize(self.clip.encode_image(pictures), dim=-1)
+            image = F.normalize(self.clip.encode_image(images), dim=-1)
             logits: Tensor = self.clip.logit_scale.exp() * image @ text.T
         return logits.float()
 
@@ -74,8 +74,8 @@ class Comparison:
         self.samples = SampleStore(device, Path(tempfile.gettempdir())).of(stream, built, learner)
         self.task = self.stream.tasks[0]
 
-    def pictures(self, task: Task, split: Any) -> tuple[Tensor, Tensor]:
-        """Normalised pictures and labels, in memory."""
+    def images(self, task: Task, split: Any) -> tuple[Tensor, Tensor]:
+        """Normalised images and labels, in memory."""
         tensors = self.samples(task, split).tensors
         return self.learner._normalise(tensors["image"]), tensors["label"]
 
@@ -90,8 +90,8 @@ class Comparison:
         return lambda: evaluator.evaluate(self.learner, 0)
 
     def evaluate_bare(self) -> Callable[[], object]:
-        """Text once, pictures in batches, count what is right."""
-        data = [self.pictures(task, "test") for task in self.stream.tasks]
+        """Text once, images in batches, count what is right."""
+        data = [self.images(task, "test") for task in self.stream.tasks]
         size = self.learner.test_batch
         model = self.classifier(self.stream.tasks).eval()
 
@@ -99,8 +99,8 @@ class Comparison:
             right = torch.zeros((), dtype=torch.int64, device=self.device)
             with torch.no_grad():
                 model._text = model.text()
-                for pictures, labels in data:
-                    for x, y in zip(pictures.split(size), labels.split(size), strict=True):
+                for images, labels in data:
+                    for x, y in zip(images.split(size), labels.split(size), strict=True):
                         right += (model(x).argmax(1) == y).sum()
             return int(right)
 
@@ -123,16 +123,16 @@ class Comparison:
 
     def train_bare(self) -> Callable[[], object]:
         """Forward, backward, step."""
-        pictures, labels = self.pictures(self.task, "train")
+        images, labels = self.images(self.task, "train")
         model = self.classifier([self.task]).train()
 
         def loop() -> None:
-            optimiser = torch.optim.AdamW(model.parameters(), lr=1e-9, fused=True)
-            order = torch.randperm(len(pictures), device=self.device).repeat(STEPS)[: STEPS * SIZE]
+            optimizer = torch.optim.AdamW(model.parameters(), lr=1e-9, fused=True)
+            order = torch.randperm(len(images), device=self.device).repeat(STEPS)[: STEPS * SIZE]
             for index in order.split(SIZE):
-                F.cross_entropy(model(pictures[index]), labels[index]).backward()
-                optimiser.step()
-                optimiser.zero_grad()
+                F.cross_entropy(model(images[index]), labels[index]).backward()
+                optimizer.step()
+                optimizer.zero_grad()
 
         return loop
 
@@ -144,16 +144,16 @@ class Comparison:
         from avalanche.training.plugins import EvaluationPlugin
         from avalanche.training.supervised import Naive
 
-        def dataset(pictures: Tensor, labels: Tensor) -> Any:
+        def dataset(images: Tensor, labels: Tensor) -> Any:
             labels = labels.cpu().clamp(max=len(self.task.classes) - 1)  # only the time matters
-            rows = TensorDataset(pictures.cpu(), labels)
+            rows = TensorDataset(images.cpu(), labels)
             rows.targets = labels.tolist()  # type: ignore[attr-defined]
             return as_taskaware_classification_dataset(rows)
 
-        pictures, labels = self.pictures(self.task, "train")
+        images, labels = self.images(self.task, "train")
         order = torch.arange(STEPS * SIZE, device=self.device) % len(labels)
-        tests = [dataset(*self.pictures(task, "test")) for task in self.stream.tasks]
-        benchmark = benchmark_from_datasets(train=[dataset(pictures[order], labels[order])], test=tests)
+        tests = [dataset(*self.images(task, "test")) for task in self.stream.tasks]
+        benchmark = benchmark_from_datasets(train=[dataset(images[order], labels[order])], test=tests)
         model = self.classifier([self.task])
         strategy = Naive(
             model=model,

@@ -32,7 +32,7 @@ class AvalancheMLflowLogger(BaseLogger):  # type: ignore[misc]  # avalanche has 
         with AvalancheMLflowLogger(run_name="naive") as logger:
             evaluator = EvaluationPlugin(accuracy_metrics(epoch=True, stream=True), loggers=[logger])
 
-    Numbers become metrics with Avalanche's x as step; NaN and infinity are logged as NaN. Figures, pictures and
+    Numbers become metrics with Avalanche's x as step; NaN and infinity are logged as NaN. Figures, images and
     matrices (a confusion matrix is both) become artifacts under the metric's name, numbered by step. Texts and
     checkpoints are left to others. A name that MLflow does not take is mended (see `allowed_name`), any other value is
     left out; both are told by a warning, once a name. Values wait until `every` of them are there or a phase of the
@@ -162,8 +162,8 @@ class AvalancheMLflowLogger(BaseLogger):  # type: ignore[misc]  # avalanche has 
                 case Image() if value.width and value.height and value.mode in PNG:
                     self._client.log_image(self.run_id, value, f"{path}.png")
                 case TensorImage() if value.image.ndim == 3 and value.image.shape[0] in (1, 3, 4):
-                    picture = value.image.detach().permute(1, 2, 0).float().clamp(0, 1).cpu().numpy()
-                    self._client.log_image(self.run_id, picture, f"{path}.png")
+                    image = value.image.detach().permute(1, 2, 0).float().clamp(0, 1).cpu().numpy()
+                    self._client.log_image(self.run_id, image, f"{path}.png")
                 case Tensor() | np.ndarray() if value.ndim in (1, 2):
                     rows = value.tolist() if value.ndim == 2 else [value.tolist()]
                     table = "".join(f"{','.join(map(str, row))}\n" for row in rows)

@@ -11,7 +11,7 @@ from clbench.core.errors import ClbenchError
 KEPT = "the results are in the run folder"
 
 
-class Attempts:
+class BestEffort:
     """Calls to the tracking store that must not stop the work: after a failure it is left alone.
 
     Args:

@@ -6,7 +6,7 @@ from clbench.core.errors import CheckpointError
 from clbench.core.storage import read_json, write_json
 
 
-class Memory:
+class RunIndex:
     """Which run of which store has what of a cell or of a suite.
 
         {"runs": {store: run}, "logged": {run: newest version}, "probed": {run: number},

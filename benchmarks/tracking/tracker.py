@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 from clbench.benchmarks.engine.cell import SCHEMA, Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.engine.execution import matrices
-from clbench.benchmarks.evaluation.challenge_metrics import official_numbers
-from clbench.benchmarks.tracking.run_index import Memory
+from clbench.benchmarks.evaluation.challenge_metrics import challenge_numbers
+from clbench.benchmarks.tracking.run_index import RunIndex
 from clbench.benchmarks.tracking.store import connect, create_run, log_metrics, log_parameters
 from clbench.contracts import Stream
 from clbench.core import strict_json
@@ -54,7 +54,7 @@ class Tracker:
         self._client, self.experiment = connect(uri, out)
         tags = {"clbench.kind": "suite", "clbench.schema": str(SCHEMA), "clbench.suite": suite}
         with one_line_errors(uri):
-            self._parent = self._run_of(Memory(folder), suite, tags)
+            self._parent = self._run_of(RunIndex(folder), suite, tags)
 
     def begin(self, cell: Cell, folder: CellFolder) -> None:
         """Open the cell's run, or go on with the one that an earlier call opened."""
@@ -66,7 +66,7 @@ class Tracker:
     def version(self, cell: Cell, folder: CellFolder, stream: Stream) -> None:
         """Log the versions that are on disk and not yet in the run, in one batch each."""
         last = folder.last_version
-        memory = Memory(folder.path)
+        memory = RunIndex(folder.path)
         with one_line_errors(self._uri):
             run = self._cell_run(cell, folder)
             logged = memory.logged(run)
@@ -79,7 +79,7 @@ class Tracker:
 
     def finish(self, cell: Cell, folder: CellFolder, stream: Stream) -> None:
         """Log what is missing, the files, and close the run."""
-        memory = Memory(folder.path)
+        memory = RunIndex(folder.path)
         with one_line_errors(self._uri):
             run_there = self._known(memory)
         if run_there is not None and memory.closed(run_there):
@@ -97,7 +97,7 @@ class Tracker:
         memory.remember("closed", run, True)
         self._log_probes(run, folder, memory)
 
-    def _log_probes(self, run: str, folder: CellFolder, memory: Memory) -> None:
+    def _log_probes(self, run: str, folder: CellFolder, memory: RunIndex) -> None:
         """What others' programs measured, which may be asked for long after the cell was finished."""
         from mlflow.entities import Metric
 
@@ -151,12 +151,12 @@ class Tracker:
             "clbench.cell": cell.digest,
             "mlflow.parentRunId": self._parent,
             **summary_tags(self._environment),
-            **_departures(cell),
+            **_data_deviations(cell),
         }
-        return self._run_of(Memory(folder.path), cell.title, tags, flat(cell.resolved))
+        return self._run_of(RunIndex(folder.path), cell.title, tags, flat(cell.resolved))
 
     def _run_of(
-        self, memory: Memory, name: str, tags: dict[str, str], parameters: Mapping[str, str] | None = None
+        self, memory: RunIndex, name: str, tags: dict[str, str], parameters: Mapping[str, str] | None = None
     ) -> str:
         """The run that a folder remembers in this store, or a new one."""
         known = self._known(memory)
@@ -168,7 +168,7 @@ class Tracker:
         self._there.add(run)
         return run
 
-    def _known(self, memory: Memory) -> str | None:
+    def _known(self, memory: RunIndex) -> str | None:
         """The run that a folder remembers, if the store still has it, which is asked once a run."""
         from mlflow.exceptions import MlflowException
 
@@ -194,7 +194,7 @@ class Tracker:
             (temporary / f"R-{protocol}.csv").write_text(matrix.to_csv(), encoding="utf-8")
             matrix_figure(matrix, f"{cell.title} ({protocol})", temporary / f"matrix-{protocol}.png")
         self._client.log_artifacts(run, str(temporary))
-        for name in ("ledger.parquet", "matrix.json", "official.json"):
+        for name in ("ledger.parquet", "matrix.json", "challenge.json"):
             if (folder.path / name).exists():
                 self._client.log_artifact(run, str(folder.path / name))
 
@@ -214,9 +214,9 @@ def summary_tags(environment: Mapping[str, object]) -> dict[str, str]:
     }
 
 
-def _departures(cell: Cell) -> dict[str, str]:
+def _data_deviations(cell: Cell) -> dict[str, str]:
     """A tag, shown on the leaderboard, of runs on other data than the published."""
-    found = cell.load_stream().departures
+    found = cell.load_stream().data_deviations
     return {"clbench.data": f"{cell.names[0]} is not as published: {'; '.join(found)}"[:4000]} if found else {}
 
 
@@ -234,10 +234,10 @@ def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
 def _metrics_of_version(
     folder: CellFolder, stream: Stream, found: Mapping[str, ScoreMatrix], version: int
 ) -> "list[Metric]":
-    """R's row, official metrics of pictures, and every metric of the stream as if it ended with this version."""
+    """R's row, official metrics of images, and every metric of the stream as if it ended with this version."""
     from mlflow.entities import Metric
 
-    values = folder.record(version).numbers | official_numbers(stream, folder, version)
+    values = folder.record(version).numbers | challenge_numbers(stream, folder, version)
     for protocol, matrix in found.items():
         values |= {
             f"{protocol}/R/{task}": float(x) for task, x in zip(matrix.tasks, matrix.scores[version], strict=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from clbench.benchmarks.engine.cell import SCHEMA
 from clbench.benchmarks.engine.runner import RunOptions
-from clbench.benchmarks.tracking.run_index import Memory
+from clbench.benchmarks.tracking.run_index import RunIndex
 from clbench.benchmarks.tracking.store import TAG, connect, create_run, log_metrics, log_parameters
 from clbench.benchmarks.tuning.trials import Trials
 from clbench.benchmarks.tuning.tuned_record import Tuned
@@ -44,7 +44,7 @@ def log_search(options: RunOptions, path: Path, tuned: Tuned, cells: Trials) -> 
         for number, run in _runs(cells, store):
             client.set_tag(run, "clbench.search", fitting(path.stem, TAG))
             client.set_tag(run, "clbench.trial", str(number))
-        run = _log_record(client, experiment, path, tuned, Memory(cells.folder).run(store))
+        run = _log_record(client, experiment, path, tuned, RunIndex(cells.folder).run(store))
         client.set_tag(run, RECORD, digest)
         client.set_terminated(run, "FINISHED")
 
@@ -78,6 +78,6 @@ def _runs(cells: Trials, store: str) -> Iterator[tuple[int, str]]:
     """Number of the trial and run, for all cells of which the store has one."""
     for number, trial in enumerate(cells.done):
         for cell in trial.cells:
-            run = Memory(cells.folder_of(cell).path).run(store)
+            run = RunIndex(cells.folder_of(cell).path).run(store)
             if run is not None:
                 yield number, run

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from clbench.reports.flips.comparison import Comparison, TaskResult
-from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_metrics import all_metrics
 from clbench.reports.flips.gate import Gate
 from clbench.reports.flips.graded import GradedFlips
@@ -45,12 +45,12 @@ def to_dict(comparison: Comparison, gate: Gate | None = None) -> dict[str, objec
     }
 
 
-def weighted(weight: float | None, table: FlipTable) -> float | None:
+def weighted(weight: float | None, table: ContingencyTable) -> float | None:
     """A sum of confidences over flips as a share of all pairs."""
     return None if weight is None or table.n == 0 else weight / table.n
 
 
-def _of_table(table: FlipTable) -> dict[str, object]:
+def _of_table(table: ContingencyTable) -> dict[str, object]:
     values = all_metrics(table)
     undefined = {name: "it would be divided by 0" for name, value in values.items() if value is None}
     return {"n": table.n, "counts": asdict(table), **values, **({"undefined": undefined} if undefined else {})}

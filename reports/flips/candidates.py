@@ -5,7 +5,7 @@ from typing import final
 
 from clbench.core.errors import DataError
 from clbench.reports.flips.comparison import compare
-from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_metrics import nfr
 from clbench.reports.flips.pairing import checked_rows, database
 from clbench.reports.flips.rows import Rows
@@ -67,7 +67,7 @@ def seed_noise(seeds: list[Rows]) -> float | None:
     Raises:
         DataError: For sides that cannot be compared.
     """
-    tables: dict[tuple[int, int], FlipTable] = {}
+    tables: dict[tuple[int, int], ContingencyTable] = {}
     for i in range(len(seeds)):
         for j in range(i + 1, len(seeds)):
             table = compare(seeds[i], seeds[j]).table
@@ -75,7 +75,7 @@ def seed_noise(seeds: list[Rows]) -> float | None:
     return noise_floor(lambda i, j: tables[i, j], len(seeds), nfr)
 
 
-def _turned(table: FlipTable) -> FlipTable:
+def _turned(table: ContingencyTable) -> ContingencyTable:
     """The table of the comparison the other way round."""
     right, lost, won, same, different = table.counts
-    return FlipTable(right, won, lost, same, different)
+    return ContingencyTable(right, won, lost, same, different)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clbench.core.errors import DataError, did_you_mean
-from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.graded import Changes, changes_of
 
 UNKNOWN = -1
@@ -71,7 +71,7 @@ class Chain:
         return Chain(self.tasks, tuple(self.versions[index] for index in kept), self.task, *fields)
 
 
-def flips_between(chain: Chain, old: int, new: int, tasks: Sequence[str] | None = None) -> FlipTable:
+def flips_between(chain: Chain, old: int, new: int, tasks: Sequence[str] | None = None) -> ContingencyTable:
     """The table of two versions, over some tasks or all; samples that one of them was not tested on do not count.
 
     Raises:
@@ -82,7 +82,7 @@ def flips_between(chain: Chain, old: int, new: int, tasks: Sequence[str] | None 
     was, now = chain.right[before][chosen] == 1, chain.right[after][chosen] == 1
     same = chain.answer[before][chosen] == chain.answer[after][chosen]
     cells = (was & now, was & ~now, ~was & now, ~was & ~now & same, ~was & ~now & ~same)
-    return FlipTable(*(int(np.count_nonzero(cell)) for cell in cells))
+    return ContingencyTable(*(int(np.count_nonzero(cell)) for cell in cells))
 
 
 def changes_between(chain: Chain, old: int, new: int, tasks: Sequence[str] | None = None) -> Changes:

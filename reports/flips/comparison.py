@@ -8,15 +8,15 @@ from typing import final
 
 import duckdb
 
-from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_counts import (
     Flip,
-    Tally,
+    FlipCounts,
+    count_changes,
+    count_classes,
+    count_confidence,
+    count_tasks,
     graded_tasks,
-    tally_changes,
-    tally_classes,
-    tally_confidence,
-    tally_tasks,
     worst_flips,
     worst_losses,
 )
@@ -36,7 +36,7 @@ CLASSES = 200
 class TaskResult:
     """One task: its counts, the test of its change corrected for the number of tasks (Holm), two intervals."""
 
-    tally: Tally
+    tally: FlipCounts
     mcnemar_p: float
     holm_p: float
     intervals: Mapping[str, Interval | None]
@@ -74,18 +74,18 @@ class Comparison:
     old: str
     new: str
     protocol: str
-    tally: Tally
+    tally: FlipCounts
     tasks: Mapping[str, TaskResult]
     intervals: Mapping[str, Interval | None]
-    classes: Sequence[tuple[str, str, FlipTable]]
-    confidence: Mapping[str, Mapping[int, FlipTable]]
+    classes: Sequence[tuple[str, str, ContingencyTable]]
+    confidence: Mapping[str, Mapping[int, ContingencyTable]]
     graded: Sequence[GradedResult]
     graded_by_task: Mapping[str, Sequence[GradedFlips]]
     worst: Sequence[Flip]
     worse: int
 
     @property
-    def table(self) -> FlipTable:
+    def table(self) -> ContingencyTable:
         """The counts of all tasks."""
         return self.tally.table
 
@@ -116,7 +116,7 @@ def compare(old: Rows, new: Rows, *, dead_band: float = 0.0, lower_is_better: bo
     check_dead_band(dead_band)
     with database(old, new) as (connection, folder):
         protocol = pair(connection, folder, old, new, -1 if lower_is_better else 1)
-        tallies = tally_tasks(connection)
+        tallies = count_tasks(connection)
         tally = functools.reduce(operator.add, tallies.values())
         graded, by_task = _graded(connection, [0.0, dead_band] if dead_band else [0.0])
         flips = tally.table.n > 0 or not graded
@@ -127,8 +127,8 @@ def compare(old: Rows, new: Rows, *, dead_band: float = 0.0, lower_is_better: bo
             tally,
             _by_task(tallies),
             bootstrap(tally.table, FLIP_METRICS),
-            tally_classes(connection, CLASSES),
-            {side: tally_confidence(connection, side) for side in ("old", "new")},
+            count_classes(connection, CLASSES),
+            {side: count_confidence(connection, side) for side in ("old", "new")},
             graded,
             by_task,
             worst_flips(connection, WORST) if flips else worst_losses(connection, WORST, dead_band),
@@ -136,7 +136,7 @@ def compare(old: Rows, new: Rows, *, dead_band: float = 0.0, lower_is_better: bo
         )
 
 
-def _by_task(tallies: Mapping[str, Tally]) -> dict[str, TaskResult]:
+def _by_task(tallies: Mapping[str, FlipCounts]) -> dict[str, TaskResult]:
     tested = {task: tally.table for task, tally in tallies.items() if tally.table.n}
     p_values = [mcnemar_exact(table.negative_flips, table.positive_flips) for table in tested.values()]
     corrected = dict(zip(tested, zip(p_values, holm(p_values), strict=True), strict=True))
@@ -157,6 +157,6 @@ def _graded(
     n = sum(flips.n for flips in tasks[0].values())
     results = []
     for band in bands:
-        changes = tally_changes(connection, names, n, band)
+        changes = count_changes(connection, names, n, band)
         results.append(GradedResult(graded_flips(changes, band), graded_intervals(changes, band)))
     return results, {name: [found[name] for found in tasks] for name in names}

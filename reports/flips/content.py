@@ -1,4 +1,4 @@
-"""What a model was shown: text or picture of a sample, for whoever has the data."""
+"""What a model was shown: text or image of a sample, for whoever has the data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from clbench.reports.flips.flip_counts import Flip
 @final
 @dataclass(frozen=True)
 class Content:
-    """What a model was shown: a text, a picture (PNG), or both."""
+    """What a model was shown: a text, an image (PNG), or both."""
 
     text: str | None = None
     png: bytes | None = None

@@ -9,7 +9,7 @@ from clbench.core.errors import DataError
 
 @final
 @dataclass(frozen=True)
-class FlipTable:
+class ContingencyTable:
     """What became of the answers: old right or wrong times new right or wrong, wrong to another wrong answer apart.
 
     Args:
@@ -34,12 +34,12 @@ class FlipTable:
         if min(self.counts) < 0:
             raise DataError(f"counts of flips: wanted none below 0, got {self}")
 
-    def __add__(self, other: Self) -> "FlipTable":
+    def __add__(self, other: Self) -> "ContingencyTable":
         """The table of two disjoint sets of samples."""
-        return FlipTable(*(mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)))
+        return ContingencyTable(*(mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)))
 
     @classmethod
-    def total(cls, tables: Iterable["FlipTable"]) -> "FlipTable":
+    def total(cls, tables: Iterable["ContingencyTable"]) -> "ContingencyTable":
         """The table of many disjoint sets of samples; that of none is empty."""
         return sum(tables, cls())
 

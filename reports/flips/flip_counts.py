@@ -7,7 +7,7 @@ from typing import final
 import duckdb
 import numpy as np
 
-from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.graded import GRAIN, SINGLE, Changes, GradedFlips, flips_of_sums
 
 COUNTS = ", ".join(f"count(*) FILTER (cell = {cell})" for cell in range(5))
@@ -58,7 +58,7 @@ LOST = ("change < -$band", "{w}change, {w}task, {w}sample_id")
 
 @final
 @dataclass(frozen=True)
-class Tally:
+class FlipCounts:
     """What is counted of a task, or of all.
 
     Args:
@@ -71,7 +71,7 @@ class Tally:
         pfr_weight: Sum of the old confidence over positive flips; None if one has none.
     """
 
-    table: FlipTable
+    table: ContingencyTable
     old_only: int
     new_only: int
     unscored: int
@@ -79,9 +79,9 @@ class Tally:
     nfr_weight: float | None
     pfr_weight: float | None
 
-    def __add__(self, other: "Tally") -> "Tally":
+    def __add__(self, other: "FlipCounts") -> "FlipCounts":
         """The tally of two disjoint sets of samples."""
-        return Tally(
+        return FlipCounts(
             self.table + other.table,
             self.old_only + other.old_only,
             self.new_only + other.new_only,
@@ -109,28 +109,31 @@ class Flip:
     text: str | None
 
 
-def tally_tasks(connection: duckdb.DuckDBPyConnection) -> dict[str, Tally]:
+def count_tasks(connection: duckdb.DuckDBPyConnection) -> dict[str, FlipCounts]:
     """The tally of each task, by name."""
     found = {}
     for task, *counts, lost, lost_known, won, won_known in connection.sql(BY_TASK).fetchall():
-        table = FlipTable(*counts[:5])
+        table = ContingencyTable(*counts[:5])
         nfr_weight = (lost or 0.0) if lost_known == table.negative_flips else None
         pfr_weight = (won or 0.0) if won_known == table.positive_flips else None
         old_only, new_only, unscored, exposed = counts[5:]
-        found[str(task)] = Tally(table, old_only, new_only, unscored, exposed, nfr_weight, pfr_weight)
+        found[str(task)] = FlipCounts(table, old_only, new_only, unscored, exposed, nfr_weight, pfr_weight)
     return found
 
 
-def tally_classes(connection: duckdb.DuckDBPyConnection, most: int) -> list[tuple[str, str, FlipTable]]:
+def count_classes(connection: duckdb.DuckDBPyConnection, most: int) -> list[tuple[str, str, ContingencyTable]]:
     """Task, class (its target) and table, those with the most negative flips first."""
     rows = connection.execute(BY_CLASS, {"most": most}).fetchall()
-    found = [(task, name, FlipTable(*counts)) for name, task, _, *counts in rows]
+    found = [(task, name, ContingencyTable(*counts)) for name, task, _, *counts in rows]
     return sorted(found, key=lambda item: (-item[2].negative_flips, item[:2]))
 
 
-def tally_confidence(connection: duckdb.DuckDBPyConnection, side: str) -> dict[int, FlipTable]:
+def count_confidence(connection: duckdb.DuckDBPyConnection, side: str) -> dict[int, ContingencyTable]:
     """The table of each tenth of the confidence of the `old` or the `new` side: 0 from 0 to 0.1, 9 from 0.9 to 1."""
-    return {tenth: FlipTable(*counts) for tenth, *counts in connection.sql(BY_CONFIDENCE.format(side=side)).fetchall()}
+    return {
+        tenth: ContingencyTable(*counts)
+        for tenth, *counts in connection.sql(BY_CONFIDENCE.format(side=side)).fetchall()
+    }
 
 
 def graded_tasks(connection: duckdb.DuckDBPyConnection, dead_band: float) -> dict[str, GradedFlips]:
@@ -139,7 +142,7 @@ def graded_tasks(connection: duckdb.DuckDBPyConnection, dead_band: float) -> dic
     return {str(task): flips_of_sums(dead_band, *numbers) for task, *numbers in rows}
 
 
-def tally_changes(connection: duckdb.DuckDBPyConnection, tasks: Sequence[str], n: int, dead_band: float) -> Changes:
+def count_changes(connection: duckdb.DuckDBPyConnection, tasks: Sequence[str], n: int, dead_band: float) -> Changes:
     """The histogram of changes over some tasks; above `SINGLE` pairs those within 1.1 % share a group."""
     values: dict[str, object] = {"tasks": list(tasks)}
     groups = "change"

@@ -5,12 +5,12 @@ Unit of all: fractions. Names in the literature differ and contradict each other
 
 from collections.abc import Callable
 
-from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.contingency import ContingencyTable
 
-FlipMetric = Callable[[FlipTable], float | None]
+FlipMetric = Callable[[ContingencyTable], float | None]
 
 
-def old_accuracy(table: FlipTable) -> float | None:
+def old_accuracy(table: ContingencyTable) -> float | None:
     """Share of right answers of the old model, on the paired samples.
 
     Formula: old right / n
@@ -20,7 +20,7 @@ def old_accuracy(table: FlipTable) -> float | None:
     return _share(table.old_right, table.n)
 
 
-def new_accuracy(table: FlipTable) -> float | None:
+def new_accuracy(table: ContingencyTable) -> float | None:
     """Share of right answers of the new model, on the paired samples.
 
     Formula: new right / n
@@ -30,7 +30,7 @@ def new_accuracy(table: FlipTable) -> float | None:
     return _share(table.new_right, table.n)
 
 
-def accuracy_change(table: FlipTable) -> float | None:
+def accuracy_change(table: ContingencyTable) -> float | None:
     """New minus old accuracy, which is what flips in the two directions leave over.
 
     Formula: (positive flips - negative flips) / n = PFR - NFR
@@ -40,7 +40,7 @@ def accuracy_change(table: FlipTable) -> float | None:
     return _share(table.positive_flips - table.negative_flips, table.n)
 
 
-def nfr(table: FlipTable) -> float | None:
+def nfr(table: ContingencyTable) -> float | None:
     """Negative flip rate: share of all samples that were right and are wrong now.
 
     Formula: negative flips / n
@@ -50,7 +50,7 @@ def nfr(table: FlipTable) -> float | None:
     return _share(table.negative_flips, table.n)
 
 
-def pfr(table: FlipTable) -> float | None:
+def pfr(table: ContingencyTable) -> float | None:
     """Positive flip rate: share of all samples that were wrong and are right now.
 
     Formula: positive flips / n
@@ -60,7 +60,7 @@ def pfr(table: FlipTable) -> float | None:
     return _share(table.positive_flips, table.n)
 
 
-def nfr_mc(table: FlipTable) -> float | None:
+def nfr_mc(table: ContingencyTable) -> float | None:
     """NFR that counts a change from one wrong answer to another too, as users of a multiple-choice model see both.
 
     Formula: (negative flips + wrong to another wrong) / n
@@ -70,7 +70,7 @@ def nfr_mc(table: FlipTable) -> float | None:
     return _share(table.negative_flips + table.both_wrong_different, table.n)
 
 
-def inconsistency(table: FlipTable) -> float | None:
+def inconsistency(table: ContingencyTable) -> float | None:
     """Share of all samples whose answer changed, for better, for worse or from wrong to wrong.
 
     Formula: (negative flips + positive flips + wrong to another wrong) / n
@@ -80,7 +80,7 @@ def inconsistency(table: FlipTable) -> float | None:
     return _share(table.negative_flips + table.positive_flips + table.both_wrong_different, table.n)
 
 
-def nfi(table: FlipTable) -> float | None:
+def nfi(table: ContingencyTable) -> float | None:
     """Negative flip impact: the share of the new model's errors that the old one did not make.
 
     Formula: negative flips / new wrong = NFR / (1 - new accuracy)
@@ -90,7 +90,7 @@ def nfi(table: FlipTable) -> float | None:
     return _share(table.negative_flips, table.new_wrong)
 
 
-def pfi(table: FlipTable) -> float | None:
+def pfi(table: ContingencyTable) -> float | None:
     """Positive flip impact: the share of the new model's right answers that the old one did not have.
 
     Formula: positive flips / new right
@@ -100,7 +100,7 @@ def pfi(table: FlipTable) -> float | None:
     return _share(table.positive_flips, table.new_right)
 
 
-def relative_nfr(table: FlipTable) -> float | None:
+def relative_nfr(table: ContingencyTable) -> float | None:
     """NFR over what two models would have whose errors fall independently: 1 means no better than chance.
 
     Formula: NFR / (old accuracy * (1 - new accuracy))
@@ -110,7 +110,7 @@ def relative_nfr(table: FlipTable) -> float | None:
     return _share(table.negative_flips * table.n, table.old_right * table.new_wrong)
 
 
-def btc(table: FlipTable) -> float | None:
+def btc(table: ContingencyTable) -> float | None:
     """Backward trust compatibility: the share of the old model's right answers that are still right.
 
     Formula: both right / old right = 1 - NFR / old accuracy
@@ -120,7 +120,7 @@ def btc(table: FlipTable) -> float | None:
     return _share(table.both_right, table.old_right)
 
 
-def bec(table: FlipTable) -> float | None:
+def bec(table: ContingencyTable) -> float | None:
     """Backward error compatibility as the papers mean it: the share of the new model's errors that are not new.
 
     Formula: both wrong / new wrong = 1 - NFI
@@ -130,7 +130,7 @@ def bec(table: FlipTable) -> float | None:
     return _share(table.both_wrong, table.new_wrong)
 
 
-def bec_old_errors(table: FlipTable) -> float | None:
+def bec_old_errors(table: ContingencyTable) -> float | None:
     """Backward error compatibility as BackwardCompatibilityML computes it: over the old model's errors.
 
     Formula: both wrong / old wrong = 1 - PFR / (1 - old accuracy)
@@ -158,7 +158,7 @@ FLIP_METRICS: dict[str, FlipMetric] = {
 """By the names that tables and JSON use, in the order in which they are shown."""
 
 
-def all_metrics(table: FlipTable) -> dict[str, float | None]:
+def all_metrics(table: ContingencyTable) -> dict[str, float | None]:
     """Every metric of a table, None where it is not defined."""
     return {name: metric(table) for name, metric in FLIP_METRICS.items()}
 

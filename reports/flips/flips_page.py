@@ -37,7 +37,7 @@ class Shown:
     old: str
     new: str
     text: str | None
-    picture: str | None
+    image: str | None
 
 
 def write_page(
@@ -81,13 +81,13 @@ def to_html(comparison: Comparison, gate: Gate | None = None, contents: Contents
 def _shown(flip: Flip, answers: tuple[str, str], tasks: Sequence[str], contents: Contents) -> Shown:
     found = contents.get((flip.task, flip.sample_id))
     text = flip.text if found is None or found.text is None else found.text
-    picture = None
+    image = None
     if found is not None and found.png is not None:
-        picture = f"data:image/png;base64,{base64.b64encode(found.png).decode()}"
+        image = f"data:image/png;base64,{base64.b64encode(found.png).decode()}"
     return Shown(
         flip,
         tasks.index(flip.task) if flip.task in tasks else len(tasks),
         *answers,
         text[:LONGEST_TEXT] if text else None,
-        picture,
+        image,
     )

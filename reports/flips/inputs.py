@@ -35,7 +35,7 @@ class Choice:
     experiment: str
 
 
-def open_side(text: str, choice: Choice, folder: Path, other: str = "") -> Rows:
+def load_predictions(text: str, choice: Choice, folder: Path, other: str = "") -> Rows:
     """The rows that `OLD` or `NEW` names.
 
     Args:

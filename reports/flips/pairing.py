@@ -36,7 +36,7 @@ SIDE = f"""
 SELECT task, sample_id, hash(prediction) AS prediction, hash(target) AS target, correct, score, confidence,
     length(target) <= {LONGEST_CLASS} AS short FROM
 """  # noqa: S608 (only a constant of ours is put in)
-# `cell` counts as the arguments of `FlipTable` do: 0 both right, 1 negative flip, 2 positive flip, 3 and 4 both wrong.
+# `cell` numbers the fields of `ContingencyTable`: 0 both right, 1 negative flip, 2 positive flip, 3 and 4 both wrong.
 JOIN = f"""
 CREATE TEMP TABLE pairs AS
 SELECT coalesce(o.task, n.task) AS task, coalesce(o.sample_id, n.sample_id) AS sample_id,

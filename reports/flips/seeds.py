@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from clbench.core.errors import ClbenchError, DataError
 from clbench.core.storage import read_json
 from clbench.reports.flips.chain import Chain, flips_between
-from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_metrics import all_metrics, nfr
 from clbench.reports.flips.statistics import SeedSummary, noise_floor, over_seeds
 from clbench.spec.ledger import read_ledger
@@ -31,11 +31,11 @@ SHOWN = {
 DIFFERENCES = ("accuracy", "nfr", "relative_nfr")
 CONTROL, PLAIN = "continue-update", "naive-update"
 
-Tables = Mapping[str, Mapping[int, FlipTable]]
+Tables = Mapping[str, Mapping[int, ContingencyTable]]
 """By strategy and seed."""
 
 
-def numbers_of(table: FlipTable) -> dict[str, float | None]:
+def numbers_of(table: ContingencyTable) -> dict[str, float | None]:
     """All flip metrics of a table, and the new accuracy."""
     right, _, won, *_ = table.counts
     return {**all_metrics(table), "accuracy": (right + won) / sum(table.counts)}
@@ -47,7 +47,7 @@ def read_suite(folder: Path, protocol: str) -> tuple[Tables, list[pa.Table]]:
     Raises:
         DataError: Where there are no cells, or a ledger is damaged or lacks the protocol.
     """
-    tables: dict[str, dict[int, FlipTable]] = {}
+    tables: dict[str, dict[int, ContingencyTable]] = {}
     plain: dict[int, pa.Table] = {}
     for path in sorted(folder.glob("*/ledger.parquet")):
         *_, strategy, seed = str(read_json(path.parent / "cell.json")["title"]).split(" / ")
@@ -64,19 +64,19 @@ def read_suite(folder: Path, protocol: str) -> tuple[Tables, list[pa.Table]]:
 def between_seeds(last: list[pa.Table], protocol: str) -> float | None:
     """NFR between the seeds of one recipe: each is the old one for each other; None with a single seed."""
 
-    def flips(old: int, new: int) -> FlipTable:
+    def flips(old: int, new: int) -> ContingencyTable:
         pair = [rows.set_column(0, "version", pa.array([n] * len(rows), pa.int32())) for n, rows in enumerate(last)]
         return flips_between(Chain.from_ledger(pa.concat_tables([pair[old], pair[new]]), protocol), old, new)
 
     return noise_floor(flips, len(last), nfr)
 
 
-def summary(tables: Mapping[int, FlipTable], key: str) -> SeedSummary:
+def summary(tables: Mapping[int, ContingencyTable], key: str) -> SeedSummary:
     """A number over seeds, in percent."""
     return over_seeds([100 * value for table in tables.values() if (value := numbers_of(table)[key]) is not None])
 
 
-def difference(one: Mapping[int, FlipTable], other: Mapping[int, FlipTable], key: str) -> SeedSummary:
+def difference(one: Mapping[int, ContingencyTable], other: Mapping[int, ContingencyTable], key: str) -> SeedSummary:
     """The mean difference of a number over the seeds that both have, in points."""
     pairs = [(numbers_of(one[seed])[key], numbers_of(other[seed])[key]) for seed in one if seed in other]
     return over_seeds([100 * (a - b) for a, b in pairs if a is not None and b is not None])

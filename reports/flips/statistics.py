@@ -15,7 +15,7 @@ from clbench.core.errors import MetricError
 from clbench.reports.flips.binomial import at_most, chance_of_at_most
 
 if TYPE_CHECKING:
-    from clbench.reports.flips.contingency import FlipTable
+    from clbench.reports.flips.contingency import ContingencyTable
     from clbench.reports.flips.flip_metrics import FlipMetric
 
 RESAMPLES = 1000
@@ -78,7 +78,7 @@ def upper_bound(events: int, n: int, level: float = LEVEL) -> float | None:
 
 
 def bootstrap(
-    table: "FlipTable",
+    table: "ContingencyTable",
     metrics: "Mapping[str, FlipMetric]",
     *,
     resamples: int = RESAMPLES,
@@ -93,13 +93,13 @@ def bootstrap(
     Returns:
         An interval a metric, over the resamples in which it is defined; None where it is not in half of them.
     """
-    from clbench.reports.flips.contingency import FlipTable
+    from clbench.reports.flips.contingency import ContingencyTable
 
     if table.n == 0:
         return dict.fromkeys(metrics)
     shares = np.array(table.counts) / table.n
     draws = np.random.default_rng(seed).multinomial(table.n, shares, size=resamples).tolist()
-    tables = [FlipTable(*draw) for draw in draws]
+    tables = [ContingencyTable(*draw) for draw in draws]
     return {name: percentile_interval([metric(t) for t in tables], level) for name, metric in metrics.items()}
 
 
@@ -145,7 +145,7 @@ def over_seeds(values: Sequence[float], level: float = LEVEL) -> SeedSummary:
     return SeedSummary(n, mean, error, Interval(mean - reach, mean + reach))
 
 
-def noise_floor(flips_of: "Callable[[int, int], FlipTable]", seeds: int, metric: "FlipMetric") -> float | None:
+def noise_floor(flips_of: "Callable[[int, int], ContingencyTable]", seeds: int, metric: "FlipMetric") -> float | None:
     """What a flip metric shows between seeds of one recipe, where nothing was updated: the mean over ordered pairs.
 
     A difference between old and new that is not well above this floor is what any training run brings.

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from clbench.core.errors import MetricError
 from clbench.reports.flips.chain import UNKNOWN, Chain, changes_between, flips_between
-from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_metrics import FlipMetric, all_metrics
 from clbench.reports.flips.graded import GradedFlips, graded_flips
 
@@ -36,7 +36,7 @@ class SampleHistory:
     changes: dict[int, int]
 
 
-def steps(chain: Chain) -> list[FlipTable]:
+def steps(chain: Chain) -> list[ContingencyTable]:
     """The table of each version against the one before."""
     return [flips_between(chain, old, new) for old, new in pairwise(chain.versions)]
 
@@ -44,7 +44,7 @@ def steps(chain: Chain) -> list[FlipTable]:
 def per_step(chain: Chain, metric: FlipMetric) -> float | None:
     """Mean of a metric over the steps of a stream, as Träuble et al. 2021 do it for BTC and BEC; None without any.
 
-    Their NFR of a stream, all negative flips over N T, is that of `FlipTable.total(steps(chain))`.
+    Their NFR of a stream, all negative flips over N T, is that of `ContingencyTable.total(steps(chain))`.
     """
     found = [value for value in map(metric, steps(chain)) if value is not None]
     return sum(found) / len(found) if found else None
@@ -58,7 +58,7 @@ def between_all(chain: Chain, metric: FlipMetric) -> list[list[float | None]]:
     ]
 
 
-def first_learnt_to_last(chain: Chain) -> FlipTable:
+def first_learnt_to_last(chain: Chain) -> ContingencyTable:
     """The table from just after each task was learnt to the last version, the last task left out, as in BWT.
 
     Task i is learnt by version i. By task, PFR - NFR is R[T][i] - R[i][i], so that with tasks of one size the change of
@@ -67,7 +67,7 @@ def first_learnt_to_last(chain: Chain) -> FlipTable:
     Raises:
         MetricError: Unless the chain has a version for each of its tasks.
     """
-    return FlipTable.total(
+    return ContingencyTable.total(
         flips_between(chain, version, len(chain.tasks), [task]) for task, version in _learnt(chain)[:-1]
     )
 
@@ -154,7 +154,7 @@ def _numbers(chain: Chain, old: int, new: int, tasks: tuple[str, ...], prefix: s
     return _defined(flips_between(chain, old, new, tasks), prefix) | sizes
 
 
-def _defined(table: FlipTable, prefix: str) -> dict[str, float]:
+def _defined(table: ContingencyTable, prefix: str) -> dict[str, float]:
     values = all_metrics(table)
     return {f"{prefix}/{name}": value for name in SHOWN if (value := values[name]) is not None}
 

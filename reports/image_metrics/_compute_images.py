@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clbench.core.errors import MetricError
-from clbench.core.registry import PICTURE_METRICS
+from clbench.core.registry import IMAGE_METRICS
 from clbench.reports.image_metrics._task_rows import DoesNotApplyError, TaskRows, tasks_of
 
 Values = dict[str, float | None]
@@ -21,7 +21,7 @@ OWN_UNIT = frozenset({"mae"})
 
 @final
 @dataclass(frozen=True)
-class OfficialReport:
+class ChallengeReport:
     """Metrics by task and by kind; None where one is not defined.
 
     Attributes:
@@ -35,10 +35,10 @@ class OfficialReport:
     undefined: Mapping[str, str]
 
     def numbers(self) -> dict[str, float]:
-        """What is defined, by `official/<task or kind>/<metric>`."""
+        """What is defined, by `challenge/<task or kind>/<metric>`."""
         groups = [*self.tasks.items(), *self.kinds.items()]
         return {
-            f"official/{name}/{metric}": x for name, group in groups for metric, x in group.items() if x is not None
+            f"challenge/{name}/{metric}": x for name, group in groups for metric, x in group.items() if x is not None
         }
 
     def as_json(self) -> dict[str, object]:
@@ -46,8 +46,8 @@ class OfficialReport:
         return {"tasks": dict(self.tasks), "kinds": dict(self.kinds), "undefined": dict(self.undefined)}
 
 
-def official_report(rows: pa.Table, version: int, protocol: str) -> OfficialReport:
-    """Evaluate every picture metric on all tasks of its kind.
+def challenge_report(rows: pa.Table, version: int, protocol: str) -> ChallengeReport:
+    """Evaluate every image metric on all tasks of its kind.
 
     Args:
         rows: A ledger.
@@ -69,17 +69,17 @@ def official_report(rows: pa.Table, version: int, protocol: str) -> OfficialRepo
     for kind, metrics in kinds.items():
         for metric, values in metrics.items():
             means[kind][metric] = _attempt(f"{kind}/{metric}", partial(_mean, metric, values), undefined)
-    return OfficialReport(tasks, means, undefined)
+    return ChallengeReport(tasks, means, undefined)
 
 
 def _of_task(rows: TaskRows, undefined: dict[str, str]) -> Values:
     found: Values = {}
-    for name in PICTURE_METRICS.names():
+    for name in IMAGE_METRICS.names():
         kind, _, metric = name.partition(".")
         if kind != rows.kind:
             continue
         try:
-            found[metric] = _attempt(f"{rows.task}/{metric}", partial(PICTURE_METRICS.get(name).value, rows), undefined)
+            found[metric] = _attempt(f"{rows.task}/{metric}", partial(IMAGE_METRICS.get(name).value, rows), undefined)
         except DoesNotApplyError:
             continue
     return found

@@ -1,4 +1,4 @@
-"""What the ledger says of one version on one task of pictures."""
+"""What the ledger says of one version on one task of images."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -3,17 +3,17 @@
 import numpy as np
 
 from clbench.core.errors import MetricError
-from clbench.core.registry import PICTURE_METRICS
+from clbench.core.registry import IMAGE_METRICS
 from clbench.reports.image_metrics._task_rows import TaskRows
 
 PROBABILITY = "probability/"
 
 
-@PICTURE_METRICS.register("classification.accuracy", direction="higher")
+@IMAGE_METRICS.register("classification.accuracy", direction="higher")
 def accuracy(rows: TaskRows) -> float:
-    """Share of pictures whose class is right.
+    """Share of images whose class is right.
 
-    Formula: right predictions / pictures
+    Formula: right predictions / images
     Unit: a share
     Direction: higher is better
     Source: official evaluator of FMC_UIA 2026, Accuracy
@@ -21,20 +21,20 @@ def accuracy(rows: TaskRows) -> float:
     return float(np.mean(np.array(rows.prediction) == np.array(rows.target)))
 
 
-@PICTURE_METRICS.register("classification.auc", direction="higher")
+@IMAGE_METRICS.register("classification.auc", direction="higher")
 def auc(rows: TaskRows) -> float:
     """Area under the ROC curve, of class 1 where there are two, else the mean of each class against the rest.
 
-    Formula: two classes: P(probability of class 1 is higher for a picture of class 1 than for one of class 0), ties
+    Formula: two classes: P(probability of class 1 is higher for an image of class 1 than for one of class 0), ties
         count half; more: mean over classes of the same for the class and all others
     Unit: a share
     Direction: higher is better, 0.5 is chance
     Source: official evaluator of FMC_UIA 2026, AUC (scikit-learn's roc_auc_score, macro, one versus rest)
 
-    Where a class has no picture it is not defined; the official evaluator says 0 then.
+    Where a class has no image it is not defined; the official evaluator says 0 then.
 
     Raises:
-        MetricError: When a class has no picture, or a sample lacks its probabilities.
+        MetricError: When a class has no image, or a sample lacks its probabilities.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -44,9 +44,9 @@ def auc(rows: TaskRows) -> float:
     return float(np.mean([roc_auc_score(target == name, rows.values(PROBABILITY + name)) for name in asked]))
 
 
-@PICTURE_METRICS.register("classification.f1_macro", direction="higher")
+@IMAGE_METRICS.register("classification.f1_macro", direction="higher")
 def f1_macro(rows: TaskRows) -> float:
-    """F1 of every class, unweighted mean over the classes that are true or predicted of some picture.
+    """F1 of every class, unweighted mean over the classes that are true or predicted of some image.
 
     Formula: mean over classes of 2 TP / (2 TP + FP + FN)
     Unit: a share
@@ -56,11 +56,11 @@ def f1_macro(rows: TaskRows) -> float:
     return _f1(rows, "macro")
 
 
-@PICTURE_METRICS.register("classification.f1_weighted", direction="higher")
+@IMAGE_METRICS.register("classification.f1_weighted", direction="higher")
 def f1_weighted(rows: TaskRows) -> float:
-    """F1 of every class, mean weighted by how many pictures are of the class.
+    """F1 of every class, mean weighted by how many images are of the class.
 
-    Formula: mean over pictures of 2 TP / (2 TP + FP + FN) of their class
+    Formula: mean over images of 2 TP / (2 TP + FP + FN) of their class
     Unit: a share
     Direction: higher is better
     Source: official evaluator of FMC_UIA 2026, F1_weighted (scikit-learn's f1_score)
@@ -68,7 +68,7 @@ def f1_weighted(rows: TaskRows) -> float:
     return _f1(rows, "weighted")
 
 
-@PICTURE_METRICS.register("classification.mcc", direction="higher")
+@IMAGE_METRICS.register("classification.mcc", direction="higher")
 def mcc(rows: TaskRows) -> float:
     """Matthews correlation coefficient of true and predicted classes; 0 for a model that always says the same.
 
@@ -78,12 +78,12 @@ def mcc(rows: TaskRows) -> float:
     Source: official evaluator of FMC_UIA 2026, MCC (scikit-learn's matthews_corrcoef)
 
     Raises:
-        MetricError: When all pictures are of one class.
+        MetricError: When all images are of one class.
     """
     from sklearn.metrics import matthews_corrcoef
 
     if len(set(rows.target)) < 2:
-        raise MetricError(f"all pictures are of class {rows.target[0]!r}")
+        raise MetricError(f"all images are of class {rows.target[0]!r}")
     return float(matthews_corrcoef(rows.target, rows.prediction))
 
 
@@ -99,4 +99,4 @@ def _require_all(names: tuple[str, ...], rows: TaskRows) -> None:
     missing = [name for name in names if name not in set(rows.target)]
     if missing:
         more = f" (and {len(missing) - 1} more classes)" if len(missing) > 1 else ""
-        raise MetricError(f"no picture is of class {missing[0]!r}{more}")
+        raise MetricError(f"no image is of class {missing[0]!r}{more}")

@@ -1,11 +1,11 @@
-"""Detection: overlap of boxes, and average precision where a picture may have several."""
+"""Detection: overlap of boxes, and average precision where an image may have several."""
 
 import json
 
 import numpy as np
 
 from clbench.core.errors import MetricError
-from clbench.core.registry import PICTURE_METRICS
+from clbench.core.registry import IMAGE_METRICS
 from clbench.reports.image_metrics._task_rows import DoesNotApplyError, TaskRows
 from clbench.scoring.images.boxes import Numbers
 from clbench.scoring.images.boxes import iou as iou_of
@@ -13,19 +13,19 @@ from clbench.scoring.images.boxes import iou as iou_of
 THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 RECALLS = np.linspace(0, 1, 101)
 MOST = 100
-"""Boxes of a picture that count, the most confident ones."""
+"""Boxes of an image that count, the most confident ones."""
 
 
-@PICTURE_METRICS.register("detection.iou", direction="higher")
+@IMAGE_METRICS.register("detection.iou", direction="higher")
 def iou(rows: TaskRows) -> float:
-    """Intersection over union of the predicted box and the true one, mean over pictures.
+    """Intersection over union of the predicted box and the true one, mean over images.
 
-    Formula: mean over pictures of |P and T| / |P or T|
+    Formula: mean over images of |P and T| / |P or T|
     Unit: a share
     Direction: higher is better
     Source: official evaluator of FMC_UIA 2026, IoU
 
-    Where pictures may have several boxes: those with a confidence of at least 0.5 in the best one-to-one match with the
+    Where images may have several boxes: those with a confidence of at least 0.5 in the best one-to-one match with the
     true ones, summed and divided by the larger number of boxes.
 
     Raises:
@@ -34,7 +34,7 @@ def iou(rows: TaskRows) -> float:
     return float(rows.values("iou").mean())
 
 
-@PICTURE_METRICS.register("detection.map", direction="higher")
+@IMAGE_METRICS.register("detection.map", direction="higher")
 def mean_average_precision(rows: TaskRows) -> float:
     """Average precision of all boxes by their confidence, mean over ten thresholds of overlap; of one class of boxes.
 
@@ -47,13 +47,13 @@ def mean_average_precision(rows: TaskRows) -> float:
     Computed from the ledger's texts: pixels to one decimal, confidences to four.
 
     Raises:
-        DoesNotApplyError: Where no picture has more than one box.
+        DoesNotApplyError: Where no image has more than one box.
         MetricError: When there is no true box.
     """
     return float(np.mean([_average_precision(rows, threshold) for threshold in THRESHOLDS]))
 
 
-@PICTURE_METRICS.register("detection.map50", direction="higher")
+@IMAGE_METRICS.register("detection.map50", direction="higher")
 def average_precision_at_half(rows: TaskRows) -> float:
     """Average precision of all boxes by their confidence, those right that overlap by half; of one class of boxes.
 
@@ -63,7 +63,7 @@ def average_precision_at_half(rows: TaskRows) -> float:
     Source: COCO (pycocotools, torchmetrics' MeanAveragePrecision), AP50
 
     Raises:
-        DoesNotApplyError: Where no picture has more than one box.
+        DoesNotApplyError: Where no image has more than one box.
         MetricError: When there is no true box.
     """
     return _average_precision(rows, THRESHOLDS[0])
@@ -72,10 +72,10 @@ def average_precision_at_half(rows: TaskRows) -> float:
 def _average_precision(rows: TaskRows, threshold: float) -> float:
     predictions, targets = (list(map(_boxes, texts)) for texts in (rows.prediction, rows.target))
     if max(map(len, [*predictions, *targets]), default=0) < 2:
-        raise DoesNotApplyError("no picture has more than one box")
+        raise DoesNotApplyError("no image has more than one box")
     true = sum(map(len, targets))
     if not true:
-        raise MetricError("no picture has a true box")
+        raise MetricError("no image has a true box")
     confidence, right = [], []
     for found, target in zip(predictions, targets, strict=True):
         best = found[np.argsort(-found[:, 4], kind="stable")][:MOST]

@@ -1,15 +1,15 @@
 """Regression: distance from true keypoints, error of values."""
 
-from clbench.core.registry import PICTURE_METRICS
+from clbench.core.registry import IMAGE_METRICS
 from clbench.reports.image_metrics._task_rows import TaskRows
 
 
-@PICTURE_METRICS.register("regression.mre", direction="lower")
+@IMAGE_METRICS.register("regression.mre", direction="lower")
 def mean_radial_error(rows: TaskRows) -> float:
-    """Mean radial error: distance of predicted and true keypoints, mean over those of a picture, then over pictures.
+    """Mean radial error: distance of predicted and true keypoints, mean over those of an image, then over images.
 
-    Formula: mean over pictures of (mean over keypoints of the Euclidean distance)
-    Unit: pixels of the original picture
+    Formula: mean over images of (mean over keypoints of the Euclidean distance)
+    Unit: pixels of the original image
     Direction: lower is better
     Source: official evaluator of FMC_UIA 2026, MRE
 
@@ -20,11 +20,11 @@ def mean_radial_error(rows: TaskRows) -> float:
     return float(rows.values("mre").mean())
 
 
-@PICTURE_METRICS.register("regression.mae", direction="lower")
+@IMAGE_METRICS.register("regression.mae", direction="lower")
 def mean_absolute_error(rows: TaskRows) -> float:
     """Mean absolute error of a value.
 
-    Formula: mean over pictures of |prediction - truth|
+    Formula: mean over images of |prediction - truth|
     Unit: that of the value, so no mean over tasks is made
     Direction: lower is better
     Source: common; FMC_UIA asks for no values

@@ -1,16 +1,16 @@
-"""Segmentation: overlap and distance of every class, at the size of the original pictures."""
+"""Segmentation: overlap and distance of every class, at the size of the original images."""
 
 import numpy as np
 
-from clbench.core.registry import PICTURE_METRICS
+from clbench.core.registry import IMAGE_METRICS
 from clbench.reports.image_metrics._task_rows import TaskRows
 
 
-@PICTURE_METRICS.register("segmentation.dice", direction="higher")
+@IMAGE_METRICS.register("segmentation.dice", direction="higher")
 def dice(rows: TaskRows) -> float:
-    """Dice coefficient (DSC) of a class, mean over pictures, then over the classes but the background.
+    """Dice coefficient (DSC) of a class, mean over images, then over the classes but the background.
 
-    Formula: mean over classes of (mean over pictures of 2 |P and T| / (|P| + |T|)), 1 where both are empty
+    Formula: mean over classes of (mean over images of 2 |P and T| / (|P| + |T|)), 1 where both are empty
     Unit: a share
     Direction: higher is better
     Source: official evaluator of FMC_UIA 2026, DSC
@@ -21,13 +21,13 @@ def dice(rows: TaskRows) -> float:
     return _mean_of_classes(rows, "dice/")
 
 
-@PICTURE_METRICS.register("segmentation.hausdorff", direction="lower")
+@IMAGE_METRICS.register("segmentation.hausdorff", direction="lower")
 def hausdorff(rows: TaskRows) -> float:
-    """Full Hausdorff distance of a class, mean over pictures, then over the classes but the background.
+    """Full Hausdorff distance of a class, mean over images, then over the classes but the background.
 
-    Formula: mean over classes of (mean over pictures of the larger of max over p of d(p, T) and max over t of d(t, P)),
-        0 where both are empty, the picture's diagonal where one is
-    Unit: pixels of the original picture
+    Formula: mean over classes of (mean over images of the larger of max over p of d(p, T) and max over t of d(t, P)),
+        0 where both are empty, the image's diagonal where one is
+    Unit: pixels of the original image
     Direction: lower is better
     Source: official evaluator of FMC_UIA 2026, HD (SimpleITK's HausdorffDistanceImageFilter)
 
@@ -37,13 +37,13 @@ def hausdorff(rows: TaskRows) -> float:
     return _mean_of_classes(rows, "hausdorff/")
 
 
-@PICTURE_METRICS.register("segmentation.hd95", direction="lower")
+@IMAGE_METRICS.register("segmentation.hd95", direction="lower")
 def hd95(rows: TaskRows) -> float:
-    """95 % Hausdorff distance of the edges of a class, mean over pictures, then over the classes but the background.
+    """95 % Hausdorff distance of the edges of a class, mean over images, then over the classes but the background.
 
-    Formula: mean over classes of (mean over pictures of the larger of the two directed 95th percentiles of the
-        distances from edge pixels to the other edge), 0 where both are empty, the picture's diagonal where one is
-    Unit: pixels of the original picture
+    Formula: mean over classes of (mean over images of the larger of the two directed 95th percentiles of the
+        distances from edge pixels to the other edge), 0 where both are empty, the image's diagonal where one is
+    Unit: pixels of the original image
     Direction: lower is better
     Source: MONAI, HausdorffDistanceMetric(percentile=95); FMC_UIA does not measure it
 

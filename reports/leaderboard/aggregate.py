@@ -8,7 +8,7 @@ from typing import TypeVar, final
 
 import numpy as np
 
-from clbench.reports.leaderboard.logged_cell import COST, OFFICIAL, Cell
+from clbench.reports.leaderboard.logged_cell import CHALLENGE, COST, Cell
 from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.metrics._compute import compute_all
 
@@ -56,7 +56,7 @@ class Standing:
     failed: tuple[Cell, ...]
     results: Mapping[str, Result]
     cost: Mapping[str, Estimate]
-    official: Mapping[str, Estimate]
+    challenge: Mapping[str, Estimate]
     notes: tuple[str, ...]
 
 
@@ -93,9 +93,9 @@ def costs(section: Section) -> dict[str, str]:
     return {name: heading for name, heading in COST.items() if any(name in s.cost for s in section.standings)}
 
 
-def official(section: Section) -> dict[str, str]:
-    """The official metrics that a section's runs tell, and their headings."""
-    return {name: title for name, title in OFFICIAL.items() if any(name in s.official for s in section.standings)}
+def challenge(section: Section) -> dict[str, str]:
+    """The challenge metrics that a section's runs tell, and their headings."""
+    return {name: title for name, title in CHALLENGE.items() if any(name in s.challenge for s in section.standings)}
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -147,7 +147,7 @@ def _standing(cells: Sequence[Cell]) -> Standing:
         failed=tuple(cell for cell in kept if not cell.finished),
         results={protocol: _result(several) for protocol, several in matrices.items()},
         cost=_told(COST, [cell.cost for cell in finished]),
-        official=_told(OFFICIAL, [cell.official for cell in finished]),
+        challenge=_told(CHALLENGE, [cell.challenge for cell in finished]),
         notes=notes,
     )
 

@@ -4,7 +4,7 @@ import math
 from importlib.resources import files
 
 from clbench import __version__
-from clbench.reports.leaderboard.aggregate import Section, costs, official
+from clbench.reports.leaderboard.aggregate import Section, challenge, costs
 from clbench.reports.leaderboard.board import Board
 from clbench.reports.leaderboard.columns import Column
 from clbench.reports.leaderboard.logged_cell import COST_NOTE
@@ -31,7 +31,7 @@ def to_html(board: Board) -> str:
         published_headings=HEADINGS,
         costs=costs,
         cost_note=COST_NOTE,
-        official=official,
+        challenge=challenge,
         official_title=OFFICIAL_TITLE,
         amount=amount,
         with_error=with_error,

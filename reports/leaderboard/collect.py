@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from clbench.core.errors import DataError
 from clbench.core.mlflow_store import one_line
 from clbench.reports.leaderboard.board_store import RunStore
-from clbench.reports.leaderboard.logged_cell import COST, OFFICIAL, SCHEMA, Cell, read_matrices
+from clbench.reports.leaderboard.logged_cell import CHALLENGE, COST, SCHEMA, Cell, read_matrices
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -83,7 +83,7 @@ def _cell(run: "Run") -> Cell:
         started=run.info.start_time or 0,
         error=_error(status, tag("schema"), tag("error", "")),
         cost={name: float(value) for name, value in run.data.metrics.items() if name in COST},
-        official={name: float(value) for name, value in run.data.metrics.items() if name in OFFICIAL},
+        challenge={name: float(value) for name, value in run.data.metrics.items() if name in CHALLENGE},
         environment={
             name.removeprefix("clbench."): value
             for name, value in tags.items()

@@ -23,22 +23,22 @@ COST_NOTE = (
     "Each run is counted as if it were alone; what had been computed before, for another run or an earlier version, is "
     "counted and told as taken over. A dash under decoding: it is a part of training and testing there."
 )
-OFFICIAL = {
-    "official/segmentation/dice": "Segmentation: Dice \u2191",
-    "official/segmentation/hausdorff": "Hausdorff, pixels \u2193",
-    "official/segmentation/hd95": "HD95, pixels \u2193",
-    "official/classification/accuracy": "Classification: accuracy \u2191",
-    "official/classification/auc": "AUC \u2191",
-    "official/classification/f1_macro": "F1, macro \u2191",
-    "official/classification/f1_weighted": "F1, weighted \u2191",
-    "official/classification/mcc": "MCC \u2191",
-    "official/detection/iou": "Detection: IoU \u2191",
-    "official/detection/map": "mAP \u2191",
-    "official/detection/map50": "mAP at IoU 0.5 \u2191",
-    "official/regression/mre": "Regression: MRE, pixels \u2193",
-    "official/regression/mae": "MAE, unit of the value \u2193",
+CHALLENGE = {
+    "challenge/segmentation/dice": "Segmentation: Dice \u2191",
+    "challenge/segmentation/hausdorff": "Hausdorff, pixels \u2193",
+    "challenge/segmentation/hd95": "HD95, pixels \u2193",
+    "challenge/classification/accuracy": "Classification: accuracy \u2191",
+    "challenge/classification/auc": "AUC \u2191",
+    "challenge/classification/f1_macro": "F1, macro \u2191",
+    "challenge/classification/f1_weighted": "F1, weighted \u2191",
+    "challenge/classification/mcc": "MCC \u2191",
+    "challenge/detection/iou": "Detection: IoU \u2191",
+    "challenge/detection/map": "mAP \u2191",
+    "challenge/detection/map50": "mAP at IoU 0.5 \u2191",
+    "challenge/regression/mre": "Regression: MRE, pixels \u2193",
+    "challenge/regression/mae": "MAE, unit of the value \u2193",
 }
-"""Metrics of a run that say what its last version reaches on tasks of pictures of a kind, and their headings."""
+"""Metrics of a run that say what its last version reaches on tasks of images of a kind, and their headings."""
 
 
 @final
@@ -51,7 +51,7 @@ class Cell:
         error: Why there are no matrices, one line; None for a finished run.
         budget: What a strategy might spend on a task, in words; runs of different budgets are never averaged.
         cost: What the run says of its cost, by the names in `COST`.
-        official: What it says of tasks of pictures, by the names in `OFFICIAL`.
+        challenge: What it says of tasks of images, by the names in `CHALLENGE`.
         environment: What else the run says of itself (versions, hardware).
     """
 
@@ -69,7 +69,7 @@ class Cell:
     error: str | None = None
     budget: str = ""
     cost: Mapping[str, float] = field(default_factory=dict)
-    official: Mapping[str, float] = field(default_factory=dict)
+    challenge: Mapping[str, float] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from clbench.core import strict_json
-from clbench.reports.leaderboard.aggregate import Estimate, Result, Section, Standing, costs, official
+from clbench.reports.leaderboard.aggregate import Estimate, Result, Section, Standing, challenge, costs
 from clbench.reports.leaderboard.board import Board
 from clbench.reports.leaderboard.columns import Column
 from clbench.reports.leaderboard.logged_cell import COST_NOTE
@@ -29,7 +29,7 @@ def to_markdown(board: Board) -> str:
         lines += [] if section.is_test else ["", f"**{TUNING_NOTE}**"]
         for protocol in section.protocols or ("",):
             lines += ["", *_markdown_table(section, protocol, [column for column in board.columns if column.is_main])]
-        lines += _markdown_told(OFFICIAL_TITLE, official(section), section, lambda standing: standing.official)
+        lines += _markdown_told(OFFICIAL_TITLE, challenge(section), section, lambda standing: standing.challenge)
         lines += _markdown_told(f"Cost of a run. {COST_NOTE}", costs(section), section, lambda standing: standing.cost)
         lines += _markdown_published(board.published(section))
         lines += _markdown_failures(section)
@@ -89,12 +89,12 @@ def _markdown_failures(section: Section) -> list[str]:
 def to_csv(board: Board) -> str:
     """One row for each strategy and protocol, fractions with every digit; empty where there is no number.
 
-    Costs and official metrics do not depend on the protocol: every row of a strategy has the same.
+    Costs and challenge metrics do not depend on the protocol: every row of a strategy has the same.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = [column.name for column in board.columns]
-    told = list(dict.fromkeys(name for section in board.sections for name in (*costs(section), *official(section))))
+    told = list(dict.fromkeys(name for section in board.sections for name in (*costs(section), *challenge(section))))
     metrics = [csv_text(f"{name}{what}") for name in (*names, *told) for what in ("", " standard error", " n")]
     writer.writerow(
         ["split", "stream", "learner", "budget", "strategy", "protocol", "seeds", "without_result", *metrics, "errors"]
@@ -107,7 +107,7 @@ def to_csv(board: Board) -> str:
                 counts = (len(standing.finished), len(standing.failed))
                 result = standing.results.get(protocol)
                 numbers = _csv_numbers(result.metrics if result else {}, names)
-                numbers += _csv_numbers({**standing.cost, **standing.official}, told)
+                numbers += _csv_numbers({**standing.cost, **standing.challenge}, told)
                 writer.writerow([*map(csv_text, words), *counts, *numbers, errors])
     return text.getvalue()
 
@@ -161,9 +161,9 @@ def _json_standing(standing: Standing) -> dict[str, object]:
         ],
         "notes": standing.notes,
         "cost": {name: {"mean": found.mean, "n": found.n} for name, found in standing.cost.items()},
-        "official": {
+        "challenge": {
             name: {"mean": found.mean, "standard_error": found.standard_error, "n": found.n}
-            for name, found in standing.official.items()
+            for name, found in standing.challenge.items()
         },
         "results": {protocol: _json_result(result) for protocol, result in standing.results.items()},
     }

@@ -49,7 +49,7 @@ class GatedAdapter:
 class GatedAdapters:
     """The adapters of some linear layers of a module.
 
-    The gates live in one tensor, of which each adapter's gate is a view: the optimiser sees parameters, and what is
+    The gates live in one tensor, of which each adapter's gate is a view: the optimizer sees parameters, and what is
     done to all gates at once is one operation.
 
     Args:

@@ -1,7 +1,7 @@
 """What Avalanche's datasets hold here: where a sample is, not the sample.
 
 A sample is one int64: the number of its task (in the order in which tasks were learnt) and its row among that task's
-training samples. Collating, shuffling and replaying such numbers costs next to nothing, works for pictures and texts
+training samples. Collating, shuffling and replaying such numbers costs next to nothing, works for images and texts
 alike, and a replay memory of them is saved in a few bytes.
 """
 

@@ -22,7 +22,7 @@ class BudgetPlugin:
         order: Rows of the experience's dataset in the order in which they are trained on.
         parameters: Whose gradient is clipped together.
         clip_norm: To which norm; None leaves it alone.
-        optimiser: New for each task.
+        optimizer: New for each task.
         scheduler: Sets its learning rate, one step after another.
         steps: How many there will be.
         progress: Told of each.
@@ -33,7 +33,7 @@ class BudgetPlugin:
         order: Sequence[int],
         parameters: Sequence[nn.Parameter],
         clip_norm: float | None,
-        optimiser: Optimizer,
+        optimizer: Optimizer,
         scheduler: LRScheduler,
         steps: int,
         progress: Callable[[int, int], None],
@@ -41,7 +41,7 @@ class BudgetPlugin:
         self._order = order
         self._parameters = parameters
         self._clip_norm = clip_norm
-        self.optimiser = optimiser
+        self.optimizer = optimizer
         self._scheduler = scheduler
         self._progress = progress
         self._done = 0

@@ -128,7 +128,7 @@ class AvalancheModel(nn.Module):
         """A model with other weights and fewer tasks that sees the same views."""
         learner = self._context.new_learner()
         for task in tasks:
-            learner.welcome(task)
+            learner.add_task(task)
         learner.load_state_dict(weights)
         return AvalancheModel(learner, self._context, self._views, tasks, self._scope).train(self.training)
 

@@ -1,6 +1,6 @@
 """What Avalanche's plugins remember, as tensors and plain values that can be saved, and back.
 
-Avalanche pickles whole strategies, which fails on optimisers of today's torch and ties a checkpoint to its code. Here a
+Avalanche pickles whole strategies, which fails on optimizers of today's torch and ties a checkpoint to its code. Here a
 strategy names the attributes that matter, and only what they hold is kept.
 """
 

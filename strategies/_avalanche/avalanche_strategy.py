@@ -109,15 +109,15 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
         return self.context.budget.steps
 
     def _budget_plugin(self, task: Task) -> BudgetPlugin:
-        """The plugin that keeps the budget, with a new optimiser's schedule; chooses what is trained."""
+        """The plugin that keeps the budget, with a new optimizer's schedule; chooses what is trained."""
         budget = self.context.budget
         own = list(self.learner.head(task).values())
         parameters = without(list(self.learner.trainable().values()), own)
-        optimiser, scheduler = new_optimiser(self.learner.module, parameters, self.config, budget.steps, own)
+        optimizer, scheduler = new_optimiser(self.learner.module, parameters, self.config, budget.steps, own)
         drawn = batches_of(len(self.context.samples(task, "train")), budget, self.generator, torch.device("cpu"))
         order = torch.cat(list(drawn)).tolist()
         return BudgetPlugin(
-            order, parameters + own, self.config.clip_norm, optimiser, scheduler, budget.steps, self.context.progress
+            order, parameters + own, self.config.clip_norm, optimizer, scheduler, budget.steps, self.context.progress
         )
 
     def _build(self, model: AvalancheModel, budget: BudgetPlugin) -> Any:
@@ -126,7 +126,7 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
 
         template = self.template(
             model=model,
-            optimizer=budget.optimiser,
+            optimizer=budget.optimizer,
             criterion=model.task_loss,
             train_mb_size=self.context.budget.batch_size,
             device=model.device,

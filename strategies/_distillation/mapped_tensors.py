@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class Shelf:
+class MappedTensorFile:
     """Rows of one shape and type, in a temporary file that is gone with the process.
 
     Reading costs what memory costs while the system has room to keep the file's pages, and a disk's time otherwise.

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from clbench.contracts import Batch, Samples, Units
+from clbench.contracts import Batch, Samples, TokenScores
 from clbench.core.errors import ConfigError
-from clbench.strategies._distillation.mapped_tensors import Shelf
+from clbench.strategies._distillation.mapped_tensors import MappedTensorFile
 
 CACHED = 2**18
 """Scores that are worked on at a time on a processor: 1 MiB in float32."""
@@ -24,7 +24,7 @@ LEAST = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Taught:
+class SoftTargets:
     """The distribution that each unit is to imitate.
 
     Attributes:
@@ -38,7 +38,7 @@ class Taught:
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class TeacherOutput:
     """A teacher's word on `units`; what only some masks ask for is worked out when asked.
 
     Attributes:
@@ -47,42 +47,42 @@ class Lesson:
         likelihood: Gives `(units,)`, the log-probability of the target at temperature 1.
     """
 
-    taught: Taught
+    taught: SoftTargets
     right: Callable[[], Tensor]
     likelihood: Callable[[], Tensor]
 
 
-def lesson_of(units: Units) -> Lesson:
+def output_of(units: TokenScores) -> TeacherOutput:
     """What a teacher's scores say, without gradient."""
-    units = Units(units.logits.detach(), units.target, units.sequence)
-    return Lesson(
-        Taught(units.logits), lambda: units.logits.argmax(dim=-1) == units.target, lambda: likelihood_of(units)
+    units = TokenScores(units.logits.detach(), units.target, units.sequence)
+    return TeacherOutput(
+        SoftTargets(units.logits), lambda: units.logits.argmax(dim=-1) == units.target, lambda: likelihood_of(units)
     )
 
 
-def likeliest(scores: Tensor, temperature: float, top_k: int | None) -> Taught:
+def likeliest(scores: Tensor, temperature: float, top_k: int | None) -> SoftTargets:
     """The likeliest columns alone; everything where there are no more than that, or no number is given."""
     if top_k is None or top_k >= scores.shape[1]:
-        return Taught(scores)
+        return SoftTargets(scores)
     log_p, columns = (scores.float() / temperature).log_softmax(dim=-1).topk(top_k, dim=-1)
-    return Taught(log_p, columns)
+    return SoftTargets(log_p, columns)
 
 
-def likelihood_of(units: Units) -> Tensor:
+def likelihood_of(units: TokenScores) -> Tensor:
     """Log-probability of each unit's target, `(units,)`."""
     logits = units.logits.float()
     picked = logits.gather(1, units.target.unsqueeze(1)).squeeze(1)
     return picked - logits.logsumexp(dim=-1)
 
 
-def chosen(mask: Tensor, one: Taught, two: Taught) -> Taught:
+def chosen(mask: Tensor, one: SoftTargets, two: SoftTargets) -> SoftTargets:
     """The first one for units where `mask` `(units,)` is true, else the second."""
     wide = mask.unsqueeze(1)
     columns = None if one.columns is None or two.columns is None else torch.where(wide, one.columns, two.columns)
-    return Taught(torch.where(wide, one.scores, two.scores), columns)
+    return SoftTargets(torch.where(wide, one.scores, two.scores), columns)
 
 
-def divergence(student: Tensor, taught: Taught, temperature: float) -> Tensor:
+def divergence(student: Tensor, taught: SoftTargets, temperature: float) -> Tensor:
     """KL(teacher || student) of each unit at a temperature, `(units,)`, without its square as a factor.
 
     Where the teacher told the likeliest columns only, all others together are one more: the result is at most that of
@@ -133,7 +133,7 @@ class _Divergence(torch.autograd.Function):
         return gradient * upstream.unsqueeze(1).to(gradient.dtype), None, None
 
 
-class StoredLessons:
+class CachedTeacher:
     """The lessons of all training samples of a task, computed once and kept on the disk (in the system's `TMPDIR`).
 
     Args:
@@ -148,13 +148,13 @@ class StoredLessons:
     """
 
     def __init__(
-        self, teach: Callable[[Batch], Units], samples: Samples, size: int, temperature: float, top_k: int | None
+        self, teach: Callable[[Batch], TokenScores], samples: Samples, size: int, temperature: float, top_k: int | None
     ) -> None:
-        scores, columns = Shelf(), Shelf()
+        scores, columns = MappedTensorFile(), MappedTensorFile()
         counts, right, likelihood = [], [], []
         for start in range(0, len(samples), size):
             units = teach(samples.batch(slice(start, start + size)))
-            lesson, taught = lesson_of(units), likeliest(units.logits, temperature, top_k)
+            lesson, taught = output_of(units), likeliest(units.logits, temperature, top_k)
             if not start:
                 _require_room(taught, math.ceil(len(samples) / size))
             counts.append(units.sequence.bincount(minlength=min(size, len(samples) - start)).cpu())
@@ -169,21 +169,21 @@ class StoredLessons:
         self._columns = None if taught.columns is None else columns.whole()
         self._right, self._likelihood = torch.cat(right), torch.cat(likelihood)
 
-    def of(self, position: Tensor, device: torch.device) -> Lesson:
+    def of(self, position: Tensor, device: torch.device) -> TeacherOutput:
         """The lesson of the samples at `position` `(n,)`, unit after unit as their batch has them."""
         position = position.cpu()
         counts = self._counts[position]
         within = torch.arange(int(counts.sum())) - (counts.cumsum(0) - counts).repeat_interleave(counts)
         at = self._starts[position].repeat_interleave(counts) + within
         columns = None if self._columns is None else self._columns[at].long().to(device)
-        return Lesson(
-            Taught(self._scores[at].to(device), columns),
+        return TeacherOutput(
+            SoftTargets(self._scores[at].to(device), columns),
             lambda: self._right[at].to(device),
             lambda: self._likelihood[at].to(device),
         )
 
 
-def _require_room(first: Taught, batches: int) -> None:
+def _require_room(first: SoftTargets, batches: int) -> None:
     sizes = (first.scores.nbytes, 0 if first.columns is None else first.columns.nbytes // 2)
     needed, free = sum(sizes) * batches, shutil.disk_usage(tempfile.gettempdir()).free
     if needed > SHARE * free:

@@ -53,7 +53,7 @@ G = TypeVar("G", bound=TrainingConfig)
 
 
 class GradientStrategy(Strategy[G], Generic[G]):
-    """Trains the learner on each task with AdamW, a new optimiser a task; subclasses override the hooks they need."""
+    """Trains the learner on each task with AdamW, a new optimizer a task; subclasses override the hooks they need."""
 
     def begin_task(self, task: Task) -> None:
         """Before the first step: the learner is the version before the task."""
@@ -70,27 +70,27 @@ class GradientStrategy(Strategy[G], Generic[G]):
         """Gradients are there, not yet clipped; they may be changed in place."""
 
     def after_step(self, task: Task, step: int) -> None:
-        """The optimiser has made its step number `step` (from 1); weights may be changed in place, without gradient."""
+        """The optimizer has made its step number `step` (from 1); weights may be changed in place, without gradient."""
 
     def end_task(self, task: Task) -> None:
         """After the last step: leave the learner as the version after the task."""
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """The parameters that the optimiser gets, by name; all that the learner offers unless overridden."""
+        """The parameters that the optimizer gets, by name; all that the learner offers unless overridden."""
         yield from self.learner.trainable().items()
 
-    def learnt_now(self) -> Sequence[Task]:
+    def current_tasks(self) -> Sequence[Task]:
         """The tasks whose batches come in this update: the last one seen, unless overridden together with `batches`."""
         return self.seen[-1:]
 
-    def own_parameters(self) -> dict[str, nn.Parameter]:
+    def task_parameters(self) -> dict[str, nn.Parameter]:
         """What the tasks being learnt have for themselves, by name: heads. Trained besides `trainable_parameters`."""
-        return {name: p for task in self.learnt_now() for name, p in self.learner.head(task).items()}
+        return {name: p for task in self.current_tasks() for name, p in self.learner.head(task).items()}
 
     def batches(self, task: Task) -> Iterator[tuple[Batch, Task]]:
         """Training batches, each with the task that its samples belong to: `budget.steps` random ones of the task."""
         samples = self.context.samples(task, "train")
-        for index in batches_of(len(samples), self.context.budget, self.generator, samples.home):
+        for index in batches_of(len(samples), self.context.budget, self.generator, samples.index_device):
             yield samples.batch(index), task
 
     def number_of_steps(self, task: Task) -> int:
@@ -119,9 +119,9 @@ class GradientStrategy(Strategy[G], Generic[G]):
 
     def _train(self, task: Task, total: int) -> Tensor:
         """All steps of a task; returns the losses `(steps,)`, still on the device."""
-        own = list(self.own_parameters().values())
+        own = list(self.task_parameters().values())
         parameters = without([p for _, p in self.trainable_parameters()], own)
-        optimiser, scheduler = new_optimiser(self.learner.module, parameters, self.config, total, own)
+        optimizer, scheduler = new_optimiser(self.learner.module, parameters, self.config, total, own)
         parameters += own
         losses = torch.zeros(total, device=self.learner.device)
         self.learner.module.train()
@@ -129,9 +129,9 @@ class GradientStrategy(Strategy[G], Generic[G]):
             losses[step - 1] = self._backward(batch, owner)
             self.after_backward(owner)
             clip_gradient(parameters, self.config.clip_norm)
-            optimiser.step()
+            optimizer.step()
             scheduler.step()
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             with torch.no_grad():
                 self.after_step(owner, step)
             self.context.progress(step, total)

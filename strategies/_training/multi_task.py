@@ -56,7 +56,7 @@ class MultiTaskStrategy(GradientStrategy[B], Generic[B]):
         return isinstance(self.config, MultiTaskConfig) and self.config.training == "joint"
 
     @property
-    def starts_anew(self) -> bool:
+    def retrains_from_scratch(self) -> bool:
         """Where tasks are learnt together."""
         return self.together
 
@@ -64,16 +64,16 @@ class MultiTaskStrategy(GradientStrategy[B], Generic[B]):
         """Forget all training, where tasks are learnt together."""
         if self.together:
             self.restore_pretrained()
-        names = [known.name for known in self.learnt_now()] if self.config.uncertainty else []
+        names = [known.name for known in self.current_tasks()] if self.config.uncertainty else []
         self._uncertain = {name: nn.Parameter(torch.tensor(-1.0, device=self.learner.device)) for name in names}
 
-    def learnt_now(self) -> Sequence[Task]:
+    def current_tasks(self) -> Sequence[Task]:
         """All tasks so far, where tasks are learnt together."""
-        return self.seen if self.together else super().learnt_now()
+        return self.seen if self.together else super().current_tasks()
 
-    def own_parameters(self) -> dict[str, nn.Parameter]:
+    def task_parameters(self) -> dict[str, nn.Parameter]:
         """Heads, and the uncertainties."""
-        return super().own_parameters() | {f"uncertainty.{name}": p for name, p in self._uncertain.items()}
+        return super().task_parameters() | {f"uncertainty.{name}": p for name, p in self._uncertain.items()}
 
     def loss(self, batch: Batch, task: Task) -> Tensor:
         """The task's loss, weighed."""
@@ -87,19 +87,19 @@ class MultiTaskStrategy(GradientStrategy[B], Generic[B]):
 
     def number_of_steps(self, task: Task) -> int:
         """The steps of all tasks that are learnt now."""
-        return self.context.budget.steps * len(self.learnt_now())
+        return self.context.budget.steps * len(self.current_tasks())
 
     def batches(self, task: Task) -> Iterator[tuple[Batch, Task]]:
         """Batches of the task, or of all tasks so far, in random order."""
         if not self.together:
             yield from super().batches(task)
             return
-        found = [(known, self.context.samples(known, "train")) for known in self.learnt_now()]
+        found = [(known, self.context.samples(known, "train")) for known in self.current_tasks()]
         counts = turns_of([len(samples) for _, samples in found], self.number_of_steps(task), self.config.sampling)
         sources = []
         for (known, samples), count in zip(found, counts, strict=True):
             budget = self.context.budget.model_copy(update={"steps": count})
-            sources.append((known, samples, batches_of(len(samples), budget, self.generator, samples.home)))
+            sources.append((known, samples, batches_of(len(samples), budget, self.generator, samples.index_device)))
         rounds = [[i for i, count in enumerate(counts) if count > turn] for turn in range(max(counts))]
         turns = torch.tensor([i for turn in rounds for i in turn])
         for i in turns[torch.randperm(len(turns), generator=self.generator)].tolist():

@@ -1,4 +1,4 @@
-"""What training loops share: batches, optimiser and schedule, precision, the check of the loss."""
+"""What training loops share: batches, optimizer and schedule, precision, the check of the loss."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -75,14 +75,14 @@ def new_optimiser(
     for p in (*parameters, *own):
         p.requires_grad_()
     groups: list[dict[str, Any]] = [{"params": list(parameters)}, {"params": list(own), "lr": config.head_lr}]
-    optimiser = torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         [group for group in groups if group["params"]],
         lr=config.rate,
         betas=config.betas,
         weight_decay=config.weight_decay,
         fused=True,
     )
-    return optimiser, LambdaLR(optimiser, warmup_then(config.schedule, config.warmup, steps))
+    return optimizer, LambdaLR(optimizer, warmup_then(config.schedule, config.warmup, steps))
 
 
 def clip_gradient(parameters: Sequence[nn.Parameter], norm: float | None) -> None:

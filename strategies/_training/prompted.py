@@ -33,10 +33,10 @@ class PromptedStrategy(MultiTaskStrategy[P], Generic[P]):
     def plan(self) -> PromptPlan:
         """How many prompts there are, and where."""
 
-    def own_parameters(self) -> dict[str, nn.Parameter]:
+    def task_parameters(self) -> dict[str, nn.Parameter]:
         """Heads, and the prompts of what is learnt now."""
-        prompts = {name: p for task in self.learnt_now() for name, p in self.learner.prompts(task).items()}
-        return super().own_parameters() | prompts
+        prompts = {name: p for task in self.current_tasks() for name, p in self.learner.prompts(task).items()}
+        return super().task_parameters() | prompts
 
     def frozen_blocks(self, task: Task) -> int:
         """All blocks, or those before prompts enter, if the task has any."""
@@ -48,7 +48,7 @@ class PromptedStrategy(MultiTaskStrategy[P], Generic[P]):
         """The size of `trainable_parameters` and of the prompts of one task."""
         found = super().footprint()
         task = Task("counted", "segmentation", "dice", _no_data, _no_data, classes=("background", "thing"))
-        self.learner.welcome(task)
+        self.learner.add_task(task)
         prompts = sum(p.numel() for p in self.learner.prompts(task).values())
         return {**found, "trainable_parameters": found["trainable_parameters"] + prompts, "in_prompts": prompts}
 

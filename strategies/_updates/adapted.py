@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clbench.contracts import Batch, Learner, Task, Units
+from clbench.contracts import Batch, Learner, Task, TokenScores
 from clbench.core.errors import ConfigError
 from clbench.strategies._adapters.task_adapters import TaskAdapter
 
@@ -19,12 +19,12 @@ class Adapted:
     learner: Learner
     adapters: Mapping[str, TaskAdapter]
 
-    def units(self, batch: Batch, task: Task, answers_only: bool) -> Units:
+    def units(self, batch: Batch, task: Task, answers_only: bool) -> TokenScores:
         """Scores of a batch with the task's adapter in, without gradient and as in testing."""
         return units_without_gradient(self.learner, self.adapters[task.name], batch, task, answers_only)
 
 
-def unit_loss(units: Units) -> Tensor:
+def unit_loss(units: TokenScores) -> Tensor:
     """Mean cross-entropy of units, a scalar."""
     return F.cross_entropy(units.logits.float(), units.target)
 
@@ -32,7 +32,7 @@ def unit_loss(units: Units) -> Tensor:
 @torch.no_grad()
 def units_without_gradient(
     learner: Learner, adapter: TaskAdapter, batch: Batch, task: Task, answers_only: bool
-) -> Units:
+) -> TokenScores:
     """Scores of a batch with an adapter in, and without dropout."""
     training = learner.module.training
     if training:
@@ -48,8 +48,8 @@ def require_same_vocabulary(old: Learner, new: Learner) -> None:
     """Refuse releases whose predictions cannot be compared unit by unit, or that would read other samples.
 
     Raises:
-        ConfigError: When tokenizers, numbers of scores or sizes of pictures differ.
+        ConfigError: When tokenizers, numbers of scores or sizes of images differ.
     """
-    if type(old) is not type(new) or old.vocabulary() != new.vocabulary():
-        both = f"{old.name} has {old.vocabulary()}, {new.name} has {new.vocabulary()}"
+    if type(old) is not type(new) or old.output_space() != new.output_space():
+        both = f"{old.name} has {old.output_space()}, {new.name} has {new.output_space()}"
         raise ConfigError(f"releases must have one vocabulary (tokenizer): {both}")

@@ -39,7 +39,7 @@ class SecondStage(UpdateStrategy[S], Generic[S]):
         given = self.config.further_steps
         return self.context.budget.steps if given is None else given
 
-    def reconcile(self, task: Task, adapter: TaskAdapter, stage: Callable[[Objective, int], None]) -> None:
+    def second_stage(self, task: Task, adapter: TaskAdapter, stage: Callable[[Objective, int], None]) -> None:
         """Train on."""
         if self.further_steps:
             self.begin_further(task, adapter)

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, Context, Learner, Predictions, Predictor, Protocol, Task, Units
+from clbench.contracts import Batch, Context, Learner, Predictions, Predictor, Protocol, Task, TokenScores
 from clbench.core.errors import ConfigError
 from clbench.strategies._adapters.task_adapters import TaskAdapter
 from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
@@ -19,7 +19,7 @@ Objective = Callable[[Batch, Task], Tensor]
 
 FIRST_STAGE = (
     *("_fresh", "_stage", "_train", "_backward", "batches", "trainable_parameters"),
-    *("task_loss", "student", "loss", "after_backward", "after_step", "learnt_now", "own_parameters"),
+    *("task_loss", "student", "loss", "after_backward", "after_step", "current_tasks", "task_parameters"),
 )
 """What decides the first stage besides settings: strategies that override none of these share it."""
 
@@ -52,7 +52,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
     The task loss is the mean cross-entropy of all units: the tokens of inputs and answers (Echterhoff et al. 2024
     train on the whole sequence), or samples where tasks have classes (CLIP).
 
-    Subclasses override `reconcile`, which has the old model, or `settle`. Whatever they do, the first release gets
+    Subclasses override `second_stage`, which has the old model, or `finalize`. Whatever they do, the first release gets
     plain adapters, so all strategies start from the same old model. Randomness of each stage depends on the cell's
     seed, the version, the position of the task and the stage alone, so strategies with a second stage see the same
     batches in it.
@@ -70,7 +70,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         self._steps = context.budget.steps
         self._objective: Objective = self.task_loss
 
-    def reconcile(self, task: Task, adapter: TaskAdapter, stage: Callable[[Objective, int], None]) -> None:
+    def second_stage(self, task: Task, adapter: TaskAdapter, stage: Callable[[Objective, int], None]) -> None:
         """After a task's adapter is trained, and only where there is an old model: bring the two together.
 
         Args:
@@ -79,7 +79,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
             stage: Trains it by an objective for some more steps.
         """
 
-    def settle(self) -> None:
+    def finalize(self) -> None:
         """After all tasks' adapters are there, and only where there is an old model."""
 
     def learn(self, task: Task) -> None:
@@ -105,7 +105,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         for position, task in enumerate(tasks, 1):
             self.adapters[task.name] = self._adapt(task, position)
         if self.old:
-            self.settle()
+            self.finalize()
         self.old = None
 
     def _adapt(self, task: Task, position: int) -> TaskAdapter:
@@ -119,7 +119,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
                 self.context.record(name, value)
 
         if self.old:
-            self.reconcile(task, adapter, stage)
+            self.second_stage(task, adapter, stage)
         return adapter
 
     def _first_stage(self, task: Task, words: Sequence[object]) -> TaskAdapter:
@@ -170,7 +170,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         """Random batches of the task, with the samples' positions as `position`."""
         samples = self.context.samples(task, "train")
         budget = self.context.budget.model_copy(update={"steps": self._steps})
-        for index in batches_of(len(samples), budget, self.generator, samples.home):
+        for index in batches_of(len(samples), budget, self.generator, samples.index_device):
             yield {**samples.batch(index), "position": index}, task
 
     def loss(self, batch: Batch, task: Task) -> Tensor:
@@ -185,7 +185,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         """Mean cross-entropy of all units, a scalar."""
         return unit_loss(self.student(batch, task))
 
-    def student(self, batch: Batch, task: Task) -> Units:
+    def student(self, batch: Batch, task: Task) -> TokenScores:
         """Scores of a batch with the trained adapter in, with gradient."""
         assert self._trained is not None
         with self._trained.on(self.learner.module):

@@ -1,1 +1,1 @@
-"""Streams of picture domains for CLIP learners."""
+"""Streams of image domains for CLIP learners."""

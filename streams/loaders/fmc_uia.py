@@ -1,4 +1,4 @@
-"""Data in the layout of the challenge FMC_UIA, real ones and phantoms: `csv_files/*.csv` name pictures and truths."""
+"""Data in the layout of the challenge FMC_UIA, real ones and phantoms: `csv_files/*.csv` name images and truths."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -25,7 +25,7 @@ class FmcSource(Answers):
 
 @LOADERS.register("fmc-uia", config=FmcSource, check="clbench.streams.ultrasound.check_fmc")
 def load_fmc_uia(card: StreamCard, choice: DataChoice) -> Stream:
-    """A stream of ultrasound tasks of several kinds; all CSV files are read at once, pictures when they are needed.
+    """A stream of ultrasound tasks of several kinds; all CSV files are read at once, images when they are needed.
 
     Raises:
         ConfigError: For a task whose source does not fit.
@@ -54,7 +54,7 @@ def source_of(card: StreamCard, task: TaskCard) -> FmcSource:
 
 
 def task_rows(root: Path, name: str, source: FmcSource, listed: Mapping[str, list[CsvRow]]) -> TaskRows:
-    """The pictures of one task.
+    """The images of one task.
 
     Raises:
         MissingSetError: When no CSV file has rows of it.

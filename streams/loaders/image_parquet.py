@@ -1,4 +1,4 @@
-"""Pictures with class labels in Parquet: `<task>/{train,validation,test}.parquet`."""
+"""Images with class labels in Parquet: `<task>/{train,validation,test}.parquet`."""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ COLUMNS = ("sample_id", "image", "label")
 
 @LOADERS.register("image-parquet")
 def load_image_parquet(card: StreamCard, choice: DataChoice) -> Stream:
-    """A stream of picture classification tasks from files that Hugging Face `datasets` wrote.
+    """A stream of image classification tasks from files that Hugging Face `datasets` wrote.
 
     Each file has the columns `sample_id` (string), `image` (Image), `label` (ClassLabel, whose names are the classes).
 

@@ -27,7 +27,7 @@ def load_releases(card: StreamCard, choice: DataChoice) -> Stream:
         card.protocols,
         card.learner,
         card.model_dump(mode="json"),
-        departures=base.departures,
+        data_deviations=base.data_deviations,
         releases=card.releases,
     )
 

@@ -44,8 +44,8 @@ def load_task_sets(card: StreamCard, choice: DataChoice) -> Stream:
     tasks = tuple(_task(card, task, item) for task, item in zip(card.tasks, found, strict=True))
     commits = {task.name: f"{item.repo} {item.commit}" for task, item in zip(card.tasks, found, strict=True)}
     values = {**card.model_dump(mode="json"), **({"hub": commits} if choice.hub else {})}
-    departures = tuple(f"{item.name}: {line}" for item in found for line in item.departures())
-    return Stream(card.name, tasks, card.protocols, card.learner, values, departures)
+    data_deviations = tuple(f"{item.name}: {line}" for item in found for line in item.data_deviations())
+    return Stream(card.name, tasks, card.protocols, card.learner, values, data_deviations)
 
 
 def source_of(card: StreamCard, task: TaskCard) -> SetSource:

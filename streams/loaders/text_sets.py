@@ -45,8 +45,10 @@ def load_text_sets(card: StreamCard, choice: DataChoice) -> Stream:
         card, root, [(s.dataset, partial(find_set, root, collection(s.collection), s.dataset)) for s in sources]
     )
     tasks = tuple(_task(task, item, limits) for task, item in zip(card.tasks, found, strict=True))
-    departures = tuple(f"{item.name}: {line}" for item in found for line in (*item.departures(), *item.left_out()))
-    return Stream(card.name, tasks, card.protocols, card.learner, card.model_dump(mode="json"), departures)
+    data_deviations = tuple(
+        f"{item.name}: {line}" for item in found for line in (*item.data_deviations(), *item.left_out())
+    )
+    return Stream(card.name, tasks, card.protocols, card.learner, card.model_dump(mode="json"), data_deviations)
 
 
 def source_of(card: StreamCard, task: TaskCard) -> TextSource:

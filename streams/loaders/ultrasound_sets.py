@@ -24,7 +24,7 @@ class SetSource(Config):
 
 @LOADERS.register("ultrasound-sets", config=SetSource, check="clbench.streams.ultrasound.check_sets")
 def load_ultrasound_sets(card: StreamCard, choice: DataChoice) -> Stream:
-    """A stream of tasks on public data sets; their lists are read at once, pictures when they are needed.
+    """A stream of tasks on public data sets; their lists are read at once, images when they are needed.
 
     Raises:
         ConfigError: For a task whose source does not fit.
@@ -38,12 +38,12 @@ def load_ultrasound_sets(card: StreamCard, choice: DataChoice) -> Stream:
     )
     refuse_shared_patients(found)
     tasks = tuple(item.made(task) for task, item in zip(card.tasks, found, strict=True))
-    departures = tuple(
+    data_deviations = tuple(
         f"{item.task}: {line}"
         for source, item in zip(sources, found, strict=True)
-        for line in departures_of(source, item)
+        for line in data_deviations_of(source, item)
     )
-    return Stream(card.name, tasks, card.protocols, card.learner, card.model_dump(mode="json"), departures)
+    return Stream(card.name, tasks, card.protocols, card.learner, card.model_dump(mode="json"), data_deviations)
 
 
 def source_of(card: StreamCard, task: TaskCard) -> SetSource:
@@ -65,8 +65,8 @@ def source_of(card: StreamCard, task: TaskCard) -> SetSource:
     return source
 
 
-def departures_of(source: SetSource, found: TaskRows) -> Iterator[str]:
-    """Where the number of pictures is not the published one."""
+def data_deviations_of(source: SetSource, found: TaskRows) -> Iterator[str]:
+    """Where the number of images is not the published one."""
     wanted = SETS[source.dataset].sizes.get(source.task)
     if wanted is not None and len(found.rows) != wanted:
-        yield f"wanted the published {wanted:,} pictures, got {len(found.rows):,}"
+        yield f"wanted the published {wanted:,} images, got {len(found.rows):,}"

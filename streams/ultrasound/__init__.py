@@ -1,1 +1,1 @@
-"""Ultrasound pictures: segmentation, classification, detection and regression in one stream."""
+"""Ultrasound images: segmentation, classification, detection and regression in one stream."""

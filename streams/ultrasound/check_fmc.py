@@ -13,13 +13,13 @@ from clbench.streams.ultrasound.fmc_layout import read_tasks
 ADVICE = ("get the training data of the challenge: https://www.codabench.org/competitions/11539/",)
 
 
-def check_stream(stream: str, root: Path, pictures: bool) -> list[SetReport]:
+def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
     """Look for the tasks of a stream below a root.
 
     Args:
         stream: Its name, or the path of its card.
         root: The folder with `csv_files` in it.
-        pictures: Whether to decode every picture too.
+        images: Whether to decode every image too.
 
     Raises:
         DataError: When there is no such root, or it has no CSV files, or one of them is damaged.
@@ -32,5 +32,5 @@ def check_stream(stream: str, root: Path, pictures: bool) -> list[SetReport]:
     for task in card.tasks:
         source = source_of(card, task)
         wanted = Wanted(task, source.task_id, "fmc-uia", None, ADVICE)
-        reports.append(report_of(wanted, partial(task_rows, root, task.name, source, listed), pictures))
+        reports.append(report_of(wanted, partial(task_rows, root, task.name, source, listed), images))
     return with_problems_of_all(stream, root, reports)

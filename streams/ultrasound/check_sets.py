@@ -12,13 +12,13 @@ from clbench.streams.ultrasound.check_task import Wanted, report_of, with_proble
 from clbench.streams.ultrasound.sets.known_ultrasound_sets import SETS, open_task
 
 
-def check_stream(stream: str, root: Path, pictures: bool) -> list[SetReport]:
+def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
     """Look for a stream's data sets below a root.
 
     Args:
         stream: Its name, or the path of its card.
         root: Folder of the data sets.
-        pictures: Whether to decode every picture too.
+        images: Whether to decode every image too.
 
     Raises:
         DataError: When there is no such root.
@@ -35,5 +35,5 @@ def check_stream(stream: str, root: Path, pictures: bool) -> list[SetReport]:
         advice = (f"get it from {known.source}; licence: {known.licence}", f"put it under {root / known.folders[0]}")
         wanted = Wanted(task, source.dataset, source.task, known.sizes.get(source.task), advice)
         find = partial(open_task, root, task.name, source.dataset, source.task)
-        reports.append(report_of(wanted, find, pictures))
+        reports.append(report_of(wanted, find, images))
     return with_problems_of_all(stream, root, reports)

@@ -1,4 +1,4 @@
-"""What of one task's pictures is there, as `clbench data check` tells it."""
+"""What of one task's images is there, as `clbench data check` tells it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from clbench.streams.data_report import SetReport
 from clbench.streams.ultrasound.ultrasound_tasks import TaskRows
 
 CHUNK = 256
-"""Pictures decoded at a time."""
+"""Images decoded at a time."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Wanted:
         task: Of the stream's card.
         dataset: What its data are called.
         convention: Whose layout.
-        published: Published number of pictures; None where it is not known.
+        published: Published number of images; None where it is not known.
         advice: How to mend what is missing, one line each.
     """
 
@@ -34,26 +34,26 @@ class Wanted:
     advice: tuple[str, ...]
 
 
-def report_of(wanted: Wanted, find: Callable[[], TaskRows], pictures: bool) -> SetReport:
-    """Look for the pictures of a task.
+def report_of(wanted: Wanted, find: Callable[[], TaskRows], images: bool) -> SetReport:
+    """Look for the images of a task.
 
     Args:
         wanted: What is looked for.
         find: Reads its lists.
-        pictures: Whether to decode every picture too, and to check what is true of it.
+        images: Whether to decode every image too, and to check what is true of it.
     """
-    numbers: dict[str, tuple[int | None, int | None]] = {"pictures": (None, wanted.published)}
+    numbers: dict[str, tuple[int | None, int | None]] = {"images": (None, wanted.published)}
     problems: list[str] = []
     folder = None
     try:
         found = find()
         folder = str(found.where)
-        numbers["pictures"] = (len(found.rows), wanted.published)
+        numbers["images"] = (len(found.rows), wanted.published)
         if wanted.published not in (None, len(found.rows)):
-            problems.append(f"{folder}: wanted the published {wanted.published:,} pictures, got {len(found.rows):,}")
+            problems.append(f"{folder}: wanted the published {wanted.published:,} images, got {len(found.rows):,}")
         for split in SPLITS:
             numbers[split] = (len(found.parts[split]), None)
-            problems += _problems(found, wanted.task, split, pictures)
+            problems += _problems(found, wanted.task, split, images)
     except DataError as error:
         problems.append(str(error))
     advice = wanted.advice if problems else ()
@@ -70,12 +70,12 @@ def with_problems_of_all(stream: str, root: Path, reports: list[SetReport]) -> l
     return reports
 
 
-def _problems(found: TaskRows, task: TaskCard, split: Split, pictures: bool) -> list[str]:
+def _problems(found: TaskRows, task: TaskCard, split: Split, images: bool) -> list[str]:
     if not found.parts[split]:
-        return [f"{found.where}: its part {split!r} has no pictures"]
+        return [f"{found.where}: its part {split!r} has no images"]
     try:
-        found.fingerprint(split)  # missing pictures are told here
-        if pictures:
+        found.fingerprint(split)  # missing images are told here
+        if images:
             _decode(found, task, split)
     except DataError as error:
         return [str(error)]
@@ -87,9 +87,9 @@ def _decode(found: TaskRows, card: TaskCard, split: Split) -> None:
     for start in range(0, len(rows), CHUNK):
         chunk = rows.select(range(start, min(start + CHUNK, len(rows))))
         try:
-            decode_rows(chunk, found.made(card), lambda position, picture: None)
+            decode_rows(chunk, found.made(card), lambda position, image: None)
         except BrokenSamplesError as error:
             broken += len(error.positions)
             first = first or str(error)
     if broken:
-        raise DataError(f"{split}: {broken} of {len(rows)} pictures are broken, the first: {first}")
+        raise DataError(f"{split}: {broken} of {len(rows)} images are broken, the first: {first}")

@@ -1,4 +1,4 @@
-"""The layout of the challenge FMC_UIA: CSV files that name pictures relative to their own folder."""
+"""The layout of the challenge FMC_UIA: CSV files that name images relative to their own folder."""
 
 import os
 from collections import Counter, defaultdict
@@ -11,7 +11,7 @@ from clbench.spec.task import SPLITS, Kind, Split
 from clbench.streams.image_files import entries
 from clbench.streams.missing_data import MissingSetError
 from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
-from clbench.streams.ultrasound.formats.by_name import picture_in
+from clbench.streams.ultrasound.formats.by_name import image_in
 from clbench.streams.ultrasound.labelled_image import Row, Truth
 from clbench.streams.ultrasound.task_sources import Answers
 
@@ -42,7 +42,7 @@ def read_tasks(root: Path) -> dict[str, list[CsvRow]]:
 
 
 def rows_of(root: Path, task_id: str, listed: Sequence[CsvRow], answers: Answers) -> list[Row]:
-    """The pictures of a task; nothing is opened.
+    """The images of a task; nothing is opened.
 
     Raises:
         DataError: When there are none, or a row is not what the task asks for, naming file and row.
@@ -51,20 +51,20 @@ def rows_of(root: Path, task_id: str, listed: Sequence[CsvRow], answers: Answers
         raise MissingSetError(f"{root / FOLDER}: no CSV file has rows whose task_id is {task_id!r}")
     for row in listed:
         _check_kind(row, answers)
-    pictures = [(_below(root, row, "image_path"), _frame(row)) for row in listed]
-    groups = _grouped(pictures, listed, answers)
+    images = [(_below(root, row, "image_path"), _frame(row)) for row in listed]
+    groups = _grouped(images, listed, answers)
     names = _names(root, groups)
     return [
-        Row(name, picture_in(*key), _truth(root, rows, answers), rows[0].where, _patient(rows), _split(rows))
+        Row(name, image_in(*key), _truth(root, rows, answers), rows[0].where, _patient(rows), _split(rows))
         for name, (key, rows) in zip(names, groups.items(), strict=True)
     ]
 
 
-def _grouped(pictures: Sequence[Key], listed: Sequence[CsvRow], answers: Answers) -> dict[Key, list[CsvRow]]:
-    """The rows of each picture: one, or one a box."""
+def _grouped(images: Sequence[Key], listed: Sequence[CsvRow], answers: Answers) -> dict[Key, list[CsvRow]]:
+    """The rows of each image: one, or one a box."""
     allowed = answers.boxes if answers.kind == "detection" else 1
     groups = defaultdict[Key, list[CsvRow]](list)
-    for key, row in zip(pictures, listed, strict=True):
+    for key, row in zip(images, listed, strict=True):
         groups[key].append(row)
         if len(groups[key]) > allowed:
             first, more = groups[key][0].where, f"with more than {allowed} boxes" if allowed > 1 else "more than once"
@@ -90,7 +90,7 @@ def _truth(root: Path, rows: Sequence[CsvRow], answers: Answers) -> Truth:
             raise DataError(f"{row.where}: mask: wanted a class 0 to {len(answers.classes) - 1}, got {label}")
         return label
     if answers.kind == "segmentation":
-        return picture_in(_below(root, row, "mask_path"), _frame(row), mask=True)
+        return image_in(_below(root, row, "mask_path"), _frame(row), mask=True)
     if answers.kind == "detection":
         return tuple(_box(row) for row in rows)
     if answers.points:
@@ -118,7 +118,7 @@ def _patient(rows: Iterable[CsvRow]) -> str:
 
 
 def _split(rows: Iterable[CsvRow]) -> Split | None:
-    """The part that a picture's rows name, if they name one."""
+    """The part that an image's rows name, if they name one."""
     for row in rows:
         text = row.optional("split").lower()
         if text and text not in SPLITS:
@@ -128,11 +128,11 @@ def _split(rows: Iterable[CsvRow]) -> Split | None:
 
 
 def _agreed(rows: Iterable[CsvRow], column: str) -> str:
-    """What all rows of a picture say in a column; empty where they say nothing."""
+    """What all rows of an image say in a column; empty where they say nothing."""
     named = {row.optional(column): row for row in rows}
     if len(named) > 1:
         where = list(named.values())[-1].where
-        raise DataError(f"{where}: {column}: the rows of one picture differ: {', '.join(map(repr, sorted(named)))}")
+        raise DataError(f"{where}: {column}: the rows of one image differ: {', '.join(map(repr, sorted(named)))}")
     return next(iter(named))
 
 
@@ -149,9 +149,9 @@ def _below(root: Path, row: CsvRow, column: str) -> Path:
     return path
 
 
-def _names(root: Path, pictures: Iterable[Key]) -> list[str]:
+def _names(root: Path, images: Iterable[Key]) -> list[str]:
     """The stems of files; the whole path below the root where a task has a stem twice; the number of a frame behind."""
-    pictures = list(pictures)
-    stems = Counter(path.stem for path in {path for path, _ in pictures})
-    named = [path.stem if stems[path.stem] == 1 else path.relative_to(root).as_posix() for path, _ in pictures]
-    return [name if frame is None else f"{name}#{frame}" for name, (_, frame) in zip(named, pictures, strict=True)]
+    images = list(images)
+    stems = Counter(path.stem for path in {path for path, _ in images})
+    named = [path.stem if stems[path.stem] == 1 else path.relative_to(root).as_posix() for path, _ in images]
+    return [name if frame is None else f"{name}#{frame}" for name, (_, frame) in zip(named, images, strict=True)]

@@ -1,4 +1,4 @@
-"""One picture of a data set, with what is true of it; nothing is decoded before the rows are made."""
+"""One image of a data set, with what is true of it; nothing is decoded before the rows are made."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ Numbers: TypeAlias = tuple[tuple[float, ...], ...]
 """Boxes (x_min, y_min, x_max, y_max) or points (x, y), in pixels."""
 
 UNREADABLE = (DataError, *UNDECODABLE)
-"""What readers of pictures raise for files that are damaged or hold something else."""
+"""What readers of images raise for files that are damaged or hold something else."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture or a mask that is in files.
+class ImageFile:
+    """An image or a mask that is in files.
 
     Attributes:
         files: What it is made from.
@@ -31,7 +31,7 @@ class Picture:
     read: Callable[..., Array] | None = None
 
     def cell(self) -> dict[str, object]:
-        """The picture as `datasets.Image` keeps it: the path of its file, or the PNG of what was made.
+        """The image as `datasets.Image` keeps it: the path of its file, or the PNG of what was made.
 
         Raises:
             DataError: When it cannot be made.
@@ -45,17 +45,17 @@ class Picture:
             raise DataError(reason if isinstance(error, DataError) else f"{self.files[0]}: {reason}") from None
 
 
-Truth: TypeAlias = int | float | Picture | Numbers
+Truth: TypeAlias = int | float | ImageFile | Numbers
 """A label, a value, a mask, or boxes or points."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A picture of a task.
+    """An image of a task.
 
     Attributes:
         name: Unique in its task.
-        picture: What the model sees.
+        image: What the model sees.
         truth: What it should say.
         where: What lists it, and where there, for messages.
         patient: Whose it is, unique over all patients of the stream; empty where that is not known.
@@ -63,7 +63,7 @@ class Row:
     """
 
     name: str
-    picture: Picture
+    image: ImageFile
     truth: Truth
     where: str
     patient: str = ""
@@ -72,4 +72,4 @@ class Row:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files that it is made from."""
-        return self.picture.files + (self.truth.files if isinstance(self.truth, Picture) else ())
+        return self.image.files + (self.truth.files if isinstance(self.truth, ImageFile) else ())

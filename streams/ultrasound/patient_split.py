@@ -1,4 +1,4 @@
-"""Which part a picture is in: what the data say, else the hash of its patient, or of its path."""
+"""Which part an image is in: what the data say, else the hash of its patient, or of its path."""
 
 import hashlib
 from pathlib import Path
@@ -12,22 +12,22 @@ VALIDATED = 0.1
 
 
 def part_of(row: Row, root: Path) -> Split:
-    """The part of a picture: the one that the data name, or 70 % training, 10 % validation and 20 % test by SHA-256.
+    """The part of an image: the one that the data name, or 70 % training, 10 % validation and 20 % test by SHA-256.
 
-    All pictures of a patient have one hash, and so has a picture that several tasks share, so nothing that one task
+    All images of a patient have one hash, and so has an image that several tasks share, so nothing that one task
     trains on tests another. The hash of a patient, or of a path below the root where no patient is known, is the same
     for every seed and on every machine.
     """
     if row.split is not None:
         return row.split
-    share = _share(row.patient or row.picture.files[0].relative_to(root).as_posix())
+    share = _share(row.patient or row.image.files[0].relative_to(root).as_posix())
     if share < TRAINED:
         return "train"
     return "validation" if share < TRAINED + VALIDATED else "test"
 
 
 def train_or_validation(key: str) -> Split:
-    """The part of a picture that the publishers train on, where they name none to validate: a tenth, by the hash.
+    """The part of an image that the publishers train on, where they name none to validate: a tenth, by the hash.
 
     Args:
         key: Its patient, or its name where no patient is known.

@@ -1,4 +1,4 @@
-"""What is asked of a picture, as a card's `source` says it, and the column that it becomes."""
+"""What is asked of an image, as a card's `source` says it, and the column that it becomes."""
 
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,13 +23,13 @@ METRICS = {
 
 
 class Answers(Config):
-    """What a task asks of a picture."""
+    """What a task asks of an image."""
 
     kind: Kind
     classes: tuple[str, ...] = Field((), description="Names by label; of masks the background first.")
     empty_masks: bool = Field(False, description="Whether a mask may be all background (no lesion).")
-    boxes: int = Field(1, ge=1, description="Boxes of a picture at most.")
-    points: int = Field(0, ge=0, description="Keypoints of a picture; 0 where one value is asked for.")
+    boxes: int = Field(1, ge=1, description="Boxes of an image at most.")
+    points: int = Field(0, ge=0, description="Keypoints of an image; 0 where one value is asked for.")
     value_range: tuple[float, float] | None = Field(None, description="Least and largest value that there can be.")
     unit: str = Field("", description="Of that value.")
 

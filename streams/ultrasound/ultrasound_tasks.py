@@ -14,7 +14,7 @@ from clbench.core.errors import DataError
 from clbench.spec.task import SPLITS, Split, Task
 from clbench.streams.card import TaskCard
 from clbench.streams.clip_domains.image_sets.image_part import Part
-from clbench.streams.ultrasound.labelled_image import Picture, Row
+from clbench.streams.ultrasound.labelled_image import ImageFile, Row
 from clbench.streams.ultrasound.patient_split import part_of
 from clbench.streams.ultrasound.task_sources import Answers
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 BROKEN: dict[str, object] = {"bytes": b"", "path": None}
-"""A picture that could not be made; whoever decodes it finds it broken, and may go on without it."""
+"""An image that could not be made; whoever decodes it finds it broken, and may go on without it."""
 
 
 @dataclass(frozen=True, eq=False)
 class TaskRows:
-    """The pictures of a task.
+    """The images of a task.
 
     Attributes:
         task: Its name.
         answers: What is asked.
         root: Folder of the data.
-        where: What lists the pictures, for messages.
+        where: What lists the images, for messages.
         rows: All of them.
     """
 
@@ -52,13 +52,13 @@ class TaskRows:
         return found
 
     def fingerprint(self, split: Split) -> str:
-        """Says which pictures a part has, by path and size, and what is true of them.
+        """Says which images a part has, by path and size, and what is true of them.
 
         Raises:
-            DataError: When listed pictures are missing.
+            DataError: When listed images are missing.
         """
         truths = [
-            (row.name, row.patient, () if isinstance(row.truth, Picture) else row.truth) for row in self.parts[split]
+            (row.name, row.patient, () if isinstance(row.truth, ImageFile) else row.truth) for row in self.parts[split]
         ]
         return self._files(split).digest(split, self.answers, truths)
 
@@ -66,13 +66,13 @@ class TaskRows:
         """The rows `sample_id`, `image`, `patient`, `where` and what is true of them; files stay closed where they can.
 
         Raises:
-            DataError: When listed pictures are missing.
+            DataError: When listed images are missing.
         """
         from datasets import Dataset, Features, Image, Value
         from datasets.table import InMemoryTable
         from pyarrow import Table, array
 
-        assert self._files(split).sizes is not None  # missing pictures are told here, in one line
+        assert self._files(split).sizes is not None  # missing images are told here, in one line
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             made = list(pool.map(self._columns, self.parts[split]))
         text = Value("string")
@@ -104,16 +104,16 @@ class TaskRows:
         return Part(self.where, self.root, tuple(names), np.zeros(len(names), dtype=np.int64))
 
     def _columns(self, row: Row) -> dict[str, Any]:
-        """The cells of a row; the reason why a picture cannot be made goes where its place is told."""
+        """The cells of a row; the reason why an image cannot be made goes where its place is told."""
         columns = {"sample_id": f"{self.task}/{row.name}", "patient": row.patient, "where": row.where}
         return {**columns, **self._cells(row)}
 
     def _cells(self, row: Row) -> dict[str, Any]:
         (name,) = self.answers.feature
         broken: dict[str, Any] = {}
-        cells: dict[str, Any] = {"image": row.picture, name: row.truth}
+        cells: dict[str, Any] = {"image": row.image, name: row.truth}
         for key, value in cells.items():
-            if isinstance(value, Picture):
+            if isinstance(value, ImageFile):
                 try:
                     cells[key] = value.cell()
                 except DataError as error:

@@ -66,8 +66,8 @@ def test_a_training_of_avalanche_ends_up_in_mlflow(uri: str) -> None:
         metrics = accuracy_metrics(epoch=True, stream=True), loss_metrics(minibatch=True)
         matrix = StreamConfusionMatrix(num_classes=4, save_image=False)
         evaluator = EvaluationPlugin(*metrics, matrix, loggers=[logger])
-        optimiser = torch.optim.SGD(model.parameters(), 0.5)
-        strategy = Naive(model=model, optimizer=optimiser, train_mb_size=4, train_epochs=2, evaluator=evaluator)
+        optimizer = torch.optim.SGD(model.parameters(), 0.5)
+        strategy = Naive(model=model, optimizer=optimizer, train_mb_size=4, train_epochs=2, evaluator=evaluator)
         for experience in scenario.train_stream:
             strategy.train(experience, eval_streams=[])
             results = strategy.eval(scenario.test_stream)
@@ -84,7 +84,7 @@ def test_a_training_of_avalanche_ends_up_in_mlflow(uri: str) -> None:
     assert [Path(item.path).suffix for item in kept] == [".csv", ".csv"]
 
 
-def test_pictures_and_matrices_become_artifacts(uri: str) -> None:
+def test_images_and_matrices_become_artifacts(uri: str) -> None:
     matrix = torch.tensor([[1, 2], [3, 4]])
     with AvalancheMLflowLogger(tracking_uri=uri) as logger:
         logger.log_single_metric("confusion", AlternativeValues(Image.new("RGB", (4, 4)), matrix), 7)

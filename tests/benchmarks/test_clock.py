@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from clbench.benchmarks import clock as clock_module
 from clbench.benchmarks.clock import Clock
-from clbench.benchmarks.engine.shared_results import Shared
+from clbench.benchmarks.engine.shared_results import SharedResults
 
 
 class Run:
@@ -17,7 +17,7 @@ class Run:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, works: dict[str, list[tuple[str, int]]]) -> None:
         self.time = 0.0
         monkeypatch.setattr(clock_module, "time", SimpleNamespace(perf_counter=lambda: self.time))
-        self.shared = Shared(limit=10**9)
+        self.shared = SharedResults(limit=10**9)
         self.clock = self.shared.clock
         self._works = works
         self._decoded: dict[str, float] = {}

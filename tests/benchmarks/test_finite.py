@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from tests.strategies.update_streams import write_card
 from tests.strategies.update_streams import write_suite as write_update_suite
 from tests.text_tasks import text_task
-from tests.tiny_pictures import write_stream
+from tests.tiny_images import write_stream
 from torch import nn
 
 from clbench.benchmarks.engine.cell_folder import CellFolder
@@ -237,7 +237,7 @@ def test_choices_without_a_likeliest_one_have_no_confidence() -> None:
 def test_answers_of_heads_that_overflow_are_told(name: str, tmp_path: Path) -> None:
     learner = build_learner(str(TESTS / "tiny_vit.py"), 0, CPU)
     task = next(task for task in load_stream(write_stream(tmp_path, "none")).tasks if task.name == name)
-    learner.welcome(task)
+    learner.add_task(task)
     evaluated(learner, [task], ("task-id",))
     for p in learner.head(task).values():
         p.data.mul_(1e30)

@@ -1,4 +1,4 @@
-"""A stream of all kinds of pictures, of which a learner can be tested only on tasks that it has learnt: all outputs."""
+"""A stream of all kinds of images, of which a learner can be tested only on tasks that it has learnt: all outputs."""
 
 import csv
 import json
@@ -10,8 +10,8 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 from tests.command import Command
+from tests.scripted_images import TASKS
 from tests.strategies.cut_runs import Killed, run
-from tests.told_pictures import TASKS
 
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.core.errors import DataError
@@ -34,9 +34,9 @@ def suite(tmp_path: Path) -> str:
     card = {
         "name": "mixed",
         "description": "Every kind.",
-        "loader": str(HERE / "told_stream.py"),
+        "loader": str(HERE / "scripted_stream.py"),
         "data": ".",
-        "learner": str(HERE / "told_learner.py"),
+        "learner": str(HERE / "scripted_learner.py"),
         "protocols": ["task-id"],
         "order_reason": "none",
         "tasks": [{"name": task.name, "kind": task.kind, "metric": task.metric} for task in TASKS],
@@ -64,7 +64,7 @@ def test_r_is_empty_above_its_diagonal_and_a_kill_changes_nothing(suite: str, tm
 
 def test_official_metrics_are_in_the_cells_folder(suite: str, tmp_path: Path) -> None:
     folder = run(load_suite(suite).cells[0], tmp_path / "cell").path
-    (versions,) = json.loads((folder / "official.json").read_text())["protocols"].values()
+    (versions,) = json.loads((folder / "challenge.json").read_text())["protocols"].values()
     assert versions[0] == {"tasks": {}, "kinds": {}, "undefined": {}}
     assert list(versions[2]["tasks"]) == ["cyst", "organ"]
     last = versions[-1]
@@ -101,19 +101,19 @@ def _check_tracking(uri: str) -> None:
     experiment = client.get_experiment_by_name("clbench")
     assert experiment is not None
     (found,) = client.search_runs([experiment.experiment_id], "tags.`clbench.kind` = 'cell'")
-    assert found.data.metrics["official/segmentation/hausdorff"] == pytest.approx(50 / 3)
-    assert "official/classification/auc" not in found.data.metrics
-    history = client.get_metric_history(found.info.run_id, "official/femur/mre")
+    assert found.data.metrics["challenge/segmentation/hausdorff"] == pytest.approx(50 / 3)
+    assert "challenge/classification/auc" not in found.data.metrics
+    history = client.get_metric_history(found.info.run_id, "challenge/femur/mre")
     assert [point.step for point in history] == [4, 5]
     steps = {point.step for point in client.get_metric_history(found.info.run_id, "task-id/R/nodule")}
     assert steps == {3, 4, 5}
-    assert "official.json" in {item.path for item in client.list_artifacts(found.info.run_id)}
+    assert "challenge.json" in {item.path for item in client.list_artifacts(found.info.run_id)}
 
 
 def _check_leaderboard(folder: Path) -> None:
     (section,) = json.loads((folder / "leaderboard.json").read_text())["sections"]
     (standing,) = section["standings"]
-    assert standing["official"]["official/regression/mre"]["mean"] == pytest.approx(53 / 3)
+    assert standing["official"]["challenge/regression/mre"]["mean"] == pytest.approx(53 / 3)
     result = standing["results"]["task-id"]
     assert result["metrics"]["mtil.average"] is None
     assert result["undefined"]["mtil.transfer"].startswith("version 1, task 'organ' was not measured")
@@ -121,8 +121,8 @@ def _check_leaderboard(folder: Path) -> None:
     assert "Regression: MRE, pixels" in (folder / "index.html").read_text()
     assert "| zero-shot | 0.667 |" in (folder / "leaderboard.md").read_text()
     (row,) = csv.DictReader((folder / "leaderboard.csv").read_text().splitlines())
-    assert float(row["official/regression/mre"]) == pytest.approx(53 / 3)
-    assert (row["official/regression/mre standard error"], row["official/regression/mre n"]) == ("", "1")
+    assert float(row["challenge/regression/mre"]) == pytest.approx(53 / 3)
+    assert (row["challenge/regression/mre standard error"], row["challenge/regression/mre n"]) == ("", "1")
 
 
 def test_a_row_without_a_score_fails_the_cell(suite: str, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 import torch
 from datasets import Dataset, Features, Image, Value
-from PIL import Image as Pictures
+from PIL import Image as Images
 
 from clbench.benchmarks.engine import samples as module
 from clbench.benchmarks.engine.execution import build_learner
@@ -22,19 +22,19 @@ CPU = torch.device("cpu")
 N = 23
 
 
-def picture(seed: int) -> bytes:
+def image(seed: int) -> bytes:
     buffer = io.BytesIO()
-    Pictures.fromarray(np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)).save(buffer, "png")
+    Images.fromarray(np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)).save(buffer, "png")
     return buffer.getvalue()
 
 
 def task(broken: Sequence[int] = (), n: int = N, loads: list[Split] | None = None) -> Task:
-    """A task of random pictures, some of which do not decode."""
+    """A task of random images, some of which do not decode."""
 
     def load(split: Split) -> Dataset:
         if loads is not None:
             loads.append(split)
-        images = [{"bytes": b"no picture" if i in broken else picture(i), "path": None} for i in range(n)]
+        images = [{"bytes": b"no image" if i in broken else image(i), "path": None} for i in range(n)]
         columns = {"image": images, "label": [i % 3 for i in range(n)], "sample_id": [f"s{i}" for i in range(n)]}
         features = Features({"image": Image(), "label": Value("int64"), "sample_id": Value("string")})
         return Dataset.from_dict(columns, features=features)

@@ -81,7 +81,7 @@ def test_flips_of_choices_are_shown_with_all_choices(stream: Stream, root: Path,
     flips = [flip for flip in compare(Rows("old", old), Rows("new", new)).worst if flip.task == "piqa"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
-        found = look_up(flips, Origin("muscle-tasks", "test"), str(root), pictures=True)
+        found = look_up(flips, Origin("muscle-tasks", "test"), str(root), images=True)
     text = found["piqa", "piqa/validation/00001"].text or ""
     assert text.splitlines() == [
         "Question: open a validation jar 1",

@@ -19,7 +19,7 @@ from mlflow.entities import Metric, Run
 
 from clbench.benchmarks.engine.runner import RunOptions, run_suite
 from clbench.benchmarks.engine.suite import load_suite
-from clbench.benchmarks.tracking.run_index import Memory
+from clbench.benchmarks.tracking.run_index import RunIndex
 from clbench.benchmarks.tracking.store import (
     GUESSED,
     KIND,
@@ -227,7 +227,7 @@ def test_a_damaged_memory_only_means_a_new_run(write_suite: Callable[..., str], 
 
 
 def test_what_a_memory_says_of_versions_is_not_trusted_blindly(tmp_path: Path) -> None:
-    memory = Memory(tmp_path)
+    memory = RunIndex(tmp_path)
     memory.remember("logged", "run", -7)
     memory.remember("closed", "run", "yes")
     assert (memory.logged("run"), memory.closed("run"), memory.run("store")) == (-1, False, None)

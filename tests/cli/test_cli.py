@@ -71,7 +71,7 @@ print([name for name in heavy if name in sys.modules], file=sys.stderr)
     assert "finetune" in done.stdout
 
 
-@pytest.mark.parametrize("kind", ["strategies", "streams", "learners", "suites", "metrics", "picture-metrics"])
+@pytest.mark.parametrize("kind", ["strategies", "streams", "learners", "suites", "metrics", "image-metrics"])
 def test_everything_can_be_listed_and_shown(clbench: Command, kind: str) -> None:
     rows = json.loads(clbench("list", kind, "--json").stdout)
     assert rows

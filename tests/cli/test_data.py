@@ -88,12 +88,12 @@ def test_what_is_missing_and_where_to_get_it(new_root: Callable[[str], Path], wr
     assert status == 2
     assert "Kaggle" in out
     assert "get split_zhou_DescribableTextures.json by hand from https://drive.google.com/" in out
-    assert "1 of 6 listed pictures are missing, the first is 'waffles/107.jpg'" in out
+    assert "1 of 6 listed images are missing, the first is 'waffles/107.jpg'" in out
     assert f"put it under {root / 'stanford_cars'}" in out
     assert "caltech101: wanted" not in out
 
 
-def test_pictures_that_do_not_decode(
+def test_images_that_do_not_decode(
     new_root: Callable[[str], Path], write_card: Callable[..., str], small: Callable[..., None]
 ) -> None:
     small("dtd", "coop", classes=2, train=10, validation=4, test=6)
@@ -104,12 +104,12 @@ def test_pictures_that_do_not_decode(
     assert call("check", write_card("dtd"), "--root", str(root))[0] == 0
     status, out = call("check", write_card("dtd"), "--root", str(root), "--images")
     assert status == 2
-    assert "2 of 6 pictures do not decode, the first is 'banded/banded_0007.jpg'" in out
+    assert "2 of 6 images do not decode, the first is 'banded/banded_0007.jpg'" in out
 
 
 def test_shots_that_cannot_be_drawn(roots: dict[str, Path], write_card: Callable[..., str]) -> None:
     _, out = call("check", write_card("dtd", shots=6), "--root", str(roots["coop"]))
-    assert "has 5 training pictures, wanted 6 shots" in out
+    assert "has 5 training images, wanted 6 shots" in out
 
 
 @pytest.mark.parametrize("command", ["check", "prepare"])
@@ -195,7 +195,7 @@ def test_archives_that_reach_outside_are_refused(
     tmp_path: Path, write_card: Callable[..., str], monkeypatch: pytest.MonkeyPatch, no_network: list[str], unsafe: str
 ) -> None:
     facts: Facts = facts_of("eurosat").model_copy(
-        update={"archives": (Archive(file="x.zip", into="eurosat", makes=("2750",), pictures=True),)}
+        update={"archives": (Archive(file="x.zip", into="eurosat", makes=("2750",), images=True),)}
     )
     monkeypatch.setattr(f"{PREPARE}.facts_of", lambda name: facts)
     root = tmp_path / "root"

@@ -146,7 +146,7 @@ def test_the_test_part_is_never_read(
     shutil.copytree(tiny.folder, tmp_path / "tiny")
     for file in (tmp_path / "tiny").rglob("test.parquet"):
         rows = pq.read_table(file)
-        broken = pa.array([{"bytes": b"no picture", "path": None}] * len(rows), rows.schema.field("image").type)
+        broken = pa.array([{"bytes": b"no image", "path": None}] * len(rows), rows.schema.field("image").type)
         pq.write_table(rows.set_column(rows.schema.get_field_index("image"), rows.schema.field("image"), broken), file)
     suite = write_suite("finetune", streams=[str(tmp_path / "tiny" / "tiny.yaml")])
     status, _, errors = clbench("tune", suite, "--set", "lr=0.0001,0.003", "--out", tmp_path)

@@ -110,10 +110,10 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes | None:
 def told(data: bytes, read: Callable[..., Any] = read_image) -> NDArray[np.uint8] | str:
     """The image, or the one line that refuses it."""
     try:
-        return np.asarray(read(data, "the picture"))
+        return np.asarray(read(data, "the image"))
     except DataError as error:
         line = str(error)
-    assert line.startswith("the picture")
+    assert line.startswith("the image")
     assert "\n" not in line
     return line
 
@@ -160,7 +160,7 @@ def test_tiff_by_hand(bits: int, inverted: bool, seed: int) -> None:
         strip = values.astype("<u2").tobytes()
     file = tiff({256: 6, 257: 4, 258: bits, 259: 1, 262: int(not inverted), 277: 1, 278: 4}, strip)
     grey = values >> (bits - 8)
-    found = np.asarray(read_image(file, "the picture", "L"))
+    found = np.asarray(read_image(file, "the image", "L"))
     assert (found == (255 - grey if inverted else grey)).all()
 
 
@@ -247,9 +247,9 @@ def test_cells(tmp_path: Path) -> None:
     assert np.asarray(read_cell({"bytes": None, "path": str(file)})).max() == 7
     assert np.asarray(read_cell({"bytes": file.read_bytes(), "path": "elsewhere.png"})).max() == 7
     for cell in (None, {"bytes": None, "path": None}):
-        with pytest.raises(DataError, match="the picture is missing"):
+        with pytest.raises(DataError, match="the image is missing"):
             read_cell(cell)
-    with pytest.raises(DataError, match=r"the picture .*none\.png does not decode"):
+    with pytest.raises(DataError, match=r"the image .*none\.png does not decode"):
         read_cell({"bytes": None, "path": str(tmp_path / "none.png")})
     assert name_of({"bytes": b"x", "path": None}, "the mask") == "the mask"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset, Features, Image, Value
-from PIL import Image as Pictures
+from PIL import Image as Images
 from torch import nn
 
 from clbench.contracts import Split, Stream, Task
@@ -16,17 +16,17 @@ SIZES = {"train": 12, "test": 5, "validation": 0}
 
 
 def colour(number: int, index: int) -> tuple[int, int, int]:
-    """What fills the picture of one sample."""
+    """What fills the image of one sample."""
     return 40 * number, 10 * index, 255
 
 
 def task(number: int, classes: int) -> Task:
-    """Pictures of one colour each."""
+    """Images of one colour each."""
 
     def load(split: Split) -> Dataset:
         rows = range(SIZES[split])
         values: dict[str, list[Any]] = {
-            "image": [Pictures.new("RGB", (9, 7), colour(number, index)) for index in rows],
+            "image": [Images.new("RGB", (9, 7), colour(number, index)) for index in rows],
             "label": [index % classes for index in rows],
             "sample_id": [f"{number}/{split}/{index}" for index in rows],
         }
@@ -48,9 +48,9 @@ def test_the_tasks_are_all_there_with_labels_counted_through() -> None:
             assert experience.task_labels == [number]
             assert set(experience.classes_in_this_experience) == {0: {0, 1}, 1: {2, 3, 4}}[number]
             assert len(experience.dataset) == SIZES[split]
-            for index, (picture, label, task_label) in enumerate(experience.dataset):
-                assert picture.shape == (3, 4, 4)
-                np.testing.assert_allclose(picture.mean(dim=(1, 2)) * 255, colour(number, index), atol=1e-3)
+            for index, (image, label, task_label) in enumerate(experience.dataset):
+                assert image.shape == (3, 4, 4)
+                np.testing.assert_allclose(image.mean(dim=(1, 2)) * 255, colour(number, index), atol=1e-3)
                 assert (label, task_label) == (2 * number + index % (2 + number), number)
 
 

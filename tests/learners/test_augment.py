@@ -48,9 +48,9 @@ def _box(seed: int, size: int) -> tuple[float, float, float, float]:
 
 
 def test_autocast_does_not_round_the_boxes() -> None:
-    pictures = torch.rand(4, 3, 64, 64)
-    expected = random_resized_crop(pictures, torch.Generator().manual_seed(0))
+    images = torch.rand(4, 3, 64, 64)
+    expected = random_resized_crop(images, torch.Generator().manual_seed(0))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = random_resized_crop(pictures, torch.Generator().manual_seed(0))
+        found = random_resized_crop(images, torch.Generator().manual_seed(0))
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected)

@@ -19,7 +19,7 @@ from clbench.benchmarks.engine.execution import build_learner
 from clbench.contracts import Task
 from clbench.core.errors import CheckpointError, ConfigError, DataError
 from clbench.learners._clip.clip_learner import ClipLearner, Preprocess, check_prompts, filled
-from clbench.learners._clip.decoding import decode_pictures
+from clbench.learners._clip.decoding import decode_images
 from clbench.learners._clip.split_attention import fuse_names
 from clbench.learners._shared.weights import load_into
 from clbench.streams.card import load_stream
@@ -50,11 +50,11 @@ def test_logits_are_those_of_open_clip_to_round_off(tiny: Any) -> None:
     task = load_stream(tiny.stream).tasks[0]
     batch = learner.encode(task.load("test"), task).batch(slice(0, 7))
     prompts = open_clip.get_tokenizer("ViT-B-32")([task.templates[0].format(name) for name in task.classes])
-    pictures = (batch["image"].float() / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor(
+    images = (batch["image"].float() / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor(
         [0.2, 0.3, 0.4]
     ).view(3, 1, 1)
     with torch.no_grad():
-        wanted = original.get_logits(pictures, prompts)[0]
+        wanted = original.get_logits(images, prompts)[0]
         got = learner.logits(batch, [task])
     torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-5)
     wanted_loss = F.cross_entropy(wanted, batch["label"])
@@ -174,13 +174,13 @@ def test_missing_weights_without_network_are_one_line(monkeypatch: pytest.Monkey
         build_learner("open_clip:ViT-B-32/laion2b_s34b_b79k", 0, CPU)
 
 
-def rows(*pictures: bytes) -> Dataset:
-    """Rows with encoded pictures."""
+def rows(*images: bytes) -> Dataset:
+    """Rows with encoded images."""
     from datasets import Features, Value
     from datasets import Image as ImageFeature
 
     features = Features({"sample_id": Value("string"), "image": ImageFeature()})
-    items = [{"sample_id": f"s{index}", "image": {"bytes": data, "path": None}} for index, data in enumerate(pictures)]
+    items = [{"sample_id": f"s{index}", "image": {"bytes": data, "path": None}} for index, data in enumerate(images)]
     return Dataset.from_list(items, features=features)
 
 
@@ -191,19 +191,19 @@ def png(values: "np.ndarray[Any, Any]") -> bytes:
     return buffer.getvalue()
 
 
-def test_pictures_are_decoded_as_open_clip_does() -> None:
+def test_images_are_decoded_as_open_clip_does() -> None:
     from torchvision.transforms import CenterCrop, Compose, InterpolationMode, PILToTensor, Resize
 
-    picture = np.random.default_rng(0).integers(0, 256, (37, 61, 3), dtype=np.uint8)
-    theirs = Compose([Resize(16, InterpolationMode.BICUBIC), CenterCrop(16), PILToTensor()])(Image.fromarray(picture))
-    ours = decode_pictures(rows(png(picture)), 16)[0]
+    image = np.random.default_rng(0).integers(0, 256, (37, 61, 3), dtype=np.uint8)
+    theirs = Compose([Resize(16, InterpolationMode.BICUBIC), CenterCrop(16), PILToTensor()])(Image.fromarray(image))
+    ours = decode_images(rows(png(image)), 16)[0]
     assert (ours.int() - theirs.int()).abs().max() == 0
 
 
-def test_a_picture_that_does_not_decode_is_named() -> None:
+def test_a_image_that_does_not_decode_is_named() -> None:
     good = png(np.zeros((16, 16, 3), dtype=np.uint8))
-    with pytest.raises(DataError, match="sample 's1': the picture does not decode"):
-        decode_pictures(rows(good, good[:30]), 16)
+    with pytest.raises(DataError, match="sample 's1': the image does not decode"):
+        decode_images(rows(good, good[:30]), 16)
 
 
 def test_labels_outside_the_classes_are_refused(tiny: Any) -> None:
@@ -252,10 +252,10 @@ def test_weights_get_the_activation_that_they_were_trained_with(
 
 
 @pytest.mark.parametrize("shape", [(375, 500), (334, 500), (427, 640), (500, 333), (224, 301), (100, 99), (224, 224)])
-def test_pictures_are_cut_as_torchvision_cuts_them(shape: tuple[int, int]) -> None:
+def test_images_are_cut_as_torchvision_cuts_them(shape: tuple[int, int]) -> None:
     from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
-    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-    found = decode_pictures(rows(png(picture)), 224)[0].permute(1, 2, 0).numpy()
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    found = decode_images(rows(png(image)), 224)[0].permute(1, 2, 0).numpy()
     cut = Compose([Resize(224, InterpolationMode.BICUBIC), CenterCrop(224)])
-    np.testing.assert_array_equal(found, np.asarray(cut(Image.fromarray(picture))))
+    np.testing.assert_array_equal(found, np.asarray(cut(Image.fromarray(image))))

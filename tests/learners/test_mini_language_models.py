@@ -41,7 +41,7 @@ def test_held_out_text_is_likelier_than_chance(name: str) -> None:
 
 def test_both_releases_are_one_architecture_and_tokenizer_and_not_one_model() -> None:
     one, two = learner_of("mini-llama:v1"), learner_of("mini-llama:v2")
-    assert one.vocabulary() == two.vocabulary()
+    assert one.output_space() == two.output_space()
     assert {n: p.shape for n, p in one.trainable().items()} == {n: p.shape for n, p in two.trainable().items()}
     assert one.digest() != two.digest()
     assert learner_of("mini-llama").digest() == one.digest()

@@ -16,12 +16,12 @@ def test_hidden_patches_are_judged_and_not_seen() -> None:
     model = MaskedAutoencoder(VisionTransformer(**shape)).eval()
     noise = torch.rand(1, model.count)
     order = noise.argsort(dim=1)[0]
-    picture = torch.randn(1, 1, 96, 96)
+    image = torch.randn(1, 1, 96, 96)
     with torch.no_grad():
-        wanted = float(model(picture.expand(-1, 3, -1, -1), noise))
+        wanted = float(model(image.expand(-1, 3, -1, -1), noise))
         for place, same in ((int(order[-1]), True), (int(order[0]), False)):
             row, column = divmod(place, 12)
-            other = picture.clone()
+            other = image.clone()
             other[..., 8 * row : 8 * row + 8, 8 * column : 8 * column + 8] += 3
             found = float(model(other.expand(-1, 3, -1, -1), noise))
             assert (abs(found - wanted) < 1e-5) == same

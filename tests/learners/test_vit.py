@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tests.tiny_backbones import backbone, learner_of
-from tests.tiny_pictures import write_stream
+from tests.tiny_images import write_stream
 from torch import Tensor
 
 from clbench.contracts import PromptPlan, Stream
@@ -23,10 +23,10 @@ KINDS = ("plain", "dinov3", "qkvb")
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory: pytest.TempPathFactory) -> Stream:
     """One task of each kind, and a scalar one."""
-    return load_stream(write_stream(tmp_path_factory.mktemp("pictures"), "tiny-vit"))
+    return load_stream(write_stream(tmp_path_factory.mktemp("images"), "tiny-vit"))
 
 
-def pictures(n: int = 3) -> Tensor:
+def images(n: int = 3) -> Tensor:
     return torch.rand(n, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
@@ -37,7 +37,7 @@ def plan(**changes: Any) -> PromptPlan:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_split_projections_give_what_timm_gives(kind: str) -> None:
-    x = pictures()
+    x = images()
     original: Any = backbone(kind).eval()
     wanted = original.forward_features(x)
     model: Any = backbone(kind).eval()
@@ -49,7 +49,7 @@ def test_split_projections_give_what_timm_gives(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_block_offers_its_six_projections(kind: str) -> None:
-    layers = VitLearner("x", backbone(kind), learner_of("", 0)._pictures, 0).linear_layers()
+    layers = VitLearner("x", backbone(kind), learner_of("", 0)._images, 0).linear_layers()
     roles = [layer.role for layer in layers if layer.block == 2]
     assert sorted(roles) == ["down", "k", "out", "q", "up", "v"]
     assert len(layers) == 4 * 6
@@ -63,7 +63,7 @@ def test_prompts_that_nobody_attends_to_change_nothing(
 ) -> None:
     """Their keys are masked out in every attention, so patches must come out as without them: positions are right."""
     trunk = Trunk(backbone(kind).eval())
-    x = trunk.embed(pictures())
+    x = trunk.embed(images())
     wanted = trunk.run(x, 0, trunk.depth)
     prompts = torch.randn(trunk.depth - enter if deep else 1, 5, trunk.width)
     first = trunk._own
@@ -84,7 +84,7 @@ def test_prompts_that_nobody_attends_to_change_nothing(
 
 def test_deep_prompts_are_replaced_in_every_block() -> None:
     trunk = Trunk(backbone("dinov3").eval())
-    x = trunk.embed(pictures())
+    x = trunk.embed(images())
     prompts = torch.randn(4, 2, trunk.width)
     by_hand = x
     for block in range(4):
@@ -95,15 +95,15 @@ def test_deep_prompts_are_replaced_in_every_block() -> None:
 def test_shallow_prompts_go_through_the_blocks_as_tokens() -> None:
     """Behind a block with them in, they are what the block made of them: unlike deep ones with equal values."""
     trunk = Trunk(backbone("plain").eval())
-    x = trunk.embed(pictures())
+    x = trunk.embed(images())
     prompts = torch.randn(1, 2, trunk.width)
     assert not torch.allclose(trunk.run(x, 0, 4, prompts), trunk.run(x, 0, 4, prompts.expand(4, -1, -1)), atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["plain", "dinov3"])
-def test_a_prefix_is_a_function_of_each_picture_alone(kind: str) -> None:
+def test_a_prefix_is_a_function_of_each_image_alone(kind: str) -> None:
     learner = learner_of(kind, 0)
-    batch = {"image": (pictures(9) * 255).byte()}
+    batch = {"image": (images(9) * 255).byte()}
     whole = learner.prefix(batch, 2)["prefix.2"]
     some = learner.prefix({"image": batch["image"][[7, 2, 4]]}, 2)["prefix.2"]
     assert torch.equal(whole[[7, 2, 4]], some)
@@ -113,8 +113,8 @@ def test_features_go_on_from_a_prefix(stream: Stream) -> None:
     learner = learner_of("dinov3", 0)
     learner.insert_prompts(plan(enter=3))
     task = stream.tasks[0]
-    learner.welcome(task)
-    batch = {"image": (pictures(5) * 255).byte()}
+    learner.add_task(task)
+    batch = {"image": (images(5) * 255).byte()}
     for blocks in (1, 3):
         found = learner.features({**batch, **learner.prefix(batch, blocks)}, task)
         wanted = learner.features(batch, task)
@@ -129,16 +129,16 @@ def test_heads_come_by_their_tasks_name_and_disturb_nobody(stream: Stream) -> No
     before = {name: p.clone() for name, p in one.state_dict().items()}
     for task in stream.tasks:
         assert not one.can_test(task)
-        one.welcome(task)
+        one.add_task(task)
         assert one.can_test(task)
     for task in reversed(stream.tasks):
-        two.welcome(task)
+        two.add_task(task)
     after = one.state_dict()
     assert all(torch.equal(after[name], p) for name, p in before.items())
     assert all(torch.equal(two.state_dict()[name], p) for name, p in after.items())
     assert set(after) - set(before) == {name for task in stream.tasks for name in one.head(task)}
     other = learner_of("", 4)
-    other.welcome(stream.tasks[0])
+    other.add_task(stream.tasks[0])
     weights = one.head(stream.tasks[0]).items()
     assert not all(torch.equal(other.head(stream.tasks[0])[name], p) for name, p in weights)
 
@@ -149,7 +149,7 @@ def test_welcoming_draws_nothing_from_the_global_state(stream: Stream) -> None:
     torch.manual_seed(0)
     wanted = torch.rand(3)
     torch.manual_seed(0)
-    learner.welcome(stream.tasks[0])
+    learner.add_task(stream.tasks[0])
     assert torch.equal(torch.rand(3), wanted)
 
 
@@ -158,8 +158,8 @@ def test_a_state_without_heads_and_prompts_puts_them_back(stream: Stream) -> Non
     bare = {name: p.clone() for name, p in learner.state_dict().items()}
     learner.insert_prompts(plan(sharing="both"))
     task, other = stream.tasks[:2]
-    learner.welcome(task)
-    learner.welcome(other)
+    learner.add_task(task)
+    learner.add_task(other)
     first = {name: p.clone() for name, p in learner.state_dict().items()}
     with torch.no_grad():
         for p in learner.module.parameters():
@@ -175,7 +175,7 @@ def test_a_state_without_heads_and_prompts_puts_them_back(stream: Stream) -> Non
 def test_a_task_without_head_is_one_line(stream: Stream) -> None:
     learner = learner_of("", 0)
     with pytest.raises(ConfigError, match="has no head for task 'disc', which has not come yet"):
-        learner.loss({"image": pictures()}, stream.tasks[0])
+        learner.loss({"image": images()}, stream.tasks[0])
 
 
 def test_prompts_are_those_of_the_kind_and_of_the_task(stream: Stream) -> None:
@@ -184,7 +184,7 @@ def test_prompts_are_those_of_the_kind_and_of_the_task(stream: Stream) -> None:
         learner = learner_of("", 0)
         learner.insert_prompts(plan(sharing=sharing, without=frozenset({"detection"})))
         for task in stream.tasks:
-            learner.welcome(task)
+            learner.add_task(task)
         assert (set(learner.prompts(ends)) == set(learner.prompts(size))) == together
         assert bool(set(learner.prompts(disc)) & set(learner.prompts(tone))) == (sharing == "all")
         assert learner.prompts(stream.tasks[2]) == {}
@@ -193,7 +193,7 @@ def test_prompts_are_those_of_the_kind_and_of_the_task(stream: Stream) -> None:
 def test_the_sum_of_banks(stream: Stream) -> None:
     learner = learner_of("", 0)
     learner.insert_prompts(plan(sharing="both"))
-    learner.welcome(task := stream.tasks[0])
+    learner.add_task(task := stream.tasks[0])
     banks = learner._model.prompts
     assert banks is not None
     total = sum(p for p in learner.prompts(task).values())
@@ -204,7 +204,7 @@ def test_the_sum_of_banks(stream: Stream) -> None:
 def test_first_values_of_prompts(start: str, bound: float, stream: Stream) -> None:
     learner = learner_of("", 0)
     learner.insert_prompts(plan(start=start, count=400))
-    learner.welcome(task := stream.tasks[0])
+    learner.add_task(task := stream.tasks[0])
     (tokens,) = learner.prompts(task).values()
     assert float(tokens.detach().abs().max()) <= bound
     deviation = 0.0176 if start == "normal" else bound / 3**0.5  # of a normal of 0.02 that is cut at two deviations
@@ -244,7 +244,7 @@ def test_encoded_rows_are_fractions_and_keep_their_truth(stream: Stream) -> None
 def test_answers_have_the_shapes_of_the_contract(stream: Stream) -> None:
     learner = learner_of("", 0)
     for task in stream.tasks:
-        learner.welcome(task)
+        learner.add_task(task)
     predict = learner.predictor(stream.tasks, ["task-id"])
     with torch.no_grad():
         found = [
@@ -301,8 +301,8 @@ def test_missing_and_foreign_files_are_one_line(tmp_path: Path) -> None:
 def test_logits_are_for_classes_only(stream: Stream) -> None:
     learner = learner_of("", 0)
     disc, tone = stream.tasks[:2]
-    learner.welcome(disc)
-    learner.welcome(tone)
-    assert learner.logits({"image": pictures()}, [tone]).shape == (3, 2)
+    learner.add_task(disc)
+    learner.add_task(tone)
+    assert learner.logits({"image": images()}, [tone]).shape == (3, 2)
     with pytest.raises(ConfigError, match="needs scores of classes, and there are none in segmentation"):
-        learner.logits({"image": pictures()}, [disc])
+        learner.logits({"image": images()}, [disc])

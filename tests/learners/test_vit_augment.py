@@ -1,4 +1,4 @@
-"""Views of pictures: what belongs to a picture goes along."""
+"""Views of images: what belongs to an image goes along."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ N, SIDE = 24, 96
 
 
 def scene() -> dict[str, Tensor]:
-    """A bright rectangle on black in each picture: its mask, its box, its corners."""
+    """A bright rectangle on black in each image: its mask, its box, its corners."""
     generator = torch.Generator().manual_seed(0)
     low = 20 + torch.randint(20, (N, 2), generator=generator)
     high = low + 12 + torch.randint(15, (N, 2), generator=generator)
@@ -31,7 +31,7 @@ def box_of(mask: Tensor) -> list[float]:
     return [int(columns[0]) / SIDE, int(rows[0]) / SIDE, int(columns[-1] + 1) / SIDE, int(rows[-1] + 1) / SIDE]
 
 
-def test_masks_boxes_and_points_move_with_the_picture() -> None:
+def test_masks_boxes_and_points_move_with_the_image() -> None:
     view = augmented(scene(), torch.Generator().manual_seed(1))
     moved = 0
     for index in range(N):

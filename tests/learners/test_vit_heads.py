@@ -155,14 +155,14 @@ def test_every_head_can_be_learnt_and_has_no_statistics_of_batches(name: str) ->
     assert not list(head.buffers())
     head.eval()
     seen = features()
-    optimiser = torch.optim.AdamW(head.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=1e-2)
     losses = []
     for _ in range(60):
         loss = head.loss(head(seen), batch)
         torch.autograd.backward(loss)
         assert all(p.grad is not None for p in head.parameters())
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.6 * losses[0]
 
@@ -173,7 +173,7 @@ def test_every_head_can_be_learnt_and_has_no_statistics_of_batches(name: str) ->
         ("classification", {}, "needs its classes, got none"),
         ("segmentation", {"classes": ("background",)}, "needs its classes, the background first, got none"),
         ("regression", {}, "needs its value_range, got none"),
-        ("generation", {}, "needs a task on pictures, got none"),
+        ("generation", {}, "needs a task on images, got none"),
     ],
 )
 def test_tasks_that_do_not_say_enough(kind: str, values: dict[str, Any], message: str) -> None:

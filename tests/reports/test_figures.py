@@ -1,4 +1,4 @@
-"""The picture of a matrix: it appears whole, for any matrix and any title."""
+"""The image of a matrix: it appears whole, for any matrix and any title."""
 
 from pathlib import Path
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tests.picture_tasks import picture_task
+from tests.image_tasks import image_task
 from torchvision.ops import box_iou
 
 from clbench.core.errors import ConfigError
@@ -27,13 +27,13 @@ def boxes_of(sides: Any) -> Any:
 
 
 def detect(prediction: Any, truth: Any, boxes: int = 1) -> Any:
-    scorer = scorer_of(picture_task("iou", boxes=boxes))
+    scorer = scorer_of(image_task("iou", boxes=boxes))
     fractions = np.asarray(prediction, np.float64) / (400, 300, 400, 300, 1)
     return scorer.score(scorer.truth({"sample_id": "a", "size": SIZE, "boxes": truth}), fractions)
 
 
 def regress(metric: str, prediction: Any, truth: dict[str, Any], **facts: Any) -> Any:
-    scorer = scorer_of(picture_task(metric, **facts))
+    scorer = scorer_of(image_task(metric, **facts))
     return scorer.score(scorer.truth({"sample_id": "a", "size": SIZE, **truth}), np.asarray(prediction, np.float32))
 
 
@@ -133,4 +133,4 @@ def test_what_must_hold_for_any_keypoints(points: Any, order: list[int]) -> None
 @pytest.mark.parametrize("wrong", [None, (3.0, 3.0), (4.0, 1.0)])
 def test_a_value_needs_a_range(wrong: Any) -> None:
     with pytest.raises(ConfigError, match=r"^task 'task': value_accuracy wants the range of the values, got"):
-        scorer_of(picture_task("value_accuracy", value_range=wrong))
+        scorer_of(image_task("value_accuracy", value_range=wrong))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.meandice import compute_dice
-from tests.picture_tasks import ellipse, mask_row, picture_task
+from tests.image_tasks import ellipse, image_task, mask_row
 
 from clbench.core.errors import ConfigError, DataError
 from clbench.scoring.images import scorer_of
@@ -29,7 +29,7 @@ PAIRS = SIZES.flatmap(lambda size: st.tuples(*2 * [hnp.arrays(np.uint8, size, el
 
 
 def score(prediction: Map, truth: Map, classes: int = 2) -> Any:
-    scorer = scorer_of(picture_task("dice", classes=tuple("abcdef"[:classes])))
+    scorer = scorer_of(image_task("dice", classes=tuple("abcdef"[:classes])))
     return scorer.score(scorer.truth(mask_row(truth)), prediction)
 
 
@@ -209,7 +209,7 @@ def test_what_is_no_map_is_told(text: str) -> None:
 
 
 def test_bad_truth_is_one_line() -> None:
-    scorer = scorer_of(picture_task("dice"))
+    scorer = scorer_of(image_task("dice"))
     row = mask_row(np.zeros((4, 5)))
     with pytest.raises(
         DataError, match=r"^sample 'task/one': wanted a mask \(5, 4\) of 8 bits in one channel, got \(4"
@@ -218,6 +218,6 @@ def test_bad_truth_is_one_line() -> None:
     with pytest.raises(DataError, match=r"^sample 'task/one': mask has class 2, the task knows 2$"):
         scorer.truth(mask_row(np.full((4, 5), 2)))
     with pytest.raises(ConfigError, match=r"^task 'task': segmentation wants classes, the background first"):
-        scorer_of(picture_task("dice", classes=("only",)))
+        scorer_of(image_task("dice", classes=("only",)))
     with pytest.raises(ConfigError, match=r"^task 'task': unknown metric 'accuracy'"):
-        scorer_of(picture_task("accuracy"))
+        scorer_of(image_task("accuracy"))

@@ -13,7 +13,7 @@ from clbench.core.registry import STRATEGIES
 
 CPU = torch.device("cpu")
 ON_ONE_STACK = ("head-only", "tap-slf", "telly", "vpt")
-"""Strategies for models that are one stack of blocks: in test_contract_pictures.py."""
+"""Strategies for models that are one stack of blocks: in test_contract_images.py."""
 FOR_TASKS = [
     item.name
     for item in STRATEGIES.listings()

@@ -39,14 +39,14 @@ def tiny_learner() -> ClipLearner:
 
 
 def tiny_task(number: int, classes: int = CLASSES) -> Task:
-    """Random pictures of a few classes."""
+    """Random images of a few classes."""
 
     def load(split: Split) -> Dataset:
         random = np.random.default_rng((number, len(split)))
-        pictures = [random.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8) for _ in range(TRAIN)]
+        images = [random.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8) for _ in range(TRAIN)]
         return Dataset.from_dict(
             {
-                "image": [{"bytes": _png(picture), "path": None} for picture in pictures],
+                "image": [{"bytes": _png(image), "path": None} for image in images],
                 "label": [index % classes for index in range(TRAIN)],
                 "sample_id": [f"{number}/{split}/{index}" for index in range(TRAIN)],
             },
@@ -59,9 +59,9 @@ def tiny_task(number: int, classes: int = CLASSES) -> Task:
 def _png(pixels: "np.ndarray[Any, np.dtype[np.uint8]]") -> bytes:
     import io
 
-    from PIL import Image as Pictures
+    from PIL import Image as Images
 
-    Pictures.fromarray(pixels).save(file := io.BytesIO(), "png")
+    Images.fromarray(pixels).save(file := io.BytesIO(), "png")
     return file.getvalue()
 
 

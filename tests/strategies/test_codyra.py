@@ -189,24 +189,24 @@ def test_training_is_the_released_loop(tiny: Any, new_context: NewContext) -> No
         bound = 1 / math.sqrt(width)  # kaiming-uniform with a = sqrt(5)
         a.append(nn.Parameter(torch.empty(rank, width).uniform_(-bound, bound, generator=generator)))
         b.append(nn.Parameter(torch.zeros(out, rank)))
-    optimiser = torch.optim.AdamW([*a, *b, *gates], lr=2e-3, betas=(0.9, 0.9999), weight_decay=0.0)
+    optimizer = torch.optim.AdamW([*a, *b, *gates], lr=2e-3, betas=(0.9, 0.9999), weight_decay=0.0)
     kappas = [0.0] * 6 + [0.05, 0.1, 0.15, 0.2, 0.25, 0.3]
     order = batches_of(len(samples), reference.budget.model_copy(update={"steps": steps}), generator, learner.device)
     for step, index in enumerate(order):
-        optimiser.param_groups[0]["lr"] = 2e-3 * 0.5 * (1 + math.cos(math.pi * step / steps))
-        pictures = random_resized_crop((samples.tensors["image"][index].float() / 255 - 0.5) / 0.25, generator)
+        optimizer.param_groups[0]["lr"] = 2e-3 * 0.5 * (1 + math.cos(math.pi * step / steps))
+        images = random_resized_crop((samples.tensors["image"][index].float() / 255 - 0.5) / 0.25, generator)
         updates = {
             f"{n}.weight": base[f"{n}.weight"] + (bi * wi) @ ai
             for n, ai, bi, wi in zip(layers, a, b, gates, strict=True)
         }
         prompts = learner._tokenise(tuple(f"a {name}" for name in task.classes))  # type: ignore[attr-defined]
         image, text, scale = functional_call(
-            learner.module, updates, (pictures, F.pad(prompts, (0, 24 - prompts.shape[1])))
+            learner.module, updates, (images, F.pad(prompts, (0, 24 - prompts.shape[1])))
         )
         loss = F.cross_entropy(scale * image @ text.T, samples.tensors["label"][index])
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         for w in gates:
             if kappas[step]:
                 w.data[w.data > kappas[step]] -= kappas[step]
@@ -357,8 +357,8 @@ def test_gates_of_one_are_pefts_lora(tiny: Any, new_context: NewContext) -> None
 
 def test_the_optimiser_is_the_runners() -> None:
     module, config = nn.Linear(2, 2), CodyraConfig()
-    optimiser, scheduler = new_optimiser(module, list(module.parameters()), config, 4)
-    group = optimiser.param_groups[0]
+    optimizer, scheduler = new_optimiser(module, list(module.parameters()), config, 4)
+    group = optimizer.param_groups[0]
     assert (group["lr"], group["betas"], group["weight_decay"], group["eps"]) == (5e-4, (0.9, 0.9999), 0.0, 1e-8)
     factors = [scheduler.lr_lambdas[0](step) for step in range(5)]
     assert factors == pytest.approx([1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2, 0])

@@ -36,18 +36,18 @@ def test_finetune_is_a_plain_adamw_loop(tiny: Any) -> None:
     generator = generator_for(0, "version", 1)
     parameters = [p for name, p in learner.module.named_parameters() if name != "logit_scale"]
     learner.module.logit_scale.requires_grad_(False)
-    optimiser = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.1, fused=True)
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.1, fused=True)
     order = torch.cat([torch.randperm(24, generator=generator) for _ in range(2)])[:40]
     mean, std = torch.tensor(0.5), torch.tensor(0.25)
     for step, lr in enumerate([1 / 3, 2 / 3, 1.0, 0.75, 0.25]):
         index = order[8 * step : 8 * step + 8]
-        pictures = random_resized_crop((samples.tensors["image"][index].float() / 255 - mean) / std, generator)
-        optimiser.param_groups[0]["lr"] = 1e-3 * lr
-        loss = nn.functional.cross_entropy(learner.logits({"image": pictures}, [task]), samples.tensors["label"][index])
-        optimiser.zero_grad()
+        images = random_resized_crop((samples.tensors["image"][index].float() / 255 - mean) / std, generator)
+        optimizer.param_groups[0]["lr"] = 1e-3 * lr
+        loss = nn.functional.cross_entropy(learner.logits({"image": images}, [task]), samples.tensors["label"][index])
+        optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 0.5)
-        optimiser.step()
+        optimizer.step()
     for name, tensor in learner.state_dict().items():
         torch.testing.assert_close(given_context.learner.state_dict()[name], tensor, atol=1e-6, rtol=1e-5, msg=name)
 

@@ -12,8 +12,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clbench.contracts import Units
-from clbench.strategies._distillation.teacher_outputs import Lesson, Taught, divergence, lesson_of, likeliest
+from clbench.contracts import TokenScores
+from clbench.strategies._distillation.teacher_outputs import (
+    SoftTargets,
+    TeacherOutput,
+    divergence,
+    likeliest,
+    output_of,
+)
 from clbench.strategies.muscle import Mask, MuscleConfig, distillation, imitates_old
 
 MASKS: tuple[Mask, ...] = get_args(Mask)
@@ -43,17 +49,17 @@ BY_HAND: dict[Mask, tuple[tuple[bool, bool, bool], float]] = {
 }
 
 
-def units(scores: Any, right: Any, sequence: Any = None) -> Units:
+def units(scores: Any, right: Any, sequence: Any = None) -> TokenScores:
     logits = torch.as_tensor(np.asarray(scores), dtype=torch.float64).float().requires_grad_()
     place = torch.zeros(len(logits), dtype=torch.int64) if sequence is None else torch.as_tensor(sequence)
-    return Units(logits, torch.as_tensor(right), place)
+    return TokenScores(logits, torch.as_tensor(right), place)
 
 
-def lesson(scores: Any, right: Any) -> Lesson:
-    return lesson_of(units(scores, right))
+def lesson(scores: Any, right: Any) -> TeacherOutput:
+    return output_of(units(scores, right))
 
 
-def taught(scores: Any, temperature: float = 2.0, top_k: int | None = None) -> Taught:
+def taught(scores: Any, temperature: float = 2.0, top_k: int | None = None) -> SoftTargets:
     return likeliest(torch.as_tensor(np.asarray(scores)).float(), temperature, top_k)
 
 
@@ -143,7 +149,7 @@ def test_the_gradient_is_that_of_torchs_divergence(n: int, columns: int) -> None
     teacher, weights = torch.randn(n, columns, generator=generator), torch.rand(n, generator=generator)
     ours = torch.randn(n, columns, generator=generator).requires_grad_()
     theirs = ours.detach().clone().requires_grad_()
-    found = divergence(ours, Taught(teacher), 2.0)
+    found = divergence(ours, SoftTargets(teacher), 2.0)
     expected = F.kl_div(
         (theirs / 2).log_softmax(1), (teacher / 2).log_softmax(1), reduction="none", log_target=True
     ).sum(1)
@@ -157,8 +163,8 @@ def test_the_gradient_is_that_of_torchs_divergence(n: int, columns: int) -> None
 def test_half_precision_is_worked_out_in_single() -> None:
     scores = torch.randn(4, 9, generator=torch.Generator().manual_seed(0))
     student = scores.bfloat16().requires_grad_()
-    found = divergence(student, Taught(-scores), 2.0)
-    torch.testing.assert_close(found, divergence(student.detach().float(), Taught(-scores), 2.0))
+    found = divergence(student, SoftTargets(-scores), 2.0)
+    torch.testing.assert_close(found, divergence(student.detach().float(), SoftTargets(-scores), 2.0))
     found.sum().backward()
     assert student.grad is not None
     assert student.grad.dtype == torch.bfloat16

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, Features, Value
-from tests.tiny_pictures import write_stream
+from tests.tiny_images import write_stream
 from torch import Tensor, nn
 
 from clbench.benchmarks.engine.execution import build_learner

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 import torch
 from tests.strategies.cut_runs import CPU
-from tests.tiny_pictures import write_stream
+from tests.tiny_images import write_stream
 from torch import Tensor
 
 from clbench.benchmarks.engine.execution import build_learner, footprint
@@ -25,7 +25,7 @@ LEARNER = str(Path(__file__).parents[1] / "tiny_vit.py")
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory: pytest.TempPathFactory) -> Stream:
     """One task of each kind, and a scalar one."""
-    return load_stream(write_stream(tmp_path_factory.mktemp("pictures"), LEARNER))
+    return load_stream(write_stream(tmp_path_factory.mktemp("images"), LEARNER))
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_tap_slf_changes_adapted_attention_prompts_and_its_head_only(
 ) -> None:
     strategy, learner = strategy_of("tap-slf", samples, kind, share=0.5, sharing="both")
     for task in stream.tasks:
-        learner.welcome(task)
+        learner.add_task(task)
         before = copy_of(learner)
         strategy.update(task)
         found = changed(learner, before)
@@ -127,7 +127,7 @@ def test_what_relatives_train(
 ) -> None:
     strategy, learner = strategy_of(name, samples, "plain", **settings)
     for task in stream.tasks:
-        learner.welcome(task)
+        learner.add_task(task)
         before = copy_of(learner)
         strategy.update(task)
         found = changed(learner, before)
@@ -144,7 +144,7 @@ def test_every_strategy_trains_the_head_of_its_task_and_no_other(
     settings: dict[str, Any] = {"others": "freeze"} if name == "osft" else {}
     strategy, learner = strategy_of(name, samples, "plain", **settings)
     for task in (stream.tasks[1], stream.tasks[4]):
-        learner.welcome(task)
+        learner.add_task(task)
         before = copy_of(learner)
         strategy.update(task)
         assert {n for n in changed(learner, before) if n.startswith("heads.")} == set(learner.head(task))
@@ -155,7 +155,7 @@ def test_avalanches_loop_trains_heads_of_classes_and_refuses_other_kinds(
 ) -> None:
     strategy, learner = strategy_of("ewc", samples, "plain")
     disc, tone = stream.tasks[:2]
-    learner.welcome(tone)
+    learner.add_task(tone)
     before = copy_of(learner)
     strategy.update(tone)
     assert set(learner.head(tone)) <= changed(learner, before)
@@ -177,7 +177,7 @@ def test_joint_training_learns_all_from_version_0(
     heads = {name for task in stream.tasks[:3] for name in learner.head(task)}
     first = strategy_of("tap-slf", samples)[1]
     for task in stream.tasks[:3]:
-        first.welcome(task)
+        first.add_task(task)
     assert heads <= changed(learner, {**copy_of(learner), **copy_of(first)})
 
 
@@ -191,7 +191,7 @@ def test_losses_are_weighed_by_task_kind_and_uncertainty(
     for given in (strategy, sure):
         given.seen = [disc, tone, box]
         for task in given.seen:
-            given.learner.welcome(task)
+            given.learner.add_task(task)
         cast(Any, given).begin_task(box)
         given.learner.module.eval()
     s = 3 * torch.tanh(torch.tensor(-1 / 3))
@@ -237,7 +237,7 @@ def test_where_no_weights_are_trained_the_only_rate_is_that_of_heads(
     assert config is not None
     assert "lr" not in config.model_fields
     strategy, learner = strategy_of(name, samples, "plain", head_lr=1e30)
-    learner.welcome(stream.tasks[0])
+    learner.add_task(stream.tasks[0])
     with pytest.raises(TrainingError, match=r"learning rate 1e\+30"):
         strategy.update(stream.tasks[0])
 
@@ -289,13 +289,13 @@ def test_adapters_are_pefts(stream: Stream, samples: Callable[[Task, Split], Sam
 
     strategy, learner = strategy_of("tap-slf", samples, share=0.5, dropout=0.0, prompts=0, rank=4, alpha=8)
     task = stream.tasks[1]
-    learner.welcome(task)
+    learner.add_task(task)
     strategy.seen = [task]
     torch.manual_seed(5)
     cast(Any, strategy).begin_task(task)
     ours = dict(cast(Any, strategy).trainable_parameters())
     other = strategy_of("tap-slf", samples, prompts=0)[1]
-    other.welcome(task)
+    other.add_task(task)
     names = [x.name for x in other.linear_layers() if x.block >= 2 and x.role in ("q", "k", "v", "out")]
     torch.manual_seed(5)
     theirs = get_peft_model(other.module, LoraConfig(r=4, lora_alpha=8, target_modules=names))

@@ -14,7 +14,7 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Sizes:
-    """Pictures a class: so many train, two validate, three test."""
+    """Images a class: so many train, two validate, three test."""
 
     training: int = 5
 
@@ -25,7 +25,7 @@ class Sizes:
 
     @property
     def parts(self) -> dict[str, slice]:
-        """Which of a class's pictures are in which part of CoOp's split."""
+        """Which of a class's images are in which part of CoOp's split."""
         validated = self.training + 2
         return {
             "train": slice(0, self.training),
@@ -34,8 +34,8 @@ class Sizes:
         }
 
 
-Pictures = dict[str, list[str]]
-"""Paths below the folder of pictures, by class."""
+Images = dict[str, list[str]]
+"""Paths below the folder of images, by class."""
 
 
 def write_jpg(path: Path) -> None:
@@ -50,17 +50,17 @@ def write_lines(path: Path, lines: Sequence[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def write_split(n: Sizes, path: Path, pictures: Pictures) -> None:
+def write_split(n: Sizes, path: Path, images: Images) -> None:
     """CoOp's split file; labels in the order of the classes."""
-    items = list(enumerate(pictures.items()))
+    items = list(enumerate(images.items()))
     rows = {
         key: [[p, label, name] for label, (name, paths) in items for p in paths[part]] for key, part in n.parts.items()
     }
     path.write_text(json.dumps(rows), encoding="utf-8")
 
 
-def write_all(folder: Path, pictures: Pictures) -> None:
-    for path in (path for paths in pictures.values() for path in paths):
+def write_all(folder: Path, images: Images) -> None:
+    for path in (path for paths in images.values() for path in paths):
         write_jpg(folder / path)
 
 
@@ -76,10 +76,10 @@ def aircraft(n: Sizes, folder: Path) -> None:
 
 def caltech101(n: Sizes, folder: Path) -> None:
     raw = ["BACKGROUND_Google", "Faces", "Faces_easy", "accordion", "car_side"]
-    pictures = {name: [f"{name}/image_{row:04d}.jpg" for row in range(1, n.each + 1)] for name in raw}
-    write_all(folder / "101_ObjectCategories", pictures)
+    images = {name: [f"{name}/image_{row:04d}.jpg" for row in range(1, n.each + 1)] for name in raw}
+    write_all(folder / "101_ObjectCategories", images)
     names = {"face": "Faces", "accordion": "accordion", "car_side": "car_side"}
-    write_split(n, folder / "split_zhou_Caltech101.json", {name: pictures[key] for name, key in names.items()})
+    write_split(n, folder / "split_zhou_Caltech101.json", {name: images[key] for name, key in names.items()})
 
 
 def cifar100(n: Sizes, folder: Path) -> None:
@@ -93,38 +93,38 @@ def cifar100(n: Sizes, folder: Path) -> None:
 
 
 def dtd(n: Sizes, folder: Path) -> None:
-    pictures = {name: [f"{name}/{name}_{row:04d}.jpg" for row in range(n.each)] for name in ("banded", "polka-dotted")}
-    write_all(folder / "images", pictures)
+    images = {name: [f"{name}/{name}_{row:04d}.jpg" for row in range(n.each)] for name in ("banded", "polka-dotted")}
+    write_all(folder / "images", images)
     for key, part in n.parts.items():
-        write_lines(folder / "labels" / f"{key}1.txt", [path for paths in pictures.values() for path in paths[part]])
-    write_split(n, folder / "split_zhou_DescribableTextures.json", pictures)
+        write_lines(folder / "labels" / f"{key}1.txt", [path for paths in images.values() for path in paths[part]])
+    write_split(n, folder / "split_zhou_DescribableTextures.json", images)
 
 
 def eurosat(n: Sizes, folder: Path) -> None:
     raw = ["AnnualCrop", "River", "SeaLake"]
-    pictures = {name: [f"{name}/{name}_{row}.jpg" for row in range(1, n.each + 1)] for name in raw}
-    write_all(folder / "2750", pictures)
+    images = {name: [f"{name}/{name}_{row}.jpg" for row in range(1, n.each + 1)] for name in raw}
+    write_all(folder / "2750", images)
     names = ["Annual Crop Land", "River", "Sea or Lake"]
-    split = {name: pictures[key] for name, key in zip(names, raw, strict=True)}
+    split = {name: images[key] for name, key in zip(names, raw, strict=True)}
     write_split(n, folder / "split_zhou_EuroSAT.json", split)
 
 
 def food101(n: Sizes, folder: Path) -> None:
-    pictures = {name: [f"{name}/{row + 100}.jpg" for row in range(n.each)] for name in ("apple_pie", "waffles")}
-    write_all(folder / "images", pictures)
+    images = {name: [f"{name}/{row + 100}.jpg" for row in range(n.each)] for name in ("apple_pie", "waffles")}
+    write_all(folder / "images", images)
     (folder / "meta").mkdir()
     for key, part in {"train": n.parts["train"], "test": n.parts["test"]}.items():
-        rows = {name: [path.removesuffix(".jpg") for path in paths[part]] for name, paths in reversed(pictures.items())}
+        rows = {name: [path.removesuffix(".jpg") for path in paths[part]] for name, paths in reversed(images.items())}
         (folder / "meta" / f"{key}.json").write_text(json.dumps(rows), encoding="utf-8")
-    write_split(n, folder / "split_zhou_Food101.json", pictures)
+    write_split(n, folder / "split_zhou_Food101.json", images)
 
 
 def mnist(n: Sizes, folder: Path, packed: bool) -> None:
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for stem, count in {"train": 10 * n.training, "t10k": 30}.items():
-        pictures, labels = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8), np.arange(count, dtype=np.uint8) % 10
-        for name, values in {"images-idx3": pictures, "labels-idx1": labels}.items():
+        images, labels = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8), np.arange(count, dtype=np.uint8) % 10
+        for name, values in {"images-idx3": images, "labels-idx1": labels}.items():
             header = bytes((0, 0, 8, values.ndim)) + np.asarray(values.shape, dtype=">i4").tobytes()
             data = header + values.tobytes()
             path = folder / f"{stem}-{name}-ubyte{'.gz' if packed else ''}"
@@ -136,11 +136,11 @@ def oxford_flowers(n: Sizes, folder: Path) -> None:
 
     labels = np.arange(3 * n.each) % 3 + 1
     names = [f"image_{row + 1:05d}.jpg" for row in range(3 * n.each)]
-    pictures = {
+    images = {
         name: [path for path, label in zip(names, labels, strict=True) if label == number]
         for number, name in enumerate(("pink primrose", "globe-flower", "canterbury bells"), 1)
     }
-    write_all(folder / "jpg", pictures)
+    write_all(folder / "jpg", images)
     savemat(folder / "imagelabels.mat", {"labels": labels.astype(np.uint8)[None]}, do_compression=True)
     ids = np.random.default_rng(0).permutation(3 * n.each) + 1
     savemat(
@@ -148,17 +148,17 @@ def oxford_flowers(n: Sizes, folder: Path) -> None:
         {"trnid": ids[None, : 3 * n.training], "valid": ids[None, 3 * n.training : -9], "tstid": ids[None, -9:]},
         do_compression=True,
     )
-    write_split(n, folder / "split_zhou_OxfordFlowers.json", pictures)
+    write_split(n, folder / "split_zhou_OxfordFlowers.json", images)
 
 
 def oxford_pets(n: Sizes, folder: Path) -> None:
     raw = ["Abyssinian", "american_bulldog", "Bengal"]
-    pictures = {name: [f"{name}_{row}.jpg" for row in range(n.each)] for name in raw}
-    write_all(folder / "images", pictures)
+    images = {name: [f"{name}_{row}.jpg" for row in range(n.each)] for name in raw}
+    write_all(folder / "images", images)
     for key, part in {"trainval": slice(0, n.training + 2), "test": n.parts["test"]}.items():
-        rows = [f"{p[:-4]} {label} 1 1" for label, name in enumerate(raw, 1) for p in pictures[name][part]]
+        rows = [f"{p[:-4]} {label} 1 1" for label, name in enumerate(raw, 1) for p in images[name][part]]
         write_lines(folder / "annotations" / f"{key}.txt", rows)
-    write_split(n, folder / "split_zhou_OxfordPets.json", {name.lower(): paths for name, paths in pictures.items()})
+    write_split(n, folder / "split_zhou_OxfordPets.json", {name.lower(): paths for name, paths in images.items()})
 
 
 def stanford_cars(n: Sizes, folder: Path) -> None:
@@ -170,7 +170,7 @@ def stanford_cars(n: Sizes, folder: Path) -> None:
         folder / "devkit" / "cars_meta.mat", {"class_names": np.array(classes, dtype=object)[None]}, do_compression=True
     )
     files = {"train": folder / "devkit/cars_train_annos.mat", "test": folder / "cars_test_annos_withlabels.mat"}
-    pictures: Pictures = {f"{name[-4:]} {name[:-5]}": [] for name in classes}
+    images: Images = {f"{name[-4:]} {name[:-5]}": [] for name in classes}
     fields = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class", "fname")
     for key, each in {"train": n.training + 2, "test": 3}.items():
         rows = [(1, 1, 8, 9, row % 3 + 1, f"{row + 1:05d}.jpg") for row in range(3 * each)]
@@ -181,16 +181,16 @@ def stanford_cars(n: Sizes, folder: Path) -> None:
         )
         for row in rows:
             write_jpg(folder / f"cars_{key}" / row[-1])
-            pictures[list(pictures)[row[4] - 1]].append(f"cars_{key}/{row[-1]}")
-    write_split(n, folder / "split_zhou_StanfordCars.json", pictures)
+            images[list(images)[row[4] - 1]].append(f"cars_{key}/{row[-1]}")
+    write_split(n, folder / "split_zhou_StanfordCars.json", images)
 
 
 def sun397(n: Sizes, folder: Path, split: Path) -> None:
     raw = ["/a/abbey", "/a/apartment_building/outdoor", "/b/bakery/shop"]
-    pictures = {name: [f"{name[1:]}/sun_a{row:03d}.jpg" for row in range(n.each)] for name in raw}
-    write_all(folder, pictures)
+    images = {name: [f"{name[1:]}/sun_a{row:03d}.jpg" for row in range(n.each)] for name in raw}
+    write_all(folder, images)
     write_lines(folder / "ClassName.txt", raw)
-    names = {" ".join(reversed(name.split("/")[2:])): paths for name, paths in pictures.items()}
+    names = {" ".join(reversed(name.split("/")[2:])): paths for name, paths in images.items()}
     write_split(n, split / "split_zhou_SUN397.json", names)
 
 
@@ -237,7 +237,7 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def few_shot_roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same with pictures enough for 16 shots."""
+    """The same with images enough for 16 shots."""
     return {name: make(tmp_path_factory.mktemp(name), Sizes(16)) for name, make in MAKERS.items()}
 
 
@@ -257,7 +257,7 @@ def write_card(tmp_path: Path) -> Callable[..., str]:
         card = {
             "name": name,
             "description": "Made up.",
-            "loader": "picture-sets",
+            "loader": "image-sets",
             "learner": "mini-clip",
             "protocols": ["task-id"],
             "order_reason": "none",

@@ -49,12 +49,12 @@ class FmcRoot:
 
     Attributes:
         folder: The root.
-        pictures: `(height, width)` by path below the root; masks too.
+        images: `(height, width)` by path below the root; masks too.
         rows: Cells of each CSV file.
     """
 
     folder: Path
-    pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+    images: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     rows: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -64,11 +64,11 @@ class FmcRoot:
     def csv(self, name: str) -> Path:
         return self.folder / "csv_files" / f"{name}.csv"
 
-    def picture(self, path: str, values: NDArray[np.uint8]) -> None:
+    def image(self, path: str, values: NDArray[np.uint8]) -> None:
         file = self.folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(values).save(file)
-        self.pictures[path] = values
+        self.images[path] = values
 
     def write(self, encoding: str = "utf-8") -> None:
         """The CSV files as the rows now are."""
@@ -82,15 +82,15 @@ class FmcRoot:
 
 
 def fmc_root(folder: Path, each: int = 30) -> FmcRoot:
-    """`each` pictures a task, 12 wide and 10 high, every one different."""
+    """`each` images a task, 12 wide and 10 high, every one different."""
     root, rng, heart = FmcRoot(folder), np.random.default_rng(0), "Segmentation/Three"
     for number in range(each):
         for task in ("Segmentation/Three", "Classification/Three", "Detection/One", "Regression"):
             name = f"{task}/data (1), new/{number:03d}.png"
-            root.picture(name, rng.integers(0, 256, (10, 12), dtype=np.uint8))
+            root.image(name, rng.integers(0, 256, (10, 12), dtype=np.uint8))
         mask = np.zeros((10, 12), np.uint8)
         mask[2 : 4 + number % 3, 3:8] = 1 + number % 2
-        root.picture(f"Segmentation/Three/masks/{number:03d}.png", mask)
+        root.image(f"Segmentation/Three/masks/{number:03d}.png", mask)
     root.rows = {
         "Seg-Two": [
             f'"../{heart}/data (1), new/{n:03d}.png",../{heart}/masks/{n:03d}.png,cardiac_multi,segmentation,3'

@@ -76,7 +76,7 @@ def pickled(root: Path) -> None:
 DTD = "dtd/split_zhou_DescribableTextures.json"
 COOP: list[tuple[str, Damage, str]] = [
     ("dtd", remove("dtd"), "Describable Textures (DTD, partition 1) is missing (wanted a folder dtd or DTD)"),
-    ("dtd", remove("dtd/images"), "the pictures of Describable Textures (DTD, partition 1) are missing (wanted images"),
+    ("dtd", remove("dtd/images"), "the images of Describable Textures (DTD, partition 1) are missing (wanted images"),
     ("dtd", remove(DTD), "split_zhou_DescribableTextures.json is missing"),
     ("dtd", text(DTD, "{"), "split_zhou_DescribableTextures.json: damaged: "),
     ("dtd", text(DTD, "[]"), "wanted an object with train, val and test, got list"),
@@ -103,7 +103,7 @@ COOP: list[tuple[str, Damage, str]] = [
         "labels must be 0 to 2, got 9 and no 2",
     ),
     ("dtd", split_file(DTD, lambda v: v["train"].append(v["train"][0])), "'banded/banded_0000.jpg' is listed 2 times"),
-    ("dtd", split_file(DTD, lambda v: v.update(train=[])), "lists no pictures"),
+    ("dtd", split_file(DTD, lambda v: v.update(train=[])), "lists no images"),
     (
         "food101",
         split_file("food-101/split_zhou_Food101.json", lambda v: v["train"].append(["a/b.jpg", 2, "apple pie"])),
@@ -112,14 +112,14 @@ COOP: list[tuple[str, Damage, str]] = [
     (
         "dtd",
         remove("dtd/images/banded/banded_0000.jpg", "dtd/images/polka-dotted/polka-dotted_0000.jpg"),
-        "2 of 10 listed pictures are missing, the first is 'banded/banded_0000.jpg'",
+        "2 of 10 listed images are missing, the first is 'banded/banded_0000.jpg'",
     ),
     ("aircraft", remove("fgvc_aircraft/variants.txt"), "variants.txt is missing"),
     ("aircraft", text("fgvc_aircraft/images_variant_train.txt", "1 Concorde\n"), "class 'Concorde' is not among the 3"),
     ("aircraft", data("fgvc_aircraft/variants.txt", b"a\xff"), "variants.txt: wanted UTF-8 text, got byte 0xff"),
     ("mnist", data("mnist/MNIST/raw/train-images-idx3-ubyte.gz", b"nonsense"), "damaged"),
     ("mnist", remove("mnist/MNIST/raw/train-labels-idx1-ubyte.gz"), "train-labels-idx1-ubyte.gz is missing"),
-    ("eurosat", tifs, "these are the 13-band .tif pictures of EuroSATallBands.zip (EuroSAT_MS.zip), not the RGB ones"),
+    ("eurosat", tifs, "these are the 13-band .tif images of EuroSATallBands.zip (EuroSAT_MS.zip), not the RGB ones"),
 ]
 OWN: list[tuple[str, Damage, str]] = [
     ("cifar100", pickled, "the python version, a pickle that could run code and so is never read"),
@@ -128,16 +128,16 @@ OWN: list[tuple[str, Damage, str]] = [
     (
         "mnist",
         data("MNIST/raw/train-labels-idx1-ubyte", bytes((0, 0, 8, 1, 0, 0, 0, 1, 3))),
-        "50 pictures, but 1 labels",
+        "50 images, but 1 labels",
     ),
     ("mnist", data("MNIST/raw/train-images-idx3-ubyte", b"\0\0\x08\x03"), "not an idx file of 3 dimensions (4 bytes)"),
-    ("food101", text("food-101/meta/train.json", "[1]"), "wanted lists of pictures by class"),
+    ("food101", text("food-101/meta/train.json", "[1]"), "wanted lists of images by class"),
     ("food101", text("food-101/meta/train.json", "{"), "train.json: damaged"),
     ("food101", remove("food-101/meta"), "meta/train.json is missing"),
     (
         "oxford_pets",
         text("oxford-iiit-pet/annotations/trainval.txt", "Abyssinian_1 one 1 1\n"),
-        "wanted lines of a picture",
+        "wanted lines of an image",
     ),
     (
         "oxford_pets",

@@ -25,28 +25,28 @@ MEBIBYTE = 2**20
 
 @cache
 def read(domain: str, part: str) -> tuple[list[str], list[NDArray[np.uint8]], list[int], list[str]]:
-    """Sample ids, pictures, labels and class names of one part."""
+    """Sample ids, images, labels and class names of one part."""
     table = pq.read_table(STREAM / CARD["data"] / domain / f"{part}.parquet")
     features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
-    pictures = []
+    images = []
     for row in table["image"].to_pylist():
-        with Image.open(io.BytesIO(row["bytes"])) as picture:
-            assert picture.mode == "RGB"
-            pictures.append(np.asarray(picture))
-    return table["sample_id"].to_pylist(), pictures, table["label"].to_pylist(), features["label"]["names"]
+        with Image.open(io.BytesIO(row["bytes"])) as image:
+            assert image.mode == "RGB"
+            images.append(np.asarray(image))
+    return table["sample_id"].to_pylist(), images, table["label"].to_pylist(), features["label"]["names"]
 
 
 def hashes(domain: str, part: str) -> Iterator[str]:
-    """SHA-256 of the pixels of each picture."""
-    return (hashlib.sha256(picture.tobytes()).hexdigest() for picture in read(domain, part)[1])
+    """SHA-256 of the pixels of each image."""
+    return (hashlib.sha256(image.tobytes()).hexdigest() for image in read(domain, part)[1])
 
 
-def test_no_picture_is_in_two_places() -> None:
+def test_no_image_is_in_two_places() -> None:
     found = [pixels for domain in DOMAINS for part in PARTS for pixels in hashes(domain, part)]
     assert len(set(found)) == len(found)
 
 
-def test_no_picture_was_in_the_pre_training_corpus() -> None:
+def test_no_image_was_in_the_pre_training_corpus() -> None:
     corpus = set((MODEL / "corpus_hashes.txt").read_text(encoding="ascii").split())
     assert len(corpus) > 3000
     assert not corpus & {pixels[:12] for domain in DOMAINS for part in PARTS for pixels in hashes(domain, part)}
@@ -58,8 +58,8 @@ def test_sample_ids_are_unique_in_the_stream() -> None:
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_pictures_are_32_by_32(domain: str) -> None:
-    assert {picture.shape for part in PARTS for picture in read(domain, part)[1]} == {(32, 32, 3)}
+def test_images_are_32_by_32(domain: str) -> None:
+    assert {image.shape for part in PARTS for image in read(domain, part)[1]} == {(32, 32, 3)}
 
 
 @pytest.mark.parametrize("domain", DOMAINS)

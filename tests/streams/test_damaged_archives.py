@@ -128,9 +128,9 @@ def npz(compressed: bool) -> bytes:
 NPZ = {True: npz(True), False: npz(False)}
 
 
-def pictures(path: Path) -> list[tuple[str, object, object]]:
+def images(path: Path) -> list[tuple[str, object, object]]:
     rows = open_task(path.parent.parent, "b", "breast-mnist", "classification").rows
-    return [(row.name, row.truth, row.picture.cell()["bytes"]) for row in rows]
+    return [(row.name, row.truth, row.image.cell()["bytes"]) for row in rows]
 
 
 @pytest.mark.parametrize("compressed", [True, False])
@@ -141,9 +141,9 @@ def test_a_numpy_archive_is_its_arrays_or_refused(compressed: bool, place: float
         path = Path(folder) / "BreastMNIST/breastmnist.npz"
         path.parent.mkdir()
         path.write_bytes(NPZ[compressed])
-        sound = pictures(path)
+        sound = images(path)
         path.write_bytes(damaged(NPZ[compressed], place, bit, cut))
-        assert told(pictures, path) in (None, sound)
+        assert told(images, path) in (None, sound)
 
 
 @pytest.mark.parametrize("change", [lambda images: images / 255, lambda images: images.astype(np.uint16) * 257])
@@ -156,7 +156,7 @@ def test_arrays_that_are_no_bytes(tmp_path: Path, change: Callable[[Any], Any]) 
     with pytest.raises(
         DataError, match=r"train_images must be .* bytes with n labels, got .* of (uint16|float64) with"
     ):
-        pictures(path)
+        images(path)
 
 
 LINES = gzip.compress(b"".join(json.dumps({"text": f"row {n}", "n": n}).encode() + b"\n" for n in range(50)), mtime=0)

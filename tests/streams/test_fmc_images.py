@@ -147,7 +147,7 @@ def test_the_check_of_data_says_the_same(root: FmcRoot) -> None:
     save(root, "a.tif", (GREY / 255).astype(np.float32))
     save(root, "m.png", IDS)
     heart(root, "a.tif m.png -")
-    (report, *_) = check_stream(root.card, root.folder, pictures=True)
+    (report, *_) = check_stream(root.card, root.folder, images=True)
     assert any("nothing says what is white" in problem for problem in report.problems)
     assert not any("nothing says" in problem for problem in check_stream(root.card, root.folder, False)[0].problems)
 

@@ -1,4 +1,4 @@
-"""Streams in the layout of FMC_UIA: what is read is what was written, and parts keep patients and pictures apart."""
+"""Streams in the layout of FMC_UIA: what is read is what was written, and parts keep patients and images apart."""
 
 import copy
 import io
@@ -21,10 +21,10 @@ from clbench.scoring.images.truth import decode_rows
 from clbench.spec.task import SPLITS
 from clbench.streams.card import load_stream, read_card
 from clbench.streams.loaders.fmc_uia import source_of
-from clbench.streams.ultrasound.labelled_image import Picture, Row
+from clbench.streams.ultrasound.labelled_image import ImageFile, Row
 from clbench.streams.ultrasound.patient_split import part_of
 
-OFFICIAL = {
+CHALLENGE = {
     "segmentation": {
         "breast_lesion": 2,
         "cardiac_multi": 4,
@@ -66,29 +66,29 @@ def tasks_of(root: FmcRoot) -> dict[str, Task]:
 
 
 def decoded(task: Task, split: Any) -> tuple[list[str], dict[int, Any], dict[str, pa.Array]]:
-    """Ids, pictures by position, and truths of a part."""
-    rows, pictures = task.load(split), dict[int, Any]()
+    """Ids, images by position, and truths of a part."""
+    rows, images = task.load(split), dict[int, Any]()
 
-    def take(position: int, picture: Image.Image) -> None:
-        pictures[position] = np.asarray(picture)
+    def take(position: int, image: Image.Image) -> None:
+        images[position] = np.asarray(image)
 
-    return rows["sample_id"][:], pictures, decode_rows(rows, task, take)
+    return rows["sample_id"][:], images, decode_rows(rows, task, take)
 
 
 def mask_of(data: bytes) -> Any:
-    with Image.open(io.BytesIO(data)) as picture:
-        return np.asarray(picture)
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image)
 
 
 def test_the_card_has_the_27_official_tasks() -> None:
     file = STREAM_CARDS.get("fmc-uia")
     card = read_card(file.values, file.path)
-    found: dict[str, dict[str, int]] = {kind: {} for kind in OFFICIAL}
+    found: dict[str, dict[str, int]] = {kind: {} for kind in CHALLENGE}
     for task in card.tasks:
         source = source_of(card, task)
         assert source.task_id == task.name
         found[task.kind][task.name] = len(source.classes) or source.points or source.boxes
-    assert found == OFFICIAL
+    assert found == CHALLENGE
     metrics = {"segmentation": "dice", "classification": "accuracy", "detection": "iou", "regression": "point_accuracy"}
     assert all(task.metric == metrics[task.kind] for task in card.tasks)
 
@@ -97,7 +97,7 @@ def test_what_is_read_is_what_was_written(root: FmcRoot) -> None:
     for task in tasks_of(root).values():
         seen = []
         for split in SPLITS:
-            ids, pictures, truth = decoded(task, split)
+            ids, images, truth = decoded(task, split)
             assert len(ids) > 0
             for position, sample in enumerate(ids):
                 name, _, stem = sample.partition("/")
@@ -105,11 +105,11 @@ def test_what_is_read_is_what_was_written(root: FmcRoot) -> None:
                 assert name == task.name
                 folder = {"heart": "Segmentation/Three", "breast": "Classification/Three", "cervix": "Regression"}
                 path = f"{folder.get(name, 'Detection/One')}/data (1), new/{stem}.png"
-                assert (pictures[position] == root.pictures[path][..., None]).all()
-                assert pictures[position].shape == (10, 12, 3)
+                assert (images[position] == root.images[path][..., None]).all()
+                assert images[position].shape == (10, 12, 3)
                 assert truth["size"][position].as_py() == [10, 12]
                 if name == "heart":
-                    mask = root.pictures[f"Segmentation/Three/masks/{stem}.png"]
+                    mask = root.images[f"Segmentation/Three/masks/{stem}.png"]
                     assert (mask_of(truth["mask"][position].as_py()) == mask).all()
                 elif name == "fibroid":
                     assert truth["boxes"][position].as_py() == [[number % 4, 1.5, number % 4 + 6, 9]]
@@ -139,14 +139,14 @@ def test_the_fields_of_a_task_are_those_of_its_source(root: FmcRoot) -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk"])
 def test_names_of_any_alphabet_in_both_encodings(root: FmcRoot, encoding: str) -> None:
     name = "胎儿\u3000头"  # with the blank of Chinese, which is none of ASCII's
-    root.picture(f"Classification/Three/{name}.png", np.full((4, 5), 7, np.uint8))
+    root.image(f"Classification/Three/{name}.png", np.full((4, 5), 7, np.uint8))
     root.rows["Cls-Three"] = [f"../Classification/Three/{name}.png,2,breast_3cls,classification,3"]
     root.write(encoding)
     task = tasks_of(root)["breast"]
     (split,) = [split for split in SPLITS if len(task.load(split))]
-    ids, pictures, _ = decoded(task, split)
+    ids, images, _ = decoded(task, split)
     assert ids == [f"breast/{name}"]
-    assert pictures[0].shape == (4, 5, 3)
+    assert images[0].shape == (4, 5, 3)
 
 
 def test_of_16_bits_the_upper_8_are_seen(root: FmcRoot) -> None:
@@ -174,7 +174,7 @@ def test_labels_that_a_spreadsheet_has_made_fractions(root: FmcRoot) -> None:
     assert tasks_of(root)["breast"].load("train")["label"][:] == before
 
 
-def test_rows_of_one_picture_are_its_boxes(root: FmcRoot) -> None:
+def test_rows_of_one_image_are_its_boxes(root: FmcRoot) -> None:
     root.rows["Det-One"] += ['"../Detection/One/data (1), new/004.png",fibroid_det,detection,1,1,1,2,2']
     root.write()
     tasks = copy.deepcopy(TASKS)
@@ -189,7 +189,7 @@ def test_rows_of_one_picture_are_its_boxes(root: FmcRoot) -> None:
     assert [len(boxes) for boxes in found.values()].count(1) == 29
 
 
-def test_one_value_a_picture_by_a_column_of_our_own(root: FmcRoot) -> None:
+def test_one_value_a_image_by_a_column_of_our_own(root: FmcRoot) -> None:
     header = "image_path,task_id,task_name,value,patient,split\n"
     rows = [
         f'"../Regression/data (1), new/{n:03d}.png",hc,Regression,{40 + n}.5,p{n},{split}'
@@ -206,7 +206,7 @@ def test_one_value_a_picture_by_a_column_of_our_own(root: FmcRoot) -> None:
 
 
 def test_stems_that_a_task_has_twice_become_whole_paths(root: FmcRoot) -> None:
-    root.picture("Classification/Three/other/004.png", np.zeros((4, 5), np.uint8))
+    root.image("Classification/Three/other/004.png", np.zeros((4, 5), np.uint8))
     root.rows["Cls-Three"] += ["../Classification/Three/other/004.png,0,breast_3cls,classification,3"]
     root.write()
     task = tasks_of(root)["breast"]
@@ -217,7 +217,7 @@ def test_stems_that_a_task_has_twice_become_whole_paths(root: FmcRoot) -> None:
     assert "breast/004" not in ids
 
 
-def test_a_picture_that_tasks_share_is_in_one_part(root: FmcRoot) -> None:
+def test_a_image_that_tasks_share_is_in_one_part(root: FmcRoot) -> None:
     root.rows["Cls-Three"] = [
         f'"../Segmentation/Three/data (1), new/{n:03d}.png",{n % 3},breast_3cls,classification,3' for n in range(30)
     ]
@@ -240,24 +240,24 @@ def test_fingerprints_say_what_a_part_has(root: FmcRoot, tmp_path_factory: pytes
     root.write()
     changed = {key for key, value in prints().items() if value != before[key]}
     assert {name for name, _ in changed} == {"cervix"}
-    root.picture("Segmentation/Three/masks/003.png", np.ones((10, 12), np.uint8))
+    root.image("Segmentation/Three/masks/003.png", np.ones((10, 12), np.uint8))
     changed = {key for key, value in prints().items() if value != before[key]}
     assert {name for name, _ in changed} == {"cervix", "heart"}
 
 
 @settings(max_examples=200)
 @given(st.text(min_size=1, max_size=12), st.lists(st.text("ab/0", min_size=1, max_size=8), min_size=1, max_size=6))
-def test_all_pictures_of_a_patient_are_in_one_part(patient: str, paths: list[str]) -> None:
+def test_all_images_of_a_patient_are_in_one_part(patient: str, paths: list[str]) -> None:
     root = Path("/root")
-    rows = [Row(str(n), Picture((root / "p" / path,)), 0, "", patient) for n, path in enumerate(paths)]
+    rows = [Row(str(n), ImageFile((root / "p" / path,)), 0, "", patient) for n, path in enumerate(paths)]
     assert len({part_of(row, root) for row in rows}) == 1
 
 
 def test_the_shares_of_the_parts() -> None:
     root = Path("/root")
-    parts = [part_of(Row("", Picture((root / f"{n}.png",)), 0, ""), root) for n in range(10_000)]
+    parts = [part_of(Row("", ImageFile((root / f"{n}.png",)), 0, ""), root) for n in range(10_000)]
     assert [parts.count(split) / 10_000 for split in SPLITS] == pytest.approx([0.7, 0.1, 0.2], abs=0.015)
-    known = [part_of(Row("", Picture((root / name,)), 0, ""), root) for name in ("a.png", "y.png", "aa.png")]
+    known = [part_of(Row("", ImageFile((root / name,)), 0, ""), root) for name in ("a.png", "y.png", "aa.png")]
     assert known == ["train", "validation", "test"]  # SHA-256 begins 7f07, bf22, d95b; parts of old data must stay
 
 
@@ -267,7 +267,7 @@ def test_data_check_tells_what_is_there(root: FmcRoot) -> None:
     assert "complete" in done.stdout
     root.csv("Det-One").unlink()
     (root.folder / "Segmentation/Three/masks/007.png").unlink()
-    (root.folder / "Regression/data (1), new/003.png").write_bytes(b"no picture")
+    (root.folder / "Regression/data (1), new/003.png").write_bytes(b"no image")
     done = CliRunner().invoke(app, ["check", root.card, "--root", str(root.folder)], catch_exceptions=False)
     assert done.exit_code == 2
     text = " ".join(done.stdout.split())

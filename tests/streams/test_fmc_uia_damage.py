@@ -18,7 +18,7 @@ from clbench.scoring.images.truth import decode_rows
 from clbench.spec.task import SPLITS
 from clbench.streams.card import load_stream
 
-PICTURE = "Segmentation/Three/data (1), new/000.png"
+IMAGE = "Segmentation/Three/data (1), new/000.png"
 MASK = "Segmentation/Three/masks/000.png"
 
 
@@ -40,7 +40,7 @@ def decode(task: Task) -> None:
     for split in SPLITS:
         rows = task.load(split)
         if len(rows):
-            decode_rows(rows, task, lambda position, picture: None)
+            decode_rows(rows, task, lambda position, image: None)
 
 
 def edit(root: FmcRoot, name: str, old: str, new: str) -> None:
@@ -131,7 +131,7 @@ def test_files_that_are_no_tables(root: FmcRoot, data: bytes, message: str) -> N
         load(root)
 
 
-def test_a_picture_twice_names_both_rows(root: FmcRoot) -> None:
+def test_a_image_twice_names_both_rows(root: FmcRoot) -> None:
     for name in ("Cls-Three", "Det-One"):
         root.rows[name].append(root.rows[name][1])
         root.write()
@@ -141,10 +141,10 @@ def test_a_picture_twice_names_both_rows(root: FmcRoot) -> None:
         root.rows[name].pop()
 
 
-def test_missing_pictures_are_counted(root: FmcRoot) -> None:
+def test_missing_images_are_counted(root: FmcRoot) -> None:
     for number in range(3):
         (root.folder / f"Regression/data (1), new/00{number}.png").unlink()
-    with pytest.raises(DataError, match=r"of \d listed pictures are missing, the first is 'Regression/data"):
+    with pytest.raises(DataError, match=r"of \d listed images are missing, the first is 'Regression/data"):
         load(root)
 
 
@@ -211,20 +211,20 @@ def mask(values: Any, mode: str | None = None) -> Callable[[Path], None]:
     [
         (MASK, mask(np.eye(10, 12) * 3), r"has the class 3, which the card does not know \(0 to 2\)"),
         (MASK, mask(np.eye(10, 12) * 255), r"has the class 255, which the card does not know \(0 to 2\)"),
-        (MASK, mask(np.eye(10, 11)), "is 11 x 10 pixels, its picture is 12 x 10 pixels"),
+        (MASK, mask(np.eye(10, 11)), "is 11 x 10 pixels, its image is 12 x 10 pixels"),
         (MASK, mask(np.zeros((10, 12))), "is empty"),
         (MASK, mask(np.arange(360).reshape(10, 12, 3) % 3), "has channels that differ"),
-        (MASK, lambda path: path.write_bytes(b"no picture"), "does not decode: cannot identify image file"),
+        (MASK, lambda path: path.write_bytes(b"no image"), "does not decode: cannot identify image file"),
         (MASK, lambda path: path.write_bytes(b""), "does not decode"),
-        (PICTURE, lambda path: path.write_bytes(path.read_bytes()[:-30]), "does not decode"),
+        (IMAGE, lambda path: path.write_bytes(path.read_bytes()[:-30]), "does not decode"),
     ],
 )
-def test_pictures_and_masks_that_do_not_fit(
+def test_images_and_masks_that_do_not_fit(
     root: FmcRoot, path: str, write: Callable[[Path], None], message: str
 ) -> None:
     write(root.folder / path)
     task = load(root)["heart"]  # nothing was decoded so far
-    what = "the mask" if path == MASK else "the picture"
+    what = "the mask" if path == MASK else "the image"
     place = f"sample 'heart/000': {root.csv('Seg-Two')}: row 2: {what} {root.folder / path} "
     with pytest.raises(BrokenSamplesError, match=re.escape(place) + message) as caught:
         decode(task)
@@ -233,25 +233,25 @@ def test_pictures_and_masks_that_do_not_fit(
 
 
 @pytest.mark.parametrize("box", ["0,1.5,12.5,9", "-1,1.5,6,9", "0,1.5,6,11", "3,12,4,13"])
-def test_a_box_outside_its_picture(root: FmcRoot, box: str) -> None:
+def test_a_box_outside_its_image(root: FmcRoot, box: str) -> None:
     edit(root, "Det-One", "0,1.5,6,9", box)
-    message = rf"sample 'fibroid/000': {root.csv('Det-One')}: row 2: the box .* is empty or not inside the picture of"
+    message = rf"sample 'fibroid/000': {root.csv('Det-One')}: row 2: the box .* is empty or not inside the image of"
     with pytest.raises(BrokenSamplesError, match=f"{message} 12 x 10 pixels"):
         decode(load(root)["fibroid"])
 
 
 def test_what_is_not_wrong(root: FmcRoot) -> None:
-    edit(root, "Det-One", "0,1.5,6,9", "0,0,12,10")  # the whole picture
+    edit(root, "Det-One", "0,1.5,6,9", "0,0,12,10")  # the whole image
     mask(np.zeros((10, 12)))(root.folder / MASK)
     tasks = copy.deepcopy(TASKS)
     tasks[0]["source"]["empty_masks"] = True
     root.write_card(tasks)
     for task in load(root).values():
         decode(task)
-    palette = Image.fromarray(root.pictures["Segmentation/Three/masks/001.png"])
+    palette = Image.fromarray(root.images["Segmentation/Three/masks/001.png"])
     palette.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
     palette.convert("P").save(root.folder / "Segmentation/Three/masks/001.png")
-    mask(np.repeat(root.pictures["Segmentation/Three/masks/002.png"][..., None], 3, 2))(
+    mask(np.repeat(root.images["Segmentation/Three/masks/002.png"][..., None], 3, 2))(
         root.folder / "Segmentation/Three/masks/002.png"
     )
     decode(load(root)["heart"])

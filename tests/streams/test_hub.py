@@ -60,7 +60,7 @@ def test_a_copy_is_read_with_our_class_names(copy: Path) -> None:
     assert rows["sample_id"][:] == [f"sat/test/{row:05d}" for row in range(6)]
     assert rows["label"][:] == [0, 1, 2] * 2
     assert rows.features["label"].names == list(task.classes)
-    assert [picture.getpixel((0, 0))[0] for picture in rows["image"]] == list(range(6))
+    assert [image.getpixel((0, 0))[0] for image in rows["image"]] == list(range(6))
 
 
 def test_shots_of_a_copy(copy: Path) -> None:
@@ -110,7 +110,7 @@ def test_sets_without_a_copy_are_named(write_card: Callable[..., str]) -> None:
 
 
 def test_the_stream_asks_the_hub(copy: Path, write_card: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clbench.streams.loaders.picture_sets.facts_of", lambda name: facts_with(repo=str(copy)))
+    monkeypatch.setattr("clbench.streams.loaders.image_sets.facts_of", lambda name: facts_with(repo=str(copy)))
     stream = load_stream(write_card("eurosat", shots=1), "hub", 3)
     assert len(stream.tasks[0].load("train")) == 3
     copies: Any = stream.card["hub"]

@@ -20,7 +20,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, UltrasoundImageStorage
 from clbench.core.errors import DataError
 from clbench.core.image_reading import read_ids, read_image
 from clbench.core.image_values import TOLERANCE
-from clbench.streams.ultrasound.formats.by_name import picture_in
+from clbench.streams.ultrasound.formats.by_name import image_in
 from clbench.streams.ultrasound.formats.dicom import read_dicom
 from clbench.streams.ultrasound.formats.metaimage import read_metaimage
 from clbench.streams.ultrasound.formats.nifti import read_nifti
@@ -261,12 +261,12 @@ def test_the_frame_that_is_named(tmp_path: Path, name: str, frames: int, mask: b
     file = write_frames(tmp_path, name, FRAMES[:frames])
 
     def read(frame: int | None) -> NDArray[np.uint8]:
-        """The picture or mask, as whoever decodes the rows gets it."""
-        cell = picture_in(file, frame, mask).cell()
+        """The image or mask, as whoever decodes the rows gets it."""
+        cell = image_in(file, frame, mask).cell()
         source = cell["bytes"] if isinstance(cell["bytes"], bytes) else str(cell["path"])
         if mask and not name.endswith(".gif"):  # whose ids are places in a palette
             return read_ids(source, f"the mask {file}")
-        return np.asarray(read_image(source, f"the picture {file}", "L"))
+        return np.asarray(read_image(source, f"the image {file}", "L"))
 
     for number in range(frames):
         assert (read(number) == FRAMES[number]).all() or (mask and name.endswith(".gif"))
@@ -322,7 +322,7 @@ def test_damaged_files_are_one_line(name: str, place: float, bit: int, cut: bool
         file = Path(folder) / name
         file.write_bytes(bytes(data))
         for mask in (False, True):
-            read = picture_in(file, frame, mask).read
+            read = image_in(file, frame, mask).read
             assert read is not None
             found = told(read, file)
             if checked and found is not None:  # such a file has a checksum: nothing else may come of it

@@ -88,7 +88,7 @@ def test_what_is_not_as_published_is_told(stream: Stream) -> None:
     told += [f"{name}: test: wanted the published {sizes[1]:,} rows, got 5" for name, sizes in SIZES.items()]
     left_out = [f"samsum: {part}: 1 of {n} rows have no text or no answer and are left out" for part, n in
                 (("train", 20), ("test", 5))]  # fmt: skip
-    assert sorted(stream.departures) == sorted(told + left_out)
+    assert sorted(stream.data_deviations) == sorted(told + left_out)
 
 
 @pytest.mark.parametrize("name", RELEASES)
@@ -98,7 +98,7 @@ def test_the_published_updates(name: str, root: Path) -> None:
     assert [task.name for task in stream.tasks] == ["piqa", "hellaswag", "gsm8k", "samsum"]
     assert [task.metric for task in stream.tasks] == ["acc", "acc", "final_number", "rouge_1"]
     assert stream.protocols == ("task-id",)
-    assert len(stream.departures) == 10
+    assert len(stream.data_deviations) == 10
 
 
 def test_fingerprints_follow_the_rows_and_not_the_place(root: Path, tmp_path: Path) -> None:

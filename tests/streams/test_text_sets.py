@@ -295,7 +295,7 @@ def test_fingerprints_tell_rows_and_parts_apart(tmp_path: Path) -> None:
 
 
 def test_what_is_not_as_published_is_told(root: Path, tmp_path: Path) -> None:
-    told = load_stream("long-sequence-order4", str(root)).departures
+    told = load_stream("long-sequence-order4", str(root)).data_deviations
     assert told[:3] == (
         "MNLI: train: wanted the published 3,000 rows, got 36",
         "MNLI: test: wanted the published 7,600 rows, got 10",
@@ -303,11 +303,13 @@ def test_what_is_not_as_published_is_told(root: Path, tmp_path: Path) -> None:
     )
     assert (
         "NumGLUE-cm: validation: wanted the published 41 rows, got 3"
-        in load_stream("trace-order2", str(root)).departures
+        in load_stream("trace-order2", str(root)).data_deviations
     )
     cl_benchmark(tmp_path)
     write(tmp_path / "CL_Benchmark/TC/agnews/labels.json", ["World", "Sports", "Sci/Tech"])
-    (line,) = [line for line in load_stream("standard-cl-order1", str(tmp_path)).departures if "labels.json" in line]
+    (line,) = [
+        line for line in load_stream("standard-cl-order1", str(tmp_path)).data_deviations if "labels.json" in line
+    ]
     assert line == (
         "agnews: labels.json: wanted World, Sports, Business, Science or Technology, got World, Sports, Sci/Tech"
     )

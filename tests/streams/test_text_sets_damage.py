@@ -183,7 +183,7 @@ def test_the_check_of_complete_data(root: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_the_check_refuses(root: Path) -> None:
-    with pytest.raises(ConfigError, match="--images: stream 'trace-order1' has texts and no pictures"):
+    with pytest.raises(ConfigError, match="--images: stream 'trace-order1' has texts and no images"):
         check("trace-order1", "--root", str(root), "--images")
     with pytest.raises(DataError, match="/nowhere: no such folder"):
         check("trace-order1", "--root", str(root / "nowhere"))

@@ -27,7 +27,7 @@ from clbench.scoring.images.truth import decode_rows
 from clbench.spec.task import SPLITS
 from clbench.streams.card import load_stream
 from clbench.streams.ultrasound.csv_rows import read_csv
-from clbench.streams.ultrasound.formats.by_name import picture_in
+from clbench.streams.ultrasound.formats.by_name import image_in
 from clbench.streams.ultrasound.formats.dicom import read_dicom
 from clbench.streams.ultrasound.formats.ellipse import Ellipse, fitted
 from clbench.streams.ultrasound.formats.metaimage import read_metaimage
@@ -99,8 +99,8 @@ def test_frames_of_a_loop_against_pillow() -> None:
     assert dataset.PhotometricInterpretation == "YBR_FULL_422"
     frames = list(generate_frames(dataset.PixelData, number_of_frames=120))
     for number in (0, 7, 119):
-        with Image.open(io.BytesIO(frames[number])) as picture:
-            wanted = np.asarray(picture.convert("RGB"), dtype=int)
+        with Image.open(io.BytesIO(frames[number])) as image:
+            wanted = np.asarray(image.convert("RGB"), dtype=int)
         assert np.abs(read_dicom(file, number) - wanted).max() <= 3
     assert (read_dicom(file, 0) != read_dicom(file, 119)).any()
     with pytest.raises(DataError, match="has 120 frames, and nothing says which one is meant"):
@@ -153,15 +153,15 @@ def test_frames_in_the_layout_of_the_challenge(tmp_path: Path) -> None:
     root.csv("Det-One").write_text("\n".join([header, *rows]), encoding="utf-8")
     task = load_stream(root.card, str(tmp_path)).tasks[2]
     found = task.load("test")
-    pictures: dict[int, Any] = {}
+    images: dict[int, Any] = {}
 
-    def take(position: int, picture: Image.Image) -> None:
-        pictures[position] = np.asarray(picture)
+    def take(position: int, image: Image.Image) -> None:
+        images[position] = np.asarray(image)
 
     truth = decode_rows(found, task, take)
     assert found["sample_id"][:] == ["fibroid/loop#0", "fibroid/loop#7"]
     assert truth["size"].to_pylist() == [[480, 640]] * 2
-    assert (pictures[1] == read_dicom(file, 7)).all()
+    assert (images[1] == read_dicom(file, 7)).all()
     assert [len(task.load(split)) for split in SPLITS] == [0, 0, 2]
 
 
@@ -192,7 +192,7 @@ def test_nifti_is_as_simpleitk_has_it(tmp_path: Path) -> None:
         (np.full((4, 5), np.nan, np.float32), "wanted values of 0 to 255, got nan to nan"),
     ],
 )
-def test_nifti_that_is_no_picture(tmp_path: Path, values: np.ndarray[Any, Any], message: str) -> None:
+def test_nifti_that_is_no_image(tmp_path: Path, values: np.ndarray[Any, Any], message: str) -> None:
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii.gz")
     with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'a.nii.gz'}: {message}")):
         read_nifti(tmp_path / "a.nii.gz")
@@ -217,7 +217,7 @@ def test_metaimage_of_slices_and_of_channels(tmp_path: Path) -> None:
 
 def test_readers_go_by_the_end_of_a_name() -> None:
     readers = {
-        name: picture_in(Path(name)).read for name in ("a.png", "a.JPG", "a.NII.gz", "a.nii", "a.MHA", "a.mhd", "a.DCM")
+        name: image_in(Path(name)).read for name in ("a.png", "a.JPG", "a.NII.gz", "a.nii", "a.MHA", "a.mhd", "a.DCM")
     }
     assert [readers[name] for name in ("a.png", "a.JPG")] == [None, None]
     assert readers["a.NII.gz"] == readers["a.nii"] == read_nifti

@@ -60,15 +60,15 @@ def only_task(root: Path, folder: Path, name: str, task: str) -> Task:
 
 
 def samples(task: Task) -> dict[str, dict[str, Any]]:
-    """Picture, part, patient and truth of each sample."""
+    """ImageFile, part, patient and truth of each sample."""
     found: dict[str, dict[str, Any]] = {}
     for split in SPLITS:
-        rows, pictures = task.load(split), dict[int, Any]()
+        rows, images = task.load(split), dict[int, Any]()
         if not len(rows):
             continue
 
-        def take(position: int, picture: Image.Image, into: dict[int, Any] = pictures) -> None:
-            into[position] = np.asarray(picture)
+        def take(position: int, image: Image.Image, into: dict[int, Any] = images) -> None:
+            into[position] = np.asarray(image)
 
         truth = {key: column.to_pylist() for key, column in decode_rows(rows, task, take).items()}
         if task.kind == "classification":
@@ -76,7 +76,7 @@ def samples(task: Task) -> dict[str, dict[str, Any]]:
         for position, sample in enumerate(rows["sample_id"][:]):
             values = {key: column[position] for key, column in truth.items()}
             patient = rows["patient"][position]
-            found[sample] = {"picture": pictures[position], "split": split, "patient": patient, **values}
+            found[sample] = {"image": images[position], "split": split, "patient": patient, **values}
     return found
 
 
@@ -101,15 +101,15 @@ def test_what_is_read_is_what_was_written(made: Made, tmp_path: Path, name: str,
     exact = name not in ("hc18", "tn3k")  # ellipses are fitted to outlines; JPEG blurs
     for key, values in found.items():
         assert same(values, true[task][key], loaded.kind, exact), key
-        if true["pictures"][key] is not None:
-            assert (values["picture"] == true["pictures"][key][..., None]).all(), key
+        if true["images"][key] is not None:
+            assert (values["image"] == true["images"][key][..., None]).all(), key
         parts = true.get(f"{task} parts")
         assert parts is None or values["split"] == parts[key], key
     for patient in {values["patient"] for values in found.values()} - {""}:
         assert len({values["split"] for values in found.values() if values["patient"] == patient}) == 1
 
 
-def test_pictures_of_one_patient_have_one_name(made: Made, tmp_path: Path) -> None:
+def test_images_of_one_patient_have_one_name(made: Made, tmp_path: Path) -> None:
     for name, task in (("fetal-planes", "plane"), ("bus-bra", "detection")):
         found = samples(only_task(made[0], tmp_path, name, task))
         for key, values in found.items():
@@ -132,7 +132,7 @@ def test_the_published_test_patients_of_fetal_planes_test(made: Made, tmp_path: 
 def test_a_root_of_all_sets_is_a_stream(made: Made) -> None:
     stream = load_stream("ultrasound-public", str(made[0]))
     assert {task.kind for task in stream.tasks} == {"segmentation", "classification", "detection", "regression"}
-    assert "busi: wanted the published 780 pictures, got 9" in stream.departures
+    assert "busi: wanted the published 780 images, got 9" in stream.data_deviations
     prints = [task.fingerprint(split) for task in stream.tasks for split in SPLITS]
     assert len(set(prints)) == len(prints)
     again = load_stream("ultrasound-public", str(made[0]))
@@ -156,7 +156,7 @@ def test_camus_as_it_was_first_published(made: Made, tmp_path: Path) -> None:
         for view in ("2CH", "4CH"):
             for instant in ("ED", "ES"):
                 stem = f"{patient}_{view}_{instant}"
-                for end, values in (("", made[1]["camus"]["pictures"]), ("_gt", made[1]["camus"]["segmentation"])):
+                for end, values in (("", made[1]["camus"]["images"]), ("_gt", made[1]["camus"]["segmentation"])):
                     image = SimpleITK.GetImageFromArray(values[stem][None])
                     SimpleITK.WriteImage(image, str(home / f"{stem}{end}.mhd"))
     assert (home / "patient0002_4CH_ES_gt.raw").is_file()
@@ -164,7 +164,7 @@ def test_camus_as_it_was_first_published(made: Made, tmp_path: Path) -> None:
     assert len(found) == 8
     for key, values in found.items():
         stem = key.partition("/")[2]
-        assert (values["picture"] == made[1]["camus"]["pictures"][stem][..., None]).all()
+        assert (values["image"] == made[1]["camus"]["images"][stem][..., None]).all()
         assert same(values, made[1]["camus"]["segmentation"][stem], "segmentation", exact=True)
 
 
@@ -173,7 +173,7 @@ def test_the_copies_of_ddti_with_masks(made: Made, tmp_path: Path) -> None:
     for part in ("image", "mask"):
         (home / part).mkdir(parents=True)
     for number in range(4):
-        values = made[1]["busi"]["pictures"]["benign (1)"] if number else np.zeros((20, 26), np.uint8)
+        values = made[1]["busi"]["images"]["benign (1)"] if number else np.zeros((20, 26), np.uint8)
         Image.fromarray(values).save(home / "image" / f"{number:04d}.PNG")
         mask = made[1]["busi"]["segmentation"]["malignant (2)"]
         Image.fromarray(mask * 255).save(home / "mask" / f"{number:04d}.PNG")
@@ -196,7 +196,7 @@ def test_the_card_asks_what_the_sets_have() -> None:
     file = STREAM_CARDS.get("ultrasound-public")
     card = read_card(file.values, file.path)
     found = [(source_of(card, task).dataset, task.kind, task.metric) for task in card.tasks]
-    assert {name for name, _, _ in found} == set(SETS) - {"breast-mnist"}  # which shows the pictures of busi
+    assert {name for name, _, _ in found} == set(SETS) - {"breast-mnist"}  # which shows the images of busi
     assert all(metric == METRICS[kind] for _, kind, metric in found)
 
 
@@ -331,7 +331,7 @@ VOC = "TN5000_forReview/Annotations/t00000.xml"
             edited("FETAL_PLANES_ZENODO/FETAL_PLANES_DB_data.csv", "\nPat", "\n../"),
             "without fol",
         ),
-        ("ddti", "segmentation", removed("DDTI/1_2.jpg"), "1_2.jpg: no such file (picture '2' of 1.xml)"),
+        ("ddti", "segmentation", removed("DDTI/1_2.jpg"), "1_2.jpg: no such file (image '2' of 1.xml)"),
         ("ddti", "segmentation", written("DDTI/2.xml", b"<case><mark>"), "2.xml: damaged or not XML: no element found"),
         ("ddti", "segmentation", written("DDTI/2.xml", b"<!DOCTYPE a [<!ENTITY a 'b'>]><a/>"), "defines entities"),
         ("tn3k", "segmentation", removed("tn3k/trainval-mask/0002.jpg"), "0002.jpg: no such file"),
@@ -362,7 +362,7 @@ VOC = "TN5000_forReview/Annotations/t00000.xml"
             "tn5000",
             "detection",
             edited("TN5000_forReview/ImageSets/Main/val.txt", "v", "../v"),
-            "val.txt: row 1: picture",
+            "val.txt: row 1: image",
         ),
         (
             "bus-bra",
@@ -414,7 +414,7 @@ def test_damaged_sets(
 def test_files_that_do_not_decode(made: Made, tmp_path: Path, name: str, task: str, file: str, message: str) -> None:
     root = tmp_path / "root"
     WRITERS[name](root)
-    (root / file).write_bytes(b"this is no picture")
+    (root / file).write_bytes(b"this is no image")
     loaded = only_task(root, tmp_path, name, task)
     with pytest.raises(BrokenSamplesError, match=rf"{re.escape(str(root / file))}.*{message}") as caught:
         samples(loaded)
@@ -450,7 +450,7 @@ def test_data_check_tells_what_is_there(made: Made, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert done.exit_code == 2
     text = " ".join(done.stdout.split())
-    assert "wanted the published 780 pictures, got 9" in text
+    assert "wanted the published 780 images, got 9" in text
     assert "get it from https://zenodo.org/records/8231412; licence: CC-BY-4.0" in text
     assert "tn5000: its part" not in text
     card = write_card(tmp_path, ("ddti", "segmentation"))

@@ -14,13 +14,13 @@ from PIL import Image, ImageDraw
 
 Truths = dict[str, Any]
 """What is true of each sample, by task and name: a label, a value, boxes or a mask; under `<task> parts` the part of
-each, where the data say it, and under `pictures` the pictures."""
+each, where the data say it, and under `images` the images."""
 
 HEIGHT, WIDTH = 20, 26
 
 
-def picture(*words: object) -> NDArray[np.uint8]:
-    """A grey picture that depends on the words alone."""
+def image(*words: object) -> NDArray[np.uint8]:
+    """A grey image that depends on the words alone."""
     rng = np.random.default_rng(list(repr(words).encode()))
     return rng.integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8)
 
@@ -40,12 +40,12 @@ def block(top: int, left: int, value: int = 1) -> NDArray[np.uint8]:
 
 def busi(folder: Path) -> Truths:
     """Several lesions, masks of four modes, numbers that sort otherwise than letters."""
-    true: Truths = {"segmentation": {}, "classification": {}, "pictures": {}}
+    true: Truths = {"segmentation": {}, "classification": {}, "images": {}}
     for label, name in enumerate(("benign", "malignant", "normal")):
         for number in (1, 2, 10):
             stem, home = f"{name} ({number})", folder / "Dataset_BUSI_with_GT" / name
-            true["pictures"][stem] = picture(stem)
-            save(home / f"{stem}.png", true["pictures"][stem], "RGBA" if number == 2 else None)
+            true["images"][stem] = image(stem)
+            save(home / f"{stem}.png", true["images"][stem], "RGBA" if number == 2 else None)
             mask = block(2, 3) if name != "normal" else block(2, 3, 0)
             save(home / f"{stem}_mask.png", mask * 255, {1: "L", 2: "RGBA", 10: "1"}[number])
             if name == "malignant" and number == 2:
@@ -58,8 +58,8 @@ def busi(folder: Path) -> Truths:
 
 
 def hc18(folder: Path) -> Truths:
-    """Thin outlines, one of them cut off by the border, and a second picture of one head."""
-    true: Truths = {"segmentation": {}, "circumference": {}, "circumference-pixels": {}, "pictures": {}}
+    """Thin outlines, one of them cut off by the border, and a second image of one head."""
+    true: Truths = {"segmentation": {}, "circumference": {}, "circumference-pixels": {}, "images": {}}
     home = folder / "HC18" / "training_set" / "training_set"
     lines = ["filename,pixel size(mm),head circumference (mm)"]
     heads = {
@@ -73,8 +73,8 @@ def hc18(folder: Path) -> Truths:
         true["segmentation"][stem] = ((xs - x) ** 2 / a**2 + (ys - y) ** 2 / b**2 <= 1).astype(np.uint8)
         outline = Image.new("L", (150, 110), 0)
         ImageDraw.Draw(outline).ellipse((x - a, y - b, x + a, y + b), outline=255, width=2)
-        true["pictures"][stem] = np.asarray(outline) // 2
-        save(home / f"{stem}.png", true["pictures"][stem])
+        true["images"][stem] = np.asarray(outline) // 2
+        save(home / f"{stem}.png", true["images"][stem])
         save(home / f"{stem}_Annotation.png", np.asarray(outline))
         pixels = math.pi * (3 * (a + b) - math.sqrt((3 * a + b) * (a + 3 * b)))
         lines.append(f"{stem}.png,0.25,{pixels / 4:.6f}")
@@ -86,7 +86,7 @@ def hc18(folder: Path) -> Truths:
 
 def camus(folder: Path) -> Truths:
     """NIfTI, (width, height) as it is stored, with the published split and sequences that are not read."""
-    true: Truths = {task: {} for task in ("segmentation", "view", "quality", "segmentation parts", "pictures")}
+    true: Truths = {task: {} for task in ("segmentation", "view", "quality", "segmentation parts", "images")}
     home = folder / "CAMUS_public" / "database_nifti"
     for number, split in enumerate(("train", "train", "validation", "test"), 1):
         patient = f"patient{number:04d}"
@@ -98,8 +98,8 @@ def camus(folder: Path) -> Truths:
             for instant in ("ED", "ES"):
                 stem = f"{patient}_{view}_{instant}"
                 mask = block(2, 3, 1) + block(8, 12, 2) + block(14, 3, 3)
-                true["pictures"][stem], true["segmentation"][stem] = picture(stem), mask
-                nifti(home / patient / f"{stem}.nii.gz", picture(stem).T)
+                true["images"][stem], true["segmentation"][stem] = image(stem), mask
+                nifti(home / patient / f"{stem}.nii.gz", image(stem).T)
                 nifti(home / patient / f"{stem}_gt.nii.gz", mask.T)
                 true["view"][stem] = view_number
                 true["quality"][stem] = (number + view_number) % 3
@@ -119,7 +119,7 @@ def nifti(path: Path, values: NDArray[Any]) -> None:
 
 def fetal_planes(folder: Path) -> Truths:
     """A header with a trailing blank; planes with blanks and other capitals."""
-    true: Truths = {"plane": {}, "brain-plane": {}, "pictures": {}, "patients": {}}
+    true: Truths = {"plane": {}, "brain-plane": {}, "images": {}, "patients": {}}
     planes = ("Fetal abdomen", "Fetal brain", "Fetal femur", "Fetal thorax", "Maternal cervix", "Other")
     brains = ("Trans-thalamic", "Trans-cerebellum", "Trans-ventricular", "Other")
     home = folder / "FETAL_PLANES_ZENODO"
@@ -129,8 +129,8 @@ def fetal_planes(folder: Path) -> Truths:
         plane, brain = number % 6, number % 4
         name = brains[brain] if plane == 1 else "Not A Brain"
         lines.append(f"{stem};{number // 2};{planes[plane]};{name};Op. 1;Voluson E6;{int(number < 16)}")
-        true["pictures"][stem] = picture(stem)
-        save(home / "Images" / f"{stem}.png", picture(stem))
+        true["images"][stem] = image(stem)
+        save(home / "Images" / f"{stem}.png", image(stem))
         true["plane"][stem] = plane
         true["patients"][stem] = number // 2
         if plane == 1:
@@ -140,8 +140,8 @@ def fetal_planes(folder: Path) -> Truths:
 
 
 def ddti(folder: Path) -> Truths:
-    """The original: XML with outlines in JSON, one cut off, one empty, two nodules in one picture, no score in one."""
-    true: Truths = {"segmentation": {}, "classification": {}, "pictures": {}}
+    """The original: XML with outlines in JSON, one cut off, one empty, two nodules in one image, no score in one."""
+    true: Truths = {"segmentation": {}, "classification": {}, "images": {}}
     home = folder / "DDTI"
     square = [{"x": 4, "y": 3}, {"x": 10, "y": 3}, {"x": 10, "y": 9}, {"x": 4, "y": 9}]
     other = [{"x": x + 10, "y": y + 8} for x, y in ((0, 0), (5, 0), (5, 5), (0, 5))]
@@ -167,8 +167,8 @@ def ddti(folder: Path) -> Truths:
         text = f'<?xml version="1.0"?><case><number>{case}</number><age/><tirads>{tirads}</tirads>{inner}</case>'
         (home / f"{case}.xml").write_text(text, encoding="utf-8")
         for name in marks:
-            true["pictures"][name] = None  # a JPEG is not what was written
-            save(home / f"{name}.jpg", picture(name))
+            true["images"][name] = None  # a JPEG is not what was written
+            save(home / f"{name}.jpg", image(name))
             if tirads:
                 true["classification"][name] = int(tirads != "3")
     true["segmentation"] = {"1_1": one, "1_2": two, "11_1": one}
@@ -177,16 +177,16 @@ def ddti(folder: Path) -> Truths:
 
 def tn3k(folder: Path) -> Truths:
     """JPEG masks, labels without a header, a fold by places in the list sorted by number."""
-    true: Truths = {task: {} for task in ("segmentation", "classification", "segmentation parts", "pictures")}
+    true: Truths = {task: {} for task in ("segmentation", "classification", "segmentation parts", "images")}
     home = folder / "tn3k"
     for part, names in {"trainval": ("2", "0", "10", "1", "11"), "test": ("0", "1")}.items():
         lines = []
         for name in names:
-            key, mask = f"{part}/{int(name):04d}", np.kron(block(4, 6 + len(true["pictures"])), np.ones((8, 8)))
-            save(home / f"{part}-image" / f"{int(name):04d}.jpg", np.kron(picture(key), np.ones((8, 8))))
+            key, mask = f"{part}/{int(name):04d}", np.kron(block(4, 6 + len(true["images"])), np.ones((8, 8)))
+            save(home / f"{part}-image" / f"{int(name):04d}.jpg", np.kron(image(key), np.ones((8, 8))))
             save(home / f"{part}-mask" / f"{int(name):04d}.jpg", mask * 255, quality=75)
             lines.append(f"{int(name):04d}.jpg,{int(name) % 2}")
-            true["pictures"][key] = None
+            true["images"][key] = None
             true["segmentation"][key] = mask
             true["classification"][key] = int(name) % 2
             true["segmentation parts"][key] = "test" if part == "test" else "train"
@@ -198,12 +198,12 @@ def tn3k(folder: Path) -> Truths:
 
 def tn5000(folder: Path) -> Truths:
     """PASCAL VOC."""
-    true: Truths = {task: {} for task in ("detection", "classification", "detection parts", "pictures")}
+    true: Truths = {task: {} for task in ("detection", "classification", "detection parts", "images")}
     home = folder / "TN5000_forReview"
     for part, split in {"train": "train", "val": "validation", "test": "test"}.items():
         names = [f"{part[0]}{number:05d}" for number in range(3)]
         for number, name in enumerate(names):
-            save(home / "JPEGImages" / f"{name}.jpg", picture(name))
+            save(home / "JPEGImages" / f"{name}.jpg", image(name))
             box = (1 + number, 2, 9 + number, 12)
             inner = "".join(
                 f"<{corner}>{value}</{corner}>"
@@ -212,7 +212,7 @@ def tn5000(folder: Path) -> Truths:
             text = f"<annotation><object><name>{number % 2}</name><bndbox>{inner}</bndbox></object></annotation>"
             (home / "Annotations").mkdir(exist_ok=True)
             (home / "Annotations" / f"{name}.xml").write_text(text, encoding="utf-8")
-            true["pictures"][name], true["detection"][name] = None, [list(map(float, box))]
+            true["images"][name], true["detection"][name] = None, [list(map(float, box))]
             true["classification"][name] = number % 2
             true["detection parts"][name] = split
         (home / "ImageSets" / "Main").mkdir(parents=True, exist_ok=True)
@@ -222,7 +222,7 @@ def tn5000(folder: Path) -> Truths:
 
 def breast_mnist(folder: Path) -> Truths:
     """Two sizes, of which the larger one is read."""
-    true: Truths = {"classification": {}, "classification parts": {}, "pictures": {}}
+    true: Truths = {"classification": {}, "classification parts": {}, "images": {}}
     (folder / "BreastMNIST").mkdir(parents=True)
     for side, name in ((28, "breastmnist.npz"), (64, "breastmnist_64.npz")):
         arrays: dict[str, NDArray[np.uint8]] = {}
@@ -232,7 +232,7 @@ def breast_mnist(folder: Path) -> Truths:
             arrays[f"{part}_labels"] = (np.arange(count, dtype=np.uint8) % 2)[:, None]
             for number in range(count):
                 key = f"{part}/{number:04d}"
-                true["pictures"][key] = arrays[f"{part}_images"][number]
+                true["images"][key] = arrays[f"{part}_images"][number]
                 true["classification"][key] = number % 2
                 true["classification parts"][key] = "validation" if part == "val" else part
         np.savez_compressed(folder / "BreastMNIST" / name, **arrays)  # type: ignore[arg-type]
@@ -240,18 +240,18 @@ def breast_mnist(folder: Path) -> Truths:
 
 
 def bus_bra(folder: Path) -> Truths:
-    """Several pictures a case, masks of 0 and 255, boxes as x, y, width, height."""
-    true: Truths = {task: {} for task in ("segmentation", "classification", "detection", "pictures", "patients")}
+    """Several images a case, masks of 0 and 255, boxes as x, y, width, height."""
+    true: Truths = {task: {} for task in ("segmentation", "classification", "detection", "images", "patients")}
     home = folder / "BUSBRA"
     lines = ["ID,Case,Histology,Pathology,BIRADS,Device,Width,Height,Side,BBOX"]
     for number in range(12):
         name, mask = f"{number // 2 + 1:04d}-{'lr'[number % 2]}", block(3, number)
-        save(home / "Images" / f"bus_{name}.png", picture(name))
+        save(home / "Images" / f"bus_{name}.png", image(name))
         save(home / "Masks" / f"mask_{name}.png", mask * 255)
         kind = ("benign", "malignant")[number // 2 % 2]
         lines.append(f'bus_{name},{number // 2 + 1},x,{kind},4,GE,26,20,left,"[{number}, 3, 6, 5]"')
         key = f"bus_{name}"
-        true["pictures"][key], true["segmentation"][key] = picture(name), mask
+        true["images"][key], true["segmentation"][key] = image(name), mask
         true["classification"][key] = number // 2 % 2
         true["detection"][key] = [[number, 3, number + 6, 8]]
         true["patients"][key] = number // 2 + 1
@@ -261,15 +261,15 @@ def bus_bra(folder: Path) -> Truths:
 
 def psfhs(folder: Path) -> Truths:
     """MetaImage, three equal slices, compressed; labels 0, 1, 2."""
-    true: Truths = {"segmentation": {}, "pictures": {}}
+    true: Truths = {"segmentation": {}, "images": {}}
     for part in ("image_mha", "label_mha"):
         (folder / "PSFHS" / part).mkdir(parents=True)
     for number in range(1, 13):
         stem, mask = f"{number:05d}", block(2, number, 1) + block(10, 8, 2)
-        image = SimpleITK.GetImageFromArray(np.stack([picture(stem)] * 3))
-        SimpleITK.WriteImage(image, str(folder / "PSFHS" / "image_mha" / f"{stem}.mha"), True)
+        slices = SimpleITK.GetImageFromArray(np.stack([image(stem)] * 3))
+        SimpleITK.WriteImage(slices, str(folder / "PSFHS" / "image_mha" / f"{stem}.mha"), True)
         SimpleITK.WriteImage(SimpleITK.GetImageFromArray(mask), str(folder / "PSFHS" / "label_mha" / f"{stem}.mha"))
-        true["pictures"][stem], true["segmentation"][stem] = picture(stem), mask
+        true["images"][stem], true["segmentation"][stem] = image(stem), mask
     return true
 
 

@@ -1,4 +1,4 @@
-"""ultrasound-mini as it is shipped: layout, sizes, truths, patients apart, and equal pictures when built again."""
+"""ultrasound-mini as it is shipped: layout, sizes, truths, patients apart, and equal images when built again."""
 
 import csv
 import json
@@ -36,10 +36,10 @@ def rows_of(task: MiniTask) -> list[dict[str, str]]:
 
 
 def read(path: str) -> NDArray[np.uint8]:
-    """A picture or a mask, by its path in a CSV file."""
-    with Image.open(DATA / "csv_files" / path) as picture:
-        assert picture.mode == "L"
-        return np.asarray(picture)
+    """An image or a mask, by its path in a CSV file."""
+    with Image.open(DATA / "csv_files" / path) as image:
+        assert image.mode == "L"
+        return np.asarray(image)
 
 
 def test_the_card_has_the_tasks_that_are_built() -> None:
@@ -53,7 +53,7 @@ def test_the_data_are_small() -> None:
     assert sum(path.stat().st_size for path in stored) < 8 * MEGABYTE
 
 
-def test_no_picture_is_there_twice_or_unlisted() -> None:
+def test_no_image_is_there_twice_or_unlisted() -> None:
     listed = {(DATA / "csv_files" / row["image_path"]).resolve() for task in TASKS for row in rows_of(task)}
     assert listed == {path.resolve() for path in DATA.rglob("images/*.png")}
     assert len({path.read_bytes() for path in listed}) == len(listed)
@@ -71,7 +71,7 @@ def test_parts_have_their_sizes_and_no_patient_in_common(task: MiniTask) -> None
 
 
 @EACH
-def test_truths_lie_in_the_picture(task: MiniTask) -> None:
+def test_truths_lie_in_the_image(task: MiniTask) -> None:
     for row in rows_of(task):
         height, width = read(row["image_path"]).shape
         if "mask_path" in row:
@@ -102,7 +102,7 @@ def test_classes_are_even_in_every_part(name: str) -> None:
 
 
 @EACH
-def test_pictures_are_built_again_as_they_were(task: MiniTask, tmp_path: Path) -> None:
+def test_images_are_built_again_as_they_were(task: MiniTask, tmp_path: Path) -> None:
     patient = patients_of("validation")[3]
     frame = frame_of(task, patient, 1, SEED)
     write_task(task, [Entry("validation", patient, 1, frame)], tmp_path)
@@ -110,7 +110,7 @@ def test_pictures_are_built_again_as_they_were(task: MiniTask, tmp_path: Path) -
     with file.open(encoding="utf-8", newline="") as lines:
         (again,) = csv.DictReader(lines)
     assert again in rows_of(task)
-    difference = np.abs(read(again["image_path"]).astype(int) - frame.picture)
+    difference = np.abs(read(again["image_path"]).astype(int) - frame.image)
     assert difference.max() <= 8  # one of 32 greys: processors round the last bit of exp and log apart
     assert np.mean(difference > 0) < 0.002
     if "mask_path" in again:
@@ -120,8 +120,8 @@ def test_pictures_are_built_again_as_they_were(task: MiniTask, tmp_path: Path) -
 @EACH
 def test_views_of_a_patient_differ_and_have_the_same_anatomy(task: MiniTask) -> None:
     first, second = (frame_of(task, 2, view, SEED) for view in (0, 1))
-    assert first.picture.shape == second.picture.shape
-    assert np.mean(first.picture != second.picture) > 0.3
+    assert first.image.shape == second.image.shape
+    assert np.mean(first.image != second.image) > 0.3
     assert first.label == second.label == kind_of(task, 2, SEED)
     assert first.value == second.value
     if len(first.points) == 2:

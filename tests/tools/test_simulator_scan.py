@@ -1,4 +1,4 @@
-"""Scan conversion: pictures, masks, boxes and points go through the same geometry."""
+"""Scan conversion: images, masks, boxes and points go through the same geometry."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ PROBES = pytest.mark.parametrize("probe", [CONVEX, LINEAR, PHASED], ids=["convex
 
 
 @PROBES
-def test_points_land_where_the_picture_shows_them(probe: Probe) -> None:
+def test_points_land_where_the_image_shows_them(probe: Probe) -> None:
     grid = Grid(probe, 512, 256)
     converter = Converter(grid, 160, 2)
     for x, z in ((0.0, 0.5), (-0.2, 0.3), (0.25, 0.7)):
@@ -27,7 +27,7 @@ def test_points_land_where_the_picture_shows_them(probe: Probe) -> None:
         canvas = Canvas(grid, LIVER)
         canvas.fill(Blob(place, (3, 3) if probe.depth > 60 else (1, 1)).radius(canvas.x, canvas.z) < 1, LIVER, label=1)
         (point,) = converter.points(np.array([place]))
-        for shown in (converter.mask(canvas.labels), converter.picture(canvas.labels.astype(np.float32))):
+        for shown in (converter.mask(canvas.labels), converter.image(canvas.labels.astype(np.float32))):
             row, column = ndimage.center_of_mass(shown)
             assert (column, row) == pytest.approx(tuple(point), abs=0.6)
 
@@ -68,14 +68,14 @@ def test_bilinear_conversion_agrees_with_scipy() -> None:
     column = np.arctan2(x, z + 49.6) / grid.lateral_step + 31.5
     expected = ndimage.map_coordinates(grey, [row, column], order=1, mode="nearest")
     inside = (row >= -0.5) & (row <= 127.5) & (column >= -0.5) & (column <= 63.5)
-    assert np.allclose(converter.picture(grey), expected * inside, atol=1e-3)
+    assert np.allclose(converter.image(grey), expected * inside, atol=1e-3)
 
 
 def test_finer_conversion_is_averaged_down() -> None:
     grid = Grid(LINEAR, 256, 128)
     grey = np.random.default_rng(0).random((256, 128), dtype=np.float32)
-    fine = Converter(grid, 128).picture(grey)[:, :120]
-    coarse = Converter(grid, 64, 2).picture(grey)
+    fine = Converter(grid, 128).image(grey)[:, :120]
+    coarse = Converter(grid, 64, 2).image(grey)
     assert np.allclose(coarse[:, :60].mean(), fine.mean(), atol=5e-3)
     assert coarse.std() < fine.std()
 

@@ -53,14 +53,14 @@ def compare(
     from clbench.reports.flips.comparison import compare as compare_rows
     from clbench.reports.flips.content import with_texts
     from clbench.reports.flips.gate import check_budget, decide
-    from clbench.reports.flips.inputs import Choice, open_side
+    from clbench.reports.flips.inputs import Choice, load_predictions
 
     if max_nfr is not None:
         check_budget(max_nfr)
     choice = Choice(protocol, metric, tracking_uri or default_uri(out), EXPERIMENT)
     with contextlib.ExitStack() as stack:
         named = ((old, new), (new, old))
-        sides = [open_side(side, choice, Path(stack.enter_context(_folder())), other) for side, other in named]
+        sides = [load_predictions(side, choice, Path(stack.enter_context(_folder())), other) for side, other in named]
         found = compare_rows(*sides, dead_band=dead_band, lower_is_better=lower_is_better)
     gate = None if max_nfr is None else decide(found, max_nfr)
     if not as_json:
@@ -68,7 +68,7 @@ def compare(
     contents: Contents = {}
     if samples is not None or html is not None or not as_json:
         shown = found.worst[:SHOWN] if html is None and not as_json else found.worst
-        contents = samples_of(shown, sides, samples, root, pictures=html is not None)
+        contents = samples_of(shown, sides, samples, root, images=html is not None)
         found = with_texts(found, contents)
     if html is not None:
         from clbench.reports.flips.flips_page import write_page

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Check and prepare the data sets of a stream that has none of its own.", no_args_is_help=True)
 
-PARTS = ("classes", "pictures", "train", "validation", "test")
+PARTS = ("classes", "images", "train", "validation", "test")
 
 Stream = Annotated[str, typer.Argument(help="Name of a stream, or the path of its card.")]
 Root = Annotated[Path, typer.Option(help="Folder of the data sets.")]
@@ -22,14 +22,14 @@ Root = Annotated[Path, typer.Option(help="Folder of the data sets.")]
 def check(
     stream: Stream,
     root: Root,
-    pictures: Annotated[bool, typer.Option("--images", help="Also decode every picture.")] = False,
+    images: Annotated[bool, typer.Option("--images", help="Also decode every image.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what of a stream's data is there, set by set; exit status 2 if something is missing."""
     from clbench.cli.output import print_json, print_table
 
     checker, checked = _checker(stream)
-    reports = checker(checked, root, pictures)
+    reports = checker(checked, root, images)
     complete = not any(report.problems for report in reports)
     if as_json:
         print_json({"stream": stream, "complete": complete, "sets": [report.as_json() for report in reports]})
@@ -62,7 +62,7 @@ def prepare(stream: Stream, root: Root) -> None:
 def _checker(stream: str) -> "tuple[Callable[[str, Path, bool], list[SetReport]], str]":
     """What checks the data that the stream's loader reads, and the stream that has them: another one for releases.
 
-    The checker of pictures refuses data that nobody checks.
+    The checker of images refuses data that nobody checks.
     """
     from clbench.core.cards import STREAM_CARDS
     from clbench.core.registry import LOADERS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from clbench.core.cards import STREAM_CARDS, SUITE_CARDS, CardFile, Cards
-from clbench.core.registry import LEARNERS, METRICS, PICTURE_METRICS, STRATEGIES, Registry
+from clbench.core.registry import IMAGE_METRICS, LEARNERS, METRICS, STRATEGIES, Registry
 
 if TYPE_CHECKING:
     from clbench.contracts import Learner
@@ -21,7 +21,7 @@ class Kinds(str, Enum):
     learners = "learners"
     suites = "suites"
     metrics = "metrics"
-    picture_metrics = "picture-metrics"
+    image_metrics = "image-metrics"
 
 
 class Kind(str, Enum):
@@ -32,7 +32,7 @@ class Kind(str, Enum):
     learner = "learner"
     suite = "suite"
     metric = "metric"
-    picture_metric = "picture-metric"
+    image_metric = "image-metric"
 
 
 REGISTRIES: dict[str, Registry[Any] | Cards] = {
@@ -41,7 +41,7 @@ REGISTRIES: dict[str, Registry[Any] | Cards] = {
     "learner": LEARNERS,
     "suite": SUITE_CARDS,
     "metric": METRICS,
-    "picture-metric": PICTURE_METRICS,
+    "image-metric": IMAGE_METRICS,
 }
 SINGULAR = {"strategies": "strategy"} | {f"{kind}s": kind for kind in REGISTRIES if kind != "strategy"}
 

@@ -62,7 +62,7 @@ def run(
     )
     chosen = load_suite(suite, choice)
     asked = parse_probe(probe) if probe else None
-    for line in dict.fromkeys(line for cell in chosen.cells for line in cell.load_stream().departures):
+    for line in dict.fromkeys(line for cell in chosen.cells for line in cell.load_stream().data_deviations):
         print(f"not the published data: {line}", file=sys.stderr)
     if dry:
         if not dry_run(chosen, choose_device(device), as_json):

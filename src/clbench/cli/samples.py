@@ -1,4 +1,4 @@
-"""The samples behind flips: their texts and pictures, looked up in the data of the stream that they are from."""
+"""The samples behind flips: their texts and images, looked up in the data of the stream that they are from."""
 
 import io
 import sys
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from clbench.spec.task import Split, Task
 
 SIDE = 224
-"""Pictures are made smaller until no side has more pixels."""
+"""Images are made smaller until no side has more pixels."""
 MOST_BYTES = 8 * 2**20
-"""Of all pictures together; the samples that come after them have none."""
+"""Of all images together; the samples that come after them have none."""
 
 
 def samples_of(
-    flips: "Sequence[Flip]", sides: "Sequence[Rows]", stream: str | None, root: str | None, pictures: bool
+    flips: "Sequence[Flip]", sides: "Sequence[Rows]", stream: str | None, root: str | None, images: bool
 ) -> Contents:
     """The samples of flips, from the stream that the user named or a side knows; none where neither does.
 
@@ -39,7 +39,7 @@ def samples_of(
     origin = Origin(stream, known.split if known else "test") if stream else known
     assert origin is not None
     try:
-        return look_up(flips, origin, root, pictures)
+        return look_up(flips, origin, root, images)
     except ClbenchError as error:
         if stream:
             raise
@@ -47,16 +47,14 @@ def samples_of(
         return {}
 
 
-def look_up(
-    flips: "Sequence[Flip]", origin: Origin, root: str | None, pictures: bool
-) -> dict[tuple[str, str], Content]:
+def look_up(flips: "Sequence[Flip]", origin: Origin, root: str | None, images: bool) -> dict[tuple[str, str], Content]:
     """What the samples of some flips are; a part that a flip is from is listed once, and only their rows are decoded.
 
     Args:
-        flips: In the order of their weight: where pictures get too many, those of the last ones are left out.
+        flips: In the order of their weight: where images get too many, those of the last ones are left out.
         origin: The stream and the part that they are from.
         root: Folder of the data sets, or `hub`, for streams without data of their own.
-        pictures: Whether pictures are wanted, too.
+        images: Whether images are wanted, too.
 
     Returns:
         By task and sample id; samples that the stream does not have are not there.
@@ -73,7 +71,7 @@ def look_up(
         raise ConfigError(f"no part {origin.split!r}: {did_you_mean(origin.split, SPLITS)}")
     tasks = {task.name: task for task in load_stream(origin.stream, root).tasks}
     parts = {
-        name: _Part(tasks[name], origin.split, pictures)
+        name: _Part(tasks[name], origin.split, images)
         for name in dict.fromkeys(flip.task for flip in flips)
         if name in tasks
     }
@@ -90,17 +88,17 @@ def look_up(
 class _Part:
     """A part of a task: its rows, found by their ids."""
 
-    def __init__(self, task: "Task", split: "Split", pictures: bool) -> None:
+    def __init__(self, task: "Task", split: "Split", images: bool) -> None:
         from clbench.core.image_reading import undecoded
 
         rows: Dataset = task.load(split)
-        wanted = [name for name in rows.column_names if name != "image" or pictures]
+        wanted = [name for name in rows.column_names if name != "image" or images]
         self._task = task
         self._rows = undecoded(rows.select_columns(wanted))
         self._places: dict[str, int] = {name: i for i, name in enumerate(rows["sample_id"][:])}
 
-    def content(self, flip: "Flip", stream: str, picture: bool) -> Content | None:
-        """Text and picture of a flip's sample; None where there is no such sample."""
+    def content(self, flip: "Flip", stream: str, image: bool) -> Content | None:
+        """Text and image of a flip's sample; None where there is no such sample."""
         place = self._places.get(flip.sample_id)
         if place is None:
             return None
@@ -108,11 +106,11 @@ class _Part:
         answer, where = self._answer(row), f"stream {stream}, sample {flip.sample_id!r}"
         if None not in (answer, flip.target) and flip.target not in (answer, f"{flip.task}: {answer}"):
             raise DataError(f"{where}: the answer is {answer!r}, in the ledger {flip.target!r}: these are other data")
-        return Content(_text(row), _png(row["image"], where) if picture and "image" in row else None)
+        return Content(_text(row), _png(row["image"], where) if image and "image" in row else None)
 
     def _answer(self, row: Mapping[str, Any]) -> str | None:
         """As ledgers call it."""
-        from clbench.spec.task import choice_name  #
+        from clbench.spec.task import choice_name
 
         if "choices" in row:
             return choice_name(row["label"])
@@ -129,7 +127,7 @@ def _text(row: Mapping[str, Any]) -> str | None:
 
 
 def _png(cell: "Cell", where: str) -> bytes:
-    """The picture as the model saw it, made small."""
+    """The image as the model saw it, made small."""
     from clbench.core.image_reading import read_cell  # with Pillow: only where samples are shown
 
     try:

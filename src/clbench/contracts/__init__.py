@@ -1,7 +1,7 @@
 """The contracts between the rooms: task, stream, learner, strategy."""
 
 from clbench.contracts.batch import Batch, joined
-from clbench.contracts.learner import Learner, LinearLayer, Precision, Predictions, Predictor, Samples, Units
+from clbench.contracts.learner import Learner, LinearLayer, Precision, Predictions, Predictor, Samples, TokenScores
 from clbench.contracts.stack import PromptPlan, Sharing, Stack
 from clbench.contracts.strategy import Budget, Context, Strategy, StrategyConfig
 from clbench.spec.stream import Protocol, Stream
@@ -28,6 +28,6 @@ __all__ = [
     "Stream",
     "Task",
     "TextLimits",
-    "Units",
+    "TokenScores",
     "joined",
 ]

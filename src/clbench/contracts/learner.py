@@ -60,7 +60,7 @@ class Samples:
             the computer's or on its disk where that is too small. A tensor `x` `(n, width)` beside which there is one
             named `x.width` `(n,)` is padded: of row i only the first `x.width[i]` entries mean something.
         device: Where batches go; where the tensors are if None.
-        truth: What scores read, row by row: of texts `answer` and `source` (the input); of pictures whose answers are
+        truth: What scores read, row by row: of texts `answer` and `source` (the input); of images whose answers are
             no classes `size` (list of int32, height and width before they were resized) and what the rows have of
             `mask` (PNG, of that size), `boxes`, `points` and `value`. Empty where the tensor `label` says all.
     """
@@ -74,7 +74,7 @@ class Samples:
         return len(self.ids)
 
     @property
-    def home(self) -> torch.device:
+    def index_device(self) -> torch.device:
         """Where positions should be, so that `batch` waits for no transfer."""
         return torch.device("cpu") if self._widths else next(iter(self.tensors.values())).device
 
@@ -92,7 +92,7 @@ class Samples:
     def batch(self, index: Tensor | slice) -> Batch:
         """The samples at `index` (a slice or int64 positions), on `device`; padding is cut down to the longest."""
         if isinstance(index, Tensor):
-            index = index.to(self.home)
+            index = index.to(self.index_device)
         return {name: self._rows(name, tensor, index) for name, tensor in self.tensors.items()}
 
     def _rows(self, name: str, tensor: Tensor, index: Tensor | slice) -> Tensor:
@@ -135,7 +135,7 @@ class Predictions:
 
 
 @dataclass(frozen=True, eq=False)
-class Units:
+class TokenScores:
     """What a model says of the units that its loss adds up: tokens of texts, or samples where these have classes.
 
     Attributes:
@@ -185,7 +185,7 @@ class Learner(ABC):
             DataError: For a row that does not decode or a label outside the task's classes.
         """
 
-    def welcome(self, task: Task) -> None:  # noqa: B027 (most families need nothing)
+    def add_task(self, task: Task) -> None:  # noqa: B027 (most families need nothing)
         """Make what a task needs in the module (a head), if it is not there yet; nothing else may change.
 
         Called before the task is learnt, and when a cell resumes for every task learnt so far.
@@ -235,7 +235,7 @@ class Learner(ABC):
         others = owner != owner[label].unsqueeze(1)
         return F.cross_entropy(logits.masked_fill(others, -torch.inf), label)
 
-    def token_logits(self, batch: Batch, task: Task, answers_only: bool = False) -> Units:
+    def token_logits(self, batch: Batch, task: Task, answers_only: bool = False) -> TokenScores:
         """Scores of every unit of a batch: for classes one unit a sample, over the classes of its task.
 
         Args:
@@ -247,9 +247,9 @@ class Learner(ABC):
             ConfigError: In families that have no such scores.
         """
         logits = self.logits(batch, [task])
-        return Units(logits, batch["label"], torch.arange(len(logits), device=logits.device))
+        return TokenScores(logits, batch["label"], torch.arange(len(logits), device=logits.device))
 
-    def vocabulary(self) -> str:
+    def output_space(self) -> str:
         """Says what encoded samples and the columns of `token_logits` mean: learners with equal texts agree on both."""
         return type(self).__name__
 
@@ -289,7 +289,7 @@ class Learner(ABC):
         return {}
 
     def insert_prompts(self, plan: PromptPlan) -> None:
-        """Have prompts from now on; to be called once, when a strategy is built. `welcome` makes those of new tasks.
+        """Have prompts from now on; to be called once, when a strategy is built. `add_task` makes those of new tasks.
 
         Raises:
             ConfigError: In families that cannot take any, or for a block that there is not.

@@ -23,7 +23,7 @@ class StrategyConfig(Config):
 class Budget(Config):
     """What every strategy of a suite may spend on one task; the suite sets it, so that comparisons are fair."""
 
-    steps: int = Field(100, ge=1, description="Optimiser steps a task.")
+    steps: int = Field(100, ge=1, description="Optimizer steps a task.")
     batch_size: int = Field(32, ge=1, description="Training samples a step.")
     micro_batch: int | None = Field(
         None, ge=1, description="Samples a forward pass, where a step's do not fit; their gradients add up."
@@ -123,13 +123,13 @@ class Strategy(ABC, Generic[C]):
         """Take back what `state_dict` gave."""
 
     def number_of_steps(self, task: Task) -> int:
-        """How many optimiser steps `learn` takes for a task, the last one in `seen`; 0 for those that do not train."""
+        """How many optimizer steps `learn` takes for a task, the last one in `seen`; 0 for those that do not train."""
         return 0
 
     def frozen_blocks(self, task: Task) -> int:
         """How many of the learner's first blocks, with all that feeds them, no update changes as the task is read.
 
-        What they make of a picture is then computed once for all versions. 0 for most strategies.
+        What they make of an image is then computed once for all versions. 0 for most strategies.
         """
         return 0
 
@@ -139,7 +139,7 @@ class Strategy(ABC, Generic[C]):
         return True
 
     @property
-    def starts_anew(self) -> bool:
+    def retrains_from_scratch(self) -> bool:
         """Whether every update begins again from version 0, so that no version depends on those before it.
 
         Where only the last version is asked for, the others are then not made.
@@ -164,11 +164,11 @@ class Strategy(ABC, Generic[C]):
 
     @final
     def pass_over(self, task: Task) -> None:
-        """A task comes and is not learnt yet: enough for versions that nobody looks at, see `starts_anew`."""
+        """A task comes and is not learnt yet: enough for versions that nobody looks at, see `retrains_from_scratch`."""
         self.seen.append(task)
         self.version = len(self.seen)
         self.draw_from("version", self.version)
-        self.learner.welcome(task)
+        self.learner.add_task(task)
 
     @final
     def update_release(self, release: Learner, tasks: Sequence[Task]) -> None:
@@ -176,7 +176,7 @@ class Strategy(ABC, Generic[C]):
         self.version += 1
         self.draw_from("version", self.version)
         for task in tasks:
-            release.welcome(task)
+            release.add_task(task)
         self.adopt(release, tasks)
 
     def draw_from(self, *words: object) -> None:

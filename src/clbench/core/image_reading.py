@@ -93,7 +93,7 @@ def read_ids(source: Source, name: str, frame: int | None = None) -> Array:
     return class_ids(values, name)
 
 
-def read_cell(cell: Cell, what: str = "the picture") -> Image.Image:
+def read_cell(cell: Cell, what: str = "the image") -> Image.Image:
     """The image of a cell, RGB, as `read_image`.
 
     Raises:

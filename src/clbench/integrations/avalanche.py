@@ -19,31 +19,31 @@ if TYPE_CHECKING:
     from avalanche.benchmarks.utils import AvalancheDataset
 
 
-class Pictures(Dataset[tuple[Tensor, int]]):
-    """Labelled pictures: bytes in memory, numbers in [0, 1] when asked for, which takes a quarter of the memory.
+class Images(Dataset[tuple[Tensor, int]]):
+    """Labelled images: bytes in memory, numbers in [0, 1] when asked for, which takes a quarter of the memory.
 
     Args:
-        pictures: `(n, 3, size, size)` uint8.
+        images: `(n, 3, size, size)` uint8.
         labels: `(n,)` int64.
     """
 
-    def __init__(self, pictures: Tensor, labels: Tensor) -> None:
-        self._pictures = pictures
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self._images = images
         self._labels = labels.tolist()
 
     def __len__(self) -> int:
         return len(self._labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self._pictures[index].float() / 255, self._labels[index]
+        return self._images[index].float() / 255, self._labels[index]
 
 
 def scenario_of(stream: Stream, size: int) -> "CLScenario":
     """The train and the test stream of an Avalanche benchmark, one experience a task.
 
     Args:
-        stream: All of its tasks must be classification of pictures.
-        size: Pictures are resized to `size` x `size`.
+        stream: All of its tasks must be classification of images.
+        size: Images are resized to `size` x `size`.
 
     Returns:
         A benchmark with task labels and class timelines; what its datasets yield is said at `Stream.to_avalanche`.
@@ -76,11 +76,11 @@ def _dataset(task: Task, split: Split, size: int, task_label: int, start: int) -
 
     rows = task.load(split)
     if "image" not in rows.column_names:
-        raise ConfigError(f"task {task.name!r}: Avalanche gets pictures only, the columns are {rows.column_names}")
-    pictures = np.empty((len(rows), size, size, 3), dtype=np.uint8)
+        raise ConfigError(f"task {task.name!r}: Avalanche gets images only, the columns are {rows.column_names}")
+    images = np.empty((len(rows), size, size, 3), dtype=np.uint8)
     for index, cell in enumerate(undecoded(rows)["image"]):
-        pictures[index] = np.asarray(read_cell(cell).resize((size, size), Image.Resampling.BICUBIC))
+        images[index] = np.asarray(read_cell(cell).resize((size, size), Image.Resampling.BICUBIC))
     labels = torch.tensor(rows["label"][:], dtype=torch.int64) + start
-    data = Pictures(torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), labels)
+    data = Images(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels)
     attributes = [DataAttribute(labels.tolist(), "targets"), TaskLabels(ConstantSequence(task_label, len(labels)))]
     return TaskAwareSupervisedClassificationDataset([data], data_attributes=attributes)

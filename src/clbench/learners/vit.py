@@ -13,14 +13,14 @@ from clbench.core.errors import CheckpointError, ConfigError, did_you_mean
 from clbench.core.registry import LEARNERS
 from clbench.core.seeding import derive
 from clbench.learners._shared.weights import copy_into
-from clbench.learners._vit.vit_learner import PictureFormat, VitLearner
+from clbench.learners._vit.vit_learner import ImageFormat, VitLearner
 
 
 @LEARNERS.register("vit", argument="wanted")
 def vit(argument: str, seed: int) -> VitLearner:
     """A vision transformer of timm: `vit:NAME` (random weights), `vit:NAME/FILE.safetensors`.
 
-    Names such as `vit_small_patch14_dinov2`, `vit_base_patch16_dinov3`, `vit_base_patch16_224`. Pictures have the size
+    Names such as `vit_small_patch14_dinov2`, `vit_base_patch16_dinov3`, `vit_base_patch16_224`. Images have the size
     that timm gives the model; `NAME@SIZE` builds it for another one, which must be a multiple of the patch.
 
     Args:
@@ -46,8 +46,8 @@ def vit(argument: str, seed: int) -> VitLearner:
         load_backbone(model, Path(file))
     built: Any = model
     shape: dict[str, Any] = resolve_model_data_config(model)  # type: ignore[no-untyped-call]
-    pictures = PictureFormat(built.patch_embed.img_size[0], tuple(shape["mean"]), tuple(shape["std"]))
-    return VitLearner(f"vit:{argument}", model, pictures, seed)
+    images = ImageFormat(built.patch_embed.img_size[0], tuple(shape["mean"]), tuple(shape["std"]))
+    return VitLearner(f"vit:{argument}", model, images, seed)
 
 
 def load_backbone(model: nn.Module, path: Path) -> None:

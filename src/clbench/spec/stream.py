@@ -24,7 +24,7 @@ class Stream:
         tasks: In training order; the columns of R.
         protocols: Every version is tested under each; the first one is the stream's headline.
         learner: The learner that a suite uses when it names none.
-        departures: Where the data at hand are not those that were published, one line each.
+        data_deviations: Where the data at hand are not those that were published, one line each.
         releases: Of a stream of model updates, the learners (specifications) that come one after another while the
             tasks stay; empty where tasks come one after another. Version 0 is the first release as it is, version t
             is release t with what the strategy has trained for each task.
@@ -36,7 +36,7 @@ class Stream:
     protocols: tuple[Protocol, ...]
     learner: str
     card: Mapping[str, object] = field(default_factory=dict)
-    departures: tuple[str, ...] = ()
+    data_deviations: tuple[str, ...] = ()
     releases: tuple[str, ...] = ()
 
     @property
@@ -48,10 +48,10 @@ class Stream:
         """The same tasks as an Avalanche benchmark (train and test stream, one experience a task).
 
         Args:
-            size: Pictures are resized to `size` x `size`.
+            size: Images are resized to `size` x `size`.
 
         Returns:
-            A scenario whose datasets yield `(picture (3, size, size) in [0, 1], label, task label)`; labels count
+            A scenario whose datasets yield `(image (3, size, size) in [0, 1], label, task label)`; labels count
             through all tasks in order, so that class-incremental strategies work too.
         """
         from clbench.integrations.avalanche import scenario_of  # avalanche takes seconds to import

@@ -37,10 +37,10 @@ class Task:
     """One task of a stream; its data are read when a split is first asked for.
 
     The rows of a split have a column `sample_id` (unique in the stream) and the columns of their kind: `image` and
-    `label` for the classification of pictures; `text` (the whole input, prompt included), `answer` (text) and, where
+    `label` for the classification of images; `text` (the whole input, prompt included), `answer` (text) and, where
     answers are classes, `label` for language models; `image` and `mask` (class ids in one channel, as large as the
-    picture) for segmentation; `image` and `boxes` (`[[x_min, y_min, x_max, y_max], ...]`, at least one) for detection;
-    `image` and `points` (`[[x, y], ...]`) or `value` for regression. Boxes and points are in pixels of the picture as
+    image) for segmentation; `image` and `boxes` (`[[x_min, y_min, x_max, y_max], ...]`, at least one) for detection;
+    `image` and `points` (`[[x, y], ...]`) or `value` for regression. Boxes and points are in pixels of the image as
     it is in the rows. Where every sample has choices of its own (multiple choice), there are `choices` (texts, as many
     in every row), `answer` is the right one and `label` its position; `classes` is empty.
 
@@ -48,7 +48,7 @@ class Task:
         name: Unique in the stream.
         kind: What is asked of the model.
         metric: Name of the score in a row of the ledger, higher is better (`accuracy`; for texts one of
-            `clbench.scoring.text.answers`, for pictures one of `clbench.scoring.images`, for samples with choices of
+            `clbench.scoring.text.answers`, for images one of `clbench.scoring.images`, for samples with choices of
             their own one of `CHOICE_METRICS`).
         load: Reads one split.
         fingerprint: Says which rows a split has, without decoding them: equal texts mean equal samples.
@@ -57,8 +57,8 @@ class Task:
         templates: Prompts with one `{}` for the class name; training uses the first, testing the mean over all;
             prompts of language models are in their rows.
         limits: For texts; None for other kinds.
-        points: Keypoints of a picture, for regression; 0 where one value is asked for.
-        boxes: Boxes of a picture at most, for detection.
+        points: Keypoints of an image, for regression; 0 where one value is asked for.
+        boxes: Boxes of an image at most, for detection.
         value_range: For regression of one value: the least and the largest that there can be. Scores are relative to
             its width.
         unit: Of that value.

@@ -1,1 +1,1 @@
-"""Public picture data sets in the layouts in which people have them, for MTIL and X-TAIL."""
+"""Public image data sets in the layouts in which people have them, for MTIL and X-TAIL."""

@@ -1,4 +1,4 @@
-"""Sets whose pictures are arrays in few files: MNIST (idx) and CIFAR-100 (its binary version)."""
+"""Sets whose images are arrays in few files: MNIST (idx) and CIFAR-100 (its binary version)."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,9 +25,9 @@ def read_mnist(place: Place, facts: Facts) -> Found:
 
     def part(split: Split, stem: str) -> Part:
         where = place.find(f"{stem}-images-idx3-ubyte", f"{stem}-images-idx3-ubyte.gz")
-        pictures = _idx(where, 3)
+        images = _idx(where, 3)
         labels = _idx(place.find(f"{stem}-labels-idx1-ubyte", f"{stem}-labels-idx1-ubyte.gz"), 1)
-        return _part(split, where, pictures, labels, len(facts.classes))
+        return _part(split, where, images, labels, len(facts.classes))
 
     parts = {split: partial(part, split, stem) for split, stem in MNIST_FILES.items()}
     return Found(place.folder, tuple(facts.classes.values()), parts)
@@ -44,21 +44,19 @@ def read_cifar(place: Place, facts: Facts) -> Found:
         if not len(data) or len(data) % CIFAR_RECORD:
             raise DataError(f"{where}: damaged: wanted records of {CIFAR_RECORD} bytes, got {len(data)} bytes")
         records = data.reshape(-1, CIFAR_RECORD)
-        pictures = records[:, 2:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        return _part(split, where, pictures, records[:, 1], len(raw))
+        images = records[:, 2:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        return _part(split, where, images, records[:, 1], len(raw))
 
     parts: dict[Split, Callable[[], Part]] = {"train": partial(part, "train"), "test": partial(part, "test")}
     return Found(place.folder, class_names(file, raw, facts.classes), parts)
 
 
-def _part(split: Split, where: Path, pictures: NDArray[np.uint8], labels: NDArray[np.uint8], classes: int) -> Part:
-    if len(labels) != len(pictures):
-        raise DataError(f"{where}: {len(pictures)} pictures, but {len(labels)} labels")
+def _part(split: Split, where: Path, images: NDArray[np.uint8], labels: NDArray[np.uint8], classes: int) -> Part:
+    if len(labels) != len(images):
+        raise DataError(f"{where}: {len(images)} images, but {len(labels)} labels")
     if labels.max(initial=0) >= classes:
         raise DataError(f"{where}: labels must be 0 to {classes - 1}, got {labels.max()}")
-    return new_part(
-        where, where, [f"{split}/{row:05d}" for row in range(len(labels))], labels.astype(np.int64), pictures
-    )
+    return new_part(where, where, [f"{split}/{row:05d}" for row in range(len(labels))], labels.astype(np.int64), images)
 
 
 def _idx(path: Path, dimensions: int) -> NDArray[np.uint8]:

@@ -17,9 +17,9 @@ from clbench.streams.clip_domains.image_sets.image_set_facts import Convention, 
 from clbench.streams.clip_domains.image_sets.known_image_sets import open_set, part_of
 from clbench.streams.clip_domains.image_sets.shots import Shots, drawn
 from clbench.streams.data_report import SetReport
-from clbench.streams.loaders.picture_sets import source_of
+from clbench.streams.loaders.image_sets import source_of
 
-LOADER = "picture-sets"
+LOADER = "image-sets"
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ def wanted_sets(stream: str) -> list[Wanted]:
     ]
 
 
-def check_stream(stream: str, root: Path, pictures: bool) -> list[SetReport]:
+def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
     """Look for a stream's data sets below a root.
 
     Args:
         stream: Its name, or the path of its card.
         root: Folder of the data sets.
-        pictures: Whether to decode every picture too.
+        images: Whether to decode every image too.
 
     Raises:
         ConfigError: For a stream that has data of its own.
@@ -62,7 +62,7 @@ def check_stream(stream: str, root: Path, pictures: bool) -> list[SetReport]:
     wanted = wanted_sets(stream)
     if not root.is_dir():
         raise DataError(f"{root}: no such folder (wanted the folder of the data sets)")
-    return [_check(root, item, pictures) for item in wanted]
+    return [_check(root, item, images) for item in wanted]
 
 
 def advice_for(root: Path, facts: Facts, convention: Convention) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ def _card(stream: str) -> StreamCard:
     return card
 
 
-def _check(root: Path, wanted: Wanted, pictures: bool) -> SetReport:
+def _check(root: Path, wanted: Wanted, images: bool) -> SetReport:
     facts = facts_of(wanted.dataset)
     published = facts.expected[wanted.convention].model_dump(exclude_none=True)
     found_numbers: dict[str, int] = {}
@@ -96,7 +96,7 @@ def _check(root: Path, wanted: Wanted, pictures: bool) -> SetReport:
         folder, found_numbers["classes"] = str(found.folder), len(found.classes)
         for split in SPLITS:
             if split in published:
-                problems += _check_part(found, wanted, split, found_numbers, pictures)
+                problems += _check_part(found, wanted, split, found_numbers, images)
     except DataError as error:
         problems.append(str(error))
     for key, number in found_numbers.items():
@@ -109,16 +109,16 @@ def _check(root: Path, wanted: Wanted, pictures: bool) -> SetReport:
     return SetReport(wanted.task, wanted.dataset, wanted.convention, folder, numbers, tuple(problems), advice)
 
 
-def _check_part(found: Found, wanted: Wanted, split: Split, numbers: dict[str, int], pictures: bool) -> Iterator[str]:
+def _check_part(found: Found, wanted: Wanted, split: Split, numbers: dict[str, int], images: bool) -> Iterator[str]:
     try:
         part = part_of(found, wanted.dataset, wanted.convention, split)
         numbers[split] = len(part.names)
         if part.arrays is None:
-            assert part.sizes  # a missing picture is told here
+            assert part.sizes  # a missing image is told here
         if split == "train" and wanted.shots:
             shots = Shots(wanted.shots, 0, wanted.repeat)
             drawn(shots, part.where, part.labels, wanted.task, found.classes)
-        if pictures and part.arrays is None:
+        if images and part.arrays is None:
             _decode(part)
     except DataError as error:
         yield str(error)
@@ -135,5 +135,5 @@ def _decode(part: Part) -> None:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = [text for text in pool.map(problem, part.names) if text]
     if found:
-        got = f"{len(found)} of {len(part.names)} pictures do not decode, the first is {found[0]}"
+        got = f"{len(found)} of {len(part.names)} images do not decode, the first is {found[0]}"
         raise DataError(f"{part.folder}: {got}")

@@ -15,7 +15,7 @@ from clbench.streams.clip_domains.image_sets.place import Place, unnested
 KEYS: Mapping[Split, str] = {"train": "train", "validation": "val", "test": "test"}
 
 Row = tuple[str, int, str]
-"""Path below the folder of pictures, label, class name."""
+"""Path below the folder of images, label, class name."""
 
 
 def read_split_file(place: Place, facts: Facts) -> Found:
@@ -30,9 +30,9 @@ def read_split_file(place: Place, facts: Facts) -> Found:
 
 def _part(file: Path, place: Place, rows: tuple[Row, ...]) -> Part:
     tops = {name.partition("/")[0] for name, _, _ in rows if "/" in name}
-    moved = {top: unnested(place.pictures, top) for top in tops}
+    moved = {top: unnested(place.images, top) for top in tops}
     names = [moved.get(top := name.partition("/")[0], top) + name.removeprefix(top) for name, _, _ in rows]
-    return new_part(file, place.pictures, names, [label for _, label, _ in rows])
+    return new_part(file, place.images, names, [label for _, label, _ in rows])
 
 
 def _names(file: Path, rows: list[Row]) -> list[str]:
@@ -64,7 +64,7 @@ def _rows(file: Path, _state: tuple[int, int]) -> dict[Split, tuple[Row, ...]]:
         found[split] = tuple(_row(file, f"{key}[{index}]", item) for index, item in enumerate(items))
     shared = {path for path, _, _ in found["train"]} & {path for path, _, _ in found["test"]}
     if shared:
-        raise DataError(f"{file}: {len(shared)} pictures are both for training and for testing, as {min(shared)!r}")
+        raise DataError(f"{file}: {len(shared)} images are both for training and for testing, as {min(shared)!r}")
     return found
 
 

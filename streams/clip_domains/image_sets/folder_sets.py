@@ -1,6 +1,6 @@
 """Sets without an official split, a folder a class: the random 80/20 split of MTIL's code.
 
-MTIL draws it with `torch.utils.data.random_split` and a generator of seed 42 over torchvision's order of the pictures.
+MTIL draws it with `torch.utils.data.random_split` and a generator of seed 42 over torchvision's order of the images.
 That order is sorted for Caltech-101 and EuroSAT. For SUN397 torchvision takes the order of the disk, which differs
 between machines; here it is sorted, so MTIL's own SUN397 split cannot be had again by anybody.
 """
@@ -27,7 +27,7 @@ def read_caltech(place: Place, facts: Facts) -> Found:
 
 
 def read_eurosat(place: Place, facts: Facts) -> Found:
-    """EuroSAT, the RGB pictures."""
+    """EuroSAT, the RGB images."""
     return _by_folder(place, facts, "")
 
 
@@ -39,26 +39,26 @@ def read_sun(place: Place, facts: Facts) -> Found:
 
     @cache
     def listed() -> Part:
-        names = _below(place.pictures, "sun_")
+        names = _below(place.images, "sun_")
         found = [label_of(file, labels, name.partition("/")[2].rpartition("/")[0]) for name in names]
-        return new_part(place.pictures, place.pictures, names, found)
+        return new_part(place.images, place.images, names, found)
 
     return Found(place.folder, class_names(file, raw, facts.classes), _halves(listed))
 
 
 def _by_folder(place: Place, facts: Facts, start: str) -> Found:
-    raw = [path.name for path in entries(place.pictures) if path.is_dir() and path.name in facts.classes]
+    raw = [path.name for path in entries(place.images) if path.is_dir() and path.name in facts.classes]
     if not raw:
-        raise DataError(f"{place.pictures}: has none of the class folders {', '.join(list(facts.classes)[:3])}, ...")
+        raise DataError(f"{place.images}: has none of the class folders {', '.join(list(facts.classes)[:3])}, ...")
 
     @cache
     def listed() -> Part:
         rows = [
-            (f"{name}/{file}", label) for label, name in enumerate(raw) for file in _below(place.pictures / name, start)
+            (f"{name}/{file}", label) for label, name in enumerate(raw) for file in _below(place.images / name, start)
         ]
-        return new_part(place.pictures, place.pictures, [name for name, _ in rows], [label for _, label in rows])
+        return new_part(place.images, place.images, [name for name, _ in rows], [label for _, label in rows])
 
-    return Found(place.folder, class_names(place.pictures, raw, facts.classes), _halves(listed))
+    return Found(place.folder, class_names(place.images, raw, facts.classes), _halves(listed))
 
 
 def _below(folder: Path, start: str) -> list[str]:

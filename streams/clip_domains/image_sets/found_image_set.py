@@ -50,7 +50,7 @@ def class_names(where: Path, raw: Sequence[str], ours: Mapping[str, str]) -> tup
 
 
 def label_of(where: Path, classes: Mapping[str, int], name: str) -> int:
-    """The label of a class that a list of pictures names.
+    """The label of a class that a list of images names.
 
     Raises:
         DataError: For a class that is not among the set's.

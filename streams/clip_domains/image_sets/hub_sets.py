@@ -26,7 +26,7 @@ class HubSet:
     Attributes:
         name: Of the set, for messages.
         hub: Which repository.
-        commit: Its commit; two runs with the same one have the same pictures.
+        commit: Its commit; two runs with the same one have the same images.
         classes: Class names for prompts, by label.
     """
 
@@ -47,7 +47,7 @@ class HubSet:
         return self.hub.splits[split]
 
     def labels(self, split: Split) -> NDArray[np.int64]:
-        """The labels `(n,)` of a split; no picture is decoded.
+        """The labels `(n,)` of a split; no image is decoded.
 
         Raises:
             DataError: When the copy has no such part or cannot be read.
@@ -78,7 +78,7 @@ class HubSet:
 
 
 def open_hub(name: str, facts: Facts) -> HubSet:
-    """A data set's copy on the hub; the names of its classes are read, its pictures are not.
+    """A data set's copy on the hub; the names of its classes are read, its images are not.
 
     Raises:
         DataError: When no copy is known, or it cannot be had, or it has no class names.

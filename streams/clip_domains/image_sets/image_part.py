@@ -1,4 +1,4 @@
-"""One part of a data set: which pictures, of which class; nothing is decoded."""
+"""One part of a data set: which images, of which class; nothing is decoded."""
 
 import hashlib
 import os
@@ -25,14 +25,14 @@ STAT_CHUNK = 1024
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Pictures of one split.
+    """Images of one split.
 
     Attributes:
         where: The file or folder that lists them, for messages.
-        folder: Pictures are files below it; the pictures' own file where they are arrays.
-        names: Of each picture: its path relative to `folder`, or its row in the file of arrays.
+        folder: Images are files below it; the images' own file where they are arrays.
+        names: Of each image: its path relative to `folder`, or its row in the file of arrays.
         labels: `(n,)` int64.
-        arrays: `(n, height, width)` or `(n, height, width, 3)` uint8; None where pictures are files.
+        arrays: `(n, height, width)` or `(n, height, width, 3)` uint8; None where images are files.
     """
 
     where: Path
@@ -51,10 +51,10 @@ class Part:
 
     @cached_property
     def sizes(self) -> list[int]:
-        """Bytes of each picture's file.
+        """Bytes of each image's file.
 
         Raises:
-            DataError: When listed pictures are missing: the first by name, and how many.
+            DataError: When listed images are missing: the first by name, and how many.
         """
         paths = [f"{self.folder}/{name}" for name in self.names]
         chunks = [paths[start : start + STAT_CHUNK] for start in range(0, len(paths), STAT_CHUNK)]
@@ -62,14 +62,14 @@ class Part:
             sizes = [size for chunk in pool.map(_sizes, chunks) for size in chunk]
         missing = [name for name, size in zip(self.names, sizes, strict=True) if size < 0]
         if missing:
-            got = f"{len(missing)} of {len(sizes)} listed pictures are missing, the first is {missing[0]!r}"
+            got = f"{len(missing)} of {len(sizes)} listed images are missing, the first is {missing[0]!r}"
             raise DataError(f"{self.folder}: {got} (listed in {self.where})")
         return sizes
 
     def digest(self, *words: object) -> str:
-        """SHA-256 of which pictures these are and of their labels, wherever the root lies.
+        """SHA-256 of which images these are and of their labels, wherever the root lies.
 
-        Pictures in files count by path and size (reading gigabytes to name a cell would cost minutes), pictures in
+        Images in files count by path and size (reading gigabytes to name a cell would cost minutes), images in
         arrays by their contents.
 
         Args:
@@ -88,7 +88,7 @@ class Part:
         """The rows `sample_id`, `image` (encoded) and `label`.
 
         Raises:
-            DataError: When listed pictures are missing.
+            DataError: When listed images are missing.
         """
         import pyarrow as pa
         from datasets import ClassLabel, Dataset, Features, Image, Value
@@ -102,8 +102,8 @@ class Part:
 
     def _images(self) -> list[dict[str, object]]:
         if self.arrays is not None:
-            return [{"bytes": png(picture), "path": None} for picture in self.arrays]
-        assert self.sizes  # missing pictures are told here, in one line
+            return [{"bytes": png(image), "path": None} for image in self.arrays]
+        assert self.sizes  # missing images are told here, in one line
         return [{"bytes": None, "path": str(self.folder / name)} for name in self.names]
 
 
@@ -117,13 +117,13 @@ def new_part(
     """The part that a file or folder lists.
 
     Raises:
-        DataError: When it lists no pictures, one twice or one elsewhere.
+        DataError: When it lists no images, one twice or one elsewhere.
     """
     if not len(names):
-        raise DataError(f"{where}: lists no pictures")
+        raise DataError(f"{where}: lists no images")
     outside = next((name for name in names if not _is_below(name)), None)
     if outside is not None:
-        raise DataError(f"{where}: lists {outside!r}, which is no path below the folder of the pictures")
+        raise DataError(f"{where}: lists {outside!r}, which is no path below the folder of the images")
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
         raise DataError(f"{where}: {name!r} is listed {count} times")
@@ -136,7 +136,7 @@ def _is_below(name: str) -> bool:
 
 
 def numbered(names: Sequence[str]) -> list[str]:
-    """The names, each unique: a picture that was drawn again gets the number of its repetition."""
+    """The names, each unique: an image that was drawn again gets the number of its repetition."""
     seen: Counter[str] = Counter()
     ids = []
     for name in names:

@@ -44,7 +44,7 @@ class Archive(Config):
     file: str = Field(description="Its name, as people download it.")
     into: str = Field(description="Folder below the root where it is unpacked, unless it lies in the set's own folder.")
     makes: tuple[str, ...] = Field(min_length=1, description="What is there afterwards, relative to that folder.")
-    pictures: bool = Field(False, description="Whether it holds the set's pictures.")
+    images: bool = Field(False, description="Whether it holds the set's images.")
     url: str | None = Field(None, description="Where it can be downloaded; absent where there is no such place.")
     md5: str | None = None
 
@@ -66,8 +66,8 @@ class Facts(Config):
 
     title: str
     folders: tuple[str, ...] = Field(min_length=1, description="Names of its folder in guides and loaders.")
-    pictures: tuple[str, ...] = Field(min_length=1, description="Where its pictures may lie in that folder.")
-    witness: str = Field("*", description="Glob of what the folder of pictures must hold.")
+    images: tuple[str, ...] = Field(min_length=1, description="Where its images may lie in that folder.")
+    witness: str = Field("*", description="Glob of what the folder of images must hold.")
     mistakes: dict[str, str] = Field({}, description="Glob of what people put there by mistake, and what it is.")
     split: str | None = Field(None, description="CoOp's split file.")
     split_url: str | None = None

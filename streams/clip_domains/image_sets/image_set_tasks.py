@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def task_of_folder(card: TaskCard, found: Found, name: str, convention: Convention, shots: Shots | None) -> Task:
-    """A task whose pictures lie in a folder."""
+    """A task whose images lie in a folder."""
 
     @cache
     def part(split: Split) -> Part:
@@ -40,7 +40,7 @@ def task_of_folder(card: TaskCard, found: Found, name: str, convention: Conventi
 
 
 def task_of_hub(card: TaskCard, found: HubSet, convention: Convention, shots: Shots | None) -> Task:
-    """A task whose pictures are a copy on the hub."""
+    """A task whose images are a copy on the hub."""
 
     @cache
     def rows(split: Split) -> tuple[int, ...] | None:

@@ -35,7 +35,7 @@ TRAINED_AND_TESTED: tuple[Split, Split] = ("train", "test")
 
 
 def open_set(root: Path, name: str, convention: Convention) -> Found:
-    """A data set below a root; its lists of pictures are read when a part is asked for.
+    """A data set below a root; its lists of images are read when a part is asked for.
 
     Raises:
         DataError: When it is missing, damaged or not in the layout of the convention.
@@ -52,7 +52,7 @@ def part_of(found: Found, name: str, convention: Convention, split: Split) -> Pa
     """One part of a set.
 
     Raises:
-        DataError: When the convention has no such part, or its list or pictures are missing or damaged.
+        DataError: When the convention has no such part, or its list or images are missing or damaged.
     """
     if split not in found.parts:
         known = ", ".join(found.parts)
@@ -60,11 +60,11 @@ def part_of(found: Found, name: str, convention: Convention, split: Split) -> Pa
     return found.parts[split]()
 
 
-def departures_of(found: Found, name: str, convention: Convention) -> list[str]:
-    """Where classes and numbers of pictures, trained and tested, are not those that were published, one line each.
+def data_deviations_of(found: Found, name: str, convention: Convention) -> list[str]:
+    """Where classes and numbers of images, trained and tested, are not those that were published, one line each.
 
     Raises:
-        DataError: When a list of pictures is missing or damaged.
+        DataError: When a list of images is missing or damaged.
     """
     published = facts_of(name).expected[convention]
     train, test = (part_of(found, name, convention, split) for split in TRAINED_AND_TESTED)

@@ -31,7 +31,7 @@ def read_flowers(place: Place, facts: Facts) -> Found:
 
     def part(key: str) -> Part:
         rows = _numbers(split_file, key, _variable(split_file, key), len(labels))
-        return new_part(split_file, place.pictures, [f"image_{row + 1:05d}.jpg" for row in rows], labels[rows])
+        return new_part(split_file, place.images, [f"image_{row + 1:05d}.jpg" for row in rows], labels[rows])
 
     return Found(place.folder, classes, {split: partial(part, key) for split, key in FLOWER_KEYS.items()})
 
@@ -43,13 +43,13 @@ def read_cars(place: Place, facts: Facts) -> Found:
 
     def part(listings: tuple[str, ...], folder: str) -> Part:
         listing = place.find(*listings)
-        inside = unnested(place.pictures, folder)
+        inside = unnested(place.images, folder)
         rows = np.atleast_1d(_variable(listing, "annotations"))
         fields = rows.dtype.names or ()
         if "fname" not in fields or "class" not in fields:
             raise DataError(f"{listing}: annotations lack the fields class and fname")
         labels = _numbers(listing, "class", rows["class"], len(raw))
-        return new_part(listing, place.pictures, [f"{inside}/{name}" for name in rows["fname"]], labels)
+        return new_part(listing, place.images, [f"{inside}/{name}" for name in rows["fname"]], labels)
 
     train = ("devkit/cars_train_annos.mat", "car_devkit/devkit/cars_train_annos.mat", "cars_train_annos.mat")
     test = ("cars_test_annos_withlabels.mat", "devkit/cars_test_annos_withlabels.mat")

@@ -1,4 +1,4 @@
-"""Official splits that lie beside the pictures, read as torchvision's dataset classes read them."""
+"""Official splits that lie beside the images, read as torchvision's dataset classes read them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -26,7 +26,7 @@ def read_aircraft(place: Place, facts: Facts) -> Found:
         listing = place.find(f"images_variant_{name}.txt")
         rows = [line.partition(" ") for line in read_lines(listing)]
         found = [label_of(listing, labels, variant.strip()) for _, _, variant in rows]
-        return new_part(listing, place.pictures, [f"{image}.jpg" for image, _, _ in rows], found)
+        return new_part(listing, place.images, [f"{image}.jpg" for image, _, _ in rows], found)
 
     return Found(place.folder, class_names(file, raw, facts.classes), _parts(part, THREE))
 
@@ -41,7 +41,7 @@ def read_dtd(place: Place, facts: Facts) -> Found:
         listing = place.find(f"labels/{name}1.txt")
         names = read_lines(listing)
         return new_part(
-            listing, place.pictures, names, [label_of(listing, labels, row.partition("/")[0]) for row in names]
+            listing, place.images, names, [label_of(listing, labels, row.partition("/")[0]) for row in names]
         )
 
     return Found(place.folder, class_names(first, raw, facts.classes), _parts(part, THREE))
@@ -56,7 +56,7 @@ def read_food(place: Place, facts: Facts) -> Found:
     def part(name: str) -> Part:
         listing = place.find(f"meta/{name}.json")
         rows = [(row, label_of(listing, labels, key)) for key, names in _lists(listing).items() for row in names]
-        return new_part(listing, place.pictures, [f"{row}.jpg" for row, _ in rows], [label for _, label in rows])
+        return new_part(listing, place.images, [f"{row}.jpg" for row, _ in rows], [label for _, label in rows])
 
     return Found(place.folder, class_names(first, raw, facts.classes), _parts(part, {"train": "train", "test": "test"}))
 
@@ -74,7 +74,7 @@ def read_pets(place: Place, facts: Facts) -> Found:
         rows = _pets(listing)
         if max(label for _, label in rows) >= len(raw):
             raise DataError(f"{listing}: labels must be 1 to {len(raw)}, got {max(label for _, label in rows) + 1}")
-        return new_part(listing, place.pictures, [f"{row}.jpg" for row, _ in rows], [label for _, label in rows])
+        return new_part(listing, place.images, [f"{row}.jpg" for row, _ in rows], [label for _, label in rows])
 
     names = class_names(first, raw, facts.classes)
     return Found(place.folder, names, _parts(part, {"train": "trainval", "test": "test"}))
@@ -85,17 +85,17 @@ def _parts(part: Callable[[str], Part], names: dict[Split, str]) -> dict[Split, 
 
 
 def _pets(path: Path) -> list[tuple[str, int]]:
-    """Picture and label of each line `Abyssinian_100 1 1 1`."""
+    """ImageFile and label of each line `Abyssinian_100 1 1 1`."""
     rows = []
     for line in read_lines(path):
         words = line.split()
         if line.startswith("#"):
             continue
         if len(words) != 4 or not words[1].isdecimal() or int(words[1]) < 1:
-            raise DataError(f"{path}: wanted lines of a picture and three numbers, got {line[:80]!r}")
+            raise DataError(f"{path}: wanted lines of an image and three numbers, got {line[:80]!r}")
         rows.append((words[0], int(words[1]) - 1))
     if not rows:
-        raise DataError(f"{path}: lists no pictures")
+        raise DataError(f"{path}: lists no images")
     return rows
 
 
@@ -109,4 +109,4 @@ def _lists(path: Path) -> dict[str, list[str]]:
         isinstance(rows, list) and all(isinstance(row, str) for row in rows) for rows in values.values()
     ):
         return values
-    raise DataError(f"{path}: wanted lists of pictures by class, got something else")
+    raise DataError(f"{path}: wanted lists of images by class, got something else")

@@ -20,7 +20,7 @@ class Known(Protocol):
     def folders(self) -> tuple[str, ...]: ...  # noqa: D102
 
     @property
-    def pictures(self) -> tuple[str, ...]: ...  # noqa: D102
+    def images(self) -> tuple[str, ...]: ...  # noqa: D102
 
     @property
     def witness(self) -> str: ...  # noqa: D102
@@ -35,21 +35,21 @@ class Place:
 
     Attributes:
         folder: The set's own folder below the root.
-        pictures: Where its pictures are.
+        images: Where its images are.
     """
 
     folder: Path
-    pictures: Path
+    images: Path
 
     def find(self, *names: str) -> Path:
-        """The first of these files that exists, beside the pictures, among them, or in the set's folder.
+        """The first of these files that exists, beside the images, among them, or in the set's folder.
 
         Raises:
             DataError: When there is none of them.
         """
-        folders = [self.pictures, self.folder]
-        if self.pictures != self.folder:  # else the parent is the root, where other sets have files of the same name
-            folders.insert(0, self.pictures.parent)
+        folders = [self.images, self.folder]
+        if self.images != self.folder:  # else the parent is the root, where other sets have files of the same name
+            folders.insert(0, self.images.parent)
         for name in names:
             for folder in folders:
                 if (folder / name).exists():
@@ -58,28 +58,28 @@ class Place:
 
 
 def place_of(root: Path, facts: Known) -> Place:
-    """The set's folder and that of its pictures.
+    """The set's folder and that of its images.
 
     Raises:
         MissingSetError: When no folder of its names is below the root.
-        DataError: When there is one, but it lacks the pictures or holds something else.
+        DataError: When there is one, but it lacks the images or holds something else.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder (wanted the folder of the data sets)")
     folders = existing_folders(root, facts)
     for folder in folders:
-        for inside in facts.pictures:
-            pictures = folder / inside
-            if pictures.is_dir() and next(entries(pictures, facts.witness), None) is not None:
-                return Place(folder, pictures)
+        for inside in facts.images:
+            images = folder / inside
+            if images.is_dir() and next(entries(images, facts.witness), None) is not None:
+                return Place(folder, images)
     for folder in folders:
         for pattern, explanation in facts.mistakes.items():
             for found in entries(folder, pattern):
                 raise DataError(f"{found}: {explanation}")
     if not folders:
         raise MissingSetError(f"{root}: {facts.title} is missing (wanted a folder {' or '.join(facts.folders)})")
-    wanted = " or ".join(facts.witness if inside == "." else inside for inside in facts.pictures)
-    raise DataError(f"{folders[0]}: the pictures of {facts.title} are missing (wanted {wanted} in it)")
+    wanted = " or ".join(facts.witness if inside == "." else inside for inside in facts.images)
+    raise DataError(f"{folders[0]}: the images of {facts.title} are missing (wanted {wanted} in it)")
 
 
 def existing_folders(root: Path, facts: Known) -> list[Path]:

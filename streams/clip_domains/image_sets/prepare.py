@@ -75,7 +75,7 @@ def _trouble(root: Path, wanted: Wanted) -> str | None:
         found = open_set(root, wanted.dataset, wanted.convention)
         for split in NEEDED:
             part = part_of(found, wanted.dataset, wanted.convention, split)
-            assert part.arrays is not None or part.sizes  # a missing picture is told here
+            assert part.arrays is not None or part.sizes  # a missing image is told here
     except DataError as error:
         return str(error)
     return None
@@ -85,7 +85,7 @@ def _bring(root: Path, facts: Facts, archive: Archive) -> list[str]:
     """Unpack an archive that lies below the root, or download it first where that is possible."""
     folders = existing_folders(root, facts)
     home = _home(root, folders, archive)
-    if archive.pictures and _has_pictures(root, facts):
+    if archive.images and _has_images(root, facts):
         return []
     for folder in dict.fromkeys((*folders, home, root)):
         if (folder / archive.file).is_file():
@@ -109,7 +109,7 @@ def _home(root: Path, folders: list[Path], archive: Archive) -> Path:
     return root if first == "." else (folders[0] if folders else root / first) / rest
 
 
-def _has_pictures(root: Path, facts: Facts) -> bool:
+def _has_images(root: Path, facts: Facts) -> bool:
     try:
         place_of(root, facts)
     except DataError:

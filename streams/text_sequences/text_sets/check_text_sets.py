@@ -10,19 +10,19 @@ from clbench.streams.text_sequences.text_sets.found_text_set import find_set
 from clbench.streams.text_sequences.text_sets.text_set_facts import Collection, collection
 
 
-def check_stream(stream: str, root: Path, pictures: bool) -> list[SetReport]:
+def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
     """Look for a stream's data sets below a root.
 
     Args:
         stream: Its name, or the path of its card.
         root: Folder of the data sets.
-        pictures: Whether to decode every picture too.
+        images: Whether to decode every image too.
 
     Raises:
-        ConfigError: When pictures are to be decoded: texts have none.
+        ConfigError: When images are to be decoded: texts have none.
         DataError: When there is no such root.
     """
-    card = card_of_texts(stream, root, pictures)
+    card = card_of_texts(stream, root, images)
     return [_check(root, task.name, source_of(card, task)) for task in card.tasks]
 
 
@@ -36,7 +36,7 @@ def _check(root: Path, task: str, source: TextSource) -> SetReport:
         folder = str(found.folder)
         for split in known.files:
             counts[split] = found.counts(split)[0]
-        problems += found.departures()
+        problems += found.data_deviations()
         notes += found.left_out()
     except DataError as error:
         problems.append(str(error))

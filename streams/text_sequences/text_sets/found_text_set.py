@@ -71,7 +71,7 @@ class FoundSet:
         keys = (known.text, known.answer)
         return _counts(path, (stat.st_mtime_ns, stat.st_size), keys, self.labels, known.unlabelled)
 
-    def departures(self) -> Iterator[str]:
+    def data_deviations(self) -> Iterator[str]:
         """Where the files are not those that were published, one line each.
 
         Raises:

@@ -9,7 +9,7 @@ from clbench.streams.ultrasound.formats.dicom import read_dicom
 from clbench.streams.ultrasound.formats.metaimage import read_metaimage
 from clbench.streams.ultrasound.formats.nifti import read_nifti
 from clbench.streams.ultrasound.formats.plain import read_plain
-from clbench.streams.ultrasound.labelled_image import Picture
+from clbench.streams.ultrasound.labelled_image import ImageFile
 
 READERS: dict[tuple[str, ...], Callable[..., Array]] = {
     (".nii", ".nii.gz"): read_nifti,
@@ -19,8 +19,8 @@ READERS: dict[tuple[str, ...], Callable[..., Array]] = {
 """By the ends of names; whatever ends otherwise is left to Pillow."""
 
 
-def picture_in(file: Path, frame: int | None = None, mask: bool = False) -> Picture:
-    """The picture in a file.
+def image_in(file: Path, frame: int | None = None, mask: bool = False) -> ImageFile:
+    """The image in a file.
 
     Args:
         file: The file.
@@ -29,5 +29,5 @@ def picture_in(file: Path, frame: int | None = None, mask: bool = False) -> Pict
     """
     reader = next((found for ends, found in READERS.items() if file.name.lower().endswith(ends)), read_plain)
     if frame is None and (not mask or reader is read_plain):
-        return Picture((file,), None if reader is read_plain else reader)
-    return Picture((file,), partial(reader, frame=frame, mask=mask))
+        return ImageFile((file,), None if reader is read_plain else reader)
+    return ImageFile((file,), partial(reader, frame=frame, mask=mask))

@@ -31,7 +31,7 @@ def bright(file: Path) -> Array:
 
 
 def inside_ellipse(file: Path) -> Array:
-    """1 inside the ellipse whose outline a picture shows, also where the border of the picture cuts it off.
+    """1 inside the ellipse whose outline an image shows, also where the border of the image cuts it off.
 
     Raises:
         DataError: When the outline is no ellipse.
@@ -43,13 +43,13 @@ def inside_ellipse(file: Path) -> Array:
 
 
 def inside_polygons(file: Path, polygons: Sequence[Sequence[tuple[float, float]]]) -> Array:
-    """1 inside one of the polygons, on a picture as large as that in a file.
+    """1 inside one of the polygons, on an image as large as that in a file.
 
     Args:
-        file: The picture.
+        file: The image.
         polygons: Corners (x, y) in pixels.
     """
-    canvas = Image.new("L", read_image(file, f"the picture {file}").size, 0)
+    canvas = Image.new("L", read_image(file, f"the image {file}").size, 0)
     pen = ImageDraw.Draw(canvas)
     for polygon in polygons:
         pen.polygon(list(polygon), fill=1)
@@ -57,7 +57,7 @@ def inside_polygons(file: Path, polygons: Sequence[Sequence[tuple[float, float]]
 
 
 def grey(file: Path) -> NDArray[np.uint8]:
-    """A picture `(height, width)` in grey."""
+    """An image `(height, width)` in grey."""
     return np.asarray(read_image(file, f"the mask {file}", "L"))
 
 

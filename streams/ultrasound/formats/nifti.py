@@ -20,7 +20,7 @@ SECOND_VERSION = 540
 def read_nifti(file: Path, frame: int | None = None, mask: bool = False) -> Array:
     """One frame `(height, width)` of a NIfTI file, which is unpacked to its end, so that its checksum is compared.
 
-    NIfTI keeps (width, height): the array is transposed, so that the first row is the top of the picture, as SimpleITK
+    NIfTI keeps (width, height): the array is transposed, so that the first row is the top of the image, as SimpleITK
     gives it and the makers of CAMUS show it. (Loaders that turn the array by 90 degrees instead see its mirror image.)
 
     Args:

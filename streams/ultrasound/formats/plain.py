@@ -21,4 +21,4 @@ def read_plain(file: Path, frame: int | None = None, mask: bool = False) -> Arra
     """
     if mask:
         return read_ids(file, f"the mask {file}", frame)
-    return np.asarray(read_image(file, f"the picture {file}", frame=frame))
+    return np.asarray(read_image(file, f"the image {file}", frame=frame))

@@ -16,7 +16,7 @@ from clbench.core.image_values import Array
 from clbench.spec.task import Split
 from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.image_files import entries
-from clbench.streams.ultrasound.labelled_image import Picture, Row
+from clbench.streams.ultrasound.labelled_image import ImageFile, Row
 from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, natural, some
 from clbench.streams.ultrasound.task_sources import Answers
 
@@ -41,27 +41,25 @@ CLASSES = ("malignant", "normal or benign")
 def read(place: Place, _task: str) -> list[Row]:
     """The largest of `breastmnist.npz` (28 pixels), `_64`, `_128` and `_224`, with the parts that it has.
 
-    It shows the pictures of BUSI: do not put both into one stream.
+    It shows the images of BUSI: do not put both into one stream.
     """
-    file = max(entries(place.pictures, "breastmnist*.npz"), key=natural)
+    file = max(entries(place.images, "breastmnist*.npz"), key=natural)
     arrays = _arrays(file, file.stat().st_mtime_ns)
     rows = []
     for split, part in PARTS.items():
         for number, label in enumerate(arrays[f"{part}_labels"]):
-            picture = Picture((file,), partial(_picture, part=part, number=number))
-            rows.append(
-                Row(f"{part}/{number:04d}", picture, int(label), f"{file}: {part}_images[{number}]", split=split)
-            )
-    return some(rows, file, "pictures")
+            image = ImageFile((file,), partial(_image, part=part, number=number))
+            rows.append(Row(f"{part}/{number:04d}", image, int(label), f"{file}: {part}_images[{number}]", split=split))
+    return some(rows, file, "images")
 
 
-def _picture(file: Path, part: str, number: int) -> Array:
+def _image(file: Path, part: str, number: int) -> Array:
     return np.asarray(_arrays(file, file.stat().st_mtime_ns)[f"{part}_images"][number], dtype=np.uint8)
 
 
 @lru_cache(maxsize=1)
 def _arrays(file: Path, _time: int) -> Mapping[str, NDArray[Any]]:
-    """Pictures and labels of each part, checked; its time is an argument so that a changed file is read again."""
+    """Images and labels of each part, checked; its time is an argument so that a changed file is read again."""
     found: dict[str, NDArray[Any]] = {}
     try:
         with np.load(file, allow_pickle=False) as archive:
@@ -89,7 +87,7 @@ def _arrays(file: Path, _time: int) -> Mapping[str, NDArray[Any]]:
 SET = UltrasoundSet(
     title="BreastMNIST",
     folders=("BreastMNIST", "breastmnist", "MedMNIST", "medmnist", ".medmnist"),
-    pictures=(".",),
+    images=(".",),
     witness="breastmnist*.npz",
     tasks={"classification": Answers(kind="classification", classes=CLASSES)},
     sizes={"classification": 780},

@@ -1,4 +1,4 @@
-"""BUS-BRA: breast lesions with masks, boxes and pathology, several pictures a patient."""
+"""BUS-BRA: breast lesions with masks, boxes and pathology, several images a patient."""
 
 import json
 import math
@@ -7,7 +7,7 @@ from clbench.core.errors import DataError
 from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
 from clbench.streams.ultrasound.formats.masks import bright
-from clbench.streams.ultrasound.labelled_image import Picture, Row, Truth
+from clbench.streams.ultrasound.labelled_image import ImageFile, Row, Truth
 from clbench.streams.ultrasound.sets.public_set import LESION, TUMOUR, UltrasoundSet, existing, named, plain
 from clbench.streams.ultrasound.task_sources import Answers
 
@@ -17,9 +17,9 @@ def read(place: Place, task: str) -> list[Row]:
     rows = []
     for row in read_csv(place.find("bus_data.csv"), ("ID",)):
         name = plain(row.text("ID").strip(), row.where, "ID")
-        picture = existing(place.pictures / "Images" / f"{name}.png", f"{row.where}: ID")
+        image = existing(place.images / "Images" / f"{name}.png", f"{row.where}: ID")
         truth = _truth(place, row, name, task)
-        rows.append(Row(name, Picture((picture,)), truth, row.where, f"bus-bra/{row.text('Case').strip()}"))
+        rows.append(Row(name, ImageFile((image,)), truth, row.where, f"bus-bra/{row.text('Case').strip()}"))
     return rows
 
 
@@ -28,8 +28,8 @@ def _truth(place: Place, row: CsvRow, name: str, task: str) -> Truth:
         return named(row.text("Pathology"), TUMOUR.classes, row.where, "Pathology")
     if task == "detection":
         return (_box(row),)
-    mask = place.pictures / "Masks" / f"mask_{name.removeprefix('bus_')}.png"
-    return Picture((existing(mask, f"the mask of {name}"),), bright)
+    mask = place.images / "Masks" / f"mask_{name.removeprefix('bus_')}.png"
+    return ImageFile((existing(mask, f"the mask of {name}"),), bright)
 
 
 def _box(row: CsvRow) -> tuple[float, ...]:
@@ -49,7 +49,7 @@ def _box(row: CsvRow) -> tuple[float, ...]:
 SET = UltrasoundSet(
     title="BUS-BRA",
     folders=("BUSBRA", "BUS-BRA", "busbra", "bus-bra"),
-    pictures=(".", "BUSBRA", "BUSBRA/BUSBRA"),
+    images=(".", "BUSBRA", "BUSBRA/BUSBRA"),
     witness="Images",
     tasks={"segmentation": LESION, "classification": TUMOUR, "detection": Answers(kind="detection")},
     sizes={"segmentation": 1875, "classification": 1875, "detection": 1875},

@@ -6,7 +6,7 @@ from pathlib import Path
 from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.image_files import entries
 from clbench.streams.ultrasound.formats.masks import marked
-from clbench.streams.ultrasound.labelled_image import Picture, Row, Truth
+from clbench.streams.ultrasound.labelled_image import ImageFile, Row, Truth
 from clbench.streams.ultrasound.sets.public_set import LESION, UltrasoundSet, existing, natural, some
 from clbench.streams.ultrasound.task_sources import Answers
 
@@ -20,12 +20,12 @@ def read(place: Place, task: str) -> list[Row]:
     """
     rows = []
     for label, name in enumerate(CLASSES):
-        folder = place.pictures / name
-        pictures = [path for path in entries(folder, "*.png") if "_mask" not in path.name]
-        for path in sorted(pictures, key=natural):
-            truth: Truth = label if task == "classification" else Picture(_masks(path), marked)
-            rows.append(Row(path.stem, Picture((path,)), truth, str(path)))
-    return some(rows, place.pictures, "pictures in benign, malignant and normal")
+        folder = place.images / name
+        images = [path for path in entries(folder, "*.png") if "_mask" not in path.name]
+        for path in sorted(images, key=natural):
+            truth: Truth = label if task == "classification" else ImageFile(_masks(path), marked)
+            rows.append(Row(path.stem, ImageFile((path,)), truth, str(path)))
+    return some(rows, place.images, "images in benign, malignant and normal")
 
 
 def _masks(path: Path) -> tuple[Path, ...]:
@@ -38,7 +38,7 @@ def _masks(path: Path) -> tuple[Path, ...]:
 SET = UltrasoundSet(
     title="BUSI",
     folders=("Dataset_BUSI_with_GT", "BUSI", "busi", "Dataset_BUSI"),
-    pictures=(".", "Dataset_BUSI_with_GT", "Dataset_BUSI_with_GT/Dataset_BUSI_with_GT"),
+    images=(".", "Dataset_BUSI_with_GT", "Dataset_BUSI_with_GT/Dataset_BUSI_with_GT"),
     witness="benign",
     tasks={
         "segmentation": LESION.model_copy(update={"empty_masks": True}),

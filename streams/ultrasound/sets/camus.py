@@ -8,7 +8,7 @@ from clbench.spec.task import Split
 from clbench.streams.clip_domains.image_sets.found_image_set import read_lines
 from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.image_files import entries
-from clbench.streams.ultrasound.formats.by_name import picture_in
+from clbench.streams.ultrasound.formats.by_name import image_in
 from clbench.streams.ultrasound.labelled_image import Row, Truth
 from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, named
 from clbench.streams.ultrasound.task_sources import Answers
@@ -25,7 +25,7 @@ def read(place: Place, task: str) -> list[Row]:
     The parts are those of `database_split`, where it is there; else patients are divided by their hashes.
     """
     parts = _parts(place)
-    folders = sorted(path for path in entries(place.pictures, "patient*") if path.is_dir())
+    folders = sorted(path for path in entries(place.images, "patient*") if path.is_dir())
     return [_row(folder, view, instant, task, parts) for folder in folders for view in VIEWS for instant in INSTANTS]
 
 
@@ -36,13 +36,13 @@ def _row(folder: Path, view: str, instant: str, task: str, parts: dict[str, Spli
     name = f"{patient}_{view}_{instant}"
     truth: Truth
     if task == "segmentation":
-        truth = picture_in(_file(folder, f"{name}_gt"), mask=True)
+        truth = image_in(_file(folder, f"{name}_gt"), mask=True)
     elif task == "view":
         truth = VIEWS.index(view)
     else:
         truth = _quality(folder / f"Info_{view}.cfg")
     file = _file(folder, name)
-    return Row(name, picture_in(file), truth, str(file), f"camus/{patient}", parts.get(patient))
+    return Row(name, image_in(file), truth, str(file), f"camus/{patient}", parts.get(patient))
 
 
 def _file(folder: Path, stem: str) -> Path:
@@ -79,7 +79,7 @@ _classes = partial(Answers, kind="classification")
 SET = UltrasoundSet(
     title="CAMUS",
     folders=("CAMUS_public", "CAMUS", "camus"),
-    pictures=("database_nifti", "CAMUS_public/database_nifti", "training", "."),
+    images=("database_nifti", "CAMUS_public/database_nifti", "training", "."),
     witness="patient[0-9]*",
     tasks={
         "segmentation": Answers(

@@ -12,7 +12,7 @@ from clbench.core.strict_json import parse_json
 from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.image_files import entries
 from clbench.streams.ultrasound.formats.masks import bright, inside_polygons
-from clbench.streams.ultrasound.labelled_image import Picture, Row, Truth
+from clbench.streams.ultrasound.labelled_image import ImageFile, Row, Truth
 from clbench.streams.ultrasound.sets.public_set import LESION, TUMOUR, UltrasoundSet, existing, natural, some
 from clbench.streams.ultrasound.xml_file import read_xml
 
@@ -25,27 +25,27 @@ Polygons = tuple[tuple[tuple[float, float], ...], ...]
 def read(place: Place, task: str) -> list[Row]:
     """`1.xml` with `1_1.jpg`, `1_2.jpg` (the original), or `image/0000.PNG` with `mask/0000.PNG` (two later copies).
 
-    Pictures without a legible outline (its JSON is cut off or missing in some files) are left out of the segmentation,
+    Images without a legible outline (its JSON is cut off or missing in some files) are left out of the segmentation,
     cases without a TI-RADS score out of the classification. The copies' `category.csv` is not read: it is known to
     be wrong.
     """
-    if (place.pictures / "image").is_dir():
+    if (place.images / "image").is_dir():
         return _copies(place, task)
     rows = []
-    for file in sorted(entries(place.pictures, "*.xml"), key=natural):
+    for file in sorted(entries(place.images, "*.xml"), key=natural):
         case = read_xml(file)
         for mark in case.findall("mark"):
             truth = _truth(case, mark, task)
             number = (mark.findtext("image") or "").strip()
             if truth is not None:
-                picture = existing(file.with_name(f"{file.stem}_{number}.jpg"), f"picture {number!r} of {file.name}")
-                rows.append(_row(file, picture, truth))
-    return some(rows, place.pictures, "outlined pictures beside XML files")
+                image = existing(file.with_name(f"{file.stem}_{number}.jpg"), f"image {number!r} of {file.name}")
+                rows.append(_row(file, image, truth))
+    return some(rows, place.images, "outlined images beside XML files")
 
 
-def _row(file: Path, picture: Path, truth: int | Polygons) -> Row:
-    answer: Truth = truth if isinstance(truth, int) else Picture((picture,), partial(inside_polygons, polygons=truth))
-    return Row(picture.stem, Picture((picture,)), answer, f"{file}: {picture.name}", f"ddti/{file.stem}")
+def _row(file: Path, image: Path, truth: int | Polygons) -> Row:
+    answer: Truth = truth if isinstance(truth, int) else ImageFile((image,), partial(inside_polygons, polygons=truth))
+    return Row(image.stem, ImageFile((image,)), answer, f"{file}: {image.name}", f"ddti/{file.stem}")
 
 
 def _truth(case: Element, mark: Element, task: str) -> int | Polygons | None:
@@ -55,7 +55,7 @@ def _truth(case: Element, mark: Element, task: str) -> int | Polygons | None:
 
 
 def _polygons(text: str) -> Polygons | None:
-    """The outlines of all nodules of a picture; None where they cannot be read."""
+    """The outlines of all nodules of an image; None where they cannot be read."""
     try:
         regions = parse_json(text)
         found = tuple(_corners(region["points"]) for region in regions)
@@ -73,18 +73,18 @@ def _corners(points: Sequence[dict[str, Any]]) -> tuple[tuple[float, float], ...
 
 def _copies(place: Place, task: str) -> list[Row]:
     if task != "segmentation":
-        raise DataError(f"{place.pictures}: this copy of DDTI has masks only (wanted the original with XML files)")
+        raise DataError(f"{place.images}: this copy of DDTI has masks only (wanted the original with XML files)")
     rows = []
-    for file in sorted((path for path in entries(place.pictures / "image") if path.is_file()), key=natural):
-        mask = existing(place.pictures / "mask" / file.name, f"the mask of {file.name}")
-        rows.append(Row(file.stem, Picture((file,)), Picture((mask,), bright), str(file)))
-    return some(rows, place.pictures, "pictures in image")
+    for file in sorted((path for path in entries(place.images / "image") if path.is_file()), key=natural):
+        mask = existing(place.images / "mask" / file.name, f"the mask of {file.name}")
+        rows.append(Row(file.stem, ImageFile((file,)), ImageFile((mask,), bright), str(file)))
+    return some(rows, place.images, "images in image")
 
 
 SET = UltrasoundSet(
     title="DDTI",
     folders=("DDTI", "ddti", "DDTI_original"),
-    pictures=("DDTI/1_or_data", "1_or_data", "data/DDTI", "DDTI", "archive", "."),
+    images=("DDTI/1_or_data", "1_or_data", "data/DDTI", "DDTI", "archive", "."),
     witness="*",
     tasks={"segmentation": LESION, "classification": TUMOUR},
     sizes={},

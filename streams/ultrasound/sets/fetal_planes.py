@@ -1,10 +1,10 @@
-"""FETAL_PLANES_DB: which standard plane of a fetus (or cervix) a picture shows, and which plane of the brain."""
+"""FETAL_PLANES_DB: which standard plane of a fetus (or cervix) an image shows, and which plane of the brain."""
 
 from clbench.core.errors import DataError
 from clbench.spec.task import Split
 from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
-from clbench.streams.ultrasound.labelled_image import Picture, Row
+from clbench.streams.ultrasound.labelled_image import ImageFile, Row
 from clbench.streams.ultrasound.patient_split import train_or_validation
 from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, named, plain, some
 from clbench.streams.ultrasound.task_sources import Answers
@@ -27,8 +27,8 @@ def read(place: Place, task: str) -> list[Row]:
         label = named(row.text(column), known, row.where, column)
         name = plain(row.text("Image_name").strip(), row.where, "Image_name")
         patient = f"fetal-planes/{row.count_in('Patient_num')}"
-        picture = Picture((place.pictures / "Images" / f"{name}.png",))
-        rows.append(Row(name, picture, label, row.where, patient, _split(row, patient)))
+        image = ImageFile((place.images / "Images" / f"{name}.png",))
+        rows.append(Row(name, image, label, row.where, patient, _split(row, patient)))
     return some(rows, file, "rows of brains")
 
 
@@ -42,7 +42,7 @@ def _split(row: CsvRow, patient: str) -> Split:
 SET = UltrasoundSet(
     title="FETAL_PLANES_DB",
     folders=("FETAL_PLANES_ZENODO", "FETAL_PLANES_DB", "FETAL_PLANES", "fetal_planes"),
-    pictures=(".", "FETAL_PLANES_ZENODO"),
+    images=(".", "FETAL_PLANES_ZENODO"),
     witness="Images",
     tasks={
         "plane": Answers(kind="classification", classes=PLANES),

@@ -7,7 +7,7 @@ from clbench.core.errors import DataError
 from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
 from clbench.streams.ultrasound.formats.masks import inside_ellipse
-from clbench.streams.ultrasound.labelled_image import Picture, Row, Truth
+from clbench.streams.ultrasound.labelled_image import ImageFile, Row, Truth
 from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, existing, plain
 from clbench.streams.ultrasound.task_sources import Answers
 
@@ -17,22 +17,22 @@ SIZE, CIRCUMFERENCE = "pixel size(mm)", "head circumference (mm)"
 def read(place: Place, task: str) -> list[Row]:
     """The training set, `000_HC.png` with `000_HC_Annotation.png`; `010_2HC.png` shows the head of `010_HC.png` again.
 
-    The published test set has no truths, so test pictures come from the training set; pictures with one number, which
+    The published test set has no truths, so test images come from the training set; images with one number, which
     stay together, count as one patient. The outline of the head is filled. `circumference` is in millimetres;
-    `circumference-pixels` divides it by the size of a pixel, which no picture shows.
+    `circumference-pixels` divides it by the size of a pixel, which no image shows.
     """
     rows = []
     for row in read_csv(place.find("training_set_pixel_size_and_HC.csv"), ("filename",)):
         name = plain(row.text("filename").strip(), row.where, "filename")
-        file = existing(place.pictures / name, f"{row.where}: filename")
-        rows.append(Row(file.stem, Picture((file,)), _truth(row, file, task), row.where, _patient(row, file)))
+        file = existing(place.images / name, f"{row.where}: filename")
+        rows.append(Row(file.stem, ImageFile((file,)), _truth(row, file, task), row.where, _patient(row, file)))
     return rows
 
 
 def _truth(row: CsvRow, file: Path, task: str) -> Truth:
     if task == "segmentation":
         outline = existing(file.with_name(f"{file.stem}_Annotation.png"), f"the outline of {file.name}")
-        return Picture((outline,), inside_ellipse)
+        return ImageFile((outline,), inside_ellipse)
     millimetres = row.number_in(CIRCUMFERENCE)
     if task == "circumference":
         return millimetres
@@ -52,7 +52,7 @@ def _patient(row: CsvRow, file: Path) -> str:
 SET = UltrasoundSet(
     title="HC18",
     folders=("HC18", "hc18"),
-    pictures=("training_set/training_set", "training_set", "."),
+    images=("training_set/training_set", "training_set", "."),
     witness="*HC_Annotation.png",
     tasks={
         "segmentation": Answers(kind="segmentation", classes=("background", "head")),

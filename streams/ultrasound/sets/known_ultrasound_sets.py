@@ -33,7 +33,7 @@ SETS: dict[str, UltrasoundSet] = {
 
 
 def open_task(root: Path, name: str, dataset: str, asked: str) -> TaskRows:
-    """The pictures of a task of a set below a root.
+    """The images of a task of a set below a root.
 
     Args:
         root: Folder of the data sets.
@@ -47,4 +47,4 @@ def open_task(root: Path, name: str, dataset: str, asked: str) -> TaskRows:
     """
     known = SETS[dataset]
     place = place_of(root, known)
-    return TaskRows(name, known.tasks[asked], place.pictures, place.folder, known.read(place, asked))
+    return TaskRows(name, known.tasks[asked], place.images, place.folder, known.read(place, asked))

@@ -2,7 +2,7 @@
 
 from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.image_files import entries
-from clbench.streams.ultrasound.formats.by_name import picture_in
+from clbench.streams.ultrasound.formats.by_name import image_in
 from clbench.streams.ultrasound.labelled_image import Row
 from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, existing, natural, some
 from clbench.streams.ultrasound.task_sources import Answers
@@ -11,16 +11,16 @@ from clbench.streams.ultrasound.task_sources import Answers
 def read(place: Place, _task: str) -> list[Row]:
     """`image_mha/00001.mha` (three equal channels) with `label_mha/00001.mha`; patients are not known."""
     rows = []
-    for file in sorted(entries(place.pictures / "image_mha", "*.mha"), key=natural):
-        mask = existing(place.pictures / "label_mha" / file.name, f"the mask of {file.name}")
-        rows.append(Row(file.stem, picture_in(file), picture_in(mask, mask=True), str(file)))
-    return some(rows, place.pictures, "files in image_mha")
+    for file in sorted(entries(place.images / "image_mha", "*.mha"), key=natural):
+        mask = existing(place.images / "label_mha" / file.name, f"the mask of {file.name}")
+        rows.append(Row(file.stem, image_in(file), image_in(mask, mask=True), str(file)))
+    return some(rows, place.images, "files in image_mha")
 
 
 SET = UltrasoundSet(
     title="PSFHS",
     folders=("PSFHS", "psfhs"),
-    pictures=(".", "PSFHS"),
+    images=(".", "PSFHS"),
     witness="image_mha",
     tasks={
         "segmentation": Answers(kind="segmentation", classes=("background", "pubic symphysis", "fetal head")),

@@ -21,11 +21,11 @@ class UltrasoundSet:
     Attributes:
         title: Its name.
         folders: What its folder below the root may be called.
-        pictures: Where in that folder the published layout may begin, depending on how it was unpacked.
+        images: Where in that folder the published layout may begin, depending on how it was unpacked.
         witness: Glob of what is there.
         tasks: What can be asked, by the names that cards use.
-        sizes: Published numbers of pictures, by task; a task whose number is not known is absent.
-        read: Lists the pictures of a task.
+        sizes: Published numbers of images, by task; a task whose number is not known is absent.
+        read: Lists the images of a task.
         source: Where to get it.
         licence: Its terms.
         citation: Who made it.
@@ -34,7 +34,7 @@ class UltrasoundSet:
 
     title: str
     folders: tuple[str, ...]
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     witness: str
     tasks: Mapping[str, Answers]
     sizes: Mapping[str, int]

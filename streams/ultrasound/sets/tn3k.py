@@ -9,7 +9,7 @@ from clbench.spec.task import Split
 from clbench.streams.clip_domains.image_sets.place import Place
 from clbench.streams.image_files import entries
 from clbench.streams.ultrasound.formats.masks import bright
-from clbench.streams.ultrasound.labelled_image import Picture, Row, Truth
+from clbench.streams.ultrasound.labelled_image import ImageFile, Row, Truth
 from clbench.streams.ultrasound.patient_split import train_or_validation
 from clbench.streams.ultrasound.sets.public_set import LESION, TUMOUR, UltrasoundSet, existing, natural, some
 
@@ -24,22 +24,22 @@ def read(place: Place, task: str) -> list[Row]:
     """
     rows = []
     for part in ("trainval", "test"):
-        folder = place.pictures / f"{part}-image"
+        folder = place.images / f"{part}-image"
         files = sorted(entries(folder, "*.jpg"), key=natural)
         validated = _validated(place, len(files)) if part == "trainval" else set[int]()
         labels = _labels(place.find(f"label4{part}.csv")) if task == "classification" else {}
         for number, file in enumerate(files):
             split: Split = "test" if part == "test" else _split(number, file, validated)
             rows.append(
-                Row(f"{part}/{file.stem}", Picture((file,)), _truth(file, part, labels), str(file), split=split)
+                Row(f"{part}/{file.stem}", ImageFile((file,)), _truth(file, part, labels), str(file), split=split)
             )
-    return some(rows, place.pictures, "pictures in trainval-image and test-image")
+    return some(rows, place.images, "images in trainval-image and test-image")
 
 
 def _truth(file: Path, part: str, labels: dict[int, int]) -> Truth:
     if not labels:
         mask = file.parent.with_name(f"{part}-mask") / file.name
-        return Picture((existing(mask, f"the mask of {file.name}"),), bright)
+        return ImageFile((existing(mask, f"the mask of {file.name}"),), bright)
     if not file.stem.isdecimal() or int(file.stem) not in labels:
         raise DataError(f"{file}: label4{part}.csv has no label of it")
     return labels[int(file.stem)]
@@ -52,7 +52,7 @@ def _split(number: int, file: Path, validated: set[int] | None) -> Split:
 
 
 def _validated(place: Place, files: int) -> set[int] | None:
-    """Places of the pictures that validate; None where the file of the fold is not there."""
+    """Places of the images that validate; None where the file of the fold is not there."""
     try:
         file = place.find(FOLD)
     except DataError:
@@ -63,7 +63,7 @@ def _validated(place: Place, files: int) -> set[int] | None:
         raise DataError(f"{file}: damaged: {error}") from None
     places = values.get("val") if isinstance(values, dict) else None
     if not isinstance(places, list) or not all(isinstance(item, int) and 0 <= item < files for item in places):
-        raise DataError(f"{file}: 'val' must be a list of places 0 to {files - 1} in the list of pictures")
+        raise DataError(f"{file}: 'val' must be a list of places 0 to {files - 1} in the list of images")
     return set(places)
 
 
@@ -76,7 +76,7 @@ def _labels(file: Path) -> dict[int, int]:
         if stem.isdecimal() and label in ("0", "1"):
             found[int(stem)] = int(label)
         elif number > 1:
-            raise DataError(f"{file}: row {number}: wanted a picture and 0 or 1, got {','.join(cells)[:60]!r}")
+            raise DataError(f"{file}: row {number}: wanted an image and 0 or 1, got {','.join(cells)[:60]!r}")
     if not found:
         raise DataError(f"{file}: has no labels")
     return found
@@ -85,7 +85,7 @@ def _labels(file: Path) -> dict[int, int]:
 SET = UltrasoundSet(
     title="TN3K",
     folders=("tn3k", "TN3K", "Thyroid Dataset"),
-    pictures=(".", "tn3k", "datasets/tn3k", "Thyroid Dataset/tn3k"),
+    images=(".", "tn3k", "datasets/tn3k", "Thyroid Dataset/tn3k"),
     witness="trainval-image",
     tasks={"segmentation": LESION, "classification": TUMOUR},
     sizes={"segmentation": 3493, "classification": 3493},

@@ -8,7 +8,7 @@ from clbench.core.errors import DataError
 from clbench.spec.task import Split
 from clbench.streams.clip_domains.image_sets.found_image_set import read_lines
 from clbench.streams.clip_domains.image_sets.place import Place
-from clbench.streams.ultrasound.labelled_image import Picture, Row, Truth
+from clbench.streams.ultrasound.labelled_image import ImageFile, Row, Truth
 from clbench.streams.ultrasound.sets.public_set import TUMOUR, UltrasoundSet, plain
 from clbench.streams.ultrasound.task_sources import Answers
 from clbench.streams.ultrasound.xml_file import read_xml
@@ -26,10 +26,10 @@ def read(place: Place, task: str) -> list[Row]:
     for split, part in PARTS.items():
         listing = place.find(f"ImageSets/Main/{part}.txt")
         for number, line in enumerate(read_lines(listing), 1):
-            name = plain(line.split()[0], f"{listing}: row {number}", "picture")
-            file = place.pictures / "Annotations" / f"{name}.xml"
-            picture = Picture((place.pictures / "JPEGImages" / f"{name}.jpg",))
-            rows.append(Row(name, picture, _truth(file, task), f"{listing}: row {number}: {file.name}", split=split))
+            name = plain(line.split()[0], f"{listing}: row {number}", "image")
+            file = place.images / "Annotations" / f"{name}.xml"
+            image = ImageFile((place.images / "JPEGImages" / f"{name}.jpg",))
+            rows.append(Row(name, image, _truth(file, task), f"{listing}: row {number}: {file.name}", split=split))
     return rows
 
 
@@ -59,7 +59,7 @@ def _box(file: Path, item: Element) -> tuple[float, ...]:
 SET = UltrasoundSet(
     title="TN5000",
     folders=("TN5000_forReview", "TN5000", "tn5000"),
-    pictures=(".", "TN5000_forReview", "TN5000_forReview/TN5000_forReview"),
+    images=(".", "TN5000_forReview", "TN5000_forReview/TN5000_forReview"),
     witness="JPEGImages",
     tasks={"detection": Answers(kind="detection"), "classification": TUMOUR},
     sizes={"detection": 5000, "classification": 5000},

@@ -9,19 +9,19 @@ from clbench.streams.updates.muscle_sets.found_muscle_set import open_set
 from clbench.streams.updates.muscle_sets.muscle_set_facts import SetName, facts_of
 
 
-def check_stream(stream: str, root: Path, pictures: bool) -> list[SetReport]:
+def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
     """Look for a stream's data sets below a root.
 
     Args:
         stream: Its name, or the path of its card.
         root: Folder of the data sets.
-        pictures: Whether to decode every picture too.
+        images: Whether to decode every image too.
 
     Raises:
-        ConfigError: When pictures are to be decoded: texts have none.
+        ConfigError: When images are to be decoded: texts have none.
         DataError: When there is no such root.
     """
-    card = card_of_texts(stream, root, pictures)
+    card = card_of_texts(stream, root, images)
     return [_check(root, task.name, source_of(card, task).dataset) for task in card.tasks]
 
 
@@ -33,7 +33,7 @@ def _check(root: Path, task: str, name: SetName) -> SetReport:
         found = open_set(name, root)
         folder = found.repo
         counts = {"train": found.size("train"), "test": found.size("test")}
-        problems += found.departures()
+        problems += found.data_deviations()
     except DataError as error:
         problems.append(str(error))
     numbers: dict[str, tuple[int | None, int | None]] = {

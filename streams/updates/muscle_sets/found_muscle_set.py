@@ -81,7 +81,7 @@ class TaskSet:
         """Says which rows a part has and how they are asked, wherever they come from."""
         return hashlib.sha256(json.dumps(self.part(split)).encode()).hexdigest()
 
-    def departures(self) -> Iterator[str]:
+    def data_deviations(self) -> Iterator[str]:
         """Where the rows are not those that were published, one line each.
 
         Raises:

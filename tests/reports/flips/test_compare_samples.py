@@ -32,8 +32,8 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_cell(tmp_path_factory.mktemp("pictures") / "cell", "clip-mini", "union")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_cell(tmp_path_factory.mktemp("images") / "cell", "clip-mini", "union")
 
 
 def sides(ledger: Path) -> tuple[str, str]:
@@ -69,28 +69,28 @@ def test_the_page_shows_the_texts_of_all_flips(clbench: Command, texts: Path, tm
     assert written.count("<dt>text</dt>") == found.worse > 10
 
 
-def test_the_page_shows_pictures(clbench: Command, pictures: Path, tmp_path: Path) -> None:
+def test_the_page_shows_images(clbench: Command, images: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    assert clbench("compare", *sides(pictures), "--html", page).returncode == 0
+    assert clbench("compare", *sides(images), "--html", page).returncode == 0
     found = re.findall(r'src="data:image/png;base64,([^"]+)" alt="sample ([^"]+)"', page.read_text("utf-8"))
-    assert len(found) == compare(Rows("old", pictures, 0), Rows("new", pictures, 1)).worse
+    assert len(found) == compare(Rows("old", images, 0), Rows("new", images, 1)).worse
     data = {row["sample_id"]: row["image"] for task in load_stream("clip-mini").tasks[:2] for row in task.load("test")}
     for png, name in found[:5]:
         shown = Image.open(BytesIO(base64.b64decode(png)))
         assert shown.tobytes() == data[name].convert("RGB").tobytes()
 
 
-def test_large_pictures_are_made_smaller_and_bounded_together(monkeypatch: pytest.MonkeyPatch, pictures: Path) -> None:
-    flips = compare(Rows("old", pictures, 0), Rows("new", pictures, 1)).worst[:6]
+def test_large_images_are_made_smaller_and_bounded_together(monkeypatch: pytest.MonkeyPatch, images: Path) -> None:
+    flips = compare(Rows("old", images, 0), Rows("new", images, 1)).worst[:6]
     origin = Origin("clip-mini", "test")
     monkeypatch.setattr(samples, "SIDE", 10)
-    small = samples.look_up(flips, origin, None, pictures=True)
+    small = samples.look_up(flips, origin, None, images=True)
     sizes = {Image.open(BytesIO(content.png or b"")).size for content in small.values()}
     assert {max(size) for size in sizes} == {10}
     monkeypatch.setattr(samples, "MOST_BYTES", len(small[flips[0].task, flips[0].sample_id].png or b"") + 1)
-    few = samples.look_up(flips, origin, None, pictures=True)
+    few = samples.look_up(flips, origin, None, images=True)
     assert [few[flip.task, flip.sample_id].png is not None for flip in flips] == [True, True, *[False] * 4]
-    assert all(content.png is None for content in samples.look_up(flips, origin, None, pictures=False).values())
+    assert all(content.png is None for content in samples.look_up(flips, origin, None, images=False).values())
 
 
 def test_a_version_of_a_cell_knows_its_stream(clbench: Command, texts: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.reports.flips.ledgers import graded, random_rows, rows, table, write
 from clbench.core.errors import ClbenchError, DataError, MetricError
 from clbench.reports.flips.as_json import to_dict
 from clbench.reports.flips.comparison import Comparison, compare
-from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_metrics import nfr
 from clbench.reports.flips.gate import decide
 from clbench.reports.flips.graded import SINGLE, changes_of, graded_flips, graded_intervals
@@ -29,7 +29,7 @@ def compared(old: Made, new: Made, **settings: Any) -> Comparison:
     return compare(Rows("old", table(old)), Rows("new", table(new)), **settings)
 
 
-def counted(old: Made, new: Made) -> dict[str, FlipTable]:
+def counted(old: Made, new: Made) -> dict[str, ContingencyTable]:
     """The tables by task, sample by sample."""
     known = {(row["task"], row["sample_id"]): row for row in old}
     cells: dict[str, Counter[int]] = {}
@@ -39,19 +39,19 @@ def counted(old: Made, new: Made) -> dict[str, FlipTable]:
             same = before["prediction"] == row["prediction"]
             cell = {(1, 1): 0, (1, 0): 1, (0, 1): 2}.get((before["correct"], row["correct"]), 3 if same else 4)
             cells.setdefault(row["task"], Counter())[cell] += 1
-    return {task: FlipTable(*(found[cell] for cell in range(5))) for task, found in cells.items()}
+    return {task: ContingencyTable(*(found[cell] for cell in range(5))) for task, found in cells.items()}
 
 
 def test_a_loop_over_samples_finds_the_same() -> None:
     found = compared(OLD, NEW)
     expected = counted(OLD, NEW)
     assert {task: result.tally.table for task, result in found.tasks.items()} == expected
-    assert found.table == FlipTable.total(expected.values())
+    assert found.table == ContingencyTable.total(expected.values())
     assert found.table.n == 600
     assert found.mcnemar_p == mcnemar_exact(found.table.negative_flips, found.table.positive_flips)
-    assert FlipTable.total(t for _, _, t in found.classes) == found.table
+    assert ContingencyTable.total(t for _, _, t in found.classes) == found.table
     for side in ("old", "new"):
-        assert FlipTable.total(found.confidence[side].values()) == found.table
+        assert ContingencyTable.total(found.confidence[side].values()) == found.table
     assert found.worse == found.table.negative_flips == len(found.worst)
 
 
@@ -59,8 +59,8 @@ def test_classes_and_confidences_worked_by_hand() -> None:
     old = rows(["a", "b", "a", "b"], ["a", "b", "a", "b"], confidence=0.95)
     new = rows(["a", "c", "b", "a"], ["a", "b", "a", "b"], confidence=0.25)
     found = compared(old, new)
-    assert [(name, t) for _, name, t in found.classes] == [("b", FlipTable(0, 2)), ("a", FlipTable(1, 1))]
-    assert found.confidence == {"old": {9: FlipTable(1, 3)}, "new": {2: FlipTable(1, 3)}}
+    assert [(name, t) for _, name, t in found.classes] == [("b", ContingencyTable(0, 2)), ("a", ContingencyTable(1, 1))]
+    assert found.confidence == {"old": {9: ContingencyTable(1, 3)}, "new": {2: ContingencyTable(1, 3)}}
     assert found.tally.nfr_weight == pytest.approx(3 * 0.25)
 
 
@@ -81,7 +81,7 @@ def test_order_batches_and_place_change_nothing(seed: int, tmp_path: Path) -> No
 
 def test_batches_add_up() -> None:
     parts = [compared(OLD[i : i + 100], NEW[i : i + 100]) for i in range(0, 600, 100)]
-    assert FlipTable.total(part.table for part in parts) == compared(OLD, NEW).table
+    assert ContingencyTable.total(part.table for part in parts) == compared(OLD, NEW).table
 
 
 def test_what_does_not_match_is_counted_by_task() -> None:
@@ -116,9 +116,9 @@ def test_a_version_and_a_protocol_are_chosen() -> None:
     both = table(made)
     found = compare(Rows("old", both, 0), Rows("new", both))
     assert found.protocol == "union"
-    assert found.table == FlipTable.total(counted(random_rows(5, 20, 1), random_rows(25, 20, 1)).values())
+    assert found.table == ContingencyTable.total(counted(random_rows(5, 20, 1), random_rows(25, 20, 1)).values())
     other = compare(Rows("old", both, 1, "task-id"), Rows("new", both, 2, "task-id"))
-    assert other.table == FlipTable.total(counted(random_rows(17, 20, 1), random_rows(27, 20, 1)).values())
+    assert other.table == ContingencyTable.total(counted(random_rows(17, 20, 1), random_rows(27, 20, 1)).values())
 
 
 @pytest.mark.parametrize("n", [50, SINGLE + 1000])  # every change by itself, and changes in groups

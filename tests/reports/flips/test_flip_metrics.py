@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix
 
 from clbench.core.errors import DataError
-from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_metrics import FLIP_METRICS, all_metrics
 
-TABLES = st.builds(FlipTable, *[st.integers(0, 10**7)] * 5)
-BY_HAND = FlipTable(both_right=50, negative_flips=10, positive_flips=20, both_wrong_same=15, both_wrong_different=5)
+TABLES = st.builds(ContingencyTable, *[st.integers(0, 10**7)] * 5)
+BY_HAND = ContingencyTable(
+    both_right=50, negative_flips=10, positive_flips=20, both_wrong_same=15, both_wrong_different=5
+)
 
 
 def test_a_table_worked_by_hand() -> None:
@@ -36,7 +38,7 @@ def test_a_table_worked_by_hand() -> None:
 
 def test_a_published_row() -> None:
     """HellaSwag, Llama 1 to 2 (MUSCLE, table 4): 72.74 % to 72.91 % with an NFR of 10.27 %."""
-    table = FlipTable(6247, 1027, 1044, 1000, 682)
+    table = ContingencyTable(6247, 1027, 1044, 1000, 682)
     found = all_metrics(table)
     assert {name: round(100 * (found[name] or 0), 1) for name in ("nfi", "relative_nfr", "btc")} == {
         "nfi": 37.9,
@@ -48,24 +50,24 @@ def test_a_published_row() -> None:
 @pytest.mark.parametrize(
     ("table", "undefined"),
     [
-        (FlipTable(), set(FLIP_METRICS)),
-        (FlipTable(both_right=3), {"nfi", "relative_nfr", "bec", "bec_old_errors"}),
-        (FlipTable(positive_flips=3), {"nfi", "relative_nfr", "btc", "bec"}),
-        (FlipTable(both_wrong_same=3), {"pfi", "relative_nfr", "btc"}),
-        (FlipTable(negative_flips=3), {"pfi", "bec_old_errors"}),
+        (ContingencyTable(), set(FLIP_METRICS)),
+        (ContingencyTable(both_right=3), {"nfi", "relative_nfr", "bec", "bec_old_errors"}),
+        (ContingencyTable(positive_flips=3), {"nfi", "relative_nfr", "btc", "bec"}),
+        (ContingencyTable(both_wrong_same=3), {"pfi", "relative_nfr", "btc"}),
+        (ContingencyTable(negative_flips=3), {"pfi", "bec_old_errors"}),
     ],
 )
-def test_an_empty_denominator_is_not_a_zero(table: FlipTable, undefined: set[str]) -> None:
+def test_an_empty_denominator_is_not_a_zero(table: ContingencyTable, undefined: set[str]) -> None:
     assert {name for name, value in all_metrics(table).items() if value is None} == undefined
 
 
 def test_a_count_below_zero_is_refused() -> None:
     with pytest.raises(DataError, match="none below 0"):
-        FlipTable(negative_flips=-1)
+        ContingencyTable(negative_flips=-1)
 
 
 @given(TABLES)
-def test_identities(table: FlipTable) -> None:
+def test_identities(table: ContingencyTable) -> None:
     m = all_metrics(table)
     if table.n == 0:
         return
@@ -86,9 +88,9 @@ def test_identities(table: FlipTable) -> None:
 
 
 @given(st.lists(TABLES, max_size=5))
-def test_tables_add_up_in_any_order(tables: list[FlipTable]) -> None:
-    assert FlipTable.total(tables) == FlipTable.total(reversed(tables))
-    assert FlipTable.total(tables).n == sum(table.n for table in tables)
+def test_tables_add_up_in_any_order(tables: list[ContingencyTable]) -> None:
+    assert ContingencyTable.total(tables) == ContingencyTable.total(reversed(tables))
+    assert ContingencyTable.total(tables).n == sum(table.n for table in tables)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -97,7 +99,7 @@ def test_single_answers_against_scikit_learn(seed: int) -> None:
     target, old, new = rng.integers(0, 3, (3, 200))
     both = confusion_matrix(old == target, new == target)  # rows old, columns new, wrong first
     different = int(((old != target) & (new != target) & (old != new)).sum())
-    table = FlipTable(int(both[1, 1]), int(both[1, 0]), int(both[0, 1]), int(both[0, 0]) - different, different)
+    table = ContingencyTable(int(both[1, 1]), int(both[1, 0]), int(both[0, 1]), int(both[0, 0]) - different, different)
     found = all_metrics(table)
     assert found["new_accuracy"] == pytest.approx(accuracy_score(target, new))
     assert found["old_accuracy"] == pytest.approx(accuracy_score(target, old))

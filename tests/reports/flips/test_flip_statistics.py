@@ -12,7 +12,7 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from clbench.core.errors import MetricError
 from clbench.reports.flips.binomial import at_most
-from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_metrics import FLIP_METRICS, nfi, nfr
 from clbench.reports.flips.statistics import (
     Interval,
@@ -93,7 +93,7 @@ def test_one_seed_has_no_error() -> None:
 
 
 def test_resampling_counts_is_resampling_answers() -> None:
-    table = FlipTable(50, 12, 20, 15, 3)
+    table = ContingencyTable(50, 12, 20, 15, 3)
     cells = np.repeat(np.arange(5), [50, 12, 20, 15, 3])
     draws = np.random.default_rng(1).choice(cells, (20_000, table.n))
     change = ((draws == 2).sum(1) - (draws == 1).sum(1)) / table.n
@@ -106,14 +106,17 @@ def test_resampling_counts_is_resampling_answers() -> None:
 
 
 def test_the_same_seed_gives_the_same_intervals() -> None:
-    table = FlipTable(50, 12, 20, 15, 3)
+    table = ContingencyTable(50, 12, 20, 15, 3)
     assert bootstrap(table, FLIP_METRICS) == bootstrap(table, FLIP_METRICS)
     assert bootstrap(table, FLIP_METRICS) != bootstrap(table, FLIP_METRICS, seed=1)
 
 
 def test_an_interval_that_is_mostly_undefined_is_none() -> None:
-    assert bootstrap(FlipTable(), {"nfr": nfr}) == {"nfr": None}
-    assert bootstrap(FlipTable(both_right=9), {"nfr": nfr, "nfi": nfi}) == {"nfr": Interval(0.0, 0.0), "nfi": None}
+    assert bootstrap(ContingencyTable(), {"nfr": nfr}) == {"nfr": None}
+    assert bootstrap(ContingencyTable(both_right=9), {"nfr": nfr, "nfi": nfi}) == {
+        "nfr": Interval(0.0, 0.0),
+        "nfi": None,
+    }
     assert percentile_interval([None, None, 1.0]) is None
     assert percentile_interval([]) is None
 
@@ -121,9 +124,9 @@ def test_an_interval_that_is_mostly_undefined_is_none() -> None:
 def test_the_noise_floor_is_the_mean_over_ordered_pairs() -> None:
     answers = [[1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 0]]
 
-    def flips(i: int, j: int) -> FlipTable:
+    def flips(i: int, j: int) -> ContingencyTable:
         lost = sum(old > new for old, new in zip(answers[i], answers[j], strict=True))
-        return FlipTable(both_right=4 - lost, negative_flips=lost)
+        return ContingencyTable(both_right=4 - lost, negative_flips=lost)
 
     assert noise_floor(flips, 3, nfr) == pytest.approx((0.25 + 0 + 0.25 + 0 + 0.25 + 0.25) / 6)
     assert noise_floor(flips, 1, nfr) is None

@@ -9,7 +9,7 @@ from tests.reports.flips.ledgers import graded, random_rows, rows, table
 
 from clbench.core.errors import DataError, MetricError
 from clbench.reports.flips.chain import Chain, flips_between
-from clbench.reports.flips.contingency import FlipTable
+from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_metrics import btc, nfr
 from clbench.reports.flips.stream_flips import (
     between_all,
@@ -39,12 +39,16 @@ def stream(versions: int = 4, tasks: int = 3) -> list[dict[str, Any]]:
 
 def test_four_samples_worked_by_hand() -> None:
     chain = Chain.from_ledger(table(BY_HAND), "task-id")
-    assert steps(chain) == [FlipTable(1, 0, 1, 1, 1), FlipTable(0, 2, 0, 2, 0), FlipTable(0, 0, 2, 2, 0)]
+    assert steps(chain) == [
+        ContingencyTable(1, 0, 1, 1, 1),
+        ContingencyTable(0, 2, 0, 2, 0),
+        ContingencyTable(0, 0, 2, 2, 0),
+    ]
     found = history(chain)
     assert (found.n, found.was_right_is_wrong, found.flip_flops) == (4, 1, 2)
     assert found.changes == {0: 1, 1: 1, 2: 2}
     assert per_step(chain, btc) == pytest.approx((1.0 + 0.0) / 2)
-    assert FlipTable.total(steps(chain)).negative_flips / (4 * 3) == nfr(FlipTable.total(steps(chain)))
+    assert ContingencyTable.total(steps(chain)).negative_flips / (4 * 3) == nfr(ContingencyTable.total(steps(chain)))
     assert between_all(chain, nfr)[1] == [None, None, 0.5, 0.25]
 
 

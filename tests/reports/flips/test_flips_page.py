@@ -14,7 +14,7 @@ from clbench.reports.flips.flips_page import to_html, write_page
 from clbench.reports.flips.gate import decide
 from clbench.reports.flips.rows import Rows
 
-PICTURE = b"\x89PNG"
+IMAGE = b"\x89PNG"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def hostile() -> Comparison:
 
 def test_the_page_is_well_formed_and_loads_nothing(hostile: Comparison) -> None:
     page = to_html(
-        hostile, decide(hostile, 0.02), {(f.task, f.sample_id): Content(HOSTILE, PICTURE) for f in hostile.worst}
+        hostile, decide(hostile, 0.02), {(f.task, f.sample_id): Content(HOSTILE, IMAGE) for f in hostile.worst}
     )
     found = Tags(page)
     assert found.open == []

@@ -30,7 +30,7 @@ from clbench.reports.flips.as_json import to_dict
 from clbench.reports.flips.as_text import worst
 from clbench.reports.flips.comparison import Comparison, compare
 from clbench.reports.flips.flips_page import write_page
-from clbench.reports.flips.inputs import Choice, open_side
+from clbench.reports.flips.inputs import Choice, load_predictions
 from clbench.reports.flips.rows import Rows
 
 METRICS = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info")
@@ -44,7 +44,7 @@ Log = tuple[Release, str, str, list[Question], list[Said]]
 def read(path: Path, metric: str | None = None, chosen: str | None = None, other: Path = Path()) -> Rows:
     folder = path.parent / f"read-{path.stem}"
     folder.mkdir(exist_ok=True)
-    return open_side(str(path), Choice(chosen, metric, "", ""), folder, str(other))
+    return load_predictions(str(path), Choice(chosen, metric, "", ""), folder, str(other))
 
 
 def ledger(rows: Rows) -> list[Row]:

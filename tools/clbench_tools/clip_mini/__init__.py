@@ -1,1 +1,1 @@
-"""Builds the embedded picture stream clip-mini from pinned registry packages; never imported at run time."""
+"""Builds the embedded image stream clip-mini from pinned registry packages; never imported at run time."""

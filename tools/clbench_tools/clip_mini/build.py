@@ -1,6 +1,6 @@
 """Builds clip-mini: `python tools/clbench_tools/clip_mini/build.py --out DATA --cache DIR`.
 
-Also writes `corpus.npz` into the cache, the pictures that `clbench/models/mini_clip/pretrain.py` trains on.
+Also writes `corpus.npz` into the cache, the images that `clbench/models/mini_clip/pretrain.py` trains on.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from PIL import Image
 from clbench_tools.clip_mini.corpus import Corpus, build_corpus, save_corpus
 from clbench_tools.clip_mini.domains import Domain, Sample, all_domains
 from clbench_tools.clip_mini.duplicates import NEAR, nearest
-from clbench_tools.clip_mini.render import Picture
+from clbench_tools.clip_mini.render import Pixels
 
 LOG = logging.getLogger("build")
 
@@ -38,13 +38,13 @@ def main() -> None:
 
 
 def drop_duplicates(domains: dict[str, Domain], corpus: Corpus) -> None:
-    """Drop pictures equal to an earlier one, and validation or test pictures that look like an earlier one.
+    """Drop images equal to an earlier one, and validation or test images that look like an earlier one.
 
-    Earlier are the corpus and the parts before, in the order train, validation, test. Counts go to `SOURCES.md`.
+    ResultBackup are the corpus and the parts before, in the order train, validation, test. Counts go to `SOURCES.md`.
     """
-    seen = {picture.tobytes() for picture in corpus.pictures}
+    seen = {image.tobytes() for image in corpus.images}
     for name, domain in domains.items():
-        earlier = corpus.pictures
+        earlier = corpus.images
         for part in ("train", "validation", "test"):
             unequal = _without_equal(domain.parts[part], seen)
             near = nearest(stack(unequal), earlier)[0] < NEAR
@@ -64,16 +64,16 @@ def drop_duplicates(domains: dict[str, Domain], corpus: Corpus) -> None:
 def _without_equal(samples: list[Sample], seen: set[bytes]) -> list[Sample]:
     kept = []
     for sample in samples:
-        pixels = sample.picture.tobytes()
+        pixels = sample.image.tobytes()
         if pixels not in seen:
             seen.add(pixels)
             kept.append(sample)
     return kept
 
 
-def stack(samples: list[Sample]) -> Picture:
-    """The pictures of samples, `(n, 32, 32, 3)` uint8."""
-    return np.stack([sample.picture for sample in samples])
+def stack(samples: list[Sample]) -> Pixels:
+    """The images of samples, `(n, 32, 32, 3)` uint8."""
+    return np.stack([sample.image for sample in samples])
 
 
 def write(samples: list[Sample], classes: list[str], path: Path) -> None:
@@ -81,17 +81,17 @@ def write(samples: list[Sample], classes: list[str], path: Path) -> None:
     features = Features({"sample_id": Value("string"), "image": ImageFeature(), "label": ClassLabel(names=classes)})
     columns = {
         "sample_id": [sample.sample_id for sample in samples],
-        "image": [{"bytes": png(sample.picture), "path": None} for sample in samples],
+        "image": [{"bytes": png(sample.image), "path": None} for sample in samples],
         "label": [sample.label for sample in samples],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     Dataset.from_dict(columns, features=features).to_parquet(str(path))
 
 
-def png(picture: Picture) -> bytes:
+def png(image: Pixels) -> bytes:
     """The smallest PNG that Pillow writes."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
+    Image.fromarray(image).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 

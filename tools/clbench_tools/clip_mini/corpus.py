@@ -8,7 +8,7 @@ import numpy as np
 
 from clbench_tools.clip_mini.domains import CORPUS_STYLES
 from clbench_tools.clip_mini.names import GROUPS, all_emoji
-from clbench_tools.clip_mini.render import IconSet, Picture
+from clbench_tools.clip_mini.render import IconSet, Pixels
 
 LEFT_OUT = re.compile(
     r"flag|keycap|skin-tone|tone[1-5]|regional-indicator|(^|-)[a-z0-9]-button|blood-type|input-latin|input-numbers|"
@@ -19,9 +19,9 @@ LEFT_OUT = re.compile(
 
 @dataclass(frozen=True)
 class Corpus:
-    """Pictures `(n, 32, 32, 3)` uint8 with the name, domain word and source of each."""
+    """Images `(n, 32, 32, 3)` uint8 with the name, domain word and source of each."""
 
-    pictures: Picture
+    images: Pixels
     names: list[str]
     domains: list[str]
     sources: list[str]
@@ -31,22 +31,20 @@ def build_corpus(cache: Path) -> Corpus:
     """Every icon of the corpus styles that `LEFT_OUT` does not match."""
     emoji = {e.icon: e for e in all_emoji(cache)}
     domain_of = {group: domain for domain, group in GROUPS.items()}
-    pictures, names, domains, sources = [], [], [], []
+    images, names, domains, sources = [], [], [], []
     for style in CORPUS_STYLES:
         icons = IconSet(style, cache)
         for icon in icons.icons():
             if LEFT_OUT.search(icon):
                 continue
             known = emoji.get(icon)
-            pictures.append(icons.render(icon))
+            images.append(icons.render(icon))
             names.append(known.name if known else icon.replace("-", " "))
             domains.append(domain_of.get(known.group, "") if known else "")
             sources.append(f"{style}/{icon}")
-    return Corpus(np.stack(pictures), names, domains, sources)
+    return Corpus(np.stack(images), names, domains, sources)
 
 
 def save_corpus(corpus: Corpus, path: Path) -> None:
     """Write the corpus for `pretrain.py`."""
-    np.savez_compressed(
-        path, pictures=corpus.pictures, names=corpus.names, domains=corpus.domains, sources=corpus.sources
-    )
+    np.savez_compressed(path, images=corpus.images, names=corpus.names, domains=corpus.domains, sources=corpus.sources)

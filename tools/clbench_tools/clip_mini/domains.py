@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from clbench_tools.clip_mini.digits import digit_pictures
-from clbench_tools.clip_mini.glyphs import LETTERS, letter_pictures
+from clbench_tools.clip_mini.digits import digit_images
+from clbench_tools.clip_mini.glyphs import LETTERS, letter_images
 from clbench_tools.clip_mini.names import (
     COUNTRIES,
     GROUPS,
@@ -15,7 +15,7 @@ from clbench_tools.clip_mini.names import (
     slug,
 )
 from clbench_tools.clip_mini.packages import TYPEFACES
-from clbench_tools.clip_mini.render import IconSet, Picture
+from clbench_tools.clip_mini.render import IconSet, Pixels
 
 EMOJI_STYLES = {
     "train": ["fluent-emoji-flat", "fluent-emoji", "fluent-emoji-high-contrast", "emojione-v1"],
@@ -41,10 +41,10 @@ MOST_CLASSES = 100
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture of a domain."""
+    """One image of a domain."""
 
     sample_id: str
-    picture: Picture
+    image: Pixels
     label: int
 
 
@@ -111,8 +111,8 @@ def flag_domain(cache: Path) -> Domain:
         for style in styles:
             icons = IconSet(style.removesuffix("-1x1").removesuffix("-4x3"), cache)
             for label, country in enumerate(COUNTRIES):
-                picture = icons.render(_flag_icon(style, country, codes[country]))
-                samples.append(Sample(f"{style}/flag-{slug(country)}", picture, label))
+                image = icons.render(_flag_icon(style, country, codes[country]))
+                samples.append(Sample(f"{style}/flag-{slug(country)}", image, label))
         parts[part] = samples
     return Domain(list(COUNTRIES), parts)
 
@@ -129,9 +129,9 @@ def letter_domain(cache: Path) -> Domain:
     """Capital letters; typefaces are disjoint between the parts."""
     parts = {
         part: [
-            Sample(f"{typeface}/capital-{letter.lower()}", picture, label)
+            Sample(f"{typeface}/capital-{letter.lower()}", image, label)
             for typeface in typefaces
-            for label, (letter, picture) in enumerate(letter_pictures(typeface, cache).items())
+            for label, (letter, image) in enumerate(letter_images(typeface, cache).items())
         ]
         for part, typefaces in TYPEFACES.items()
     }
@@ -141,10 +141,10 @@ def letter_domain(cache: Path) -> Domain:
 def digit_domain(cache: Path) -> Domain:
     """Handwritten digits, ink on white; the source does not name the writers."""
     taken = {"train": range(60), "validation": range(60, 80), "test": range(80, 130)}
-    pictures = digit_pictures(cache)
+    images = digit_images(cache)
     parts = {
         part: [
-            Sample(f"mnist-5k/row-{pictures[label][i][0]:04d}", pictures[label][i][1], label)
+            Sample(f"mnist-5k/row-{images[label][i][0]:04d}", images[label][i][1], label)
             for i in rows
             for label in range(10)
         ]

@@ -10,22 +10,22 @@ from fontTools.pens.svgPathPen import SVGPathPen
 from fontTools.ttLib import TTFont
 
 from clbench_tools.clip_mini.packages import TYPEFACE_VERSION, member, npm
-from clbench_tools.clip_mini.render import Picture, svg_picture
+from clbench_tools.clip_mini.render import Pixels, svg_image
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MARGIN = 0.12
 """Empty border as a share of the letter's larger side."""
 
 
-def letter_pictures(typeface: str, cache: Path) -> dict[str, Picture]:
-    """All capital letters of a typeface, each scaled to fill the picture, black on white."""
+def letter_images(typeface: str, cache: Path) -> dict[str, Pixels]:
+    """All capital letters of a typeface, each scaled to fill the image, black on white."""
     archive = npm(f"@fontsource/{typeface}@{TYPEFACE_VERSION}", cache)
     font = TTFont(io.BytesIO(member(archive, f"files/{typeface}-latin-400-normal.woff")))
     glyphs, names = font.getGlyphSet(), font.getBestCmap()
     return {letter: _draw(glyphs, names[ord(letter)]) for letter in LETTERS}
 
 
-def _draw(glyphs: Mapping[str, Any], name: str) -> Picture:
+def _draw(glyphs: Mapping[str, Any], name: str) -> Pixels:
     bounds, path = BoundsPen(glyphs), SVGPathPen(glyphs)
     glyphs[name].draw(bounds)
     glyphs[name].draw(path)
@@ -33,4 +33,4 @@ def _draw(glyphs: Mapping[str, Any], name: str) -> Picture:
     side = max(right - left, high - low) * (1 + 2 * MARGIN)
     middle_x, middle_y = (left + right) / 2, (low + high) / 2
     body = f'<g transform="scale(1,-1)"><path d="{path.getCommands()}"/></g>'  # y grows upwards in typefaces
-    return svg_picture(body, middle_x - side / 2, -middle_y - side / 2, side, side)
+    return svg_image(body, middle_x - side / 2, -middle_y - side / 2, side, side)

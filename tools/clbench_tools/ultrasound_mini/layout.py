@@ -29,7 +29,7 @@ RUN_LENGTHS = 3
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture and who is on it."""
+    """An image and who is on it."""
 
     part: Part
     patient: int
@@ -38,7 +38,7 @@ class Entry:
 
 
 def write_task(task: MiniTask, entries: Iterable[Entry], root: Path) -> None:
-    """Write the pictures, masks and CSV file of a task."""
+    """Write the images, masks and CSV file of a task."""
     rows = [_write(task, entry, root) for entry in entries]
     path = root / "csv_files" / f"{task.folder[:3]}-{task.sub_folder}_{task.name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,19 +49,19 @@ def write_task(task: MiniTask, entries: Iterable[Entry], root: Path) -> None:
 
 
 def folder_of(task: MiniTask) -> Path:
-    """Where a task's pictures are, below the root."""
+    """Where a task's images are, below the root."""
     return Path(task.folder) / task.sub_folder / task.name
 
 
 def stem_of(patient: int, view: int) -> str:
-    """Name of a picture's file."""
+    """Name of an image's file."""
     return f"p{patient:03d}_{view}"
 
 
 def _write(task: MiniTask, entry: Entry, root: Path) -> dict[str, object]:
-    """Write a picture and its mask; returns its row."""
+    """Write an image and its mask; returns its row."""
     folder, name = folder_of(task), f"{stem_of(entry.patient, entry.view)}.png"
-    _save(entry.frame.picture, root / folder / "images" / name)
+    _save(entry.frame.image, root / folder / "images" / name)
     if task.folder == "Segmentation":
         _save(entry.frame.mask, root / folder / "masks" / name)
     return {
@@ -91,6 +91,6 @@ def _point(point: NDArray[np.float64]) -> str:
     return json.dumps([round(float(value), 1) for value in point])
 
 
-def _save(picture: Grey, path: Path) -> None:
+def _save(image: Grey, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path, compress_level=9, compress_type=RUN_LENGTHS)
+    Image.fromarray(image).save(path, compress_level=9, compress_type=RUN_LENGTHS)

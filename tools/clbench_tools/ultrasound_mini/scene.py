@@ -32,7 +32,7 @@ class Scene:
 
 
 Painter: TypeAlias = Callable[[Grid, Random, Random], Scene]
-"""Paints a scene from the generator of the patient, equal in all of their pictures, and that of the view."""
+"""Paints a scene from the generator of the patient, equal in all of their images, and that of the view."""
 
 
 def moved(view: Random, across: float, down: float, middle: float = 0.0) -> tuple[float, float]:
@@ -41,7 +41,7 @@ def moved(view: Random, across: float, down: float, middle: float = 0.0) -> tupl
 
 
 def scanner(view: Random, tgc: float, **changes: float | None) -> Settings:
-    """Settings as somebody would leave them: gain, dynamic range and noise vary from picture to picture."""
+    """Settings as somebody would leave them: gain, dynamic range and noise vary from image to image."""
     settings = {
         "tgc": tgc * view.uniform(0.92, 1.08),
         "dynamic_range": view.uniform(54, 66),

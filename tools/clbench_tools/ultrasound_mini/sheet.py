@@ -1,6 +1,6 @@
-"""A page of the stream's pictures with their truth: `python -m ...build_ultrasound_mini.sheet --data DATA --out FILE`.
+"""A page of the stream's images with their truth: `python -m ...build_ultrasound_mini.sheet --data DATA --out FILE`.
 
-The first picture of a task is bare; on the others masks are outlined and boxes and points drawn.
+The first image of a task is bare; on the others masks are outlined and boxes and points drawn.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from clbench.streams.ultrasound.csv_rows import read_csv
 from clbench_tools.ultrasound_mini.tasks import TASKS
 from clbench_tools.ultrasound_simulator.canvas import Labels
 
-PICTURES, SCALE, MARGIN, CAPTION = 6, 2, 4, 14
+IMAGES, SCALE, MARGIN, CAPTION = 6, 2, 4, 14
 OUTLINES = ((255, 200, 0), (0, 220, 255), (255, 90, 160))
 """Of the classes of a mask but the background."""
 
@@ -24,7 +24,7 @@ def main() -> None:
     """Draw one row a task."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the stream's data")
-    parser.add_argument("--out", type=Path, required=True, help="the picture to write")
+    parser.add_argument("--out", type=Path, required=True, help="the image to write")
     options = parser.parse_args()
     strips = [_strip(next((options.data / "csv_files").glob(f"*_{task.name}.csv")), task.name) for task in TASKS]
     page = Image.new("RGB", (max(strip.width for strip in strips), sum(strip.height for strip in strips)), "white")
@@ -37,13 +37,13 @@ def main() -> None:
 
 def _strip(file: Path, task: str) -> Image.Image:
     rows = [row.cells for row in read_csv(file, ("image_path",)) if row.cells["split"] == "test"]
-    chosen = rows[1 :: len(rows) // PICTURES][:PICTURES]
+    chosen = rows[1 :: len(rows) // IMAGES][:IMAGES]
     drawn = [_drawn(row, file.parent, truth=index > 0) for index, row in enumerate(chosen)]
-    cell = max(picture.width for picture in drawn) + MARGIN
-    strip = Image.new("RGB", (cell * PICTURES, max(p.height for p in drawn) + CAPTION + MARGIN), "white")
+    cell = max(image.width for image in drawn) + MARGIN
+    strip = Image.new("RGB", (cell * IMAGES, max(p.height for p in drawn) + CAPTION + MARGIN), "white")
     ImageDraw.Draw(strip).text((2, 1), task, fill="black")
-    for index, (row, picture) in enumerate(zip(chosen, drawn, strict=True)):
-        strip.paste(picture, (index * cell, CAPTION))
+    for index, (row, image) in enumerate(zip(chosen, drawn, strict=True)):
+        strip.paste(image, (index * cell, CAPTION))
         words = f"class {row['mask']}" if "mask" in row else f"{row['value']} mm" if "value" in row else ""
         ImageDraw.Draw(strip).text((index * cell + cell - 70, 1), words, fill="black")
     return strip
@@ -52,24 +52,24 @@ def _strip(file: Path, task: str) -> Image.Image:
 def _drawn(row: Mapping[str, str], folder: Path, truth: bool) -> Image.Image:
     with Image.open(folder / row["image_path"]) as stored:
         size = (stored.width * SCALE, stored.height * SCALE)
-        picture = stored.resize(size, Image.Resampling.BICUBIC).convert("RGB")
+        image = stored.resize(size, Image.Resampling.BICUBIC).convert("RGB")
     if not truth:
-        return picture
+        return image
     if "mask_path" in row:
         with Image.open(folder / row["mask_path"]) as mask:
-            picture = _outlined(picture, np.asarray(mask.resize(size, Image.Resampling.NEAREST)))
-    pen = ImageDraw.Draw(picture)
+            image = _outlined(image, np.asarray(mask.resize(size, Image.Resampling.NEAREST)))
+    pen = ImageDraw.Draw(image)
     if "x_min" in row:
         x_min, y_min, x_max, y_max = (SCALE * float(row[key]) for key in ("x_min", "y_min", "x_max", "y_max"))
         pen.rectangle((x_min, y_min, x_max - 1, y_max - 1), outline=(0, 255, 0))
     for key in (key for key in row if key.startswith("point_")):
         x, y = (SCALE * (value + 0.5) for value in json.loads(row[key]))
         pen.ellipse((x - 3, y - 3, x + 3, y + 3), outline=(255, 60, 60))
-    return picture
+    return image
 
 
-def _outlined(picture: Image.Image, mask: Labels) -> Image.Image:
-    pixels = np.array(picture)
+def _outlined(image: Image.Image, mask: Labels) -> Image.Image:
+    pixels = np.array(image)
     for label, colour in enumerate(OUTLINES, 1):
         inside = mask == label
         core = inside.copy()

@@ -20,7 +20,7 @@ class MiniTask:
         many: Classes (background counted), boxes or points.
         paint: Makes a scene: one painter for each kind of patient, and kinds are equally frequent; in classification
             the kind is the class.
-        views: Probe and height of the pictures in pixels, one of them for each patient: scanners differ.
+        views: Probe and height of the images in pixels, one of them for each patient: scanners differ.
     """
 
     name: str

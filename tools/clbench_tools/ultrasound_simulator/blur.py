@@ -12,7 +12,7 @@ from clbench_tools.ultrasound_simulator.probe import Floats
 Complexes = NDArray[np.complex64]
 
 REACH = 4
-"""Padding at each border, in standard deviations: FFTs wrap around, pictures do not."""
+"""Padding at each border, in standard deviations: FFTs wrap around, images do not."""
 
 WIDEST = 1 / 16
 """Largest standard deviation across, as a share of the field: the near field of a sector is all one beam."""

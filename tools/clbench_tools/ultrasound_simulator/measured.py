@@ -55,12 +55,12 @@ def first_order() -> list[Row]:
 
 
 def greys() -> list[Row]:
-    """Standard deviation of the 8-bit picture at three dynamic ranges, of the pixels that are not clipped."""
+    """Standard deviation of the 8-bit image at three dynamic ranges, of the pixels that are not clipped."""
     amplitude = speckle(grid_of(CONVEX))[INSIDE]
     rows: list[Row] = []
     for width in (40.0, 50.0, 60.0):
-        picture = eight_bits(compressed(amplitude, Settings(dynamic_range=width, white=14)))
-        shown = picture[(picture > 0) & (picture < 255)].astype(float)
+        image = eight_bits(compressed(amplitude, Settings(dynamic_range=width, white=14)))
+        shown = image[(image > 0) & (image < 255)].astype(float)
         rows.append((f"standard deviation of grey at {width:.0f} dB", theory.LOG_STD * 255 / width, float(shown.std())))
     return rows
 

@@ -13,7 +13,7 @@ class Pose:
     """The body is turned about a pivot, then moved, and perhaps seen from the other side.
 
     Attributes:
-        shift: Of the body in the picture, x and z, mm.
+        shift: Of the body in the image, x and z, mm.
         turn: Radians, from x towards z.
         pivot: x and z, mm.
         mirrored: Whether left and right are exchanged.

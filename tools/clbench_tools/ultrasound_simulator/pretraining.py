@@ -35,12 +35,12 @@ ROWS, COLUMNS = 448, 160
 
 
 def pretraining_frames(seed: int, n: int, size: int) -> Iterator[Grey]:
-    """Yield `n` grey pictures, `(size, size)` uint8, squashed to a square as learners do.
+    """Yield `n` grey images, `(size, size)` uint8, squashed to a square as learners do.
 
     Args:
-        seed: Same seed, same pictures, whatever `n` is.
+        seed: Same seed, same images, whatever `n` is.
         n: How many.
-        size: Side of a picture, pixels.
+        size: Side of an image, pixels.
     """
     for index in range(n):
         yield _frame(np.random.default_rng((STREAM_OF_SEEDS, seed, index)), size)
@@ -61,8 +61,8 @@ def _frame(rng: np.random.Generator, size: int) -> Grey:
         haze=rng.uniform(-25, -8) if rng.random() < 0.3 else None,
     )
     grey = compressed(envelope(canvas, settings, rng), settings)
-    picture = Converter(grid, size, oversampling=2).picture(grey)
-    return np.asarray(Image.fromarray(eight_bits(picture)).resize((size, size), Image.Resampling.BILINEAR))
+    image = Converter(grid, size, oversampling=2).image(grey)
+    return np.asarray(Image.fromarray(eight_bits(image)).resize((size, size), Image.Resampling.BILINEAR))
 
 
 def _linear(rng: np.random.Generator) -> Probe:

@@ -1,4 +1,4 @@
-"""Scan conversion: beams become a picture, and labels and points go the same way."""
+"""Scan conversion: beams become an image, and labels and points go the same way."""
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -15,12 +15,12 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Converter:
-    """Turns frames of a grid into pictures of a given height; the probe's field decides the width.
+    """Turns frames of a grid into images of a given height; the probe's field decides the width.
 
     Attributes:
         grid: Of the frames.
-        height: Of the pictures, pixels.
-        oversampling: So many times finer are pictures converted, then averaged down: speckle finer than a pixel
+        height: Of the images, pixels.
+        oversampling: So many times finer are images converted, then averaged down: speckle finer than a pixel
             becomes smooth and does not alias.
     """
 
@@ -46,11 +46,11 @@ class Converter:
 
     @property
     def width(self) -> int:
-        """Of the pictures, pixels."""
+        """Of the images, pixels."""
         left, _, right, _ = self.box
         return round((right - left) / self.pixel)
 
-    def picture(self, grey: Floats) -> Floats:
+    def image(self, grey: Floats) -> Floats:
         """Bilinear on the frame's (log-compressed) grey; 0 outside the field. `(height, width)`."""
         places, weights = self._bilinear
         flat = grey.ravel()
@@ -82,7 +82,7 @@ class Converter:
         return -half, self.box[1], half, self.box[3]
 
     def _samples(self, times: int) -> tuple[Floats, Floats]:
-        """Row and column, in fractions, that show at each pixel of a picture so many times finer."""
+        """Row and column, in fractions, that show at each pixel of an image so many times finer."""
         left, top, _, _ = self._drawn
         step = self.pixel / times
         x = (left + (np.arange(self.width * times) + 0.5) * step)[None, :]
@@ -102,7 +102,7 @@ class Converter:
 
     @cached_property
     def _bilinear(self) -> tuple[list[NDArray[np.int32]], list[Floats]]:
-        """Places in the flat frame and their weights, 0 outside the field, for each pixel of the finer picture."""
+        """Places in the flat frame and their weights, 0 outside the field, for each pixel of the finer image."""
         row, column = self._samples(self.oversampling)
         inside = self._inside(row, column)
         row = np.clip(row, 0, self.grid.rows - 1)

@@ -35,7 +35,7 @@ def main() -> None:
         return canvas
 
     def frame() -> Floats:
-        return converter.picture(compressed(envelope(painted(), settings, rng), settings))
+        return converter.image(compressed(envelope(painted(), settings, rng), settings))
 
     canvas, settings = painted(), Settings()
     amplitude = envelope(canvas, settings, rng)
@@ -47,7 +47,7 @@ def main() -> None:
         "envelope": lambda: envelope(canvas, settings, rng),
         "envelope, speckle only": lambda: envelope(speckle, plain, rng),
         "log compression": lambda: compressed(amplitude, settings),
-        "scan conversion to 256 rows": lambda: converter.picture(grey),
+        "scan conversion to 256 rows": lambda: converter.image(grey),
         "a frame, all steps": frame,
     }
     LOG.info("%-28s %9s %9s", "", "processor", "wall")

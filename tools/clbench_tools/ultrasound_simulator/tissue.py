@@ -23,7 +23,7 @@ class Tissue:
 
 
 # Attenuation at 1 MHz: PMC10001275, table 4; impedance: PMC10346919; of air, liver and blood: textbook values.
-# Echo levels are a choice of ours: what a picture shows relative to liver.
+# Echo levels are a choice of ours: what an image shows relative to liver.
 FLUID = Tissue(-45, 0.0022, 1.46)
 BLOOD = Tissue(-32, 0.15, 1.61)
 LIVER = Tissue(0, 0.50, 1.65)

@@ -1,4 +1,4 @@
-"""The CLIP family: pictures classified by the text of their class names."""
+"""The CLIP family: images classified by the text of their class names."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from clbench.contracts import Batch, Learner, LinearLayer, Predictions, Predictor, Protocol, Samples, Task
 from clbench.core.errors import ConfigError, DataError
-from clbench.learners._clip.decoding import decode_pictures
+from clbench.learners._clip.decoding import decode_images
 from clbench.learners._clip.split_attention import split_fused_attention
 from clbench.learners._shared.random_views import random_resized_crop
 
@@ -29,7 +29,7 @@ ROLES = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "out_proj": "out", "c_fc":
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How a CLIP model wants its pictures: side in pixels, mean and standard deviation by channel in [0, 1]."""
+    """How a CLIP model wants its images: side in pixels, mean and standard deviation by channel in [0, 1]."""
 
     size: int
     mean: tuple[float, float, float]
@@ -46,7 +46,7 @@ class ClipLearner(Learner):
         name: As in a suite.
         model: An `open_clip.CLIP`, or another open_clip model with the same methods.
         tokenizer: Texts to `(n, context)` int64 tokens.
-        preprocess: Size and normalisation of pictures.
+        preprocess: Size and normalisation of images.
     """
 
     def __init__(
@@ -62,25 +62,25 @@ class ClipLearner(Learner):
         self._std = torch.tensor(preprocess.std).view(3, 1, 1)
 
     def encode(self, rows: "Dataset", task: Task) -> Samples:
-        """Pictures `image` `(n, 3, size, size)` uint8 and `label` `(n,)` int64."""
+        """Images `image` `(n, 3, size, size)` uint8 and `label` `(n,)` int64."""
         check_prompts(task)
         labels = torch.tensor(rows["label"][:], dtype=torch.int64)
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(task.classes):
             got = f"{int(labels.min())} to {int(labels.max())}"
             raise DataError(f"task {task.name!r}: labels must be 0 to {len(task.classes) - 1}, got {got}")
         ids = pa.array(rows["sample_id"][:], pa.string())
-        return Samples(ids, {"image": decode_pictures(rows, self._preprocess.size), "label": labels})
+        return Samples(ids, {"image": decode_images(rows, self._preprocess.size), "label": labels})
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """CLIP's training view: a random crop of 0.9 to 1 of the area."""
         return {**batch, "image": random_resized_crop(self._normalise(batch["image"]), generator)}
 
     def loss(self, batch: Batch, task: Task) -> Tensor:
-        """Cross-entropy of each picture over the class names of its task."""
+        """Cross-entropy of each image over the class names of its task."""
         return F.cross_entropy(self.logits(batch, [task]), batch["label"])
 
     def logits(self, batch: Batch, tasks: Sequence[Task]) -> Tensor:
-        """Scaled cosine of each picture with each class name of `tasks` (first template), `(n, classes)`."""
+        """Scaled cosine of each image with each class name of `tasks` (first template), `(n, classes)`."""
         prompts = tuple(filled(task.templates[0], name) for task in tasks for name in task.classes)
         return self._logits(self.image_features(batch), F.normalize(self._encode_text(self._tokenise(prompts)), dim=-1))
 
@@ -94,9 +94,9 @@ class ClipLearner(Learner):
             raise ConfigError(f"{self.name}: its predictions cannot be averaged with those of {other.name}")
         return self._predictor(self._scorer(tasks), tasks, protocols, other._scorer(tasks))
 
-    def vocabulary(self) -> str:
-        """Units are samples and columns classes, whatever the tokenizer; pictures must be of one size."""
-        return f"pictures of {self._preprocess.size} pixels"
+    def output_space(self) -> str:
+        """TokenScores are samples and columns classes, whatever the tokenizer; images must be of one size."""
+        return f"images of {self._preprocess.size} pixels"
 
     def _scorer(self, tasks: Sequence[Task]) -> Callable[[Batch], Tensor]:
         """Scores `(n, classes)` of all classes of `tasks`, by text features that are encoded here, once."""
@@ -161,12 +161,12 @@ class ClipLearner(Learner):
             logits: Tensor = self._clip.logit_scale.exp() * image.to(wide) @ text.to(wide).T
         return logits
 
-    def _normalise(self, pictures: Tensor) -> Tensor:
-        if pictures.is_floating_point():  # already normalised by `augment`
-            return pictures
-        if self._mean.device != pictures.device:
-            self._mean, self._std = self._mean.to(pictures.device), self._std.to(pictures.device)
-        return (pictures.float() / 255 - self._mean) / self._std
+    def _normalise(self, images: Tensor) -> Tensor:
+        if images.is_floating_point():  # already normalised by `augment`
+            return images
+        if self._mean.device != images.device:
+            self._mean, self._std = self._mean.to(images.device), self._std.to(images.device)
+        return (images.float() / 255 - self._mean) / self._std
 
     def _tokenise(self, prompts: tuple[str, ...]) -> Tensor:
         """Tokens of prompts, cut to the longest of them, kept on the device."""

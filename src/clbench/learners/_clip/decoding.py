@@ -1,4 +1,4 @@
-"""Decoding of pictures, once, into one uint8 tensor."""
+"""Decoding of images, once, into one uint8 tensor."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-def decode_pictures(rows: "Dataset", size: int) -> Tensor:
+def decode_images(rows: "Dataset", size: int) -> Tensor:
     """Decode the column `image` as CLIP's test transform does: shorter side to `size` (bicubic), centre crop.
 
     The transform ends in uint8 for every CLIP, so keeping uint8 loses nothing and takes a quarter of the memory.
@@ -29,15 +29,15 @@ def decode_pictures(rows: "Dataset", size: int) -> Tensor:
         `(n, 3, size, size)` uint8, RGB.
 
     Raises:
-        BrokenSamplesError: For pictures that cannot be read: which ones, and the first by its sample id and reason.
+        BrokenSamplesError: For images that cannot be read: which ones, and the first by its sample id and reason.
     """
     encoded = undecoded(rows)
-    pictures = np.empty((len(rows), size, size, 3), dtype=np.uint8)
+    images = np.empty((len(rows), size, size, 3), dtype=np.uint8)
 
     def decode(item: tuple[int, Cell]) -> str | None:
         index, cell = item
         try:
-            pictures[index] = np.asarray(_resize_and_crop(read_cell(cell), size))
+            images[index] = np.asarray(_resize_and_crop(read_cell(cell), size))
         except DataError as error:
             return str(error)
         return None
@@ -48,14 +48,14 @@ def decode_pictures(rows: "Dataset", size: int) -> Tensor:
     if broken:
         sample, reason = encoded["sample_id"][broken[0]], reasons[broken[0]]
         raise BrokenSamplesError(f"sample {sample!r}: {reason}", broken)
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
-def _resize_and_crop(picture: Image.Image, size: int) -> Image.Image:
-    width, height = picture.size
+def _resize_and_crop(image: Image.Image, size: int) -> Image.Image:
+    width, height = image.size
     if width == height == size:
-        return picture
+        return image
     # torchvision's Resize cuts off the fraction of the longer side, its CenterCrop rounds the offset.
     wide, high = (size * side // min(width, height) for side in (width, height))
     left, top = round((wide - size) / 2), round((high - size) / 2)
-    return picture.resize((wide, high), Image.Resampling.BICUBIC).crop((left, top, left + size, top + size))
+    return image.resize((wide, high), Image.Resampling.BICUBIC).crop((left, top, left + size, top + size))

@@ -5,7 +5,7 @@ import re
 import torch
 from torch import Tensor
 
-from clbench.contracts import Batch, LinearLayer, Task, Units
+from clbench.contracts import Batch, LinearLayer, Task, TokenScores
 from clbench.learners._text.text_learner import ScoreWatch, TextLearner, linear_layers_of, log_likelihoods
 
 BLOCKS = re.compile(r"\.layers\.(?P<block>\d+)\.")
@@ -39,7 +39,7 @@ class DecoderLearner(TextLearner):
         logits: Tensor = self._model.lm_head(hidden.gather(1, at))
         return logits
 
-    def token_logits(self, batch: Batch, task: Task, answers_only: bool = False) -> Units:
+    def token_logits(self, batch: Batch, task: Task, answers_only: bool = False) -> TokenScores:
         """Scores of the tokens of inputs and answers but the first, or of answers alone; padding is left out."""
         ids = _one_behind_the_other(batch)
         at = torch.arange(1, ids.shape[1], device=ids.device)
@@ -49,7 +49,7 @@ class DecoderLearner(TextLearner):
             asked = asked & (at >= before)
         hidden = self._model.model(input_ids=ids, use_cache=False).last_hidden_state
         logits: Tensor = self._model.lm_head(hidden[:, :-1][asked])
-        return Units(logits, ids[:, 1:][asked], asked.nonzero()[:, 0])
+        return TokenScores(logits, ids[:, 1:][asked], asked.nonzero()[:, 0])
 
     def weight(self, batch: Batch, answers_only: bool = True) -> Tensor:
         """The tokens of answers, or all but the first of each sample."""

@@ -24,7 +24,7 @@ from clbench.contracts import (
     Samples,
     Task,
     TextLimits,
-    Units,
+    TokenScores,
 )
 from clbench.core.errors import BrokenSamplesError, CheckpointError, ConfigError, DataError
 from clbench.learners._text.choices import CHOICES, best_choice, choice_scores, encoded_choices, has_choices, ranked
@@ -110,15 +110,15 @@ class TextLearner(Learner):
         targets = batch["answer"].long().masked_fill(~mask_of(batch, "answer"), IGNORED)
         return F.cross_entropy(self.answer_logits(batch).float().flatten(0, 1), targets.flatten())
 
-    def token_logits(self, batch: Batch, task: Task, answers_only: bool = False) -> Units:
+    def token_logits(self, batch: Batch, task: Task, answers_only: bool = False) -> TokenScores:
         """Scores of the tokens of answers; of those of inputs, too, in models that write them (subclasses).
 
         Padding is left out: to score the vocabulary costs more than to wait for the device once.
         """
         mask = mask_of(batch, "answer")
-        return Units(self.answer_logits(batch)[mask], batch["answer"].long()[mask], mask.nonzero()[:, 0])
+        return TokenScores(self.answer_logits(batch)[mask], batch["answer"].long()[mask], mask.nonzero()[:, 0])
 
-    def vocabulary(self) -> str:
+    def output_space(self) -> str:
         """What token ids mean, and how many columns their scores have."""
         return f"{self._tokens.digest()} x {self._model.get_output_embeddings().weight.shape[0]}"
 

@@ -1,4 +1,4 @@
-"""Rows of pictures as tensors of one size, and their truth as targets on the scale of the picture."""
+"""Rows of images as tensors of one size, and their truth as targets on the scale of the image."""
 
 import io
 from typing import TYPE_CHECKING
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 
 def encoded(rows: "Dataset", task: Task, size: int) -> Samples:
-    """Pictures squashed to a square, each axis by its own factor, so that nothing is cut off; and their targets.
+    """Images squashed to a square, each axis by its own factor, so that nothing is cut off; and their targets.
 
     `image` is `(n, 3, size, size)` uint8. Targets: `label` `(n,)` int64; `mask` `(n, size, size)` uint8 class ids, by
     the nearest pixel; `boxes` `(n, task.boxes, 4)` and `points` `(n, points, 2)` float32, fractions of width and
-    height, rows of zeros where a picture has fewer boxes; `value` `(n,)` float32. `mirror` `(n,)` bool says whether
+    height, rows of zeros where an image has fewer boxes; `value` `(n,)` float32. `mirror` `(n,)` bool says whether
     left and right may be exchanged: in boxes, and in masks of one thing; classes and keypoints may mean a side.
 
     Raises:
         BrokenSamplesError: For rows that do not decode or whose truth cannot be true.
         DataError: For a label outside the task's classes.
     """
-    pictures = np.empty((len(rows), size, size, 3), dtype=np.uint8)
+    images = np.empty((len(rows), size, size, 3), dtype=np.uint8)
 
-    def take(index: int, picture: Image.Image) -> None:
-        pictures[index] = np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC))
+    def take(index: int, image: Image.Image) -> None:
+        images[index] = np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
 
     truth = decode_rows(rows, task, take)
     harmless = task.kind == "detection" or (task.kind == "segmentation" and len(task.classes) == 2)
     tensors = {
-        "image": torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(),
+        "image": torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
         "mirror": torch.full((len(rows),), harmless),
         **_targets(rows, truth, task, size),
     }

@@ -37,7 +37,7 @@ class PromptBanks(nn.ModuleDict):
         kind, own = f"kind_{task.kind}", f"task_{task.name.replace('.', '%2E')}"
         return {"all": ("all",), "kind": (kind,), "task": (own,), "both": (kind, own)}[self.plan.sharing]
 
-    def welcome(self, task: Task, device: torch.device) -> None:
+    def add_task(self, task: Task, device: torch.device) -> None:
         """Make the banks that a task reads, if they are not there."""
         for key in self.keys_of(task):
             if key not in self:

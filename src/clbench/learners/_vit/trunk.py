@@ -12,7 +12,7 @@ from clbench.learners._vit.split_qkv import split_fused_qkv
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What heads read of n pictures.
+    """What heads read of n images.
 
     Attributes:
         whole: Class token and mean of the patches side by side, `(n, 2 width)`; the mean twice without class token.
@@ -48,13 +48,13 @@ class Trunk:
         self.patch = int(timms.patch_embed.patch_size[0])
         rows, columns = timms.patch_embed.grid_size
         self.grid = (int(rows), int(columns))
-        """Patches of a picture: rows and columns."""
+        """Patches of an image: rows and columns."""
         self._own = int(timms.num_prefix_tokens)
         self._class_token = getattr(self._model, "cls_token", None) is not None
 
-    def embed(self, pictures: Tensor) -> Tensor:
-        """Normalised pictures `(n, 3, size, size)` as the tokens before the first block, `(n, tokens, width)`."""
-        found = self._model._pos_embed(self._model.patch_embed(pictures))
+    def embed(self, images: Tensor) -> Tensor:
+        """Normalised images `(n, 3, size, size)` as the tokens before the first block, `(n, tokens, width)`."""
+        found = self._model._pos_embed(self._model.patch_embed(images))
         tokens: Tensor = self._model.norm_pre(found[0] if isinstance(found, tuple) else found)
         return tokens
 

@@ -1,4 +1,4 @@
-"""Random views of pictures, with the masks, boxes and points that belong to them, for a whole batch at once."""
+"""Random views of images, with the masks, boxes and points that belong to them, for a whole batch at once."""
 
 import torch
 import torch.nn.functional as F
@@ -7,18 +7,18 @@ from torch import Tensor
 from clbench.contracts import Batch
 
 SHIFT = 0.05
-"""Furthest shift along each axis, as a fraction of the picture."""
+"""Furthest shift along each axis, as a fraction of the image."""
 ZOOM = 0.1
-"""A side of what is seen is 1 - ZOOM to 1 + ZOOM of the picture's."""
+"""A side of what is seen is 1 - ZOOM to 1 + ZOOM of the image's."""
 CONTRAST = 0.2
 GAIN = 0.08
 
 
 def augmented(batch: Batch, generator: torch.Generator) -> Batch:
-    """Shift and zoom every picture a little, mirror it where that is harmless, change contrast and gain.
+    """Shift and zoom every image a little, mirror it where that is harmless, change contrast and gain.
 
     Masks, boxes and points go along. Depth is never mirrored. Left and right are mirrored, in half of the views, where
-    the batch's `mirror` says so. Pictures with a `value` are not zoomed: it may be a length.
+    the batch's `mirror` says so. Images with a `value` are not zoomed: it may be a length.
 
     Args:
         batch: `image` `(n, 3, h, w)` in [0, 1], and what there is of `mask`, `boxes`, `points`, `value`, `mirror`.
@@ -71,7 +71,7 @@ def _moved_boxes(boxes: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 
 def _toned(image: Tensor, contrast: Tensor, gain: Tensor) -> Tensor:
-    """Contrast times the picture plus gain, where it is not black: outside a sector nothing was received."""
+    """Contrast times the image plus gain, where it is not black: outside a sector nothing was received."""
     factor = (1 + CONTRAST * (2 * contrast - 1)).view(-1, 1, 1, 1)
     more = (GAIN * (2 * gain - 1)).view(-1, 1, 1, 1)
     return (image * factor + more * (image > 0)).clamp(0, 1)

@@ -48,8 +48,8 @@ PREFIX = "prefix."
 
 
 @dataclass(frozen=True)
-class PictureFormat:
-    """How a model wants its pictures: side in pixels, mean and standard deviation by channel in [0, 1]."""
+class ImageFormat:
+    """How a model wants its images: side in pixels, mean and standard deviation by channel in [0, 1]."""
 
     size: int
     mean: tuple[float, float, float]
@@ -67,43 +67,43 @@ class VitModel(nn.Module):
 
 
 class VitLearner(Learner):
-    """A timm vision transformer for segmentation, classification, detection and regression on pictures.
+    """A timm vision transformer for segmentation, classification, detection and regression on images.
 
     The task is always known. A head is made when its task is welcomed, with weights drawn from the cell's seed and the
-    task's name, and only its own task ever trains it. Heads see the tokens after the last block. Pictures are squashed
+    task's name, and only its own task ever trains it. Heads see the tokens after the last block. Images are squashed
     to the model's square; what is predicted on that square is a fraction of width and height.
 
     Args:
         name: As in a suite.
         backbone: Built by timm without a classifier.
-        pictures: Size and normalisation.
+        images: Size and normalisation.
         seed: The cell's, for heads and prompts.
     """
 
     test_batch = 64
 
-    def __init__(self, name: str, backbone: nn.Module, pictures: PictureFormat, seed: int) -> None:
+    def __init__(self, name: str, backbone: nn.Module, images: ImageFormat, seed: int) -> None:
         self._trunk = Trunk(backbone)
         self._model = VitModel(backbone).eval()
         super().__init__(name, self._model)
-        self._pictures = pictures
+        self._images = images
         self._seed = seed
-        self._mean = torch.tensor(pictures.mean).view(3, 1, 1)
-        self._std = torch.tensor(pictures.std).view(3, 1, 1)
+        self._mean = torch.tensor(images.mean).view(3, 1, 1)
+        self._std = torch.tensor(images.std).view(3, 1, 1)
         self._welcomed: dict[str, Task] = {}
 
     def encode(self, rows: "Dataset", task: Task) -> Samples:
         """See `vit_encode.encoded`."""
-        return encoded(rows, task, self._pictures.size)
+        return encoded(rows, task, self._images.size)
 
-    def welcome(self, task: Task) -> None:
+    def add_task(self, task: Task) -> None:
         """Make the task's head and the prompts that it is read with."""
         if task.name in self._welcomed:
             return
         self._welcomed[task.name] = task
         self._model.heads[_key(task)] = self._first_head(task).train(self._model.training)
         if self._model.prompts is not None:
-            self._model.prompts.welcome(task, self.device)
+            self._model.prompts.add_task(task, self.device)
 
     def can_test(self, task: Task) -> bool:
         """Whether the task's head is there: before, nothing could be said but noise."""
@@ -131,9 +131,9 @@ class VitLearner(Learner):
                 raise ConfigError(f"task {task.name!r}: {what}, and there are none in {task.kind}")
         return torch.cat([self._head(task)(self.features(batch, task)) for task in tasks], dim=1)
 
-    def vocabulary(self) -> str:
+    def output_space(self) -> str:
         """Heads are made of tasks and tokens."""
-        return f"pictures of {self._pictures.size} pixels"
+        return f"images of {self._images.size} pixels"
 
     def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
         """Answers of the heads.
@@ -147,7 +147,7 @@ class VitLearner(Learner):
         def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
             head = self._head(task)
             scores = head(self.features(batch, task))
-            answer = head.predict(scores, self._pictures.size)
+            answer = head.predict(scores, self._images.size)
             if "label" in batch:
                 return {"task-id": _classes(answer, batch["label"], task)}
             return {"task-id": Predictions(answer, finite=finite_rows(scores))}
@@ -186,7 +186,7 @@ class VitLearner(Learner):
         trunk = self._trunk
         self._model.prompts = PromptBanks(plan, trunk.depth, trunk.width, trunk.patch, self._seed)
         for task in self._welcomed.values():
-            self._model.prompts.welcome(task, self.device)
+            self._model.prompts.add_task(task, self.device)
 
     def prompts(self, task: Task) -> dict[str, nn.Parameter]:
         """The banks whose sum the task is read with."""
@@ -196,13 +196,13 @@ class VitLearner(Learner):
         return {f"prompts.{key}.{name}": p for key in banks.keys_of(task) for name, p in banks[key].named_parameters()}
 
     def prefix(self, batch: Batch, blocks: int) -> Batch:
-        """Tokens after the first blocks, `(n, tokens, width)` without gradient; on the CPU one picture at a time.
+        """Tokens after the first blocks, `(n, tokens, width)` without gradient; on the CPU one image at a time.
 
-        How a matrix product adds up depends on its shape, so pictures of one batch are not independent to the last bit.
+        How a matrix product adds up depends on its shape, so images of one batch are not independent to the last bit.
         """
         size = 1 if self.device.type == "cpu" else len(batch["image"])
         with torch.no_grad():
-            parts = [self._enter(pictures, blocks) for pictures in batch["image"].split(size)]
+            parts = [self._enter(images, blocks) for images in batch["image"].split(size)]
         return {f"{PREFIX}{blocks}": torch.cat(parts)}
 
     def features(self, batch: Batch, task: Task) -> Features:
@@ -229,8 +229,8 @@ class VitLearner(Learner):
                 there |= {f"prompts.{key}.{name}": tensor for name, tensor in banks[key].state_dict().items()}
         self.module.load_state_dict(there)
 
-    def _enter(self, pictures: Tensor, blocks: int) -> Tensor:
-        return self._trunk.run(self._trunk.embed(self._normalised(pictures)), 0, blocks)
+    def _enter(self, images: Tensor, blocks: int) -> Tensor:
+        return self._trunk.run(self._trunk.embed(self._normalised(images)), 0, blocks)
 
     def _first_head(self, task: Task) -> Head:
         """The task's head as it is before any training, on the device."""
@@ -245,15 +245,15 @@ class VitLearner(Learner):
         assert isinstance(head, Head)
         return head
 
-    def _normalised(self, pictures: Tensor) -> Tensor:
-        if self._mean.device != pictures.device:
-            self._mean, self._std = self._mean.to(pictures.device), self._std.to(pictures.device)
-        return (_unit(pictures) - self._mean) / self._std
+    def _normalised(self, images: Tensor) -> Tensor:
+        if self._mean.device != images.device:
+            self._mean, self._std = self._mean.to(images.device), self._std.to(images.device)
+        return (_unit(images) - self._mean) / self._std
 
 
-def _unit(pictures: Tensor) -> Tensor:
-    """uint8 pictures in [0, 1]; others are there already."""
-    return pictures if pictures.is_floating_point() else pictures.float() / 255
+def _unit(images: Tensor) -> Tensor:
+    """uint8 images in [0, 1]; others are there already."""
+    return images if images.is_floating_point() else images.float() / 255
 
 
 def _key(task: Task) -> str:

@@ -9,7 +9,7 @@ from timm.models import VisionTransformer
 from clbench.core.errors import ConfigError
 from clbench.core.registry import LEARNERS
 from clbench.learners._shared.weights import load_into
-from clbench.learners._vit.vit_learner import PictureFormat, VitLearner
+from clbench.learners._vit.vit_learner import ImageFormat, VitLearner
 
 
 @LEARNERS.register("mini-vit")
@@ -30,5 +30,5 @@ def mini_vit(argument: str, seed: int) -> VitLearner:
     model = VisionTransformer(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
     load_into(model, folder / "model.safetensors")
     shape = json.loads((folder / "preprocess.json").read_text(encoding="utf-8"))
-    pictures = PictureFormat(shape["size"], tuple(shape["mean"]), tuple(shape["std"]))
-    return VitLearner("mini-vit", model, pictures, seed)
+    images = ImageFormat(shape["size"], tuple(shape["mean"]), tuple(shape["std"]))
+    return VitLearner("mini-vit", model, images, seed)

@@ -1,4 +1,4 @@
-"""Scores of pictures: one number in [0, 1] a picture for R, and the official measures in pixels and units."""
+"""Scores of images: one number in [0, 1] an image for R, and the official measures in pixels and units."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 from clbench.core.errors import ConfigError, did_you_mean
 from clbench.scoring.images.detection import Detection
 from clbench.scoring.images.regression import PointAccuracy, ValueAccuracy
-from clbench.scoring.images.scorer import PictureScore, PictureScorer, Truth
+from clbench.scoring.images.scorer import ImageScore, ImageScorer, Truth
 from clbench.scoring.images.segmentation import Segmentation
 
 if TYPE_CHECKING:
     from clbench.spec.task import Task
 
-__all__ = ["SCORES", "PictureScore", "PictureScorer", "Truth", "scorer_of"]
+__all__ = ["SCORES", "ImageScore", "ImageScorer", "Truth", "scorer_of"]
 
-SCORES: Mapping[str, type[PictureScorer[Any]]] = MappingProxyType(
+SCORES: Mapping[str, type[ImageScorer[Any]]] = MappingProxyType(
     {
         "dice": Segmentation,
         "iou": Detection,
@@ -23,11 +23,11 @@ SCORES: Mapping[str, type[PictureScorer[Any]]] = MappingProxyType(
         "value_accuracy": ValueAccuracy,
     }
 )
-"""By the name that a task's `metric` has; `accuracy`, for classes, needs no look at the picture."""
+"""By the name that a task's `metric` has; `accuracy`, for classes, needs no look at the image."""
 
 
-def scorer_of(task: "Task") -> PictureScorer[Any]:
-    """The score of a task of pictures.
+def scorer_of(task: "Task") -> ImageScorer[Any]:
+    """The score of a task of images.
 
     Raises:
         ConfigError: For an unknown metric, or a task that lacks what it needs.

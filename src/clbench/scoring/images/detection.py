@@ -9,20 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 from clbench.scoring.images.boxes import Numbers, matched_iou
-from clbench.scoring.images.scorer import PictureScore, PictureScorer, Truth
+from clbench.scoring.images.scorer import ImageScore, ImageScorer, Truth
 
 CONFIDENT = 0.5
-"""Where a picture may have several boxes, those of at least this confidence count in the score of the picture."""
+"""Where an image may have several boxes, those of at least this confidence count in the score of the image."""
 
 
 @dataclass(frozen=True, eq=False)
 class Boxes(Truth):
-    """The true boxes of a picture, `(n, 4)`: x_min, y_min, x_max, y_max in pixels."""
+    """The true boxes of an image, `(n, 4)`: x_min, y_min, x_max, y_max in pixels."""
 
     boxes: Numbers
 
 
-class Detection(PictureScorer[Boxes]):
+class Detection(ImageScorer[Boxes]):
     """IoU of the box; where there may be several, of the best match of those that the model is confident of.
 
     Measures: `iou`, the same number.
@@ -33,14 +33,14 @@ class Detection(PictureScorer[Boxes]):
         boxes = np.array(row["boxes"], np.float64).reshape(-1, 4)
         return Boxes((row["size"][0], row["size"][1]), boxes_text(boxes.tolist()), boxes)
 
-    def score(self, truth: Boxes, prediction: npt.NDArray[Any]) -> PictureScore:
+    def score(self, truth: Boxes, prediction: npt.NDArray[Any]) -> ImageScore:
         """Compare boxes `(boxes, 5)`: fractions of width and height, and confidence, the highest first."""
         height, width = truth.size
         found = np.asarray(prediction, np.float64) * (width, height, width, height, 1)
         chosen = found[:1] if self.task.boxes == 1 else found[found[:, 4] >= CONFIDENT]
         overlap = matched_iou(chosen[:, :4], truth.boxes)
         kept = found[:1] if self.task.boxes == 1 else found[found[:, 4] > 0]
-        return PictureScore(boxes_text(kept.tolist()), truth.text, overlap, {"iou": overlap})
+        return ImageScore(boxes_text(kept.tolist()), truth.text, overlap, {"iou": overlap})
 
 
 def boxes_text(boxes: Sequence[Sequence[float]]) -> str:

@@ -53,7 +53,7 @@ class Outline:
 
     @classmethod
     def of(cls, mask: Mask) -> "Outline":
-        """The edge of a mask `(h, w)`; pixels at the border of the picture belong to it (as in MONAI)."""
+        """The edge of a mask `(h, w)`; pixels at the border of the image belong to it (as in MONAI)."""
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         if not len(rows):
             return cls(np.empty((0, 2), np.int64))

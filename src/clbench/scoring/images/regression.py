@@ -9,33 +9,33 @@ import numpy as np
 import numpy.typing as npt
 
 from clbench.core.errors import ConfigError
-from clbench.scoring.images.scorer import Numbers, PictureScore, PictureScorer, Truth
+from clbench.scoring.images.scorer import ImageScore, ImageScorer, Numbers, Truth
 
 if TYPE_CHECKING:
     from clbench.spec.task import Task
 
 NEAR = 0.1
-"""At this share of the picture's diagonal a keypoint is as good as lost."""
+"""At this share of the image's diagonal a keypoint is as good as lost."""
 
 
 @dataclass(frozen=True, eq=False)
 class Points(Truth):
-    """The true keypoints of a picture, `(n, 2)`: x, y in pixels."""
+    """The true keypoints of an image, `(n, 2)`: x, y in pixels."""
 
     points: Numbers
 
 
 @dataclass(frozen=True, eq=False)
 class Value(Truth):
-    """The true value of a picture, in its unit."""
+    """The true value of an image, in its unit."""
 
     value: float
 
 
-class PointAccuracy(PictureScorer[Points]):
-    """Mean over the keypoints of max(0, 1 - error / (a tenth of the picture's diagonal)).
+class PointAccuracy(ImageScorer[Points]):
+    """Mean over the keypoints of max(0, 1 - error / (a tenth of the image's diagonal)).
 
-    Measures: `mre`, the mean distance from the true keypoints in pixels of the original picture. A prediction that is
+    Measures: `mre`, the mean distance from the true keypoints in pixels of the original image. A prediction that is
     not finite counts as a diagonal away.
     """
 
@@ -44,17 +44,17 @@ class PointAccuracy(PictureScorer[Points]):
         points = np.array(row["points"], np.float64).reshape(-1, 2)
         return Points((row["size"][0], row["size"][1]), _points_text(points), points)
 
-    def score(self, truth: Points, prediction: npt.NDArray[Any]) -> PictureScore:
+    def score(self, truth: Points, prediction: npt.NDArray[Any]) -> ImageScore:
         """Compare keypoints `(points, 2)` as fractions of width and height."""
         height, width = truth.size
         points = np.asarray(prediction, np.float64) * (width, height)
         errors = np.linalg.norm(points - truth.points, axis=-1)
         errors = np.where(np.isfinite(errors), errors, truth.diagonal)
         score = float(np.clip(1 - errors / (NEAR * truth.diagonal), 0, None).mean())
-        return PictureScore(_points_text(points), truth.text, score, {"mre": float(errors.mean())})
+        return ImageScore(_points_text(points), truth.text, score, {"mre": float(errors.mean())})
 
 
-class ValueAccuracy(PictureScorer[Value]):
+class ValueAccuracy(ImageScorer[Value]):
     """max(0, 1 - error / width of the task's range of values).
 
     Measures: `mae`, the absolute error in the value's unit. A prediction that is not finite counts as that width away.
@@ -77,11 +77,11 @@ class ValueAccuracy(PictureScorer[Value]):
         value = float(row["value"])
         return Value((row["size"][0], row["size"][1]), repr(value), value)
 
-    def score(self, truth: Value, prediction: npt.NDArray[Any]) -> PictureScore:
+    def score(self, truth: Value, prediction: npt.NDArray[Any]) -> ImageScore:
         """Compare a value `()` in its unit."""
         error = abs(float(prediction) - truth.value)
         error = error if np.isfinite(error) else self._width
-        return PictureScore(repr(float(prediction)), truth.text, max(0.0, 1 - error / self._width), {"mae": error})
+        return ImageScore(repr(float(prediction)), truth.text, max(0.0, 1 - error / self._width), {"mae": error})
 
 
 def _points_text(points: Numbers) -> str:

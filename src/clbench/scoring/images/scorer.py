@@ -1,4 +1,4 @@
-"""What a score of pictures is: the truth of a picture read once, and any number of predictions compared with it."""
+"""What a score of images is: the truth of an image read once, and any number of predictions compared with it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ T = TypeVar("T", bound="Truth")
 
 
 @dataclass(frozen=True)
-class PictureScore:
-    """What the ledger says of one picture.
+class ImageScore:
+    """What the ledger says of one image.
 
     Attributes:
-        prediction: As compact text, in pixels of the original picture or in the unit of the value.
+        prediction: As compact text, in pixels of the original image or in the unit of the value.
         target: The truth in the same form.
         score: In [0, 1], higher is better: the common scale of R.
-        measures: The official numbers of this picture, by name, each in its own unit; finite.
+        measures: The official numbers of this image, by name, each in its own unit; finite.
     """
 
     prediction: str
@@ -35,10 +35,10 @@ class PictureScore:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """The truth of one picture.
+    """The truth of one image.
 
     Attributes:
-        size: Height and width of the original picture in pixels.
+        size: Height and width of the original image in pixels.
         text: As in the ledger.
     """
 
@@ -47,7 +47,7 @@ class Truth:
 
     @property
     def diagonal(self) -> float:
-        """Of the picture, in pixels: what distances are where there is nothing to measure them from."""
+        """Of the image, in pixels: what distances are where there is nothing to measure them from."""
         return float(np.hypot(*self.size))
 
     @property
@@ -56,8 +56,8 @@ class Truth:
         return len(self.text) + 256
 
 
-class PictureScorer(ABC, Generic[T]):
-    """A score of the pictures of one task.
+class ImageScorer(ABC, Generic[T]):
+    """A score of the images of one task.
 
     Args:
         task: Says the names of classes, the range of values and so on.
@@ -71,7 +71,7 @@ class PictureScorer(ABC, Generic[T]):
 
     @abstractmethod
     def truth(self, row: Mapping[str, Any]) -> T:
-        """Read the truth of one picture.
+        """Read the truth of one image.
 
         Args:
             row: What `Samples.truth` has of it, and `sample_id`.
@@ -81,5 +81,5 @@ class PictureScorer(ABC, Generic[T]):
         """
 
     @abstractmethod
-    def score(self, truth: T, prediction: npt.NDArray[Any]) -> PictureScore:
+    def score(self, truth: T, prediction: npt.NDArray[Any]) -> ImageScore:
         """Compare one prediction, as `Predictions.prediction` has it, with the truth."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from clbench.core.errors import ConfigError, DataError
 from clbench.scoring.images.label_maps import Outline, dice, hausdorff, hd95, resized
 from clbench.scoring.images.run_length import text_of
-from clbench.scoring.images.scorer import Labels, PictureScore, PictureScorer, Truth
+from clbench.scoring.images.scorer import ImageScore, ImageScorer, Labels, Truth
 
 if TYPE_CHECKING:
     from clbench.spec.task import Task
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LabelMap(Truth):
-    """The true label map of a picture.
+    """The true label map of an image.
 
     Attributes:
         labels: `(height, width)`.
@@ -41,11 +41,11 @@ class LabelMap(Truth):
         return super().nbytes + self.labels.nbytes + sum(6 * outline.points.nbytes for outline in self.outlines)
 
 
-class Segmentation(PictureScorer[LabelMap]):
-    """Mean over the classes but the background of the picture's Dice; at the original size, as FMC_UIA does it.
+class Segmentation(ImageScorer[LabelMap]):
+    """Mean over the classes but the background of the image's Dice; at the original size, as FMC_UIA does it.
 
     Measures: `dice/<class>`; `hausdorff/<class>` and `hd95/<class>` in pixels, 0 where a class is empty in both and the
-    picture's diagonal where it is in one.
+    image's diagonal where it is in one.
     """
 
     def __init__(self, task: "Task") -> None:
@@ -69,7 +69,7 @@ class Segmentation(PictureScorer[LabelMap]):
             raise DataError(f"sample {row['sample_id']!r}: mask has class {largest}, the task knows {known}")
         return LabelMap((labels.shape[0], labels.shape[1]), text_of(labels), labels, len(self.task.classes))
 
-    def score(self, truth: LabelMap, prediction: npt.NDArray[Any]) -> PictureScore:
+    def score(self, truth: LabelMap, prediction: npt.NDArray[Any]) -> ImageScore:
         """Compare a label map `(h, w)` of any size; the text keeps its own size."""
         labels = resized(prediction, truth.size)
         measures: dict[str, float] = {}
@@ -82,4 +82,4 @@ class Segmentation(PictureScorer[LabelMap]):
             measures[f"hausdorff/{name}"] = nothing if any(empty) else hausdorff(masks, outlines)
             measures[f"hd95/{name}"] = nothing if any(empty) else hd95(outlines)
         score = float(np.mean([value for name, value in measures.items() if name.startswith("dice/")]))
-        return PictureScore(text_of(prediction), truth.text, score, measures)
+        return ImageScore(text_of(prediction), truth.text, score, measures)

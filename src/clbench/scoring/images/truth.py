@@ -1,4 +1,4 @@
-"""Pictures decoded once, with the checked truth beside them: what learners of pictures encode and what scores read."""
+"""Images decoded once, with the checked truth beside them: what learners of images encode and what scores read."""
 
 import io
 import os
@@ -29,19 +29,19 @@ TYPES: dict[str, pa.DataType] = {
 
 
 def decode_rows(rows: "Dataset", task: Task, take: Callable[[int, Image.Image], None]) -> dict[str, pa.Array]:
-    """Decode every picture, hand it on, and check what is true of it.
+    """Decode every image, hand it on, and check what is true of it.
 
     Args:
         rows: With the columns of the task's kind and `sample_id`; `where`, if there, tells the place in messages.
         task: Its classes, boxes and points are what the truth is compared with.
-        take: Called with the position of a row and its picture (RGB, in its own size), from several threads.
+        take: Called with the position of a row and its image (RGB, in its own size), from several threads.
 
     Returns:
         The columns of `Samples.truth`: `size` (height and width), and what the rows have of `mask` (PNG of class ids,
-        as large as the picture), `boxes`, `points` and `value`.
+        as large as the image), `boxes`, `points` and `value`.
 
     Raises:
-        BrokenSamplesError: For rows that do not decode or whose truth cannot be true of their picture: which ones, and
+        BrokenSamplesError: For rows that do not decode or whose truth cannot be true of their image: which ones, and
             the first by its sample id, place and reason.
     """
     cells: Mapping[str, Any] = undecoded(rows)[:]
@@ -49,12 +49,12 @@ def decode_rows(rows: "Dataset", task: Task, take: Callable[[int, Image.Image], 
     def decode(index: int) -> dict[str, object] | str:
         row = {name: column[index] for name, column in cells.items()}
         try:
-            picture = read_cell(row["image"])
-            truth = {"size": [picture.height, picture.width], **_truth(row, picture.height, picture.width, task)}
+            image = read_cell(row["image"])
+            truth = {"size": [image.height, image.width], **_truth(row, image.height, image.width, task)}
         except DataError as error:
             place = f"{row['where']}: " if row.get("where") else ""
             return f"sample {row['sample_id']!r}: {place}{' '.join(str(error).split())}"
-        take(index, picture)
+        take(index, image)
         return truth
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -66,10 +66,10 @@ def decode_rows(rows: "Dataset", task: Task, take: Callable[[int, Image.Image], 
     return {name: pa.array([truth[name] for truth in truths], TYPES[name]) for name in truths[0]}
 
 
-def png(picture: NDArray[np.uint8]) -> bytes:
-    """A picture `(height, width)` or `(height, width, 3)` as a PNG, compressed quickly."""
+def png(image: NDArray[np.uint8]) -> bytes:
+    """An image `(height, width)` or `(height, width, 3)` as a PNG, compressed quickly."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "png", compress_level=1)
+    Image.fromarray(image).save(buffer, "png", compress_level=1)
     return buffer.getvalue()
 
 
@@ -85,11 +85,11 @@ def _truth(row: Mapping[str, Any], height: int, width: int, task: Task) -> dict[
 
 
 def _mask(cell: Cell, size: tuple[int, int], task: Task) -> NDArray[np.uint8]:
-    """The class ids of a mask, as large as its picture."""
+    """The class ids of a mask, as large as its image."""
     name = name_of(cell, "the mask")
     values = read_ids(source_of(cell, "the mask"), name)
     if values.shape != size:
-        raise DataError(f"{name} is {_size(values.shape)}, its picture is {_size(size)}")
+        raise DataError(f"{name} is {_size(values.shape)}, its image is {_size(size)}")
     largest = values.max()
     if largest >= len(task.classes):
         raise DataError(f"{name} has the class {largest}, which the card does not know (0 to {len(task.classes) - 1})")
@@ -108,4 +108,4 @@ def _check_boxes(boxes: list[list[float]], height: int, width: int, task: Task) 
     for box in boxes:
         x_min, y_min, x_max, y_max = box
         if not (0 <= x_min < x_max <= width and 0 <= y_min < y_max <= height):
-            raise DataError(f"the box {box} is empty or not inside the picture of {_size((height, width))}")
+            raise DataError(f"the box {box} is empty or not inside the image of {_size((height, width))}")

@@ -1,4 +1,4 @@
-"""Batches for the pre-training of mini-clip: texts with templates, and pictures seen through random views."""
+"""Batches for the pre-training of mini-clip: texts with templates, and images seen through random views."""
 
 from collections.abc import Sequence
 
@@ -66,18 +66,18 @@ def encode_forms(tokenizer: Tokenizer, names: Sequence[str], domains: Sequence[s
     return encode(tokenizer, texts).view(len(names), len(forms[0]), CONTEXT)
 
 
-def random_views(pictures: Tensor, generator: torch.Generator) -> Tensor:
+def random_views(images: Tensor, generator: torch.Generator) -> Tensor:
     """Random geometry and colours, for the whole batch at once.
 
     Args:
-        pictures: `(n, 3, side, side)` in [0, 1] on white.
+        images: `(n, 3, side, side)` in [0, 1] on white.
         generator: Draws everything.
 
     Returns:
         The same shape, in [0, 1].
     """
-    n, _, side, _ = pictures.shape
-    ink = F.grid_sample(1 - pictures, _grid(n, side, generator), align_corners=False)  # outside the picture is white
+    n, _, side, _ = images.shape
+    ink = F.grid_sample(1 - images, _grid(n, side, generator), align_corners=False)  # outside the image is white
     return _colours(1 - ink, generator)
 
 
@@ -98,13 +98,13 @@ def _grid(n: int, side: int, generator: torch.Generator) -> Tensor:
     return F.affine_grid(theta, [n, 3, side, side], align_corners=False) + smooth
 
 
-def _colours(pictures: Tensor, generator: torch.Generator) -> Tensor:
+def _colours(images: Tensor, generator: torch.Generator) -> Tensor:
     """Mixes channels, turns some grey, changes contrast, blurs, erases a box and adds noise."""
-    n, _, side, _ = pictures.shape
+    n, _, side, _ = images.shape
     draw = torch.rand(10, n, 1, 1, 1, generator=generator)
     mix = torch.eye(3) + torch.randn(n, 3, 3, generator=generator) * 0.15 * (draw[0, :, :, :, 0] < 0.7)
     mix = mix / mix.sum(2, keepdim=True).clamp(min=0.5)  # white stays white
-    x = 1 - torch.einsum("nij,njhw->nihw", mix, 1 - pictures)
+    x = 1 - torch.einsum("nij,njhw->nihw", mix, 1 - images)
     x = torch.where(draw[1] < 0.15, x.mean(1, keepdim=True), x)
     x = 1 - (1 - x) * (0.6 + 0.8 * draw[2])
     dark = x + (1 - x) * (draw[3] - 0.5) * 0.6 * (x < 0.9)

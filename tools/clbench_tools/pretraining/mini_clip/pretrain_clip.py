@@ -56,16 +56,16 @@ def main() -> None:
     domain_of = dict(zip(corpus["names"].tolist(), corpus["domains"].tolist(), strict=True))
     domains = [domain_of[name] for name in names.tolist()]
     tokenizer = train_tokenizer(corpus["names"].tolist(), VOCABULARY)
-    pictures = torch.from_numpy(corpus["pictures"]).permute(0, 3, 1, 2).float() / 255
-    preprocess = {"size": 32, "mean": _rounded(pictures.mean((0, 2, 3))), "std": _rounded(pictures.std((0, 2, 3)))}
+    images = torch.from_numpy(corpus["images"]).permute(0, 3, 1, 2).float() / 255
+    preprocess = {"size": 32, "mean": _rounded(images.mean((0, 2, 3))), "std": _rounded(images.std((0, 2, 3)))}
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
     (options.out / "preprocess.json").write_text(json.dumps(preprocess, indent=2) + "\n")
     tokenizer.save(str(options.out / "tokenizer.json"))
-    hashes = sorted(hashlib.sha256(picture.tobytes()).hexdigest()[:12] for picture in corpus["pictures"])
+    hashes = sorted(hashlib.sha256(image.tobytes()).hexdigest()[:12] for image in corpus["images"])
     (options.out / "corpus_hashes.txt").write_text("\n".join(hashes) + "\n")
     forms = encode_forms(tokenizer, names.tolist(), domains)
-    train(options, pictures, torch.from_numpy(inverse), domains, forms, preprocess, tokenizer)
+    train(options, images, torch.from_numpy(inverse), domains, forms, preprocess, tokenizer)
 
 
 def _options() -> argparse.Namespace:
@@ -87,19 +87,19 @@ def _rounded(values: Tensor) -> list[float]:
 
 def train(
     options: argparse.Namespace,
-    pictures: Tensor,
+    images: Tensor,
     name_of: Tensor,
     domains: list[str],
     forms: Tensor,
     preprocess: dict[str, object],
     tokenizer: Tokenizer,
 ) -> None:
-    """The loop: contrastive loss between pictures and names, averaged weights, a checkpoint at every evaluation.
+    """The loop: contrastive loss between images and names, averaged weights, a checkpoint at every evaluation.
 
     Args:
         options: Of the command line.
-        pictures: `(n, 3, 32, 32)` in [0, 1].
-        name_of: `(n,)` index of each picture's name.
+        images: `(n, 3, 32, 32)` in [0, 1].
+        name_of: `(n,)` index of each image's name.
         domains: Domain of each name, empty for none.
         forms: `(names, forms, context)` tokens.
         preprocess: Mean and standard deviation.
@@ -116,7 +116,7 @@ def train(
     for step in range(1, options.steps + 1):
         pool = pools[int(torch.randint(len(pools), (), generator=generator))]
         chosen = pool[torch.randperm(len(pool), generator=generator)[: options.batch]]
-        view = (random_views(pictures[chosen], generator) - mean) / std
+        view = (random_views(images[chosen], generator) - mean) / std
         labels = name_of[chosen]
         form = torch.randint(forms.shape[1], (len(chosen),), generator=generator)
         with torch.autocast("cpu", torch.bfloat16):
@@ -148,7 +148,7 @@ def _groups(model: nn.Module) -> list[dict[str, object]]:
 
 
 def _pools(name_of: Tensor, domains: list[str]) -> list[Tensor]:
-    """Pictures to draw a batch from: everything, or one domain, whose names are harder to tell apart."""
+    """Images to draw a batch from: everything, or one domain, whose names are harder to tell apart."""
     everything = torch.arange(len(name_of))
     pools = [everything] * 4
     for domain in sorted({domain for domain in domains if domain}):
@@ -157,7 +157,7 @@ def _pools(name_of: Tensor, domains: list[str]) -> list[Tensor]:
 
 
 def contrastive_loss(model: CLIP, view: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:
-    """CLIP's symmetric loss; pictures with equal names share their targets evenly."""
+    """CLIP's symmetric loss; images with equal names share their targets evenly."""
     image = F.normalize(model.encode_image(view).float(), dim=-1)
     text = F.normalize(model.encode_text(tokens).float(), dim=-1)
     logits = model.logit_scale.exp() * image @ text.T
@@ -196,8 +196,8 @@ def accuracies(
     texts = [PROMPTS[domain].format(name) for domain, (_, _, names) in parts.items() for name in names]
     features = F.normalize(model.encode_text(encode(tokenizer, texts)), dim=-1)
     found, start = {}, 0
-    for domain, (pictures, labels, names) in parts.items():
-        logits = F.normalize(model.encode_image((pictures - mean) / std), dim=-1) @ features.T
+    for domain, (images, labels, names) in parts.items():
+        logits = F.normalize(model.encode_image((images - mean) / std), dim=-1) @ features.T
         own = logits[:, start : start + len(names)].argmax(1) == labels
         union = logits.argmax(1) == labels + start
         found[domain] = (round(own.float().mean().item(), 3), round(union.float().mean().item(), 3))
@@ -206,12 +206,12 @@ def accuracies(
 
 
 def _read(path: Path) -> tuple[Tensor, Tensor, list[str]]:
-    """Pictures in [0, 1] `(n, 3, 32, 32)`, labels `(n,)` and class names of one part."""
+    """Images in [0, 1] `(n, 3, 32, 32)`, labels `(n,)` and class names of one part."""
     table = pq.read_table(path)
     features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
     images = [np.asarray(Image.open(io.BytesIO(row["bytes"]))) for row in table["image"].to_pylist()]
-    pictures = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
-    return pictures, torch.tensor(table["label"].to_pylist()), features["label"]["names"]
+    images = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+    return images, torch.tensor(table["label"].to_pylist()), features["label"]["names"]
 
 
 if __name__ == "__main__":

@@ -178,22 +178,22 @@ def train(options: argparse.Namespace, folder: Path, model: LlamaForCausalLM, ba
     """The loop; returns the running average of the weights."""
     head = nn.Linear(SHAPE["hidden_size"], 384)
     parameters = [*model.parameters(), *head.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=options.lr, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
+    optimizer = torch.optim.AdamW(parameters, lr=options.lr, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
     steps = STEPS[options.release]
 
     def factor(step: int) -> float:
         return min((step + 1) / (0.04 * steps), 0.5 * (1 + math.cos(math.pi * step / steps)))
 
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     average = copy.deepcopy(model)
     began = time.monotonic()
     for step in range(1, steps + 1):
         answers, taught = losses(model, head, batches.draw())
         (2 * answers + taught).backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
+        optimizer.step()
         scheduler.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             decay = min(0.995, step / (step + 10))
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)

@@ -71,13 +71,13 @@ def cut(ids: Tensor) -> Tensor:
 
 def fine_tune(model: Any, rows: Rows, steps: int, lr: float, seed: int) -> None:
     """AdamW, a tenth of the steps rising, then a cosine to zero."""
-    optimiser = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0, fused=True)
     rise = steps / 10
 
     def factor(step: int) -> float:
         return min((step + 1) / rise, 0.5 * (1 + math.cos(math.pi * max(0.0, step - rise) / (steps - rise))))
 
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     generator = torch.Generator().manual_seed(seed)
     epochs = -(-steps * BATCH // len(rows[0]))
     order = torch.cat([torch.randperm(len(rows[0]), generator=generator) for _ in range(epochs)])
@@ -90,9 +90,9 @@ def fine_tune(model: Any, rows: Rows, steps: int, lr: float, seed: int) -> None:
         ).logits
         F.cross_entropy(logits.flatten(0, 1), answers.flatten(), ignore_index=0).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         schedule.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
 
 
 @torch.no_grad()

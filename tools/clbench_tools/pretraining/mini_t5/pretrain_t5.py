@@ -115,7 +115,7 @@ def train(options: argparse.Namespace, model: T5ForConditionalGeneration, batche
     """
     head = nn.Linear(SHAPE["d_model"], len(middle))
     parameters = [*model.parameters(), *head.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=options.lr, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
+    optimizer = torch.optim.AdamW(parameters, lr=options.lr, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
 
     steps: int = options.steps
 
@@ -123,7 +123,7 @@ def train(options: argparse.Namespace, model: T5ForConditionalGeneration, batche
         rise = min(1.0, (step + 1) / (0.04 * steps))
         return min(rise, 0.5 * (1 + math.cos(math.pi * step / steps)))
 
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     average: nn.Module = copy.deepcopy(model)
     average.eval()
     held_back = batches.held_back()
@@ -132,9 +132,9 @@ def train(options: argparse.Namespace, model: T5ForConditionalGeneration, batche
         found = losses(model, head, middle, batches.draw(), ROWS["named"])
         torch.stack([WEIGHTS[name] * loss for name, loss in found.items()]).sum().backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
+        optimizer.step()
         schedule.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             decay = min(0.995, step / (step + 10))
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)

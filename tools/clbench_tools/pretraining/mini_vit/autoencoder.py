@@ -6,7 +6,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 HIDDEN = 0.75
-"""Share of a picture's patches that the encoder does not see."""
+"""Share of an image's patches that the encoder does not see."""
 
 
 class MaskedAutoencoder(nn.Module):
@@ -29,16 +29,16 @@ class MaskedAutoencoder(nn.Module):
         self.decoder = nn.Sequential(*(Block(width, 4) for _ in range(depth)), nn.LayerNorm(width))
         self.tell = nn.Linear(width, self.patch**2)
 
-    def forward(self, pictures: Tensor, noise: Tensor) -> Tensor:
+    def forward(self, images: Tensor, noise: Tensor) -> Tensor:
         """Mean squared error of the hidden patches' pixels, each patch normed by its own mean and deviation; a scalar.
 
         Args:
-            pictures: `(n, 3, size, size)`, normalised, three times the same channel.
+            images: `(n, 3, size, size)`, normalised, three times the same channel.
             noise: `(n, patches)`, whose order says which patches are seen.
         """
         assert self.encoder.pos_embed is not None
         assert self.encoder.cls_token is not None
-        tokens = self.encoder.patch_embed(pictures) + self.encoder.pos_embed[:, 1:]
+        tokens = self.encoder.patch_embed(images) + self.encoder.pos_embed[:, 1:]
         order = noise.argsort(dim=1)
         kept = round(self.count * (1 - HIDDEN))
         seen = tokens.gather(1, order[:, :kept, None].expand(-1, -1, tokens.shape[2]))
@@ -49,12 +49,12 @@ class MaskedAutoencoder(nn.Module):
         back = order.argsort(dim=1)
         patches = patches.gather(1, back[:, :, None].expand(-1, -1, patches.shape[2]))
         told = self.tell(self.decoder(torch.cat([x[:, :1], patches], dim=1) + self.place))[:, 1:]
-        error = ((told - self._pixels(pictures)) ** 2).mean(dim=2)
+        error = ((told - self._pixels(images)) ** 2).mean(dim=2)
         loss: Tensor = error.gather(1, order[:, kept:]).mean()
         return loss
 
-    def _pixels(self, pictures: Tensor) -> Tensor:
+    def _pixels(self, images: Tensor) -> Tensor:
         """One channel of every patch, `(n, patches, patch^2)`, normed patch by patch."""
-        grey = pictures[:, 0].unfold(1, self.patch, self.patch).unfold(2, self.patch, self.patch)
+        grey = images[:, 0].unfold(1, self.patch, self.patch).unfold(2, self.patch, self.patch)
         pixels = grey.flatten(3).flatten(1, 2)
         return (pixels - pixels.mean(dim=2, keepdim=True)) / (pixels.var(dim=2, keepdim=True) + 1e-2).sqrt()

@@ -69,8 +69,8 @@ def train(
         options: Of the command line.
     """
     generator = torch.Generator().manual_seed(options.seed)
-    optimiser = torch.optim.AdamW(_groups(model), lr=options.lr, betas=(0.9, 0.95), fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.lr, total_steps=options.steps, pct_start=0.1)
+    optimizer = torch.optim.AdamW(_groups(model), lr=options.lr, betas=(0.9, 0.95), fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.lr, total_steps=options.steps, pct_start=0.1)
     learnt_from, looked_at = frames
     start, total = time.monotonic(), 0.0
     for step in range(1, options.steps + 1):
@@ -80,9 +80,9 @@ def train(
         loss = model(_toned(view, tone), torch.rand(len(view), model.count, generator=generator))
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         schedule.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         total += float(loss)
         if step % 100 == 0 or step == options.steps:
             held_out = look(model, _toned(looked_at, tone))
@@ -91,10 +91,10 @@ def train(
 
 
 @torch.no_grad()
-def look(model: MaskedAutoencoder, pictures: Tensor) -> float:
-    """The loss of pictures under masks that are always the same."""
-    noise = torch.rand(len(pictures), model.count, generator=torch.Generator().manual_seed(0))
-    return float(model(pictures, noise))
+def look(model: MaskedAutoencoder, images: Tensor) -> float:
+    """The loss of images under masks that are always the same."""
+    noise = torch.rand(len(images), model.count, generator=torch.Generator().manual_seed(0))
+    return float(model(images, noise))
 
 
 def _toned(grey: Tensor, tone: tuple[float, float]) -> Tensor:

@@ -29,5 +29,5 @@ def head_for(task: Task, width: int) -> Head:
     if task.kind == "regression" and task.value_range:
         return ValueHead(width, task.value_range)
     lacks = {"classification": "classes", "segmentation": "classes, the background first", "regression": "value_range"}
-    wanted = f"its {lacks[task.kind]}" if task.kind in lacks else "a task on pictures"
+    wanted = f"its {lacks[task.kind]}" if task.kind in lacks else "a task on images"
     raise ConfigError(f"task {task.name!r}: a vision transformer's head for {task.kind} needs {wanted}, got none")

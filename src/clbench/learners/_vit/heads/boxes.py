@@ -19,7 +19,7 @@ RARE = -2.19
 class BoxHead(Head):
     """Five numbers at each place of a map with twice the patches' resolution: heat, offset (x, y), size (w, h).
 
-    Offsets are fractions of a place and sizes fractions of the picture, by sigmoids. Boxes are the highest peaks of the
+    Offsets are fractions of a place and sizes fractions of the image, by sigmoids. Boxes are the highest peaks of the
     heatmap, a peak being a place that no neighbour exceeds.
     """
 
@@ -45,7 +45,7 @@ class BoxHead(Head):
         """Focal loss of the heatmap, and L1 of offset and size and 1 - GIoU of the box at the true centres.
 
         `boxes` are `(n, boxes, 4)`, fractions; rows of zeros are none. All four have weight 1, L1 of sizes 5, for these
-        are fractions of the picture where the published weight is for pixels.
+        are fractions of the image where the published weight is for pixels.
         """
         boxes = batch["boxes"]
         rows, columns = answer.shape[-2:]
@@ -67,7 +67,7 @@ class BoxHead(Head):
         return focal_loss(answer[:, 0], heat) + offsets + 5 * sizes + overlap
 
     def predict(self, answer: Tensor, size: int) -> Tensor:
-        """`(n, boxes, 5)`: corners as fractions, inside the picture, and the height of the peak, the highest first."""
+        """`(n, boxes, 5)`: corners as fractions, inside the image, and the height of the peak, the highest first."""
         heat = answer[:, :1].sigmoid()
         rows, columns = heat.shape[-2:]
         peaks = heat * (heat == F.max_pool2d(heat, 3, stride=1, padding=1))

@@ -1,4 +1,4 @@
-"""Classes of whole pictures: a linear layer on the class token and the mean of the patches."""
+"""Classes of whole images: a linear layer on the class token and the mean of the patches."""
 
 from typing import final
 

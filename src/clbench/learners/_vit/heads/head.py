@@ -37,7 +37,7 @@ class Head(nn.Module, ABC):
 
         Args:
             answer: Raw.
-            size: Side of the learner's pictures in pixels.
+            size: Side of the learner's images in pixels.
         """
 
 

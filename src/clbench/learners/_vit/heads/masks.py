@@ -13,7 +13,7 @@ from clbench.learners._vit.trunk import Features
 
 @final
 class MaskHead(Head):
-    """A growing map and a 1 x 1 convolution, bilinearly enlarged to the picture; Dice plus cross-entropy."""
+    """A growing map and a 1 x 1 convolution, bilinearly enlarged to the image; Dice plus cross-entropy."""
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from clbench.learners._vit.trunk import Features
 SIGMA = 2.0
 """Deviation of the true heatmap, in places."""
 CLOSENESS = 10.0
-"""Weight of the points' L1 distance, fractions of the picture, beside the divergence of the heatmaps, in nats."""
+"""Weight of the points' L1 distance, fractions of the image, beside the divergence of the heatmaps, in nats."""
 
 
 @final

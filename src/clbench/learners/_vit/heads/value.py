@@ -1,4 +1,4 @@
-"""One value of a picture, learnt on the scale of its range."""
+"""One value of an image, learnt on the scale of its range."""
 
 from typing import final
 

@@ -1,10 +1,10 @@
-"""The tasks of `told_pictures` as a stream."""
+"""The tasks of `scripted_images` as a stream."""
 
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from tests.told_pictures import TASKS, ids
+from tests.scripted_images import TASKS, ids
 
 from clbench.contracts import Split, Stream, Task
 from clbench.core.registry import LOADERS
@@ -12,7 +12,7 @@ from clbench.streams.card import DataChoice, StreamCard
 
 
 @LOADERS.register("told-stream")
-def told_stream(card: StreamCard, choice: DataChoice) -> Stream:
+def scripted_stream(card: StreamCard, choice: DataChoice) -> Stream:
     """All tasks, whatever the card says of them."""
     tasks = tuple(replace(task, load=partial(_rows, task)) for task in TASKS)
     return Stream(card.name, tasks, card.protocols, card.learner, card.model_dump(mode="json"))

@@ -17,7 +17,7 @@ from clbench.benchmarks.engine import runner
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.engine.execution import CellRun
-from clbench.benchmarks.engine.result_backup import Earlier
+from clbench.benchmarks.engine.result_backup import ResultBackup
 from clbench.benchmarks.engine.runner import Outcome, RunOptions, run_suite
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.core.errors import ClbenchError
@@ -53,7 +53,7 @@ def test_what_a_killed_run_has_left_is_settled(tmp_path: Path, new: str) -> None
         cell_at(tmp_path / "cell", new == "finished", "new")
     if new == "half":
         (tmp_path / "cell" / "result.json").unlink()
-    Earlier(tmp_path).settle()
+    ResultBackup(tmp_path).commit_or_restore()
     expected = {"finished": {"new"}, "failed": {"old", "fresh-failed.json"}}.get(new, {"old"})
     assert {path.name for path in (tmp_path / "cell").iterdir()} == expected | {"result.json"}
     assert CellFolder(tmp_path / "cell").finished
@@ -62,7 +62,7 @@ def test_what_a_killed_run_has_left_is_settled(tmp_path: Path, new: str) -> None
 
 def test_only_finished_results_are_kept(tmp_path: Path) -> None:
     cell_at(tmp_path / "cell", False, "old")
-    with Earlier(tmp_path).aside("cell"):
+    with ResultBackup(tmp_path).hold("cell"):
         assert not (tmp_path / "cell").exists()
     assert not (tmp_path / "cell").exists()
 
@@ -75,7 +75,7 @@ def test_a_folder_that_cannot_be_moved_is_one_line(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(os, "replace", refuse)
     message = "cell: the earlier result cannot be moved or removed: Permission denied"
-    with pytest.raises(ClbenchError, match=message), Earlier(tmp_path).aside("cell"):
+    with pytest.raises(ClbenchError, match=message), ResultBackup(tmp_path).hold("cell"):
         pass
     assert CellFolder(tmp_path / "cell").finished
 

@@ -1,4 +1,4 @@
-"""Pictures on their way from predictions to the ledger, and learners that cannot be tested on every task."""
+"""Images on their way from predictions to the ledger, and learners that cannot be tested on every task."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.picture_tasks import picture_task
-from tests.told_pictures import MASKS, SAMPLES, TASKS, ToldPictures, ids
+from tests.image_tasks import image_task
+from tests.scripted_images import MASKS, SAMPLES, TASKS, ToldImages, ids
 
 from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.benchmarks.evaluation.truth_cache import TruthCache
@@ -20,14 +20,14 @@ from clbench.scoring.images.run_length import labels_of
 from clbench.spec.ledger import SCHEMA, read_ledger, task_scores, write_ledger
 
 
-def evaluated(learner: ToldPictures, tasks: Sequence[Task] = TASKS, version: int = 1) -> pa.Table:
+def evaluated(learner: ToldImages, tasks: Sequence[Task] = TASKS, version: int = 1) -> pa.Table:
     stream = Stream("mixed", tuple(tasks), ("task-id",), "told")
     return Evaluator(stream, "test", lambda task, split: SAMPLES[task.name]).evaluate(learner, version)
 
 
 @pytest.fixture(scope="module")
 def ledger() -> pa.Table:
-    return evaluated(ToldPictures([task.name for task in TASKS]))
+    return evaluated(ToldImages([task.name for task in TASKS]))
 
 
 def rows(ledger: pa.Table, task: str) -> list[dict[str, Any]]:
@@ -64,18 +64,18 @@ def test_measures_and_texts_are_in_the_ledger(ledger: pa.Table) -> None:
 
 
 def test_tasks_that_the_learner_cannot_be_tested_on_are_left_out() -> None:
-    learner = ToldPictures(["organ", "femur"])
+    learner = ToldImages(["organ", "femur"])
     found = evaluated(learner)
     assert found["task"].unique().to_pylist() == ["organ", "femur"]
-    nothing = evaluated(ToldPictures(), version=0)
+    nothing = evaluated(ToldImages(), version=0)
     assert (nothing.schema, len(nothing)) == (SCHEMA, 0)
 
 
 def test_an_unknown_metric_is_one_line() -> None:
-    task = picture_task("dice", "cyst")
+    task = image_task("dice", "cyst")
     wrong = Task(task.name, task.kind, "dise", task.load, task.fingerprint, task.classes)
     with pytest.raises(ConfigError, match=r"^task 'cyst': unknown metric 'dise': did you mean 'dice'\?$"):
-        evaluated(ToldPictures(["cyst"]), [wrong])
+        evaluated(ToldImages(["cyst"]), [wrong])
 
 
 @pytest.mark.parametrize("bound", [0, 6000, 2**20])
@@ -90,7 +90,7 @@ def test_truth_is_decoded_once_within_bounds(bound: int, monkeypatch: pytest.Mon
         found = [truth.labels.tolist() for truth in cache.of(task, SAMPLES["cyst"], scorer)]
         assert found == [mask.tolist() for mask in MASKS]
         assert len(decoded) == 3 + times * (3 - fitting)
-    other = picture_task("dice", "other")
+    other = image_task("dice", "other")
     samples: Samples = SAMPLES["cyst"]
     first: Iterator[Any] = cache.of(other, samples, scorer)
     assert np.array_equal(next(first).labels, MASKS[0])

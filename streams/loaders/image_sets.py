@@ -1,4 +1,4 @@
-"""Public picture data sets below one root, or on the Hugging Face hub: MTIL and X-TAIL."""
+"""Public image data sets below one root, or on the Hugging Face hub: MTIL and X-TAIL."""
 
 from functools import partial
 from pathlib import Path
@@ -14,24 +14,24 @@ from clbench.streams.card import DataChoice, StreamCard, TaskCard
 from clbench.streams.clip_domains.image_sets.hub_sets import open_hub
 from clbench.streams.clip_domains.image_sets.image_set_facts import Convention, Name, facts_of
 from clbench.streams.clip_domains.image_sets.image_set_tasks import task_of_folder, task_of_hub
-from clbench.streams.clip_domains.image_sets.known_image_sets import departures_of, open_set
+from clbench.streams.clip_domains.image_sets.known_image_sets import data_deviations_of, open_set
 from clbench.streams.clip_domains.image_sets.shots import Shots
 from clbench.streams.missing_data import find_all
 
 
-class PictureSource(Config):
-    """What `picture-sets` needs to know of a task."""
+class ImageSource(Config):
+    """What `image-sets` needs to know of a task."""
 
     dataset: Name = Field(description="Which data set.")
     convention: Convention = Field(description="Whose split: torchvision (MTIL) or coop (X-TAIL).")
     short: Literal["refuse", "repeat"] = Field(
-        "refuse", description="What becomes of a class with fewer training pictures than shots."
+        "refuse", description="What becomes of a class with fewer training images than shots."
     )
 
 
-@LOADERS.register("picture-sets", config=PictureSource)
-def load_picture_sets(card: StreamCard, choice: DataChoice) -> Stream:
-    """A stream of public data sets in the folders in which their guides put them; pictures are read when needed.
+@LOADERS.register("image-sets", config=ImageSource)
+def load_image_sets(card: StreamCard, choice: DataChoice) -> Stream:
+    """A stream of public data sets in the folders in which their guides put them; images are read when needed.
 
     Raises:
         ConfigError: For a task whose source does not fit.
@@ -45,28 +45,28 @@ def load_picture_sets(card: StreamCard, choice: DataChoice) -> Stream:
     return _from_folder(card, sources, choice.folder.absolute(), choice.seed)
 
 
-def source_of(card: StreamCard, task: TaskCard) -> PictureSource:
+def source_of(card: StreamCard, task: TaskCard) -> ImageSource:
     """A task's source, checked.
 
     Raises:
         ConfigError: For one that does not fit.
     """
-    return validate(PictureSource, task.source, f"stream {card.name}: task {task.name}: source")
+    return validate(ImageSource, task.source, f"stream {card.name}: task {task.name}: source")
 
 
-def _from_folder(card: StreamCard, sources: list[PictureSource], root: Path, seed: int) -> Stream:
+def _from_folder(card: StreamCard, sources: list[ImageSource], root: Path, seed: int) -> Stream:
     found = find_all(
         card, root, [(source.dataset, partial(open_set, root, source.dataset, source.convention)) for source in sources]
     )
-    tasks, departures = [], list[str]()
+    tasks, data_deviations = [], list[str]()
     for task, source, item in zip(card.tasks, sources, found, strict=True):
-        departures += departures_of(item, source.dataset, source.convention)
+        data_deviations += data_deviations_of(item, source.dataset, source.convention)
         tasks.append(task_of_folder(task, item, source.dataset, source.convention, _shots(card, source, seed)))
     kept = card.model_dump(mode="json")
-    return Stream(card.name, tuple(tasks), card.protocols, card.learner, kept, tuple(departures))
+    return Stream(card.name, tuple(tasks), card.protocols, card.learner, kept, tuple(data_deviations))
 
 
-def _from_hub(card: StreamCard, sources: list[PictureSource], seed: int) -> Stream:
+def _from_hub(card: StreamCard, sources: list[ImageSource], seed: int) -> Stream:
     """The stream from copies on the hub, whose repositories, commits and splits go into its card."""
     absent = [source.dataset for source in sources if facts_of(source.dataset).hub is None]
     if absent:
@@ -80,5 +80,5 @@ def _from_hub(card: StreamCard, sources: list[PictureSource], seed: int) -> Stre
     return Stream(card.name, tuple(tasks), card.protocols, card.learner, values)
 
 
-def _shots(card: StreamCard, source: PictureSource, seed: int) -> Shots | None:
+def _shots(card: StreamCard, source: ImageSource, seed: int) -> Shots | None:
     return Shots(card.shots, seed, source.short == "repeat") if card.shots else None

@@ -1,4 +1,4 @@
-"""A learner of pictures that says what it is told, and knows a task only once it has been welcomed."""
+"""A learner of images that says what it is told, and knows a task only once it has been welcomed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from tests.picture_tasks import picture_task, png
+from tests.image_tasks import image_task, png
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Learner, LinearLayer, Predictions, Predictor, Protocol, Samples, Task
@@ -15,11 +15,11 @@ SIZES = pa.array([[30, 40], [60, 80], [30, 40]], pa.list_(pa.int32()))
 MASKS = [np.zeros((30, 40), np.uint8), np.ones((60, 80), np.uint8), np.eye(30, 40, dtype=np.uint8)]
 BOXES = pa.list_(pa.list_(pa.float64()))
 TASKS = (
-    picture_task("dice", "cyst"),
-    picture_task("accuracy", "organ", classes=("liver", "kidney")),
-    picture_task("iou", "nodule"),
-    picture_task("point_accuracy", "femur", points=1),
-    picture_task("value_accuracy", "length", value_range=(0.0, 10.0), unit="mm"),
+    image_task("dice", "cyst"),
+    image_task("accuracy", "organ", classes=("liver", "kidney")),
+    image_task("iou", "nodule"),
+    image_task("point_accuracy", "femur", points=1),
+    image_task("value_accuracy", "length", value_range=(0.0, 10.0), unit="mm"),
 )
 
 
@@ -59,18 +59,18 @@ SAMPLES = {
 }
 
 
-class ToldPictures(Learner):
+class ToldImages(Learner):
     """Its tensor `told` is the prediction; `chances` and `label` are those of classes."""
 
     test_batch = 2
 
     def __init__(self, known: Sequence[str] = ()) -> None:
-        super().__init__("told-pictures", nn.Linear(1, 1))
+        super().__init__("told-images", nn.Linear(1, 1))
         nn.init.zeros_(self.module.weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.module.bias)  # type: ignore[arg-type]
         self.known = list(known)
 
-    def welcome(self, task: Task) -> None:
+    def add_task(self, task: Task) -> None:
         assert task.name not in self.known
         self.known.append(task.name)
 

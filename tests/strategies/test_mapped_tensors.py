@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from clbench.strategies._distillation.mapped_tensors import Shelf
+from clbench.strategies._distillation.mapped_tensors import MappedTensorFile
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int32])
@@ -14,7 +14,7 @@ def test_rows_come_back_and_the_file_is_gone(
     dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    shelf = Shelf()
+    shelf = MappedTensorFile()
     rows = (1000 * torch.randn(7, 3, 2)).to(dtype)
     for part in rows.split([3, 0, 4]):
         shelf.add(part.transpose(1, 2))  # not contiguous

@@ -65,13 +65,13 @@ def test_a_decoders_units_are_all_tokens_but_the_first_as_a_plain_forward_pass_s
 
 def test_vocabularies_are_equal_for_equal_tokenizers_only() -> None:
     one, two = (build_learner(f"{TESTS / 'tiny_llama.py'}:{name}", 0, CPU) for name in "ab")
-    assert one.vocabulary() == two.vocabulary()
+    assert one.output_space() == two.output_space()
     changed = TextTokens(ByteTokens(offset=4), "other", ends_inputs=False)
     assert changed.digest() != TextTokens(ByteTokens(), "other", ends_inputs=False).digest()
 
 
 def test_a_vocabulary_does_not_depend_on_what_was_tokenised_before() -> None:
     learner: Any = build_learner("mini-llama:v1", 0, CPU)
-    before = learner.vocabulary()
+    before = learner.output_space()
     learner._tokens.inputs(["some words"], 3)  # sets the truncation of the tokenizer itself
-    assert learner.vocabulary() == before
+    assert learner.output_space() == before

@@ -1,4 +1,4 @@
-"""A made-up stream of pictures of all kinds, in the layout of FMC_UIA: a bright disc on noise, 40 x 32 pixels."""
+"""A made-up stream of images of all kinds, in the layout of FMC_UIA: a bright disc on noise, 40 x 32 pixels."""
 
 import csv
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def write_stream(folder: Path, learner: str, names: tuple[str, ...] = ("disc", "
     for number, task in enumerate(tasks):
         _write_task(folder / "data", task["name"], np.random.default_rng(number))
     card = {
-        "name": "tiny-pictures",
+        "name": "tiny-images",
         "description": "Discs on noise.",
         "loader": "fmc-uia",
         "data": "data",
@@ -46,7 +46,7 @@ def write_stream(folder: Path, learner: str, names: tuple[str, ...] = ("disc", "
 
 
 def _write_task(root: Path, name: str, rng: np.random.Generator) -> None:
-    (root / "pictures").mkdir(parents=True, exist_ok=True)
+    (root / "images").mkdir(parents=True, exist_ok=True)
     (root / "csv_files").mkdir(exist_ok=True)
     rows = []
     for split, size in SIZES.items():
@@ -56,11 +56,11 @@ def _write_task(root: Path, name: str, rng: np.random.Generator) -> None:
             x, y = rng.integers(radius, [WIDTH - radius, HEIGHT - radius])
             down, across = np.mgrid[:HEIGHT, :WIDTH]
             inside = (across - x) ** 2 + (down - y) ** 2 <= radius**2
-            picture = rng.normal(40 + 60 * bright, 10, (HEIGHT, WIDTH)) + 100 * inside
-            Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(root / "pictures" / f"{stem}.png")
-            row = {"image_path": f"../pictures/{stem}.png", "task_id": name, "split": split, "patient": stem}
+            image = rng.normal(40 + 60 * bright, 10, (HEIGHT, WIDTH)) + 100 * inside
+            Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(root / "images" / f"{stem}.png")
+            row = {"image_path": f"../images/{stem}.png", "task_id": name, "split": split, "patient": stem}
             if name == "disc":
-                Image.fromarray(inside.astype(np.uint8)).save(root / "pictures" / f"{stem}_mask.png")
+                Image.fromarray(inside.astype(np.uint8)).save(root / "images" / f"{stem}_mask.png")
             rows.append(row | TRUTHS[name](stem, int(x), int(y), radius, bright))
     with (root / "csv_files" / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
@@ -72,7 +72,7 @@ TRUTHS: dict[str, Callable[[str, int, int, int, int], dict[str, object]]] = {
     "disc": lambda stem, x, y, r, bright: {
         "task_name": "segmentation",
         "num_classes": 2,
-        "mask_path": f"../pictures/{stem}_mask.png",
+        "mask_path": f"../images/{stem}_mask.png",
     },
     "tone": lambda stem, x, y, r, bright: {"task_name": "classification", "num_classes": 2, "mask": bright},
     "shade": lambda stem, x, y, r, bright: {"task_name": "classification", "num_classes": 2, "mask": 1 - bright},

@@ -38,8 +38,8 @@ def only(card: str, root: Path, seed: int = 0) -> Task:
     return task
 
 
-def pixels(picture: Image.Image) -> bytes:
-    return picture.convert("RGB").tobytes()
+def pixels(image: Image.Image) -> bytes:
+    return image.convert("RGB").tobytes()
 
 
 def rows_of(task: Task, split: Split) -> list[Row]:
@@ -47,10 +47,10 @@ def rows_of(task: Task, split: Split) -> list[Row]:
 
 
 def theirs(rows: Any) -> list[Row]:
-    return [(pixels(picture), int(label)) for picture, label in rows]
+    return [(pixels(image), int(label)) for image, label in rows]
 
 
-OFFICIAL: dict[str, Callable[[Path, str], Any]] = {
+CHALLENGE: dict[str, Callable[[Path, str], Any]] = {
     "aircraft": lambda root, split: tv.FGVCAircraft(root, split=split),
     "dtd": lambda root, split: tv.DTD(root, split=split),
     "food101": lambda root, split: tv.Food101(root, split=split),
@@ -75,20 +75,20 @@ def test_every_set_is_read_in_both_conventions(
         assert set(rows["label"]) <= set(range(len(task.classes)))
         assert len(set(rows["sample_id"])) == len(rows)
         assert all(sample.startswith(f"{name}/") for sample in rows["sample_id"])
-        assert all(isinstance(picture, Image.Image) for picture in rows["image"])
+        assert all(isinstance(image, Image.Image) for image in rows["image"])
     assert not set(task.load("train")["sample_id"]) & set(task.load("test")["sample_id"])
     assert not any("_" in cls for cls in task.classes)
     assert all(template.count("{}") == 1 for template in task.templates)
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-@pytest.mark.parametrize("name", OFFICIAL)
+@pytest.mark.parametrize("name", CHALLENGE)
 def test_official_splits_are_those_of_torchvision(
     roots: dict[str, Path], write_card: Callable[..., str], monkeypatch: pytest.MonkeyPatch, name: str, split: Split
 ) -> None:
     monkeypatch.setattr("torchvision.datasets.flowers102.check_integrity", lambda *_: True)  # made-up files, other sums
     root = roots["torchvision"]
-    expected = OFFICIAL[name](root, split)
+    expected = CHALLENGE[name](root, split)
     task = only(write_card(name, convention="torchvision"), root)
     assert rows_of(task, split) == theirs(expected)
     if name != "oxford_flowers":  # the classes of the made-up set are fewer than the names that torchvision has
@@ -106,7 +106,7 @@ def test_random_splits_are_those_of_mtil(roots: dict[str, Path], write_card: Cal
     assert rows_of(task, "test") == theirs(test)
 
 
-def test_sun397_has_torchvisions_pictures_and_labels(roots: dict[str, Path], write_card: Callable[..., str]) -> None:
+def test_sun397_has_torchvisions_images_and_labels(roots: dict[str, Path], write_card: Callable[..., str]) -> None:
     whole = tv.SUN397(roots["torchvision"])
     task = only(write_card("sun397", convention="torchvision"), roots["torchvision"])
     assert sorted(rows_of(task, "train") + rows_of(task, "test")) == sorted(theirs(whole))
@@ -118,8 +118,8 @@ def test_cifar_is_read_from_its_binary_version(roots: dict[str, Path], write_car
     folder = roots["torchvision"] / "cifar-100-binary"
     records = np.frombuffer((folder / "test.bin").read_bytes(), dtype=np.uint8).reshape(-1, 3074)
     task = only(write_card("cifar100", convention="torchvision"), roots["torchvision"])
-    pictures = [np.asarray(picture) for picture in task.load("test")["image"]]
-    planes = [picture.transpose(2, 0, 1).ravel() for picture in pictures]
+    images = [np.asarray(image) for image in task.load("test")["image"]]
+    planes = [image.transpose(2, 0, 1).ravel() for image in images]
     assert np.array_equal(np.stack(planes), records[:, 2:])
     assert task.load("test")["label"][:] == records[:, 1].tolist()
     assert task.classes == ("apple", "aquarium fish", "baby")
@@ -161,10 +161,8 @@ def test_shots_are_drawn_by_the_seed(
     assert set(first["sample_id"]) < set(whole.load("train")["sample_id"])
 
 
-def test_too_few_pictures_for_the_shots(roots: dict[str, Path], write_card: Callable[..., str]) -> None:
-    with pytest.raises(
-        DataError, match=r"class 'banded' of task 'dtd' has 5 training pictures, wanted 6 shots"
-    ) as told:
+def test_too_few_images_for_the_shots(roots: dict[str, Path], write_card: Callable[..., str]) -> None:
+    with pytest.raises(DataError, match=r"class 'banded' of task 'dtd' has 5 training images, wanted 6 shots") as told:
         only(write_card("dtd", shots=6), roots["coop"]).load("train")
     assert "\n" not in str(told.value)
     rows = only(write_card("dtd", shots=6, short="repeat"), roots["coop"]).load("train")
@@ -173,7 +171,7 @@ def test_too_few_pictures_for_the_shots(roots: dict[str, Path], write_card: Call
 
 
 @given(labels=st.lists(st.integers(0, 3), min_size=1, max_size=60), shots=st.integers(1, 8), seed=st.integers(0, 2**40))
-def test_a_draw_has_each_class_so_often_and_no_picture_twice(labels: list[int], shots: int, seed: int) -> None:
+def test_a_draw_has_each_class_so_often_and_no_image_twice(labels: list[int], shots: int, seed: int) -> None:
     classes = [f"class {label}" for label in range(max(labels) + 1)]
     array: NDArray[np.int64] = np.asarray(labels, dtype=np.int64)
     counts = [labels.count(label) for label in range(len(classes))]
@@ -221,9 +219,7 @@ def test_a_changed_file_has_another_fingerprint(
     assert after.fingerprint("train") == only(card, root).fingerprint("train")
 
 
-def test_only_pictures_of_rows_that_are_used_are_encoded(
-    roots: dict[str, Path], write_card: Callable[..., str]
-) -> None:
+def test_only_images_of_rows_that_are_used_are_encoded(roots: dict[str, Path], write_card: Callable[..., str]) -> None:
     rows = only(write_card("mnist", shots=1), roots["coop"]).load("train").with_format("arrow")[:]
     assert len(rows) == 10
     assert all(Image.open(io.BytesIO(row["bytes"])).format == "PNG" for row in rows["image"].to_pylist())
@@ -255,7 +251,7 @@ def test_the_streams_have_the_published_sets(
     stream: str, names: list[str] | None, shots: int | None, classes: int
 ) -> None:
     from clbench.streams.card import read_card
-    from clbench.streams.loaders.picture_sets import source_of
+    from clbench.streams.loaders.image_sets import source_of
 
     file = STREAM_CARDS.get(stream)
     card = read_card(file.values, file.path)
@@ -316,11 +312,9 @@ def test_the_shipped_cards_read_a_root(roots: dict[str, Path], stream: str) -> N
     assert all(len(task.templates) == 1 for task in found.tasks) == (stream == "xtail")
 
 
-def test_a_learner_takes_pictures_in_files_and_in_arrays(
-    roots: dict[str, Path], write_card: Callable[..., str]
-) -> None:
-    from clbench.learners._clip.decoding import decode_pictures
+def test_a_learner_takes_images_in_files_and_in_arrays(roots: dict[str, Path], write_card: Callable[..., str]) -> None:
+    from clbench.learners._clip.decoding import decode_images
 
     for task in load_stream(write_card("oxford_pets", "mnist"), str(roots["coop"])).tasks:
         rows = task.load("test")
-        assert decode_pictures(rows, 32).shape == (len(rows), 3, 32, 32)
+        assert decode_images(rows, 32).shape == (len(rows), 3, 32, 32)

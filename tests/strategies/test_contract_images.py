@@ -1,4 +1,4 @@
-"""What strategies must do with pictures of several kinds and a head a task."""
+"""What strategies must do with images of several kinds and a head a task."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.strategies.cut_runs import Killed, run
-from tests.tiny_pictures import write_stream
+from tests.tiny_images import write_stream
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.suite import load_suite
@@ -46,7 +46,7 @@ OF_CLASSES = ["ewc", "lwf", "mas", "replay", "der"]
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Three tasks of three kinds."""
-    return write_stream(tmp_path_factory.mktemp("pictures"), str(HERE / "tiny_vit.py"), ("disc", "tone", "box"))
+    return write_stream(tmp_path_factory.mktemp("images"), str(HERE / "tiny_vit.py"), ("disc", "tone", "box"))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def cell_of(stream: str, folder: Path, strategy: object, steps: int = 2) -> Cell
 
 
 @pytest.mark.parametrize("strategy", OF_ALL_KINDS, ids=str)
-def test_pictures_of_all_kinds_are_learnt_and_resumed_exactly(strategy: object, stream: str, tmp_path: Path) -> None:
+def test_images_of_all_kinds_are_learnt_and_resumed_exactly(strategy: object, stream: str, tmp_path: Path) -> None:
     _same_when_cut(cell_of(stream, tmp_path, strategy), tmp_path, versions=3)
 
 

@@ -1,4 +1,4 @@
-"""Official metrics of pictures: by hand, and against scikit-learn and torchmetrics."""
+"""Official metrics of images: by hand, and against scikit-learn and torchmetrics."""
 
 import inspect
 import json
@@ -11,18 +11,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, matthews_corrcoef, roc_auc_score
-from tests.reports.picture_rows import ledger_of, rows_of
+from tests.reports.image_rows import ledger_of, rows_of
 from torchmetrics.detection import MeanAveragePrecision
 
 from clbench.core.errors import MetricError
-from clbench.core.registry import PICTURE_METRICS
-from clbench.reports.image_metrics._compute_images import official_report
+from clbench.core.registry import IMAGE_METRICS
+from clbench.reports.image_metrics._compute_images import challenge_report
 from clbench.reports.image_metrics._task_rows import TaskRows
 from clbench.spec.ledger import SCHEMA
 
 
 def metric(name: str) -> Callable[[TaskRows], float]:
-    return PICTURE_METRICS.get(name).value
+    return IMAGE_METRICS.get(name).value
 
 
 def classified(target: Sequence[int], probabilities: Any, names: Sequence[str] = ("b", "a", "c", "d")) -> TaskRows:
@@ -77,12 +77,12 @@ def test_classification_is_what_the_official_evaluator_asks_of_scikit_learn(seed
 
 def test_what_the_official_evaluator_calls_0_is_undefined() -> None:
     rows = classified([0, 0, 1], [[0.5, 0.3, 0.2]] * 3)
-    with pytest.raises(MetricError, match=r"^no picture is of class 'c'$"):
+    with pytest.raises(MetricError, match=r"^no image is of class 'c'$"):
         metric("classification.auc")(rows)
     rows = classified([0, 0], [[0.5, 0.3, 0.2]] * 2)
-    with pytest.raises(MetricError, match=r"^no picture is of class 'a' \(and 1 more classes\)$"):
+    with pytest.raises(MetricError, match=r"^no image is of class 'a' \(and 1 more classes\)$"):
         metric("classification.auc")(rows)
-    with pytest.raises(MetricError, match=r"^all pictures are of class 'b'$"):
+    with pytest.raises(MetricError, match=r"^all images are of class 'b'$"):
         metric("classification.mcc")(rows)
     diverged = TaskRows("task", ("a", "a"), ("a", "b"), ({"probability/a": 0.5, "probability/b": 0.5}, {}))
     with pytest.raises(MetricError, match=r"^1 of 2 samples have no measure 'probability/b'$"):
@@ -101,26 +101,25 @@ def test_a_model_that_always_says_the_same() -> None:
 
 
 BOX = st.tuples(st.integers(0, 20), st.integers(0, 20), st.integers(1, 20), st.integers(1, 20))
-PICTURE = st.tuples(
+IMAGE = st.tuples(
     st.lists(st.tuples(BOX, st.integers(1, 9)), max_size=5), st.lists(BOX, max_size=4)
 )  # few different confidences, so that there are ties
 
 
-def boxed(pictures: Sequence[tuple[Any, Any]]) -> TaskRows:
+def boxed(images: Sequence[tuple[Any, Any]]) -> TaskRows:
     predictions = [
-        json.dumps([[x, y, x + w, y + h, confidence / 10] for (x, y, w, h), confidence in found])
-        for found, _ in pictures
+        json.dumps([[x, y, x + w, y + h, confidence / 10] for (x, y, w, h), confidence in found]) for found, _ in images
     ]
-    targets = [json.dumps([[x, y, x + w, y + h] for x, y, w, h in true]) for _, true in pictures]
-    return rows_of([{"iou": 0.5}] * len(pictures), predictions, targets)
+    targets = [json.dumps([[x, y, x + w, y + h] for x, y, w, h in true]) for _, true in images]
+    return rows_of([{"iou": 0.5}] * len(images), predictions, targets)
 
 
-@given(st.lists(PICTURE, min_size=1, max_size=4))
+@given(st.lists(IMAGE, min_size=1, max_size=4))
 @settings(max_examples=40)
-def test_average_precision_is_that_of_torchmetrics(pictures: list[tuple[Any, Any]]) -> None:
-    rows = boxed(pictures)
+def test_average_precision_is_that_of_torchmetrics(images: list[tuple[Any, Any]]) -> None:
+    rows = boxed(images)
     sizes = [len(json.loads(text)) for text in (*rows.prediction, *rows.target)]
-    if max(sizes) < 2 or not any(true for _, true in pictures):
+    if max(sizes) < 2 or not any(true for _, true in images):
         with pytest.raises(MetricError, match="box"):
             metric("detection.map")(rows)
         return
@@ -175,7 +174,7 @@ def test_the_report_of_a_mixed_stream() -> None:
             "words": None,
         }
     )
-    report = official_report(ledger, 1, "task-id")
+    report = challenge_report(ledger, 1, "task-id")
     assert report.tasks["head"] == {"dice": 1.0, "hausdorff": 0.0, "hd95": 0.0}
     assert report.tasks["nodule"] == {"iou": 0.75}  # no average precision of a single box
     assert report.tasks["femur"] == {"mre": 7.0}
@@ -186,24 +185,24 @@ def test_the_report_of_a_mixed_stream() -> None:
     assert report.kinds["classification"]["accuracy"] == 0.75
     assert report.kinds["classification"]["auc"] is None
     assert report.undefined == {
-        "lesion/auc": "no picture is of class 'a'",
-        "lesion/mcc": "all pictures are of class 'b'",
+        "lesion/auc": "no image is of class 'a'",
+        "lesion/mcc": "all images are of class 'b'",
         "classification/auc": "not defined for task 'lesion'",
         "classification/mcc": "not defined for task 'lesion'",
         "regression/mae": "the values of 2 tasks have units of their own",
     }
     numbers = report.numbers()
-    assert numbers["official/segmentation/dice"] == 0.75
-    assert numbers["official/cyst/hausdorff"] == 4.0
-    assert "official/lesion/auc" not in numbers
+    assert numbers["challenge/segmentation/dice"] == 0.75
+    assert numbers["challenge/cyst/hausdorff"] == 4.0
+    assert "challenge/lesion/auc" not in numbers
     json.dumps(report.as_json(), allow_nan=False)
 
 
 def test_other_versions_and_ledgers_without_measures_do_not_count() -> None:
     ledger = ledger_of({"cyst": rows_of([{"dice/x": 0.5}]), "words": None})
-    assert official_report(ledger, 2, "task-id").numbers() == {}
-    assert official_report(ledger, 1, "union").numbers() == {}
-    assert official_report(SCHEMA.empty_table(), 1, "task-id").numbers() == {}
+    assert challenge_report(ledger, 2, "task-id").numbers() == {}
+    assert challenge_report(ledger, 1, "union").numbers() == {}
+    assert challenge_report(SCHEMA.empty_table(), 1, "task-id").numbers() == {}
 
 
 @given(st.permutations(range(8)))
@@ -218,11 +217,11 @@ def test_the_order_of_samples_does_not_matter(order: list[int]) -> None:
         assert found(other) == pytest.approx(found(rows))
 
 
-@pytest.mark.parametrize("name", PICTURE_METRICS.names())
+@pytest.mark.parametrize("name", IMAGE_METRICS.names())
 def test_every_metric_says_what_it_is(name: str) -> None:
     from clbench.reports.leaderboard.columns import ARROWS, read_docstring
 
-    entry = PICTURE_METRICS.get(name)
+    entry = IMAGE_METRICS.get(name)
     summary, facts, _ = read_docstring(inspect.getdoc(entry.value) or "")
     assert summary
     assert facts.keys() == {"Formula", "Unit", "Direction", "Source"}

@@ -1,4 +1,4 @@
-"""Small tasks of pictures for tests: made in memory, without files."""
+"""Small tasks of images for tests: made in memory, without files."""
 
 import io
 from typing import Any, cast
@@ -18,7 +18,7 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def picture_task(metric: str, name: str = "task", **facts: Any) -> Task:
+def image_task(metric: str, name: str = "task", **facts: Any) -> Task:
     """A task that has a score, without data."""
 
     def no_data(split: Split) -> Any:

@@ -1,4 +1,4 @@
-"""What frozen blocks make of pictures is computed once, and nobody can tell from the numbers."""
+"""What frozen blocks make of images is computed once, and nobody can tell from the numbers."""
 
 from pathlib import Path
 from typing import Any
@@ -7,11 +7,11 @@ import pytest
 import torch
 import yaml
 from tests.strategies.cut_runs import run
-from tests.tiny_pictures import write_stream
+from tests.tiny_images import write_stream
 from torch import Tensor
 
 from clbench.benchmarks.engine import frozen_features as prefixes
-from clbench.benchmarks.engine.frozen_features import Continued, Prefixes
+from clbench.benchmarks.engine.frozen_features import Continued, FrozenFeatureCache
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.contracts import Batch, Samples, Split, Stream, Task
 from clbench.core.registry import LEARNERS
@@ -24,7 +24,7 @@ LEARNER = str(Path(__file__).parents[1] / "tiny_vit.py")
 
 @pytest.fixture(scope="module")
 def card(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_stream(tmp_path_factory.mktemp("pictures"), LEARNER, ("disc", "tone", "box"))
+    return write_stream(tmp_path_factory.mktemp("images"), LEARNER, ("disc", "tone", "box"))
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +32,15 @@ def stream(card: str) -> Stream:
     return load_stream(card)
 
 
-def kept_of(stream: Stream, folder: Path, blocks: int = 2) -> tuple[VitLearner, Prefixes, dict[str, int]]:
-    """Prefixes on a tiny learner, and how many pictures went through its blocks."""
+def kept_of(stream: Stream, folder: Path, blocks: int = 2) -> tuple[VitLearner, FrozenFeatureCache, dict[str, int]]:
+    """FrozenFeatureCache on a tiny learner, and how many images went through its blocks."""
     learner = LEARNERS.get(LEARNER).value("dinov3", seed=0)
     assert isinstance(learner, VitLearner)
-    counted = {"pictures": 0}
+    counted = {"images": 0}
     original = learner.prefix
 
     def prefix(batch: Batch, blocks: int) -> Batch:
-        counted["pictures"] += len(batch["image"])
+        counted["images"] += len(batch["image"])
         return original(batch, blocks)
 
     learner.prefix = prefix  # type: ignore[method-assign]
@@ -51,7 +51,7 @@ def kept_of(stream: Stream, folder: Path, blocks: int = 2) -> tuple[VitLearner, 
             encoded[task.name, split] = learner.encode(task.load(split), task)
         return encoded[task.name, split]
 
-    return learner, Prefixes(samples, learner, lambda task, split: blocks, folder), counted
+    return learner, FrozenFeatureCache(samples, learner, lambda task, split: blocks, folder), counted
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,9 @@ def test_a_prefix_is_the_same_wherever_it_is_kept(
     for index in (slice(0, 5), torch.tensor([6, 0, 3])):
         assert torch.equal(samples.batch(index)["prefix.2"], wanted[index])
     if where != "nowhere":
-        before = counted["pictures"]
+        before = counted["images"]
         assert found(task, "test") is samples
-        assert counted["pictures"] == before
+        assert counted["images"] == before
 
 
 def test_prefixes_of_other_weights_are_let_go(stream: Stream, tmp_path: Path) -> None:
@@ -111,10 +111,10 @@ def test_prefixes_of_other_weights_are_let_go(stream: Stream, tmp_path: Path) ->
         learner.module.get_parameter("backbone.blocks.1.mlp.fc1.weight").add_(1.0)
     found.weights_have_changed()
     assert not torch.allclose(found(task, "test").tensors["prefix.2"], first)
-    assert counted["pictures"] == 14
+    assert counted["images"] == 14
 
 
 def test_nothing_is_added_without_frozen_blocks(stream: Stream, tmp_path: Path) -> None:
     _, found, counted = kept_of(stream, tmp_path, blocks=0)
     assert "prefix.0" not in found(stream.tasks[0], "test").tensors
-    assert counted["pictures"] == 0
+    assert counted["images"] == 0

@@ -13,7 +13,7 @@ from clbench.benchmarks import clock
 from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.engine.execution import CellRun
 from clbench.benchmarks.engine.samples import SampleStore
-from clbench.benchmarks.engine.shared_results import Shared
+from clbench.benchmarks.engine.shared_results import SharedResults
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.contracts import Task
@@ -25,7 +25,7 @@ COSTS = ("train", "eval", "decode", "taken_over")
 STEPS = {"steps": 6, "batch_size": 8}
 
 
-def run_all(path: str, out: Path, shared: Callable[[], Shared]) -> list[CellFolder]:
+def run_all(path: str, out: Path, shared: Callable[[], SharedResults]) -> list[CellFolder]:
     """The cells of a suite, each with what `shared` gives."""
     folders = []
     for cell in load_suite(path).cells:
@@ -37,7 +37,7 @@ def run_all(path: str, out: Path, shared: Callable[[], Shared]) -> list[CellFold
 
 
 def test_results_are_kept_by_key_and_the_oldest_go() -> None:
-    shared = Shared(limit=20)
+    shared = SharedResults(limit=20)
     made: list[str] = []
 
     def make(name: str) -> Callable[[], str]:
@@ -60,7 +60,7 @@ def test_update_strategies_share_their_first_stage_to_the_bit(
 ) -> None:
     names = ("naive-update", "continue-update", "muscle", "bcwi", "ensemble")
     suite = write_suite(write_card(tiny, tmp_path), tmp_path, *({"name": n, **QUICK} for n in names), budget=STEPS)
-    alone = run_all(suite, tmp_path / "alone", Shared)
+    alone = run_all(suite, tmp_path / "alone", SharedResults)
     stages: list[int] = []
     train = GradientStrategy._train
 
@@ -69,7 +69,7 @@ def test_update_strategies_share_their_first_stage_to_the_bit(
         return train(self, task, total)
 
     monkeypatch.setattr(GradientStrategy, "_train", counted)
-    together = Shared()
+    together = SharedResults()
     shared = run_all(suite, tmp_path / "shared", lambda: together)
     assert len(stages) == 2 * 2 + 2 * 2  # two releases with two tasks each, and two strategies with a second stage
     for one, two in zip(alone, shared, strict=True):
@@ -86,7 +86,7 @@ def test_update_strategies_share_their_first_stage_to_the_bit(
 def test_what_others_computed_counts_among_the_costs(tiny: Any, tmp_path: Path) -> None:
     pair = ({"name": "naive-update", **QUICK}, {"name": "bcwi", **QUICK})
     suite = write_suite(write_card(tiny, tmp_path), tmp_path, *pair, budget=STEPS)
-    together = Shared()
+    together = SharedResults()
     first, second = run_all(suite, tmp_path / "out", lambda: together)
     assert second.record(1).numbers["seconds/train"] > 0.5 * first.record(1).numbers["seconds/train"]
 
@@ -111,7 +111,7 @@ def test_equal_tests_cost_alike_in_every_cell_and_decoding_is_apart(
     slow(100.0, SampleStore, "_encode")
     path = tmp_path / "two.yaml"
     path.write_text(f"streams: ['{tiny.stream}']\nlearners: ['{tiny.learner}']\nstrategies: [zero-shot, finetune]\n")
-    store, together = SampleStore(CPU, tmp_path / "cache"), Shared()
+    store, together = SampleStore(CPU, tmp_path / "cache"), SharedResults()
     told = []
     for cell in load_suite(str(path)).cells:
         folder = CellFolder(tmp_path / cell.key)
@@ -134,7 +134,7 @@ def test_equal_weights_are_tested_once(tiny: Any, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Evaluator, "evaluate", counted)
     path = tmp_path / "two.yaml"
     path.write_text(f"streams: ['{tiny.stream}']\nlearners: ['{tiny.learner}']\nstrategies: [zero-shot, finetune]\n")
-    together = Shared()
+    together = SharedResults()
     zero_shot, _ = run_all(str(path), tmp_path / "out", lambda: together)
     last = zero_shot.last_version
     assert last is not None
@@ -146,6 +146,6 @@ def test_equal_weights_are_tested_once(tiny: Any, tmp_path: Path, monkeypatch: p
 def test_an_ensemble_is_not_taken_for_the_model_in_it(tiny: Any, tmp_path: Path) -> None:
     pair = ({"name": "naive-update", **QUICK}, {"name": "ensemble", **QUICK})
     suite = write_suite(write_card(tiny, tmp_path), tmp_path, *pair, budget=STEPS)
-    naive, ensemble = run_all(suite, tmp_path / "out", Shared)
+    naive, ensemble = run_all(suite, tmp_path / "out", SharedResults)
     assert naive.record(1).digest == ensemble.record(1).digest
     assert naive.record(2).digest != ensemble.record(2).digest

@@ -1,4 +1,4 @@
-"""Rows of picture tasks for tests."""
+"""Rows of image tasks for tests."""
 
 from collections.abc import Mapping, Sequence
 
