@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -26,7 +26,8 @@ def test_every_suite_that_ships_is_sound(name: str) -> None:
 @pytest.mark.parametrize("name", WITH_A_ROOT)
 def test_codyra_as_released_has_what_the_release_has(name: str) -> None:
     """The released thresholds, too: scaled to 500 steps, MTIL's 1,000 would leave 8 of 16 gates instead of 3."""
-    entries = [entry for entry in SUITE_CARDS.get(name).values["strategies"] if "as released" in str(entry)]
+    listed = cast(list[dict[str, object]], SUITE_CARDS.get(name).values["strategies"])
+    entries = [entry for entry in listed if "as released" in str(entry)]
     released = [{"symmetric": True, "operator": "released", "reference_steps": None}]
     assert [{key: entry[key] for key in released[0]} for entry in entries] == released
 
