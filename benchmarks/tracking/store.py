@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "clbench"
 KIND = "mlflow.experimentKind"
-"""Tag of an experiment for pages that go by it. That of MLflow 3.10 to 3.17 does not: see `runs_page`."""
+"""Tag of an experiment for pages that go by it. Those of MLflow 3.10.0 and 3.17.2 do not: see `runs_page`."""
 OF_RUNS = "custom_model_development"
 GUESSED = ("", "no_inferred_type", "genai_development_inferred", "custom_model_development_inferred")
 """Kinds that nobody chose: a page may write them when it opens an experiment without one."""

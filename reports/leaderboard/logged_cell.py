@@ -21,7 +21,7 @@ COST = {
 """Metrics of a run that say what it took, over all versions, and their headings."""
 COST_NOTE = (
     "Each run is counted as if it were alone; what had been computed before, for another run or an earlier version, is "
-    "counted and told as taken over. A dash under decoding: it is a part of training and testing there."
+    "counted and told as taken over. Where decoding has no number, it is a part of training and testing."
 )
 CHALLENGE = {
     "challenge/segmentation/dice": "Segmentation: Dice \u2191",
