@@ -1,11 +1,11 @@
 """Ensemble: ask the old and the new model and take the mean of their probabilities. The upper bound of updates."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import final
 
 from clbench.contracts import Batch, Predictions, Predictor, Protocol, Task
 from clbench.core.registry import STRATEGIES
+from clbench.core.tensor_digest import tensor_digest
 from clbench.strategies._updates.adapted import Adapted
 from clbench.strategies._updates.updates import UpdateConfig, UpdateStrategy, digest_of
 
@@ -31,7 +31,7 @@ class Ensemble(UpdateStrategy[UpdateConfig]):
         if self.partner is None:
             return super().digest()
         both = super().digest() + digest_of(self.partner.learner, self.partner.adapters)
-        return hashlib.blake2b(both.encode(), digest_size=16).hexdigest()
+        return tensor_digest((), begin=both)
 
     def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
         """The mean of both models, each with its own adapter in; of the first release the plain model."""
