@@ -7,7 +7,7 @@ from pydantic import Field
 
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
-from clbench.strategies._adapters.task_adapters import TaskAdapter
+from clbench.strategies._adapters.low_rank import LowRankAdapter
 from clbench.strategies._updates.updates import UpdateConfig, UpdateStrategy
 
 
@@ -43,6 +43,6 @@ class Bcwi(UpdateStrategy[BcwiConfig]):
         }
         self.learner.load_state_dict(mean)
         self.adapters = {
-            name: TaskAdapter.mixed([(share, self.old.adapters[name]), (1 - share, adapter)])
+            name: LowRankAdapter.weighted_sum([(share, self.old.adapters[name]), (1 - share, adapter)])
             for name, adapter in self.adapters.items()
         }

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from clbench.contracts import Batch, Task
 from clbench.core.registry import STRATEGIES
-from clbench.strategies._adapters.gated import GatedAdapters
+from clbench.strategies._adapters.gated import GatedAdapter
 from clbench.strategies._training.gradient import Decay, GradientStrategy
 from clbench.strategies._training.layers import AdapterConfig, chosen_layers
 
@@ -79,8 +79,8 @@ class Codyra(GradientStrategy[CodyraConfig]):
     """
 
     def begin_task(self, task: Task) -> None:
-        """Fresh adapters, fresh thresholds."""
-        self._add_adapters()
+        """Attach a new adapter and compute the task's thresholds."""
+        self._attach()
         self._thresholds = thresholds(self.number_of_steps(task), self.config)
 
     def loss(self, batch: Batch, task: Task) -> Tensor:
@@ -95,33 +95,34 @@ class Codyra(GradientStrategy[CodyraConfig]):
     def after_step(self, task: Task, step: int) -> None:
         """Shrink all gates at once."""
         if kappa := self._thresholds[step - 1]:
-            self._adapters.shrink(OPERATORS[self.config.operator], kappa)
+            self._adapter.shrink(OPERATORS[self.config.operator], kappa)
 
     def end_task(self, task: Task) -> None:
         """Record ranks, then merge."""
         for name, rank in self._mean_ranks().items():
             self.context.record(f"codyra/{name}", rank)
-        self._adapters.merge()
-        del self._adapters
+        self._adapter.merge(self.learner.module)
+        del self._adapter
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """A, B and gate of every adapter."""
-        yield from self._adapters.parameters()
+        yield from self._adapter.parameters()
 
     def footprint(self) -> dict[str, int]:
         """The size of A, B and gates; the number of adapted layers; the number of gate values."""
-        self._add_adapters()
-        gates = self._adapters.gates
+        self._attach()
+        gates = self._adapter.gates
         return {**super().footprint(), "adapters": len(gates), "gates": gates.numel()}
 
-    def _add_adapters(self) -> None:
+    def _attach(self) -> None:
         self._layers = chosen_layers(self.learner, self.config)
         names = [layer.name for layer in self._layers]
-        self._adapters = GatedAdapters(self.learner.module, names, self.config.rank, self.generator)
+        self._adapter = GatedAdapter(self.learner.module, names, self.config.rank, self.generator)
+        self._adapter.attach(self.learner.module)
 
     def _mean_ranks(self) -> dict[str, float]:
         """Mean number of gates that are not 0, over all adapters and by tower and role."""
-        ranks = (self._adapters.gates != 0).sum(dim=1).tolist()
+        ranks = (self._adapter.gates != 0).sum(dim=1).tolist()
         groups: dict[str, list[int]] = defaultdict(list)
         for layer, rank in zip(self._layers, ranks, strict=True):
             groups["mean_rank"].append(rank)

@@ -11,7 +11,7 @@ from torch import Tensor
 from clbench.contracts import Batch, Learner, Task, TokenScores
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
-from clbench.strategies._adapters.task_adapters import TaskAdapter
+from clbench.strategies._adapters.low_rank import LowRankAdapter
 from clbench.strategies._distillation.teacher_outputs import (
     CachedTeacher,
     TeacherOutput,
@@ -67,7 +67,7 @@ class Muscle(SecondStage[MuscleConfig]):
     they are asked once before, in which case samples must always look the same (no random crops).
     """
 
-    def begin_further(self, task: Task, adapter: TaskAdapter) -> None:
+    def begin_further(self, task: Task, adapter: LowRankAdapter) -> None:
         """Keep the new adapter as a teacher; ask both for everything where that is stored."""
         if not self.config.distilled:
             return
@@ -100,7 +100,7 @@ class Muscle(SecondStage[MuscleConfig]):
         return lambda batch: stored.of(batch["position"], self.learner.device)
 
 
-def _asked(learner: Learner, adapter: TaskAdapter, batch: Batch, task: Task, answers_only: bool) -> TokenScores:
+def _asked(learner: Learner, adapter: LowRankAdapter, batch: Batch, task: Task, answers_only: bool) -> TokenScores:
     return units_without_gradient(learner, adapter, batch, task, answers_only)
 
 

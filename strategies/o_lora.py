@@ -9,13 +9,10 @@ from torch import Tensor, nn
 
 from clbench.contracts import Batch, Context, Task
 from clbench.core.registry import STRATEGIES
-from clbench.strategies.lora import LoraConfig, LoraStrategy
-
-INPUT = ".lora_A.default.weight"
-"""How PEFT names the A of a layer."""
+from clbench.strategies._adapters.lora_strategy import LoraSettings, LoraStrategy
 
 
-class OLoraConfig(LoraConfig):
+class OLoraConfig(LoraSettings):
     """Settings of `OLora`."""
 
     strength: float = Field(0.5, ge=0, description="Weight lambda_1 of the orthogonality loss.")
@@ -75,4 +72,4 @@ class OLora(LoraStrategy[OLoraConfig]):
 
     def _input_factors(self) -> dict[str, nn.Parameter]:
         """A `(rank, in)` of every adapter, by layer."""
-        return {name.removesuffix(INPUT): p for name, p in self.trainable_parameters() if name.endswith(INPUT)}
+        return {name: factors.a for name, factors in self._adapter.factors.items()}

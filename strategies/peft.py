@@ -10,9 +10,9 @@ from torch import nn
 from clbench.contracts import Context, Task
 from clbench.core.errors import ConfigError, did_you_mean
 from clbench.core.registry import STRATEGIES
+from clbench.strategies._adapters.peft_tuners import why_not, why_not_with
 from clbench.strategies._training.gradient import GradientStrategy
 from clbench.strategies._training.layers import AdapterConfig, chosen_layers
-from clbench.strategies.peft_tuners import why_not, why_not_with
 
 REFUSALS = (AttributeError, ImportError, LookupError, NotImplementedError, TypeError, ValueError)
 """What PEFT raises where a setting or a layer does not suit a tuner."""

@@ -9,11 +9,11 @@ from torch import nn
 from clbench.contracts import Context, LinearLayer, PromptPlan, Sharing, Task
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
+from clbench.strategies._adapters.lora_strategy import attached_lora
 from clbench.strategies._training.gradient import GradientConfig
 from clbench.strategies._training.layers import Role
 from clbench.strategies._training.prompted import PromptConfig, PromptedStrategy
 from clbench.strategies._training.top_blocks import top_blocks
-from clbench.strategies.lora import add_adapters, merge_adapters
 
 
 class TapSlfConfig(PromptConfig, GradientConfig):
@@ -75,17 +75,16 @@ class TapSlf(PromptedStrategy[TapSlfConfig]):
     def begin_task(self, task: Task) -> None:
         """Wrap the attention of the top blocks in fresh adapters."""
         super().begin_task(task)
-        self._wrap()
+        self._attach()
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """A and B of every adapter."""
-        yield from ((name, p) for name, p in self.learner.module.named_parameters() if "lora_" in name)
+        yield from self._adapter.parameters()
 
     def end_task(self, task: Task) -> None:
         """Merge the adapters into the weights and unwrap the layers."""
-        if self._adapted is not None:
-            merge_adapters(self.learner, self._adapted)
-        del self._adapted
+        self._adapter.merge(self.learner.module)
+        del self._adapter
 
     def frozen_blocks(self, task: Task) -> int:
         """Those below the adapters, as far as no prompts come in."""
@@ -94,13 +93,12 @@ class TapSlf(PromptedStrategy[TapSlfConfig]):
     def footprint(self) -> dict[str, int]:
         """The size of A, B and the prompts of one task; the number of adapted layers and of their blocks."""
         layers = self._layers()
-        self._wrap()
+        self._attach()
         blocks = {layer.block for layer in layers}
         return {**super().footprint(), "adapters": len(layers), "adapted_blocks": len(blocks)}
 
-    def _wrap(self) -> None:
-        layers = self._layers()
-        self._adapted = add_adapters(self.learner, layers, self.config) if layers else None
+    def _attach(self) -> None:
+        self._adapter = attached_lora(self.learner, self._layers(), self.config)
 
     def _layers(self) -> tuple[LinearLayer, ...]:
         """Those of the chosen roles in the top blocks."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from clbench.contracts import Batch, Learner, Task, TokenScores
 from clbench.core.errors import ConfigError
-from clbench.strategies._adapters.task_adapters import TaskAdapter
+from clbench.strategies._adapters.low_rank import LowRankAdapter
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +17,7 @@ class Adapted:
     """A release with the adapters of its tasks, by the tasks' names."""
 
     learner: Learner
-    adapters: Mapping[str, TaskAdapter]
+    adapters: Mapping[str, LowRankAdapter]
 
     def units(self, batch: Batch, task: Task, answers_only: bool) -> TokenScores:
         """Scores of a batch with the task's adapter in, without gradient and as in testing."""
@@ -31,7 +31,7 @@ def unit_loss(units: TokenScores) -> Tensor:
 
 @torch.no_grad()
 def units_without_gradient(
-    learner: Learner, adapter: TaskAdapter, batch: Batch, task: Task, answers_only: bool
+    learner: Learner, adapter: LowRankAdapter, batch: Batch, task: Task, answers_only: bool
 ) -> TokenScores:
     """Scores of a batch with an adapter in, and without dropout."""
     training = learner.module.training

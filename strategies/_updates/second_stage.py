@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from clbench.contracts import Batch, Task
-from clbench.strategies._adapters.task_adapters import TaskAdapter
+from clbench.strategies._adapters.low_rank import LowRankAdapter
 from clbench.strategies._updates.updates import Objective, UpdateConfig, UpdateStrategy
 
 
@@ -30,7 +30,7 @@ class SecondStage(UpdateStrategy[S], Generic[S]):
     def further_loss(self, batch: Batch, task: Task) -> Tensor:
         """What the second stage minimises, a scalar."""
 
-    def begin_further(self, task: Task, adapter: TaskAdapter) -> None:
+    def begin_further(self, task: Task, adapter: LowRankAdapter) -> None:
         """Before the second stage of a task; the adapter is as the first stage has left it."""
 
     @property
@@ -39,7 +39,7 @@ class SecondStage(UpdateStrategy[S], Generic[S]):
         given = self.config.further_steps
         return self.context.budget.steps if given is None else given
 
-    def second_stage(self, task: Task, adapter: TaskAdapter, stage: Callable[[Objective, int], None]) -> None:
+    def second_stage(self, task: Task, adapter: LowRankAdapter, stage: Callable[[Objective, int], None]) -> None:
         """Train on."""
         if self.further_steps:
             self.begin_further(task, adapter)

@@ -1,16 +1,16 @@
 """Updates of a model: a new release comes, the tasks stay, and each task's adapter is trained anew on it."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar, cast
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Context, Learner, Predictions, Predictor, Protocol, Task, TokenScores
 from clbench.core.errors import ConfigError
-from clbench.strategies._adapters.task_adapters import TaskAdapter
+from clbench.core.tensor_digest import tensor_digest
+from clbench.strategies._adapters.initial_factors import drawn_factors
+from clbench.strategies._adapters.low_rank import Arithmetic, LowRankAdapter
 from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
 from clbench.strategies._training.optimization import batches_of, report_losses
 from clbench.strategies._updates.adapted import Adapted, require_same_vocabulary, unit_loss
@@ -62,15 +62,15 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
 
     def __init__(self, config: U, context: Context) -> None:
         super().__init__(config, context)
-        self.adapters: dict[str, TaskAdapter] = {}
+        self.adapters: dict[str, LowRankAdapter] = {}
         """Of the present version, by task."""
         self.old: Adapted | None = None
         """While a release is adopted: the version before; None for the first release."""
-        self._trained: TaskAdapter | None = None
+        self._trained: LowRankAdapter | None = None
         self._steps = context.budget.steps
         self._objective: Objective = self.task_loss
 
-    def second_stage(self, task: Task, adapter: TaskAdapter, stage: Callable[[Objective, int], None]) -> None:
+    def second_stage(self, task: Task, adapter: LowRankAdapter, stage: Callable[[Objective, int], None]) -> None:
         """After a task's adapter is trained, and only where there is an old model: bring the two together.
 
         Args:
@@ -108,7 +108,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
             self.finalize()
         self.old = None
 
-    def _adapt(self, task: Task, position: int) -> TaskAdapter:
+    def _adapt(self, task: Task, position: int) -> LowRankAdapter:
         """A task's adapter."""
         words = ("version", self.version, "task", position)
         adapter = self._first_stage(task, words)
@@ -122,7 +122,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
             self.second_stage(task, adapter, stage)
         return adapter
 
-    def _first_stage(self, task: Task, words: Sequence[object]) -> TaskAdapter:
+    def _first_stage(self, task: Task, words: Sequence[object]) -> LowRankAdapter:
         """The plain adapter, which strategies that differ in what comes after it train once for all of them."""
 
         def train() -> Mapping[str, object]:
@@ -136,15 +136,18 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         found = self.context.once((*words, self.learner.name, task.name, recipe, hooks), train)
         for name, value in cast(Mapping[str, float], found["numbers"]).items():
             self.context.record(name, value)
-        return TaskAdapter.from_state(cast(Mapping[str, object], found["adapter"]), self.learner.device)
+        return LowRankAdapter.from_state(cast(Mapping[str, object], found["adapter"]), self.learner.device)
 
-    def _fresh(self) -> TaskAdapter:
+    def _fresh(self) -> LowRankAdapter:
         names = [layer.name for layer in self.learner.linear_layers()]
         config = self.config
         scale = (config.alpha or 2 * config.rank) / config.rank
-        return TaskAdapter.fresh(self.learner.module, names, config.rank, scale, config.dropout, self.generator)
+        factors = drawn_factors(self.learner.module, names, config.rank, self.generator)
+        return LowRankAdapter(factors, Arithmetic(scale, config.dropout))
 
-    def _stage(self, task: Task, adapter: TaskAdapter, objective: Objective, steps: int, name: str) -> dict[str, float]:
+    def _stage(
+        self, task: Task, adapter: LowRankAdapter, objective: Objective, steps: int, name: str
+    ) -> dict[str, float]:
         """Train an adapter; returns what is to be recorded."""
         numbers: dict[str, float] = {}
         if not steps:
@@ -226,16 +229,12 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Take the adapters back."""
         saved = cast(Mapping[str, Mapping[str, object]], state["adapters"])
-        self.adapters = {name: TaskAdapter.from_state(item, self.learner.device) for name, item in saved.items()}
+        self.adapters = {name: LowRankAdapter.from_state(item, self.learner.device) for name, item in saved.items()}
 
 
-def digest_of(learner: Learner, adapters: Mapping[str, TaskAdapter]) -> str:
+def digest_of(learner: Learner, adapters: Mapping[str, LowRankAdapter]) -> str:
     """Hash of a base and its adapters; the base's own where there are none."""
     if not adapters:
         return learner.digest()
-    digest = hashlib.blake2b(learner.digest().encode(), digest_size=16)
-    for name, adapter in adapters.items():
-        for part, p in adapter.parameters():
-            digest.update(f"{name} {part}".encode())
-            digest.update(p.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    named = ((f"{task} {name}", p) for task, adapter in adapters.items() for name, p in adapter.parameters())
+    return tensor_digest(named, begin=learner.digest())

@@ -10,7 +10,7 @@ import torch
 from clbench.contracts import Context
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
-from clbench.strategies.peft_tuners import FIT, UNFIT, UNFIT_FOR_ALL, UNFIT_SETTINGS
+from clbench.strategies._adapters.peft_tuners import FIT, UNFIT, UNFIT_FOR_ALL, UNFIT_SETTINGS
 from clbench.streams.card import load_stream
 
 
@@ -50,7 +50,9 @@ def test_every_tuner_was_looked_at(method: str, tiny: Any, new_context: Callable
 
     Those that fit learn two tasks, one on top of the other, and leave a model of the same shape.
     """
-    assert (method in FIT) != (method in UNFIT), f"look at PEFT's {method}, then add it to strategies/peft_tuners.py"
+    assert (method in FIT) != (method in UNFIT), (
+        f"look at PEFT's {method}, then add it to strategies/_adapters/peft_tuners.py"
+    )
     if method in UNFIT:
         with pytest.raises(ConfigError, match=f"method '{method}' "):
             strategy_of(new_context(), method=method)
@@ -68,7 +70,7 @@ def test_every_tuner_was_looked_at(method: str, tiny: Any, new_context: Callable
 def test_a_tuner_that_nobody_has_looked_at_is_refused(
     new_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clbench.strategies.peft_tuners.FIT", FIT - {"loha"})
+    monkeypatch.setattr("clbench.strategies._adapters.peft_tuners.FIT", FIT - {"loha"})
     with pytest.raises(ConfigError, match="method 'loha' is not known to clbench: it may need data, calls in the loop"):
         strategy_of(new_context(), method="loha")
 
