@@ -12,7 +12,7 @@ from torch import Tensor, nn
 class Factors:
     """Factors of the update B diag(gate) A of one linear layer.
 
-    They are float32 at least, whatever the type of W: small steps would be lost in bfloat16.
+    They are float32 at least, for every type of W, because bfloat16 would lose small steps.
 
     Attributes:
         a: A, `(rank, in)`.

@@ -19,7 +19,7 @@ class LoraSettings(AdapterConfig):
     lr: float = Field(2e-3, gt=0, description="Peak learning rate of AdamW.")
     rank: int = Field(16, ge=1, description="Rank r of each adapter.")
     alpha: float | None = Field(
-        None, gt=0, description="The update is scaled by alpha / rank; by 1, whatever the rank, if not set."
+        None, gt=0, description="The update is scaled by alpha / rank; by 1 at every rank if not set."
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapters.")
 

@@ -46,7 +46,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("method", registered())
 def test_every_tuner_was_looked_at(method: str, tiny: Any, new_context: Callable[..., Context]) -> None:
-    """A tuner that a later PEFT brings fails here until somebody has found out what it needs.
+    """A tuner that a later PEFT brings fails here until its needs are reviewed.
 
     Those that fit learn two tasks, one on top of the other, and leave a model of the same shape.
     """
@@ -67,7 +67,7 @@ def test_every_tuner_was_looked_at(method: str, tiny: Any, new_context: Callable
         assert {name: tensor.shape for name, tensor in context.learner.state_dict().items()} == shapes
 
 
-def test_a_tuner_that_nobody_has_looked_at_is_refused(
+def test_a_tuner_without_review_is_refused(
     new_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("clbench.strategies._adapters.peft_tuners.FIT", FIT - {"loha"})

@@ -42,7 +42,7 @@ class Overlap(OLora):  # type: ignore[misc]
         """Look, then merge."""
         if not hasattr(self, "rows"):
             self.rows: list[dict[str, Tensor]] = []
-        self.rows.append({name: a.detach().clone() for name, a in self._input_factors().items()})
+        self.rows.append({name: a.detach().clone() for name, a in self.input_factors().items()})
         self.overlap = sum(
             float((self.rows[-1][name] @ past[name].T).abs().sum()) for past in self.rows[:-1] for name in past
         )
@@ -56,7 +56,7 @@ def test_o_lora_adds_the_overlap_with_every_earlier_task(tiny: Any, new_context:
     strategy.update(one)
     strategy.update(two)
     strategy.begin_task(three)
-    now = strategy._input_factors()
+    now = strategy.input_factors()
     assert len(now) == 24
     expected = sum((now[n] @ past[n].T).abs().sum() for past in strategy.rows for n in now)
     batch = given_context.samples(three, "train").batch(slice(8))

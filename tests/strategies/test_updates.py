@@ -16,7 +16,7 @@ from clbench.learners._text.loading import ByteTokens
 from clbench.learners._text.tokens import TextTokens
 from clbench.strategies._adapters.initial_factors import drawn_factors
 from clbench.strategies._adapters.low_rank import Arithmetic, LowRankAdapter
-from clbench.strategies._updates.adapted import Adapted, unit_loss
+from clbench.strategies._updates.adapted import Adapted, mean_cross_entropy
 from clbench.strategies._updates.updates import UpdateConfig
 from clbench.strategies.muscle import Muscle, MuscleConfig
 from clbench.strategies.naive_update import NaiveUpdate
@@ -144,17 +144,17 @@ def test_muscle_starts_from_the_new_adapter_and_without_gradient_where_that_is_r
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first: list[tuple[float, float]] = []
-    original = Muscle.further_loss
+    original = Muscle.second_stage_loss
 
     def watched(self: Any, batch: Any, task: Task) -> torch.Tensor:
         loss = original(self, batch, task)
         if len(first) < 1:
-            units = self.student(batch, task)
+            units = self.student_scores(batch, task)
             wrong = (units.logits.argmax(dim=-1) != units.target).float().mean()
             first.append((float(loss.detach()), float(wrong)))
         return loss
 
-    monkeypatch.setattr(Muscle, "further_loss", watched)
+    monkeypatch.setattr(Muscle, "second_stage_loss", watched)
     updated("muscle", TEXTS[:1], LLAMAS, steps=60, answers_only=True)
     loss, wrong = first[0]
     assert wrong == 0  # the answers of this task are learnt by then
@@ -177,13 +177,13 @@ def test_stored_teachers_say_what_live_ones_say(mask: str) -> None:
 
 def test_stored_teachers_are_refused_where_samples_look_different_each_time(tiny: Any) -> None:
     tasks = load_stream(tiny.stream).tasks[:1]
-    with pytest.raises(ConfigError, match="muscle: teachers: stored: tiny-clip:b sees other views of a sample"):
+    with pytest.raises(ConfigError, match="stored: samples must always look the same, tiny-clip:b augments them"):
         updated("muscle", tasks, CLIPS, teachers="stored")
 
 
 def test_stored_teachers_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clbench.strategies._distillation.teacher_outputs.SHARE", 0.0)
-    with pytest.raises(ConfigError, match=r"stored teachers: would take 0.0 GiB, .* free in .*: a smaller top_k"):
+    monkeypatch.setattr("clbench.strategies._distillation.teacher_outputs.DISK_SHARE", 0.0)
+    with pytest.raises(ConfigError, match=r"stored teachers: would take 0.0 GiB, .* free in .*: use a smaller top_k"):
         updated("muscle", TEXTS[:1], LLAMAS, teachers="stored")
 
 
@@ -194,9 +194,9 @@ def test_pct_is_cross_entropy_and_a_weighted_distance(distance: Any) -> None:
     strategy = Pct(config, context_of(new))
     task = TEXTS[0]
     batch = strategy.context.samples(task, "train").batch(slice(5))
-    strategy._trained = strategy._fresh()
+    strategy.in_training = strategy.new_adapter()
     strategy.old = Adapted(old, {task.name: LowRankAdapter({}, Arithmetic())})
-    found = float(strategy.further_loss(batch, task).detach())
+    found = float(strategy.second_stage_loss(batch, task).detach())
     with torch.no_grad():
         student, teacher = new.token_logits(batch, task), old.token_logits(batch, task)
     q, p = ((part.logits.double() / 4).log_softmax(dim=1) for part in (student, teacher))
@@ -205,7 +205,7 @@ def test_pct_is_cross_entropy_and_a_weighted_distance(distance: Any) -> None:
         "logits": 0.5 * (student.logits.double() - teacher.logits.double()).square().sum(dim=1),
     }[distance]
     weight = 2 + 3 * (teacher.logits.argmax(dim=1) == teacher.target)
-    expected = float(unit_loss(student)) + 0.5 * float((weight * apart).mean())
+    expected = float(mean_cross_entropy(student)) + 0.5 * float((weight * apart).mean())
     assert found == pytest.approx(expected, rel=1e-4)
 
 
