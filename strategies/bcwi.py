@@ -7,12 +7,12 @@ from pydantic import Field
 
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
-from clbench.strategies._adapters.task_adapters import TaskAdapter
+from clbench.strategies._adapters.low_rank import LowRankAdapter
 from clbench.strategies._updates.updates import UpdateConfig, UpdateStrategy
 
 
 class BcwiConfig(UpdateConfig):
-    """Settings of `Bcwi`."""
+    """Settings of `Bcwi`; training is that of `UpdateConfig`, not the authors'."""
 
     share: float = Field(0.5, ge=0, le=1, description="Weight of the old model (alpha).")
 
@@ -20,17 +20,21 @@ class BcwiConfig(UpdateConfig):
 @STRATEGIES.register("bcwi", config=BcwiConfig)
 @final
 class Bcwi(UpdateStrategy[BcwiConfig]):
-    """Backward-compatible weight interpolation (Schumann et al. 2024): alpha old + (1 - alpha) new, no more training.
+    """Backward-compatible weight interpolation (Schumann et al. 2024): alpha old + (1 - alpha) new, without training.
 
-    What is interpolated are the weights of the two adapted models, W + B A each, because their bases differ: bases by
-    themselves, the same for all tasks, and the low-rank products as one product of twice the rank, which is the same
-    sum. So it is still one base and one adapter. Both models must be of one architecture; where one release is not
-    trained on from the other, there is little reason for their mean to be a good model.
+    Deviation: the two adapted models W + B A are interpolated, because their bases differ. The mean of the bases serves
+    all tasks; the sum of the two low-rank products is one product of twice the rank. So the result is one base and one
+    adapter for each task. Both models must have one architecture. If the new release was not trained from the old one,
+    there is little reason for their mean to be a good model.
     """
 
     @torch.no_grad()
     def finalize(self) -> None:
-        """Put the mean in the place of the new model."""
+        """Replace the new model by the mean.
+
+        Raises:
+            ConfigError: When the releases are not of one architecture.
+        """
         assert self.old is not None
         share, old = self.config.share, self.old.learner.state_dict()
         new = self.learner.state_dict()
@@ -43,6 +47,6 @@ class Bcwi(UpdateStrategy[BcwiConfig]):
         }
         self.learner.load_state_dict(mean)
         self.adapters = {
-            name: TaskAdapter.mixed([(share, self.old.adapters[name]), (1 - share, adapter)])
+            name: LowRankAdapter.weighted_sum([(share, self.old.adapters[name]), (1 - share, adapter)])
             for name, adapter in self.adapters.items()
         }

@@ -1,4 +1,4 @@
-"""Continued update: the naive update, its adapters trained on by the task loss; MUSCLE's steps, no old model."""
+"""Continued update: the naive update with adapters trained further by the task loss, without the old model."""
 
 from typing import final
 
@@ -12,12 +12,12 @@ from clbench.strategies._updates.second_stage import SecondStage, SecondStageCon
 @STRATEGIES.register("continue-update", config=SecondStageConfig)
 @final
 class ContinueUpdate(SecondStage[SecondStageConfig]):
-    """The control for methods with a second stage: same steps, same batches, same schedule, no old model.
+    """The control of methods with a second stage: the same steps, batches and schedule, without the old model.
 
-    Training longer raises accuracy, and higher accuracy alone lowers negative flips; Echterhoff et al. 2024 compare
-    MUSCLE with an update that was trained half as long. What MUSCLE gains over this one is due to its loss.
+    Longer training raises accuracy, and higher accuracy alone lowers negative flips. Echterhoff et al. 2024 compare
+    MUSCLE with an update of half as many steps. What MUSCLE gains over this strategy is due to its loss.
     """
 
-    def further_loss(self, batch: Batch, task: Task) -> Tensor:
-        """The task loss."""
+    def second_stage_loss(self, batch: Batch, task: Task) -> Tensor:
+        """The task loss, a scalar."""
         return self.task_loss(batch, task)

@@ -1,4 +1,4 @@
-"""Dark experience replay: the memory keeps what the model said of a sample, and it shall go on saying so."""
+"""Dark experience replay: a memory keeps logits of earlier samples, and the model is trained to reproduce them."""
 
 from typing import Any, final
 
@@ -11,13 +11,13 @@ from clbench.strategies._avalanche.avalanche_strategy import AvalancheConfig, Av
 
 
 class DerConfig(AvalancheConfig):
-    """Settings of `Der`."""
+    """Settings of `Der`; see `AvalancheConfig` for what is not the authors'."""
 
-    mem_size: int = Field(200, ge=1, description="Samples kept in all; those of a class are dropped as classes arrive.")
+    mem_size: int = Field(200, ge=1, description="Number of samples kept, shared equally by all classes seen.")
     batch_size_mem: int | None = Field(
-        None, ge=1, description="Old samples a step, besides the new ones; as many as new ones if not set."
+        None, ge=1, description="Old samples in a step, in addition to new ones; as many as new ones if not set."
     )
-    alpha: float = Field(0.1, ge=0, description="Weight of the squared distance to the remembered logits.")
+    alpha: float = Field(0.1, ge=0, description="Weight of the squared distance to the stored logits.")
     beta: float = Field(0.5, ge=0, description="Weight of the cross-entropy of old samples (DER++); 0 for plain DER.")
 
 
@@ -26,10 +26,11 @@ class DerConfig(AvalancheConfig):
 class Der(AvalancheStrategy[DerConfig]):
     """Replays samples with their old logits, and labels if beta > 0 (DER and DER++, Buzzega et al. 2020), by Avalanche.
 
-    Avalanche's `DER` class replaces the criterion from the second task on: cross-entropy is over the classes of all
-    tasks seen, for new samples too. It also wants logits of one width, made for a head that knows all classes to come.
-    Here classes become known task by task. So at the start of a task the memory gets the logits that the version before
-    the task gives to the new classes, and keeps them (near to X-DER, Boschini et al. 2022).
+    Avalanche's `DER` class replaces the criterion from the second task on: the cross-entropy of new samples, too, is
+    over the classes of all tasks seen. It needs logits of one width, for a head with all classes to come.
+
+    Deviation: here classes become known task by task. So at the start of a task the memory adds the logits that the
+    version before the task gives to the new classes, and keeps them (similar to X-DER, Boschini et al. 2022).
     """
 
     scope = "seen"
@@ -37,7 +38,7 @@ class Der(AvalancheStrategy[DerConfig]):
     carried = ("storage_policy.buffer_groups", "storage_policy.seen_classes")
 
     def plugins(self) -> list[Any]:
-        """None: the method is a class of its own."""
+        """None: Avalanche has a strategy class for this method."""
         return []
 
     def template(self, **settings: Any) -> Any:
@@ -47,11 +48,11 @@ class Der(AvalancheStrategy[DerConfig]):
         return DER(mem_size=self.config.mem_size, alpha=self.config.alpha, beta=self.config.beta, **settings)
 
     def carrier(self, template: Any) -> Any:
-        """The memory belongs to the strategy object."""
+        """The strategy object, which owns the memory."""
         return template
 
     def begin_task(self, template: Any) -> None:
-        """Remember logits for the new classes too, and let Avalanche replay even a memory smaller than a batch."""
+        """Add logits of the new classes to the memory, and allow a memory smaller than a batch."""
         from avalanche.training.supervised.der import compute_dataset_logits
 
         groups = [group for group in template.storage_policy.buffer_groups.values() if len(group.buffer)]

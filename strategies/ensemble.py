@@ -1,11 +1,11 @@
-"""Ensemble: ask the old and the new model and take the mean of their probabilities. The upper bound of updates."""
+"""Ensemble: the mean of the old and the new model's probabilities, an upper bound for updates."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import final
 
 from clbench.contracts import Batch, Predictions, Predictor, Protocol, Task
 from clbench.core.registry import STRATEGIES
+from clbench.core.tensor_digest import tensor_digest
 from clbench.strategies._updates.adapted import Adapted
 from clbench.strategies._updates.updates import UpdateConfig, UpdateStrategy, digest_of
 
@@ -13,17 +13,17 @@ from clbench.strategies._updates.updates import UpdateConfig, UpdateStrategy, di
 @STRATEGIES.register("ensemble", config=UpdateConfig)
 @final
 class Ensemble(UpdateStrategy[UpdateConfig]):
-    """Mean probability of the old model and the naive update (as in Yan et al. 2021); of texts token by token.
+    """Mean probability of the old model and the naive update (as in Yan et al. 2021), token by token for texts.
 
-    It needs both models at inference, so it says what could be had and is no way to update. In a longer chain the old
-    model is the plain one of the release before, not an ensemble again: two models, however many releases.
+    Inference needs both models, so this is a bound and not a practical update. In a longer chain the old model is the
+    plain one of the release before, not an ensemble: there are two models for any number of releases.
     """
 
     partner: Adapted | None = None
-    """The old model that goes on answering."""
+    """The old model, which keeps predicting."""
 
     def finalize(self) -> None:
-        """Keep the old model."""
+        """Keep the old model for inference."""
         self.partner = self.old
 
     def digest(self) -> str:
@@ -31,10 +31,10 @@ class Ensemble(UpdateStrategy[UpdateConfig]):
         if self.partner is None:
             return super().digest()
         both = super().digest() + digest_of(self.partner.learner, self.partner.adapters)
-        return hashlib.blake2b(both.encode(), digest_size=16).hexdigest()
+        return tensor_digest((), begin=both)
 
     def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
-        """The mean of both models, each with its own adapter in; of the first release the plain model."""
+        """Mean predictions of both models with their adapters; the plain model's for the first release."""
         partner = self.partner
         if partner is None:
             return super().predictor(tasks, protocols)

@@ -1,4 +1,4 @@
-"""Sequential full fine-tuning: train everything on each task and do nothing about forgetting."""
+"""Sequential full fine-tuning: train all weights on each task, with no measure against forgetting."""
 
 from typing import final
 
@@ -9,4 +9,4 @@ from clbench.strategies._training.gradient import GradientConfig, GradientStrate
 @STRATEGIES.register("finetune", config=GradientConfig)
 @final
 class Finetune(GradientStrategy[GradientConfig]):
-    """Trains all weights on one task after another (the lower baseline of most papers)."""
+    """Trains all weights on one task after another, the lower baseline of most papers."""

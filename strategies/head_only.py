@@ -1,4 +1,4 @@
-"""Heads only: the backbone stays as it was pre-trained, and every task learns its head (linear probing)."""
+"""Heads only: train each task's head on the frozen pre-trained backbone (linear probing)."""
 
 from collections.abc import Iterator
 from typing import final
@@ -13,16 +13,16 @@ from clbench.strategies._training.multi_task import MultiTaskConfig, MultiTaskSt
 @STRATEGIES.register("head-only", config=MultiTaskConfig)
 @final
 class HeadOnly(MultiTaskStrategy[MultiTaskConfig]):
-    """Trains the head of each task on what a frozen backbone makes of images: forgets nothing, learns what is there.
+    """Trains the head of each task on features of a frozen backbone, so nothing is forgotten.
 
-    For classes the head is linear (after a LayerNorm), so it is the linear probe of most papers; dense heads have
-    convolutions.
+    For classes the head is a LayerNorm and a linear layer, similar to the linear probe of most papers. Heads for dense
+    tasks have convolutions.
     """
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """None besides heads."""
+        """No parameters besides heads."""
         yield from ()
 
     def frozen_blocks(self, task: Task) -> int:
-        """All of them."""
+        """All blocks."""
         return self.learner.stack().blocks

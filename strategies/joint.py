@@ -1,4 +1,4 @@
-"""Joint training: after each task, train on all tasks so far from the pre-trained model. The upper bound."""
+"""Joint training: after each task, retrain the pre-trained model on all tasks so far, an upper bound."""
 
 from typing import final
 
@@ -14,15 +14,15 @@ class JointConfig(BalanceConfig, GradientConfig):
 @STRATEGIES.register("joint", config=JointConfig)
 @final
 class Joint(MultiTaskStrategy[JointConfig]):
-    """Multi-task training that ignores the order of arrival (the upper bound of most papers).
+    """Multi-task training on all tasks so far, the upper bound of most papers.
 
-    After task t it starts again from version 0 and spends what a sequential strategy has spent by then: `budget.steps`
-    for each of the t tasks, shuffled, one task a batch. So no task is trained less than elsewhere and none is ever out
-    of sight; the price is t(t + 1)/2 instead of t tasks' worth of training. Settings draw tasks by their size, or weigh
-    their losses: see `MultiTaskStrategy`.
+    At task t it starts from version 0 and makes as many steps as a sequential strategy has made by then:
+    `budget.steps` for each of the t tasks, in random order, each batch from one task. So no task is trained less than
+    by other strategies. In total it trains for t(t + 1)/2 instead of t tasks. Settings change the sampling of tasks and
+    the weights of their losses: see `MultiTaskStrategy`.
     """
 
     @property
     def together(self) -> bool:
-        """Always."""
+        """Always true."""
         return True

@@ -1,4 +1,4 @@
-"""Learning without forgetting: the previous version teaches the classes of earlier tasks on the new samples."""
+"""Learning without forgetting: distil the previous version over earlier classes, on samples of the new task."""
 
 from typing import Any, final
 
@@ -9,10 +9,10 @@ from clbench.strategies._avalanche.avalanche_strategy import AvalancheConfig, Av
 
 
 class LwfConfig(AvalancheConfig):
-    """Settings of `Lwf`."""
+    """Settings of `Lwf`; `strength` is ours, see also `AvalancheConfig`."""
 
     strength: float = Field(10.0, ge=0, description="Weight of the distillation loss (alpha).")
-    temperature: float = Field(2.0, gt=0, description="Softens teacher and student alike.")
+    temperature: float = Field(2.0, gt=0, description="Temperature of teacher and student.")
 
 
 @STRATEGIES.register("lwf", config=LwfConfig)
@@ -20,8 +20,9 @@ class LwfConfig(AvalancheConfig):
 class Lwf(AvalancheStrategy[LwfConfig]):
     """Distils the previous version's softmax over all earlier classes, on new samples (Li & Hoiem 2016), by Avalanche.
 
-    Teacher and student see the same random crop. All earlier classes compete in one softmax, as `LwFPlugin` has it for
-    a model with one head. Every step scores all classes seen, twice, so steps get slower with each task.
+    Teacher and student see the same random crop. Deviation: all earlier classes share one softmax, which is the
+    behaviour of `LwFPlugin` for a model with one head; the paper has one softmax for each earlier task. Each step
+    scores all classes seen, twice, so steps get slower with each task.
     """
 
     scope = "seen"

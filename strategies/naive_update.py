@@ -1,4 +1,4 @@
-"""Naive update: take the new release and train each task's adapter anew, as if there had been no old model."""
+"""Naive update: train a new adapter for each task on the new release, without regard to the old model."""
 
 from typing import final
 
@@ -9,7 +9,8 @@ from clbench.strategies._updates.updates import UpdateConfig, UpdateStrategy
 @STRATEGIES.register("naive-update", config=UpdateConfig)
 @final
 class NaiveUpdate(UpdateStrategy[UpdateConfig]):
-    """What is done without any method: the same recipe on every release, independent of the answers before.
+    """The baseline without any method: the same training on every release, independent of earlier predictions.
 
-    The old and the new model of Echterhoff et al. 2024, whose flips every other strategy of updates has to lower.
+    These are the old and the new model of Echterhoff et al. 2024. Every other strategy for updates should have fewer
+    flips.
     """

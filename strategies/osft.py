@@ -1,4 +1,4 @@
-"""Full fine-tuning in what the first singular directions of every matrix leave free (OSFT)."""
+"""Full fine-tuning orthogonal to the first singular directions of every matrix (OSFT)."""
 
 from collections.abc import Iterator
 from typing import Literal, final
@@ -18,27 +18,33 @@ from clbench.strategies._training.gradient import GradientStrategy
 from clbench.strategies._training.layers import BLOCK, Role, chosen_layers
 
 MEASURED_EVERY = 8
-"""The gradients of every so many steps, the first among them, are computed whole, to see how much of them is kept."""
+"""Period, in steps from the first on, of computing full gradients to measure how much of them projections keep."""
 
 
 class OsftConfig(RankConfig):
-    """Settings of `Osft`."""
+    """Settings of `Osft`.
+
+    The default form of the projection is that of the released code, not of the paper's Eq. 4. `weights_every` is ours:
+    the released code does not project weights. docs/osft.md compares the other settings.
+    """
 
     roles: tuple[Role, ...] = Field(
         BLOCK,
         min_length=1,
-        description="Which projections are decomposed; attention to an encoder's output is not, as published.",
+        description="Projections that are decomposed; attention to an encoder's output is not, as published.",
     )
     projection: Form = Field(
         "factor",
-        description="Which space updates stay in: (I - P_U) dW (I - P_V), as in all implementations, or the larger"
+        description="Space of updates: (I - P_U) dW (I - P_V), as in all implementations, or the larger"
         " dW - P_U dW P_V of the paper's Eq. 4.",
     )
     others: Literal["train", "freeze"] = Field(
-        "train", description="What becomes of all other parameters; nothing protects them if they are trained."
+        "train", description="Whether all other parameters are trained, without protection, or frozen."
     )
     weights_every: int = Field(
-        4, ge=1, description="Weights are projected after every so many steps and after the last, gradients at each."
+        4,
+        ge=1,
+        description="Period, in steps, of projecting weights, also after the last step.",
     )
 
 
@@ -47,36 +53,37 @@ class OsftConfig(RankConfig):
 class Osft(GradientStrategy[OsftConfig]):
     """Orthogonal subspace fine-tuning with adaptive ranks (OSFT, "Sculpting Subspaces", arXiv 2504.07097).
 
-    Before every task but the first each target W (m x n) is decomposed as the earlier tasks left it, and its first k
-    singular triplets U_h, s_h, V_h are retained: with P_U = U_h U_h^T and P_V = V_h V_h^T the task's update stays in
-    (I - P_U) dW (I - P_V), of dimension (m - k)(n - k). That is what all implementations, which train factors, allow.
-    The paper's Eq. 4 takes away P_U dW P_V alone and leaves mn - k^2 dimensions (setting `projection`); it lets the
-    retained directions be mixed with others. How k is found: `rank_rule`.
+    Before every task except the first, each target W (m x n) is decomposed and its first k singular triplets
+    U_h, s_h, V_h are retained. With P_U = U_h U_h^T and P_V = V_h V_h^T, the task's update stays in
+    (I - P_U) dW (I - P_V), of dimension (m - k)(n - k), as in all implementations, which train factors. The paper's
+    Eq. 4 removes P_U dW P_V only, which leaves mn - k^2 dimensions and mixes retained directions with others (setting
+    `projection`). `rank_rule` decides k.
 
-    The dense weights are trained: nothing is added to the forward pass and AdamW is `finetune`'s. Gradients are
-    projected before they are clipped. AdamW divides by another number in each entry, which turns the step out of
-    the subspace (the released code ignores it), so the weights are projected too; see `weights_every`. The version
-    after a task is exact to round-off whatever that is. Departures from paper and released code: docs/osft.md.
+    Deviation: the dense weights are trained, so the forward pass has no extra cost, and AdamW is that of `finetune`.
+    Gradients are projected before they are clipped. AdamW scales each entry differently, which turns the step out of
+    the subspace. The released code ignores this; here weights are projected, too (`weights_every`). The version after a
+    task is exact to round-off for every `weights_every`. All deviations: docs/osft.md.
 
-    A layer that retains all its freedom is not trained. Embeddings, norms, biases, heads and matrices of other roles
-    are not decomposed, and nothing protects them (`others`), as in the paper's code.
+    A layer whose update space has dimension 0 is not trained. Embeddings, norms, biases, heads and matrices of other
+    roles are not decomposed and not protected (`others`), as in the paper's code.
 
-    Records `osft/mean_rank` (retained triplets a layer), the same as `osft/rank/<tower>.<role>`, `osft/frozen_layers`
-    (those that keep everything), `osft/gradient_kept` (what projections leave of the squared gradients of the targets)
-    and `osft/leak` (largest change of what a layer retains, relative to it).
+    Records `osft/mean_rank` (retained triplets of a layer), also for each tower and role as
+    `osft/rank/<tower>.<role>`; `osft/frozen_layers` (number of targets that are not trained); `osft/gradient_kept`
+    (share of the targets' squared gradients that projections keep); and `osft/leak` (largest relative change of the
+    retained part of a layer).
     """
 
     def __init__(self, config: OsftConfig, context: Context) -> None:
         super().__init__(config, context)
         self._frozen: frozenset[str] = frozenset()
-        """Parameters that this task does not train."""
+        """Names of parameters that this task does not train."""
 
     @torch.no_grad()
     def begin_task(self, task: Task) -> None:
-        """Choose the ranks and decompose.
+        """Choose ranks and decompose the targets.
 
         Raises:
-            ConfigError: When nothing is left to train.
+            ConfigError: When no parameter is left to train.
             TrainingError: When a matrix is not finite or cannot be decomposed.
         """
         layers = chosen_layers(self.learner, self.config)
@@ -90,7 +97,7 @@ class Osft(GradientStrategy[OsftConfig]):
         self.context.record("osft/frozen_layers", len(layers) - len(moving))
 
     def after_backward(self, task: Task) -> None:
-        """Project the gradients of the targets; now and then see how much is left of them."""
+        """Project the gradients of the targets; periodically measure the share that is kept."""
         measured = self._measured
         for group in self._groups:
             before = group.gradient_energy() if measured else None
@@ -99,25 +106,25 @@ class Osft(GradientStrategy[OsftConfig]):
                 self._energy += torch.stack([before, group.gradient_energy()])
 
     def after_step(self, task: Task, step: int) -> None:
-        """Take out of the weights what AdamW has put into retained directions."""
+        """Remove from the weights what AdamW added to retained directions."""
         self._measure(step % MEASURED_EVERY == 0)
         if step % self.config.weights_every == 0 or step == self.number_of_steps(task):
             for group in self._groups:
                 group.restore_weights()
 
     def _measure(self, measured: bool) -> None:
-        """Whether the gradients of the next step are wanted whole."""
+        """Choose full or projected gradients for the next step."""
         if measured != self._measured:
             for group in self._groups:
                 if measured:
-                    group.gather_no_more()
+                    group.use_full_gradients()
                 else:
-                    group.gather(self.learner.module)
+                    group.use_coordinates(self.learner.module)
         self._measured = measured
 
     @torch.no_grad()
     def end_task(self, task: Task) -> None:
-        """Record what projections did; forget the bases."""
+        """Record the effect of projections and free the bases."""
         self._measure(True)
         if self._groups:
             before, after = self._energy.tolist()
@@ -127,13 +134,13 @@ class Osft(GradientStrategy[OsftConfig]):
         del self._groups, self._energy
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """What the learner offers, less what this task does not train."""
+        """Trainable parameters of the learner, without those that are frozen for this task."""
         yield from ((name, p) for name, p in super().trainable_parameters() if name not in self._frozen)
 
     def footprint(self) -> dict[str, int]:
-        """Targets, their mean rank, dimensions left to them and bytes of bases, in the first task that is constrained.
+        """Number of targets, their mean rank, free dimensions and bytes of bases, in the first constrained task.
 
-        For the rule `importance` as if all layers mattered alike; their sum of ranks depends on data.
+        With the rule `importance`, all layers count as equally important, because importances depend on data.
         """
         layers, form = chosen_layers(self.learner, self.config), self.config.projection
         share = planned_share(self.config, 1 if self.config.protect_pretrained else 2)
@@ -148,7 +155,7 @@ class Osft(GradientStrategy[OsftConfig]):
         }
 
     def _ranks(self, layers: tuple[LinearLayer, ...]) -> dict[str, int]:
-        """How many triplets each layer retains while the task is learnt that is now the last in `seen`."""
+        """Number of triplets that each layer retains while the current task is learnt."""
         share = planned_share(self.config, len(self.seen))
         found = {layer.name: share for layer in layers}
         if share and self.config.rank_rule == "importance":
@@ -156,7 +163,7 @@ class Osft(GradientStrategy[OsftConfig]):
         return {layer.name: kept_rank(found[layer.name], min(self._weight(layer).shape)) for layer in layers}
 
     def _cosines(self, layers: tuple[LinearLayer, ...]) -> dict[str, float]:
-        """Those of the previous task, on random samples that training does not depend on."""
+        """Mean cosines on random samples of the previous task, from a generator that training does not use."""
         previous = self.seen[-2]
         samples = self.context.samples(previous, "train")
         generator = generator_for(self.context.seed, "osft", len(self.seen))
@@ -166,7 +173,7 @@ class Osft(GradientStrategy[OsftConfig]):
         return mean_cosines(self.learner, layers, samples, previous, chosen.split(size))
 
     def _choose_parameters(self, layers: tuple[LinearLayer, ...], ranks: dict[str, int]) -> dict[str, nn.Parameter]:
-        """Decide what the task trains; returns the weights of the targets that may move, by name of the layer."""
+        """Choose the parameters to train; returns the weights of the targets among them, by name of the layer."""
         weights = {layer.name: self._weight(layer) for layer in layers}
         form = self.config.projection
         moving = {name: w for name, w in weights.items() if freedom(w.shape, ranks[name], form)}

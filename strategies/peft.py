@@ -1,4 +1,4 @@
-"""Any of PEFT's tuners that can be merged: trained on each task, merged into the weights after it."""
+"""PEFT's tuners: train one on each task and merge it into the weights after the task."""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -10,40 +10,40 @@ from torch import nn
 from clbench.contracts import Context, Task
 from clbench.core.errors import ConfigError, did_you_mean
 from clbench.core.registry import STRATEGIES
+from clbench.strategies._adapters.peft_tuners import why_not, why_not_with
 from clbench.strategies._training.gradient import GradientStrategy
 from clbench.strategies._training.layers import AdapterConfig, chosen_layers
-from clbench.strategies.peft_tuners import why_not, why_not_with
 
 REFUSALS = (AttributeError, ImportError, LookupError, NotImplementedError, TypeError, ValueError)
-"""What PEFT raises where a setting or a layer does not suit a tuner."""
+"""Exceptions of PEFT for settings or layers that do not suit a tuner."""
 
 
 class PeftStrategyConfig(AdapterConfig):
-    """Settings of `Peft`."""
+    """Settings of `Peft`; optimizer and schedule are ours, not those of a tuner's authors."""
 
     lr: float = Field(2e-3, gt=0, description="Peak learning rate of AdamW.")
     method: str = Field("osf", description="PEFT's name of the tuner, in lower case (osf, loha, oft, vera, ...).")
     settings: dict[str, bool | int | float | str | None] = Field(
-        {}, description="Settings of the tuner's own configuration; PEFT's defaults for the rest."
+        {}, description="Settings of the tuner's PEFT configuration; PEFT's defaults for all others."
     )
 
 
 @STRATEGIES.register("peft", config=PeftStrategyConfig, argument="method")
 @final
 class Peft(GradientStrategy[PeftStrategyConfig]):
-    """A tuner of the library PEFT on the chosen layers: what it makes trainable is trained, then merged.
+    """A tuner of the library PEFT on the chosen layers; its trainable parameters are trained and then merged.
 
     `peft:loha` is short for `method` loha.
 
-    Only tuners that somebody has looked at run (`FIT`): one that needs calls in the loop, data before training or a
-    loss of its own would run without them under its name. What a later release of PEFT brings is refused until then.
+    Only reviewed tuners run (`FIT`). A tuner that needs calls in the loop, data before training or a loss of its own
+    would otherwise run without them under its name. Tuners of later releases of PEFT are refused until their review.
 
-    For comparison with methods as their library has them; nothing is mended. `osf`, for one, projects gradients only,
-    so under AdamW its updates leak into the directions that it means to keep (docs/osft.md), and all that it does not
-    decompose is frozen.
+    This compares methods as PEFT implements them, without corrections. `osf`, for example, projects gradients only, so
+    under AdamW its updates leak into the directions that it should keep (docs/osft.md), and all parameters that it does
+    not decompose are frozen.
 
-    Tuners that add prompts or cannot be merged do not fit: the next task would start from something else than a model
-    of the same architecture.
+    Tuners that add prompts or cannot be merged are refused, because the next task must start from a model of the same
+    architecture.
     """
 
     def __init__(self, config: PeftStrategyConfig, context: Context) -> None:
@@ -51,24 +51,24 @@ class Peft(GradientStrategy[PeftStrategyConfig]):
         self._tuner_class, self._peft_config = tuner_of(config)
 
     def begin_task(self, task: Task) -> None:
-        """Wrap the chosen layers."""
+        """Wrap the chosen layers in a new tuner."""
         self._wrap()
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """What the tuner has made trainable."""
+        """Parameters that the tuner made trainable."""
         yield from self._trained.items()
 
     def end_task(self, task: Task) -> None:
-        """Merge into the weights and unwrap the layers."""
+        """Merge the tuner into the weights and unwrap the layers."""
         try:
-            self._tuner.merge_and_unload(progressbar=False)  # `unload` alone would throw the task away
+            self._tuner.merge_and_unload(progressbar=False)  # `unload` alone would discard the task
         except (*REFUSALS, RuntimeError) as error:
-            raise self._told(error) from None
+            raise self._refusal(error) from None
         del self._tuner, self._trained
         vars(self.learner.module).pop("peft_config", None)
 
     def footprint(self) -> dict[str, int]:
-        """The size of what is trained, and the number of adapted layers."""
+        """Number of trained values and of adapted layers."""
         self._wrap()
         return {**super().footprint(), "adapters": len(self._tuner.targeted_module_names)}
 
@@ -79,20 +79,20 @@ class Peft(GradientStrategy[PeftStrategyConfig]):
         try:
             self._tuner = self._tuner_class(self.learner.module, self._peft_config, "default")
         except REFUSALS as error:
-            raise self._told(error) from None
+            raise self._refusal(error) from None
         self._trained = {name: p for name, p in self.learner.module.named_parameters() if p.requires_grad}
         if not self._trained:
-            raise ConfigError(f"strategy peft: {self.config.method}: with these settings there is nothing to train")
+            raise ConfigError(f"strategy peft: {self.config.method}: with these settings no parameter is trainable")
 
-    def _told(self, error: Exception) -> ConfigError:
+    def _refusal(self, error: Exception) -> ConfigError:
         return ConfigError(f"strategy peft: {self.config.method}: {' '.join(str(error).split())}")
 
 
 def tuner_of(config: PeftStrategyConfig) -> tuple[Any, Any]:
-    """PEFT's model class of a method, and its configuration.
+    """PEFT's model class and configuration of a method.
 
     Raises:
-        ConfigError: For a method that is unknown or does not fit, and for such a setting.
+        ConfigError: When the method or a setting is unknown or refused.
     """
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
 

@@ -1,4 +1,4 @@
-"""Per-task fine-tuning: every task is learnt alone, from the pre-trained model."""
+"""Per-task fine-tuning: learn each task alone, from the pre-trained model."""
 
 from typing import final
 
@@ -10,17 +10,17 @@ from clbench.strategies._training.gradient import GradientConfig, GradientStrate
 @STRATEGIES.register("per-task", config=GradientConfig)
 @final
 class PerTask(GradientStrategy[GradientConfig]):
-    """Fine-tunes version 0 on the current task alone (the per-task baseline of many papers).
+    """Fine-tunes version 0 on the current task alone, the per-task baseline of many papers.
 
-    No continual learner: the diagonal of R says what each task gives when nothing else is learnt, and that is what to
-    read. The last row is that of a model that has seen the last task only.
+    This is not continual learning. The diagonal of R has the score of each task when only that task is learnt. The last
+    row belongs to a model that was trained on the last task only.
     """
 
     @property
     def retrains_from_scratch(self) -> bool:
-        """Always."""
+        """Always true."""
         return True
 
     def begin_task(self, task: Task) -> None:
-        """Forget all training."""
+        """Restore version 0."""
         self.restore_pretrained()

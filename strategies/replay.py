@@ -1,4 +1,4 @@
-"""Experience replay: some samples of earlier tasks are kept and trained on together with new ones."""
+"""Experience replay: train on new samples together with a memory of earlier ones."""
 
 from typing import Any, final
 
@@ -9,11 +9,11 @@ from clbench.strategies._avalanche.avalanche_strategy import AvalancheConfig, Av
 
 
 class ReplayConfig(AvalancheConfig):
-    """Settings of `Replay`."""
+    """Settings of `Replay`; see `AvalancheConfig` for what is not the authors'."""
 
-    mem_size: int = Field(200, ge=1, description="Samples kept in all; those of a class are dropped as classes arrive.")
+    mem_size: int = Field(200, ge=1, description="Number of samples kept, shared equally by all classes seen.")
     batch_size_mem: int | None = Field(
-        None, ge=1, description="Old samples a step, besides the new ones; as many as new ones if not set."
+        None, ge=1, description="Old samples in a step, in addition to new ones; as many as new ones if not set."
     )
 
 
@@ -22,9 +22,9 @@ class ReplayConfig(AvalancheConfig):
 class Replay(AvalancheStrategy[ReplayConfig]):
     """Trains on new samples and a class-balanced memory (Chaudhry et al. 2019), by Avalanche's `ReplayPlugin`.
 
-    From the second task on a step has the budget's batch of new samples and, besides, `batch_size_mem` old ones (fewer
-    when the memory has fewer, or in the last batch of a pass over it): more samples a step than other strategies have.
-    The number of steps stays the budget's. A `mem_size` below the number of classes leaves some without a sample.
+    From the second task on, a step has the budget's batch of new samples and `batch_size_mem` old ones (fewer if the
+    memory has fewer, or in the last batch of a pass over it). So steps have more samples than those of other
+    strategies; the number of steps is the budget's. If `mem_size` is below the number of classes, some have no sample.
     """
 
     mixed = True

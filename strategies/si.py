@@ -1,4 +1,4 @@
-"""Synaptic intelligence: moving a weight costs what its own path has done for the loss of earlier tasks."""
+"""Synaptic intelligence: a penalty on changes of weights, by their contribution to the loss of earlier tasks."""
 
 from collections.abc import Mapping
 from typing import cast, final
@@ -13,10 +13,12 @@ from clbench.strategies._training.gradient import GradientConfig, GradientStrate
 
 
 class SiConfig(GradientConfig):
-    """Settings of `Si`."""
+    """Settings of `Si`; `strength`, optimizer and schedule are ours."""
 
     strength: float = Field(100.0, ge=0, description="Weight c of the penalty.")
-    damping: float = Field(1e-3, gt=0, description="xi, which bounds the importance of weights that hardly moved.")
+    damping: float = Field(
+        1e-3, gt=0, description="Damping xi, which bounds importances of weights that hardly changed."
+    )
 
 
 @STRATEGIES.register("si", config=SiConfig)
@@ -24,13 +26,13 @@ class SiConfig(GradientConfig):
 class Si(GradientStrategy[SiConfig]):
     """Adds c sum Omega (theta - theta*)^2 to the loss (Zenke, Poole and Ganguli 2017, Eq. 4), theta* the last version.
 
-    While a task is learnt, w -= g (theta_after - theta_before) at every step, where g is the gradient of the task loss
-    alone, before it is clipped. After the task Omega += w / (D^2 + xi), D being how far the weight has moved (Eq. 5).
+    While a task is learnt, w -= g (theta_after - theta_before) at every step; g is the gradient of the task loss alone,
+    before clipping. After the task Omega += w / (D^2 + xi), where D is the total change of the weight (Eq. 5).
 
-    The penalty is quadratic, so its gradient 2 c Omega (theta - theta*) is added to that of the task loss after the
-    backward pass: g needs no second pass and has no round-off of the penalty. The loss that is recorded is therefore
-    that of the task. As in the authors' code, Omega is cut at 0 after every task: a negative one would push weights
-    away. theta_after - theta_before is what the optimizer does, with clipping and both gradients.
+    The gradient of the penalty, 2 c Omega (theta - theta*), is added to that of the task loss after the backward pass.
+    So g needs no second pass and has no round-off of the penalty, and the recorded loss is that of the task. As in the
+    authors' code, Omega is clamped at 0 after every task, because a negative one would push weights away.
+    theta_after - theta_before is the optimizer's whole step, with clipping and both gradients.
     """
 
     def __init__(self, config: SiConfig, context: Context) -> None:
@@ -40,7 +42,7 @@ class Si(GradientStrategy[SiConfig]):
 
     @torch.no_grad()
     def begin_task(self, task: Task) -> None:
-        """The path begins at the version before the task, which is theta* too; so theta* needs no saving."""
+        """Start the path at the version before the task, which is also theta*, so theta* is not saved."""
         named = dict(self.trainable_parameters())
         self._weights = list(named.values())
         double = 2 * self.config.strength
@@ -50,7 +52,7 @@ class Si(GradientStrategy[SiConfig]):
 
     @torch.no_grad()
     def after_backward(self, task: Task) -> None:
-        """Keep the weights and the gradient of the task loss, then add the penalty's gradient."""
+        """Keep weights and gradient of the task loss, then add the gradient of the penalty."""
         for i, p in enumerate(self._weights):
             self._before[i].copy_(p)
             if p.grad is None:
@@ -61,13 +63,13 @@ class Si(GradientStrategy[SiConfig]):
                 p.grad.addcmul_(self._pull[i], p - self._anchor[i])
 
     def after_step(self, task: Task, step: int) -> None:
-        """Go on with the path integral."""
+        """Continue the path integral."""
         for path, gradient, p, before in zip(self._path, self._gradient, self._weights, self._before, strict=True):
             path.addcmul_(gradient, p - before, value=-1)
 
     @torch.no_grad()
     def end_task(self, task: Task) -> None:
-        """Turn the path into importance."""
+        """Convert the path integral to importances."""
         names = [name for name, _ in self.trainable_parameters()]
         for name, path, p, start in zip(names, self._path, self._weights, self._anchor, strict=True):
             share = (path / ((p - start) ** 2 + self.config.damping)).cpu()
@@ -75,7 +77,7 @@ class Si(GradientStrategy[SiConfig]):
         del self._weights, self._pull, self._anchor, self._before, self._gradient, self._path
 
     def _known(self, name: str, p: nn.Parameter) -> Tensor:
-        """The importance of a weight; none for one that has come with the task."""
+        """Importance of a weight; zeros for a weight that was added with the task."""
         return self._omega[name].to(p.device) if name in self._omega else torch.zeros_like(p)
 
     def state_dict(self) -> Mapping[str, object]:
@@ -83,5 +85,5 @@ class Si(GradientStrategy[SiConfig]):
         return {"omega": self._omega}
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
-        """Take them back."""
+        """Restore the importances."""
         self._omega = dict(cast(Mapping[str, Tensor], state["omega"]))

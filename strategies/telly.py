@@ -1,4 +1,4 @@
-"""Freeze the bottom blocks, fine-tune the others."""
+"""Freeze the bottom blocks and fine-tune the others."""
 
 from collections.abc import Iterator
 from typing import final
@@ -15,23 +15,21 @@ from clbench.strategies._training.top_blocks import top_blocks
 
 
 class TellyConfig(MultiTaskConfig, GradientConfig):
-    """Settings of `Telly`."""
+    """Settings of `Telly`; `share` is TAP-SLF's, optimizer and schedule are ours."""
 
-    share: float = Field(
-        0.3, ge=0, le=1, description="Share of blocks, at the top, that are trained; see `top_blocks`."
-    )
+    share: float = Field(0.3, ge=0, le=1, description="Share of blocks that are trained, at the top; see `top_blocks`.")
     frozen: int | None = Field(
-        None, ge=0, description="How many bottom blocks stay as they are (K), whatever the share; 0 trains everything."
+        None, ge=0, description="Number of frozen bottom blocks (K), which overrides the share; 0 trains all weights."
     )
 
 
 @STRATEGIES.register("telly", config=TellyConfig)
 @final
 class Telly(MultiTaskStrategy[TellyConfig]):
-    """Fine-tunes all but the bottom K blocks and what feeds them (Telly-K, Shi et al. 2023).
+    """Fine-tunes all weights except the bottom K blocks and the layers before them (Telly-K, Shi et al. 2023).
 
-    The paper freezes the bottom layers of code models, whose lexical and syntactic properties fine-tuning hardly
-    changes, and finds that five of six may be frozen at little cost. With K = 0 it is `finetune`.
+    The paper freezes the bottom layers of code models, which hold lexical and syntactic properties that fine-tuning
+    hardly changes. It finds that five of six may be frozen at little cost. With K = 0 it is `finetune`.
     """
 
     def __init__(self, config: TellyConfig, context: Context) -> None:
@@ -43,12 +41,12 @@ class Telly(MultiTaskStrategy[TellyConfig]):
             raise ConfigError(f"strategy telly: frozen must be at most {blocks}, got {self._frozen}")
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """What is above the frozen blocks; with none, everything."""
+        """Parameters above the frozen blocks; all parameters if no block is frozen."""
         for name, p in self.learner.trainable().items():
-            place = self._stack.places.get(name, self._stack.blocks)  # heads that have come since are above
+            place = self._stack.places.get(name, self._stack.blocks)  # heads that were added later are above
             if place >= self._frozen or not self._frozen:
                 yield name, p
 
     def frozen_blocks(self, task: Task) -> int:
-        """K."""
+        """The K bottom blocks."""
         return self._frozen

@@ -1,4 +1,4 @@
-"""Visual prompt tuning: trainable tokens in a frozen transformer, and a head a task."""
+"""Visual prompt tuning: train prompt tokens in a frozen transformer, and a head for each task."""
 
 from collections.abc import Iterator
 from typing import final
@@ -12,28 +12,29 @@ from clbench.strategies._training.prompted import PromptConfig, PromptedStrategy
 
 
 class VptConfig(PromptConfig):
-    """Settings of `Vpt`."""
+    """Settings of `Vpt`; optimizer and schedule are ours, not the authors'."""
 
-    enter: int = Field(0, ge=0, description="The block, from 0, at whose input prompts appear.")
-    sharing: Sharing = Field("task", description="Who shares prompts: all tasks, those of a kind, nobody, or a sum.")
+    enter: int = Field(0, ge=0, description="Block, from 0, at whose input prompts are inserted.")
+    sharing: Sharing = Field("task", description="Which tasks share prompts: all, those of a kind, none, or a sum.")
 
 
 @STRATEGIES.register("vpt", config=VptConfig)
 @final
 class Vpt(PromptedStrategy[VptConfig]):
-    """Learns prompts and heads, nothing else (VPT, Jia et al. 2022): shallow, or deep by the setting `deep`.
+    """Trains prompts and heads only (VPT, Jia et al. 2022): shallow prompts, or deep ones by the setting `deep`.
 
-    Prompts come after class token and registers and before the patches, and have no position. Shallow ones enter at
-    the first block and go through the others as tokens; deep ones are replaced in every block by those of that block.
-    They start even within +-sqrt(6 / (3 patch^2 + width)), as released. A task has prompts of its own, as in the paper,
-    so nothing is ever forgotten and nothing is carried over; `sharing` has one bank learnt by all tasks in turn.
+    Prompts stand between class token and registers and the patches, without position embeddings. Shallow prompts are
+    inserted at the first block and pass through the others as tokens; deep prompts are replaced in each block by that
+    block's own. Their first values are uniform within +-sqrt(6 / (3 patch^2 + width)), as released. Each task has its
+    own prompts, as in the paper, so nothing is forgotten and nothing is transferred. With other values of `sharing`,
+    tasks train a common bank in turn.
     """
 
     def plan(self) -> PromptPlan:
-        """From the settings."""
+        """The plan of the settings."""
         c = self.config
         return PromptPlan(c.prompts, c.enter, c.deep, c.sharing, frozenset(), "even")
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """None besides prompts and heads."""
+        """No parameters besides prompts and heads."""
         yield from ()

@@ -11,11 +11,11 @@ from clbench.strategies._training.gradient import GradientConfig, GradientStrate
 
 
 class WiseFtConfig(GradientConfig):
-    """Settings of `WiseFt`."""
+    """Settings of `WiseFt`; `alpha` is that of ZSCL's script, optimizer and schedule are ours."""
 
-    alpha: float = Field(0.8, ge=0, le=1, description="Weight of the fine-tuned model; the anchor has the rest.")
+    alpha: float = Field(0.8, ge=0, le=1, description="Weight of the fine-tuned model; the anchor has 1 - alpha.")
     anchor: Literal["pretrained", "previous"] = Field(
-        "pretrained", description="Averaged with: version 0, or the version before the task."
+        "pretrained", description="Model to average with: version 0, or the version before the task."
     )
 
 
@@ -24,26 +24,26 @@ class WiseFtConfig(GradientConfig):
 class WiseFt(GradientStrategy[WiseFtConfig]):
     """theta = (1 - alpha) theta_0 + alpha theta_1 after full fine-tuning (Wortsman et al. 2022, Eq. 1).
 
-    That paper has one task. With several, the average is taken at the end of each task, it is the version that is
-    tested, and the next task is trained from it: the convention of the baseline in ZSCL (Zheng et al. 2023). With the
-    pre-trained anchor, what a task changed is scaled by alpha once more after every later task.
+    The paper has one task. With several tasks, the average is taken at the end of each task; it is the version that is
+    tested and from which the next task is trained. This is the convention of the baseline in ZSCL (Zheng et al. 2023).
+    With the pre-trained anchor, the change of a task is scaled by alpha again after every later task.
 
-    What a task has for itself (a head) has no weights before the task that were worth anything, and is left as trained.
+    A task's own parameters (its head) have no meaningful weights before the task and stay as trained.
 
-    ZSCL's released script averages with the *previous* version, alpha 0.8: `anchor: previous`. It scales every task's
-    change once. Use that beside published tables of MTIL and X-TAIL, which go back to it.
+    ZSCL's released script averages with the *previous* version, alpha 0.8 (`anchor: previous`), which scales the change
+    of each task once. Use it for comparison with published tables of MTIL and X-TAIL, which are based on that script.
     """
 
     def begin_task(self, task: Task) -> None:
-        """Remember the version before the task, where it is the anchor."""
+        """Keep the version before the task if it is the anchor."""
         if self.config.anchor == "previous":
-            own = self.task_parameters()
-            shared = {name: p for name, p in self.learner.trainable().items() if name not in own}
+            heads = self.task_parameters()
+            shared = {name: p for name, p in self.learner.trainable().items() if name not in heads}
             self._anchor = {name: p.detach().clone() for name, p in shared.items()}
 
     @torch.no_grad()
     def end_task(self, task: Task) -> None:
-        """Average what was trained with the anchor."""
+        """Average the trained weights with the anchor."""
         if self.config.anchor == "pretrained":
             self._anchor = dict(self.context.new_learner().trainable())
         for name, p in self.trainable_parameters():

@@ -1,4 +1,4 @@
-"""Zero-shot: never train. The row that every other strategy has to justify itself against."""
+"""Zero-shot: no training, the baseline of every other strategy."""
 
 from typing import final
 
@@ -9,7 +9,7 @@ from clbench.core.registry import STRATEGIES
 @STRATEGIES.register("zero-shot", config=StrategyConfig)
 @final
 class ZeroShot(Strategy[StrategyConfig]):
-    """Leaves the pre-trained model as it is."""
+    """Tests the pre-trained model without any change."""
 
     def learn(self, task: Task) -> None:
         """Do nothing."""

@@ -21,7 +21,7 @@ from clbench.benchmarks.forecast.memory_use import memory_above_now, memory_mib
 from clbench.contracts import Budget, Context, Learner, Samples, Strategy, StrategyConfig, Task
 from clbench.core import strict_json
 from clbench.core.registry import STRATEGIES
-from clbench.strategies._adapters.gated import GatedAdapters
+from clbench.strategies._adapters.gated import GatedAdapter
 
 LEARNER = "open_clip:ViT-B-16"
 RANK = 16
@@ -82,9 +82,9 @@ class Bench:
     def merge_seconds(self) -> tuple[int, float]:
         """How many adapters, and what merging them takes."""
         names = [layer.name for layer in self.learner.linear_layers() if layer.role != "other"]
-        adapters = GatedAdapters(self.learner.module, names, RANK, torch.Generator().manual_seed(0))
+        adapter = GatedAdapter(self.learner.module, names, RANK, torch.Generator().manual_seed(0))
         started = self.clock()
-        adapters.merge()
+        adapter.merge(self.learner.module)
         return len(names), self.clock() - started
 
     def forward_seconds(self) -> tuple[float, float]:

@@ -1,1 +1,1 @@
-"""Low-rank adapters."""
+"""Low-rank adapters, and the list of PEFT's tuners."""

@@ -1,8 +1,7 @@
-"""What Avalanche's datasets hold here: where a sample is, not the sample.
+"""Avalanche datasets of sample positions instead of samples.
 
-A sample is one int64: the number of its task (in the order in which tasks were learnt) and its row among that task's
-training samples. Collating, shuffling and replaying such numbers costs next to nothing, works for images and texts
-alike, and a replay memory of them is saved in a few bytes.
+A position is one int64: the number of the task (in the order of learning) and the row among the task's training
+samples. Positions are cheap to collate, shuffle, replay and save, and work for images and texts alike.
 """
 
 from typing import TYPE_CHECKING
@@ -15,11 +14,11 @@ if TYPE_CHECKING:
     from avalanche.benchmarks.utils import AvalancheDataset
 
 ROW_BITS = 32
-"""Bits of the row in a position; the rest is the task."""
+"""Number of bits of the row in a position; the other bits are the task."""
 
 
 def positions(task: int, rows: Tensor) -> Tensor:
-    """Where the samples `rows` `(n,)` of the task number `task` are, `(n,)` int64."""
+    """Positions of the samples `rows` `(n,)` of task number `task`, `(n,)` int64."""
     return (task << ROW_BITS) + rows.long()
 
 
@@ -31,13 +30,13 @@ def owners_and_rows(at: Tensor) -> tuple[Tensor, Tensor]:
 def dataset_of(at: Tensor, labels: Tensor, logits: Tensor | None = None) -> "AvalancheDataset":
     """An Avalanche classification dataset of positions.
 
-    The task label is 0 for all: in Avalanche it chooses a head of a multi-headed model, and ours is one model over the
-    classes of all tasks. (With other labels, LwF for one would distil nothing but the classes of task 0.)
+    All task labels are 0. In Avalanche a task label selects a head of a multi-head model, and ours is one model over
+    the classes of all tasks. With other labels LwF, for example, would distil the classes of task 0 only.
 
     Args:
-        at: Positions `(n,)`.
-        labels: Classes counted through all tasks `(n,)`.
-        logits: Scores `(n, classes)` that are yielded after the task label, as DER's memory wants them.
+        at: Positions of samples, `(n,)`.
+        labels: Classes, numbered through all tasks, `(n,)`.
+        logits: Scores `(n, classes)`, yielded after the task label for DER's memory.
     """
     from avalanche.benchmarks.utils import DataAttribute, TaskAwareSupervisedClassificationDataset, TaskLabels
     from avalanche.benchmarks.utils.flat_data import ConstantSequence, FlatData
@@ -50,7 +49,7 @@ def dataset_of(at: Tensor, labels: Tensor, logits: Tensor | None = None) -> "Ava
 
 
 def columns_of(dataset: "AvalancheDataset") -> tuple[Tensor, ...]:
-    """The inverse of `dataset_of`: positions and labels, and logits where the dataset has them."""
+    """The inverse of `dataset_of`: positions, labels and, if the dataset has them, logits."""
     rows = [dataset[index] for index in range(len(dataset))]
     found = [torch.tensor([int(row[column]) for row in rows], dtype=torch.int64) for column in (0, 1)]
     if rows and len(rows[0]) > 3:

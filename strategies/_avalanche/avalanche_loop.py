@@ -1,8 +1,9 @@
-"""The plugin that makes Avalanche's training loop keep clbench's budget, schedule and clipping."""
+"""The plugin by which Avalanche's training loop keeps clbench's budget, schedule and clipping."""
 
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,52 +14,56 @@ from torch.optim.lr_scheduler import LRScheduler
 from clbench.strategies._training.optimization import clip_gradient
 
 
-class BudgetPlugin:
-    """Comes after the plugins of a method, so that the gradient is clipped when they have done with it.
+@dataclass(frozen=True)
+class Optimization:
+    """Optimizer of a task, with schedule and clipping.
 
-    Avalanche calls the hooks by name; a base class is not needed.
+    Attributes:
+        optimizer: Optimizer of the task.
+        scheduler: Schedule of its learning rate, one call for each step.
+        parameters: Parameters whose gradients are clipped together.
+        clip_norm: Largest norm of the gradient; None does not clip.
+    """
+
+    optimizer: Optimizer
+    scheduler: LRScheduler
+    parameters: Sequence[nn.Parameter]
+    clip_norm: float | None
+
+
+class BudgetPlugin:
+    """Runs after the plugins of a method, so that gradients are clipped after the plugins changed them.
+
+    Avalanche calls hooks by name, so there is no base class.
 
     Args:
-        order: Rows of the experience's dataset in the order in which they are trained on.
-        parameters: Whose gradient is clipped together.
-        clip_norm: To which norm; None leaves it alone.
-        optimizer: New for each task.
-        scheduler: Sets its learning rate, one step after another.
-        steps: How many there will be.
-        progress: Told of each.
+        order: Rows of the experience's dataset in the order of training.
+        optimization: Optimizer, schedule and clipping.
+        steps: Number of steps.
+        progress: Called after each step with the steps made and their total.
     """
 
     def __init__(
-        self,
-        order: Sequence[int],
-        parameters: Sequence[nn.Parameter],
-        clip_norm: float | None,
-        optimizer: Optimizer,
-        scheduler: LRScheduler,
-        steps: int,
-        progress: Callable[[int, int], None],
+        self, order: Sequence[int], optimization: Optimization, steps: int, progress: Callable[[int, int], None]
     ) -> None:
         self._order = order
-        self._parameters = parameters
-        self._clip_norm = clip_norm
-        self.optimizer = optimizer
-        self._scheduler = scheduler
+        self.optimization = optimization
         self._progress = progress
         self._done = 0
-        self.losses = torch.full((steps,), torch.nan, device=parameters[0].device)
-        """What was minimised at each step, penalties of plugins included; NaN where there was no step."""
+        self.losses = torch.full((steps,), torch.nan, device=optimization.parameters[0].device)
+        """Loss of each step, including penalties of plugins; NaN for steps that were not made."""
 
     def after_train_dataset_adaptation(self, strategy: Any, **_: object) -> None:
-        """Let the loop go through the drawn samples instead of once through the task."""
+        """Make the loop run over the drawn samples instead of once over the task."""
         strategy.adapted_dataset = strategy.adapted_dataset.subset(self._order)
 
     def before_update(self, _strategy: Any, **_: object) -> None:
         """Clip the gradient."""
-        clip_gradient(self._parameters, self._clip_norm)
+        clip_gradient(self.optimization.parameters, self.optimization.clip_norm)
 
     def after_update(self, strategy: Any, **_: object) -> None:
-        """Count the step; nothing here waits for the device."""
-        self._scheduler.step()
+        """Advance the schedule and keep the loss, without synchronizing with the device."""
+        self.optimization.scheduler.step()
         loss: Tensor = strategy.loss
         self.losses[self._done] = loss.detach().squeeze()
         self._done += 1
@@ -67,9 +72,9 @@ class BudgetPlugin:
 
 @contextlib.contextmanager
 def without_own_deprecations() -> Iterator[None]:
-    """Drop what Avalanche says of its own use of its own deprecated methods, and let other warnings through.
+    """Suppress Avalanche's warnings about its own deprecated methods; other warnings are shown.
 
-    Its decorator changes Python's filters for the rest of the process, to show each such warning; this undoes that too.
+    Avalanche's decorator changes Python's warning filters for the rest of the process; this also restores them.
     """
     with warnings.catch_warnings(record=True) as caught:
         yield

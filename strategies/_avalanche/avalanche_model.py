@@ -1,4 +1,4 @@
-"""A learner as the model that Avalanche's strategies train: positions of samples in, logits of all classes seen out."""
+"""A learner as the model of Avalanche's strategies: maps positions of samples to logits of all classes seen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from clbench.contracts import Batch, Context, Learner, Task, joined
 from clbench.strategies._avalanche.avalanche_data import owners_and_rows
 
 Scope = Literal["batch", "seen"]
-"""Whose classes are scored: those of the tasks in the batch (the other columns are 0), or of all tasks seen."""
+"""Tasks whose classes are scored: those in the batch (other columns are 0), or all tasks seen."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A batch as the learner wants it, and the numbers of the tasks that its samples are of."""
+    """A batch for the learner and the numbers of its tasks, ascending."""
 
     batch: Batch
     owners: Sequence[int]
@@ -25,14 +25,14 @@ class View:
 class Views:
     """Turns positions into batches; shared by a model and its copies.
 
-    The last view is kept, so that a teacher that is asked right after its student sees the same random crops.
+    The last view is kept, so that a teacher that runs right after its student sees the same random crops.
 
     Args:
-        context: Gives the samples.
+        context: Context of the strategy, which has the samples.
         tasks: The tasks seen, the current one last.
-        generator: For augmentation.
-        mixed: Whether batches may hold samples of earlier tasks. If not, no step has to wait for the device to tell.
-        augment: Whether training sees random views.
+        generator: Source of randomness of augmentation.
+        mixed: Whether batches may hold samples of earlier tasks. If not, steps need no synchronization with the device.
+        augment: Whether training uses random views.
     """
 
     def __init__(
@@ -43,17 +43,17 @@ class Views:
         self._generator = generator
         self.mixed = mixed
         self._augment = augment
-        self._last: tuple[Tensor, bool, View] | None = None
+        self.last: tuple[Tensor, bool, View] | None = None
 
     def of(self, at: Tensor, training: bool) -> View:
         """The samples at the positions `at` `(n,)`, in that order."""
         augmented = training and self._augment
-        if self._last is not None and self._last[0] is at and self._last[1] == augmented:
-            return self._last[2]
+        if self.last is not None and self.last[0] is at and self.last[1] == augmented:
+            return self.last[2]
         view = self._gather_mixed(at) if self.mixed else self._gather(at)
         if augmented:
             view = View(self._context.learner.augment(view.batch, self._generator), view.owners)
-        self._last = (at, augmented, view)
+        self.last = (at, augmented, view)
         return view
 
     def _gather(self, at: Tensor) -> View:
@@ -61,7 +61,7 @@ class Views:
         return View(samples.batch(owners_and_rows(at)[1]), [len(self._tasks) - 1])
 
     def _gather_mixed(self, at: Tensor) -> View:
-        """One look-up a task, then everything back into the order of `at`."""
+        """Read the samples of each task at once, then restore the order of `at`."""
         owners, rows = owners_and_rows(at.cpu())
         present = sorted(set(owners.tolist()))
         parts = [self._context.samples(self._tasks[owner], "train").batch(rows[owners == owner]) for owner in present]
@@ -72,15 +72,15 @@ class Views:
 class AvalancheModel(nn.Module):
     """Logits of the classes of all tasks seen, `(n, classes)`, for positions `(n,)`.
 
-    The learner's module is a submodule, so that plugins find its parameters. A deep copy (LwF takes one as teacher)
-    copies the weights and nothing else.
+    The learner's module is a submodule, so that plugins find its parameters. A deep copy, such as LwF's teacher, copies
+    the weights only.
 
     Args:
-        learner: Whose logits.
-        context: Makes learners for copies.
+        learner: Learner that computes the logits.
+        context: Context of the strategy, which makes learners for copies.
         views: Turns positions into batches.
-        tasks: Whose classes are the columns, in order.
-        scope: Which columns are computed; the rest is 0. Scoring a class costs the encoding of its text, with gradient.
+        tasks: Tasks whose classes are the columns, in order.
+        scope: Columns to compute; others are 0. Scoring a class costs the encoding of its text, with gradient.
     """
 
     def __init__(self, learner: Learner, context: Context, views: Views, tasks: Sequence[Task], scope: Scope) -> None:
@@ -89,19 +89,19 @@ class AvalancheModel(nn.Module):
         self.tasks = tasks
         self._learner = learner
         self._context = context
-        self._views = views
+        self.views = views
         self._scope = scope
         self._sizes = [len(task.classes) for task in tasks]
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self._learner.device
 
     def forward(self, at: Tensor) -> Tensor:
-        """Score the samples at the positions `at`, augmented in training mode."""
+        """Logits of the samples at positions `at`, which are augmented in training mode."""
         with self._learner.autocast():
-            view = self._views.of(at, self.training)
+            view = self.views.of(at, self.training)
             scored = range(len(self.tasks)) if self._scope == "seen" else view.owners
             logits = self._learner.logits(view.batch, [self.tasks[owner] for owner in scored]).float()
         if len(scored) == len(self.tasks):
@@ -113,27 +113,27 @@ class AvalancheModel(nn.Module):
         )
 
     def task_loss(self, out: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy of each row of `out` over the columns of its own task: `learner.loss` for many tasks.
+        """Mean cross-entropy of each row over the columns of its own task: `learner.loss` for several tasks.
 
         Args:
-            out: Logits `(n, classes)`.
-            labels: Classes counted through all tasks `(n,)`.
+            out: Logits of the model, `(n, classes)`.
+            labels: Classes, numbered through all tasks, `(n,)`.
         """
-        if self._views.mixed:
+        if self.views.mixed:
             return self._learner.loss_from_logits(out, labels, self.tasks)
         start = sum(self._sizes[:-1])
         return self._learner.loss_from_logits(out[:, start:], labels - start, self.tasks[-1:])
 
     def copy_with(self, weights: dict[str, Tensor], tasks: Sequence[Task]) -> "AvalancheModel":
-        """A model with other weights and fewer tasks that sees the same views."""
+        """A model with other weights and tasks that uses the same views."""
         learner = self._context.new_learner()
         for task in tasks:
             learner.add_task(task)
         learner.load_state_dict(weights)
-        return AvalancheModel(learner, self._context, self._views, tasks, self._scope).train(self.training)
+        return AvalancheModel(learner, self._context, self.views, tasks, self._scope).train(self.training)
 
     def weights(self) -> dict[str, Tensor]:
-        """The learner's weights, not copied."""
+        """The learner's weights, without a copy."""
         return self._learner.state_dict()
 
     def __deepcopy__(self, memo: dict[int, object]) -> "AvalancheModel":

@@ -1,7 +1,7 @@
-"""What Avalanche's plugins remember, as tensors and plain values that can be saved, and back.
+"""State of Avalanche's plugins, converted to tensors and plain values that can be saved, and back.
 
-Avalanche pickles whole strategies, which fails on optimizers of today's torch and ties a checkpoint to its code. Here a
-strategy names the attributes that matter, and only what they hold is kept.
+Avalanche pickles whole strategies, which fails for optimizers of current torch and ties a checkpoint to its code. Here
+a strategy names the attributes to keep.
 """
 
 from collections.abc import Mapping
@@ -13,15 +13,24 @@ from clbench.strategies._avalanche.avalanche_data import columns_of, dataset_of
 from clbench.strategies._avalanche.avalanche_model import AvalancheModel
 
 KIND = "$kind"
+"""Key of the kind of a converted value."""
+RANKS = "_buffer_weights"
+"""Attribute of a reservoir with the random ranks of its samples; Avalanche has no public name for it."""
 
 
 def capture(carrier: object, names: tuple[str, ...]) -> dict[str, object]:
-    """The attributes `names` (dots lead into attributes) of an Avalanche object, ready to be saved."""
+    """Values of the attributes `names` of an Avalanche object, ready to be saved; dots lead into attributes."""
     return {name: freeze(getattr(*_leaf(carrier, name))) for name in names}
 
 
 def restore(carrier: object, state: Mapping[str, object], model: AvalancheModel) -> None:
-    """Put what `capture` gave into a fresh Avalanche object of the same class."""
+    """Set the attributes that `capture` returned on a new Avalanche object of the same class.
+
+    Args:
+        carrier: The new object.
+        state: Result of `capture`.
+        model: Model of the strategy; parameters move to its device.
+    """
     for name, frozen in state.items():
         owner, attribute = _leaf(carrier, name)
         value, there = thaw(frozen, model), getattr(owner, attribute)
@@ -32,10 +41,10 @@ def restore(carrier: object, state: Mapping[str, object], model: AvalancheModel)
 
 
 def freeze(value: object) -> object:
-    """A value of an Avalanche object as dictionaries with a kind, tensors and plain values.
+    """Convert a value of an Avalanche object to dictionaries with a kind, tensors and plain values.
 
     Raises:
-        TypeError: For a class that is not known here; an attribute that a strategy names in `carried` must hold none.
+        TypeError: When the value, or a part of it, is of a class that cannot be saved.
     """
     from avalanche.benchmarks.utils import AvalancheDataset
     from avalanche.training.storage_policy import ReservoirSamplingBuffer
@@ -57,7 +66,7 @@ def freeze(value: object) -> object:
         case AvalancheDataset():
             return {KIND: "dataset", "columns": list(columns_of(value))}
         case ReservoirSamplingBuffer():
-            kept = {"size": value.max_size, "data": freeze(value.buffer), "ranks": value._buffer_weights}
+            kept = {"size": value.max_size, "data": freeze(value.buffer), "ranks": getattr(value, RANKS)}
             return {KIND: "reservoir", **kept}
         case AvalancheModel():
             return {KIND: "model", "weights": value.weights(), "tasks": len(value.tasks)}
@@ -95,7 +104,8 @@ def _thaw_avalanche(state: dict[str, Any], model: AvalancheModel) -> object:
             return dataset_of(*state["columns"]) if len(state["columns"][0]) else AvalancheDataset([])
         case "reservoir":
             buffer = ReservoirSamplingBuffer(state["size"])
-            buffer.buffer, buffer._buffer_weights = thaw(state["data"], model), state["ranks"]
+            buffer.buffer = thaw(state["data"], model)
+            setattr(buffer, RANKS, state["ranks"])
             return buffer
     raise AssertionError(f"unknown kind {state[KIND]!r}")
 

@@ -1,1 +1,1 @@
-"""What teachers say, and how far a student is from it."""
+"""Outputs of teachers and the distance of a student from them."""

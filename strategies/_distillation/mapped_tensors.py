@@ -1,4 +1,4 @@
-"""Tensors that grow part by part in a file and are read back through memory that is mapped to it."""
+"""Tensors that are written to a file part by part and read back by memory mapping."""
 
 import tempfile
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 class MappedTensorFile:
-    """Rows of one shape and type, in a temporary file that is gone with the process.
+    """Rows of one shape and type in a temporary file, which is deleted at the latest when the process ends.
 
-    Reading costs what memory costs while the system has room to keep the file's pages, and a disk's time otherwise.
+    numpy's memmap has no bfloat16, and its file would need a name and a shape before the last part is written.
     """
 
     def __init__(self) -> None:
@@ -18,17 +18,17 @@ class MappedTensorFile:
         self._n = 0
 
     def add(self, part: Tensor) -> None:
-        """Write rows `(n, ...)` behind the others."""
+        """Append rows `(n, ...)`."""
         part = part.detach().cpu().contiguous()
         self._file.write(part.reshape(-1).view(torch.uint8).numpy().data)
         self._rows, self._n = part[:0], self._n + len(part)
 
     def whole(self) -> Tensor:
-        """All rows, mapped; nothing can be added any more."""
-        assert self._rows is not None, "nothing was added"
+        """All rows as one memory-mapped tensor; no rows can be added after this call."""
+        assert self._rows is not None, "no rows were added"
         self._file.flush()
         shape = (self._n, *self._rows.shape[1:])
         size = self._n * self._rows.shape[1:].numel()
         mapped = torch.from_file(self._file.name, shared=False, size=size, dtype=self._rows.dtype)
-        self._file.close()  # the name goes, the mapping stays
+        self._file.close()  # deletes the name; the mapping stays
         return mapped.reshape(shape)

@@ -1,4 +1,7 @@
-"""What a teacher says of a batch, unit by unit, and how far a student is from it; live or stored beforehand."""
+"""Outputs of a teacher for each unit of a batch, live or cached, and the divergence of a student from them.
+
+A unit is a token or, where tasks have classes, a sample.
+"""
 
 import math
 import shutil
@@ -15,22 +18,25 @@ from clbench.contracts import Batch, Samples, TokenScores
 from clbench.core.errors import ConfigError
 from clbench.strategies._distillation.mapped_tensors import MappedTensorFile
 
-CACHED = 2**18
-"""Scores that are worked on at a time on a processor: 1 MiB in float32."""
-SHARE = 0.5
-"""What stored lessons may take of the free disk."""
-LEAST = 1e-6
-"""Probabilities of what is not stored are not taken for smaller: they are differences from 1 in float32."""
+Teacher = Callable[[Batch], TokenScores]
+"""Computes a teacher's scores of a batch."""
+
+SCORES_AT_ONCE = 2**18
+"""Scores computed at a time on a CPU: 1 MiB in float32, which stays in its cache."""
+DISK_SHARE = 0.5
+"""Largest share of the free disk that a cached teacher may take."""
+MIN_REST = 1e-6
+"""Lower bound for the probability outside the stored top-k, which is a difference from 1 in float32."""
 
 
 @dataclass(frozen=True, eq=False)
 class SoftTargets:
-    """The distribution that each unit is to imitate.
+    """The distribution that each unit should imitate.
 
     Attributes:
-        scores: `(units, vocabulary)`, as the teacher gave them; or `(units, k)`, the log-probabilities of the likeliest
-            columns at the temperature of the distillation.
-        columns: `(units, k)` int64, which ones these are; None where all are there.
+        scores: The teacher's scores `(units, vocabulary)`, or log-probabilities of its top-k columns `(units, k)` at
+            the temperature of the distillation.
+        columns: The top-k columns `(units, k)`, int64; None if `scores` has all columns.
     """
 
     scores: Tensor
@@ -39,81 +45,97 @@ class SoftTargets:
 
 @dataclass(frozen=True, eq=False)
 class TeacherOutput:
-    """A teacher's word on `units`; what only some masks ask for is worked out when asked.
+    """A teacher's output for the units of a batch; functions compute what only some masks need.
 
     Attributes:
-        taught: What may be imitated.
-        right: Gives `(units,)` bool, whether the likeliest column is the target.
-        likelihood: Gives `(units,)`, the log-probability of the target at temperature 1.
+        soft_targets: The distributions to imitate.
+        right: Computes whether the top column is the target, `(units,)` bool.
+        log_likelihood: Computes the log-probability of the target at temperature 1, `(units,)`.
     """
 
-    taught: SoftTargets
+    soft_targets: SoftTargets
     right: Callable[[], Tensor]
-    likelihood: Callable[[], Tensor]
+    log_likelihood: Callable[[], Tensor]
 
 
 def output_of(units: TokenScores) -> TeacherOutput:
-    """What a teacher's scores say, without gradient."""
+    """The output that belongs to a teacher's scores, without gradient."""
     units = TokenScores(units.logits.detach(), units.target, units.sequence)
     return TeacherOutput(
-        SoftTargets(units.logits), lambda: units.logits.argmax(dim=-1) == units.target, lambda: likelihood_of(units)
+        SoftTargets(units.logits), lambda: units.logits.argmax(dim=-1) == units.target, lambda: log_likelihood(units)
     )
 
 
-def likeliest(scores: Tensor, temperature: float, top_k: int | None) -> SoftTargets:
-    """The likeliest columns alone; everything where there are no more than that, or no number is given."""
+def top_k_targets(scores: Tensor, temperature: float, top_k: int | None) -> SoftTargets:
+    """Soft targets of the top-k columns.
+
+    Args:
+        scores: Scores `(units, vocabulary)`.
+        temperature: Temperature of the distillation.
+        top_k: Number of columns to keep; all if None or if there are no more.
+    """
     if top_k is None or top_k >= scores.shape[1]:
         return SoftTargets(scores)
     log_p, columns = (scores.float() / temperature).log_softmax(dim=-1).topk(top_k, dim=-1)
     return SoftTargets(log_p, columns)
 
 
-def likelihood_of(units: TokenScores) -> Tensor:
-    """Log-probability of each unit's target, `(units,)`."""
+def log_likelihood(units: TokenScores) -> Tensor:
+    """Log-probability of each unit's target at temperature 1, `(units,)`."""
     logits = units.logits.float()
     picked = logits.gather(1, units.target.unsqueeze(1)).squeeze(1)
     return picked - logits.logsumexp(dim=-1)
 
 
-def chosen(mask: Tensor, one: SoftTargets, two: SoftTargets) -> SoftTargets:
-    """The first one for units where `mask` `(units,)` is true, else the second."""
+def select_targets(mask: Tensor, first: SoftTargets, second: SoftTargets) -> SoftTargets:
+    """Soft targets of two teachers, selected for each unit.
+
+    Args:
+        mask: `(units,)` bool, true where the first teacher is to be imitated.
+        first: Soft targets of one teacher.
+        second: Soft targets of the other teacher, of the same shapes.
+    """
     wide = mask.unsqueeze(1)
-    columns = None if one.columns is None or two.columns is None else torch.where(wide, one.columns, two.columns)
-    return SoftTargets(torch.where(wide, one.scores, two.scores), columns)
+    both = None if first.columns is None or second.columns is None else (first.columns, second.columns)
+    columns = None if both is None else torch.where(wide, *both)
+    return SoftTargets(torch.where(wide, first.scores, second.scores), columns)
 
 
-def divergence(student: Tensor, taught: SoftTargets, temperature: float) -> Tensor:
-    """KL(teacher || student) of each unit at a temperature, `(units,)`, without its square as a factor.
+def divergence(student: Tensor, targets: SoftTargets, temperature: float) -> Tensor:
+    """KL(teacher || student) of each unit at temperature T, without the factor T^2.
 
-    Where the teacher told the likeliest columns only, all others together are one more: the result is at most that of
-    the whole vocabulary (data processing inequality), and equal to it where nothing is left out.
+    Of top-k targets, all other columns together count as one column. The result is then a lower bound of the divergence
+    over the whole vocabulary (data processing inequality), and equal to it if no column is left out.
 
     Args:
         student: Scores `(units, vocabulary)`, with gradient.
-        taught: The teacher's.
-        temperature: T; of likeliest columns the one at which they were taken.
+        targets: Soft targets of the teacher.
+        temperature: T; for top-k targets, the temperature at which they were computed.
+
+    Returns:
+        Divergences in nats, `(units,)`.
     """
-    if taught.columns is None:
-        found: Tensor = _Divergence.apply(student, taught.scores, temperature)
+    if targets.columns is None:
+        found: Tensor = _Divergence.apply(student, targets.scores, temperature)
         return found
     log_q = (student.float() / temperature).log_softmax(dim=-1)
-    log_p, log_q = taught.scores, log_q.gather(1, taught.columns)
-    rest_p, rest_q = ((1 - part.exp().sum(dim=-1)).clamp(min=LEAST) for part in (log_p, log_q))
+    log_p, log_q = targets.scores, log_q.gather(1, targets.columns)
+    rest_p, rest_q = ((1 - part.exp().sum(dim=-1)).clamp(min=MIN_REST) for part in (log_p, log_q))
     return (log_p.exp() * (log_p - log_q)).sum(dim=-1) + rest_p * (rest_p.log() - rest_q.log())
 
 
 class _Divergence(torch.autograd.Function):
     """KL(teacher || student) of each unit, with its gradient for the student: (q - p) / T.
 
-    Value and gradient are worked out together, some units at a time, so that what is in between stays in the
-    processor's cache and nothing but the gradient is kept for the way back.
+    Value and gradient are computed together, some units at a time, so that intermediate results stay in the CPU's cache
+    and only the gradient is kept for the backward pass.
     """
 
     @staticmethod
     def forward(ctx: Any, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         exact = torch.promote_types(student.dtype, torch.float32)
         divergences, gradient = student.new_empty(len(student), dtype=exact), torch.empty_like(student)
-        rows = len(student) if student.is_cuda else max(1, CACHED // student.shape[1])
+        rows = len(student) if student.is_cuda else max(1, SCORES_AT_ONCE // student.shape[1])
         parts = zip(
             student.split(rows), teacher.split(rows), gradient.split(rows), divergences.split(rows), strict=True
         )
@@ -134,43 +156,41 @@ class _Divergence(torch.autograd.Function):
 
 
 class CachedTeacher:
-    """The lessons of all training samples of a task, computed once and kept on the disk (in the system's `TMPDIR`).
+    """A teacher's outputs for all training samples of a task, computed once and kept on disk (in `TMPDIR`).
 
     Args:
-        teach: A teacher's scores of a batch.
-        samples: All samples; what is taught of one must not depend on the others of its batch.
-        size: How many are asked at a time.
-        temperature: Of the distillation.
-        top_k: How many columns are kept of each unit; all if None.
+        teacher: Computes a teacher's scores of a batch; those of a sample must not depend on the rest of the batch.
+        samples: All training samples of the task.
+        size: Batch size of the teacher.
+        temperature: Temperature of the distillation.
+        top_k: Number of columns kept for each unit; all if None.
 
     Raises:
-        ConfigError: When they do not fit.
+        ConfigError: When the outputs would take more than half of the free disk.
     """
 
-    def __init__(
-        self, teach: Callable[[Batch], TokenScores], samples: Samples, size: int, temperature: float, top_k: int | None
-    ) -> None:
+    def __init__(self, teacher: Teacher, samples: Samples, size: int, temperature: float, top_k: int | None) -> None:
         scores, columns = MappedTensorFile(), MappedTensorFile()
         counts, right, likelihood = [], [], []
         for start in range(0, len(samples), size):
-            units = teach(samples.batch(slice(start, start + size)))
-            lesson, taught = output_of(units), likeliest(units.logits, temperature, top_k)
+            units = teacher(samples.batch(slice(start, start + size)))
+            output, targets = output_of(units), top_k_targets(units.logits, temperature, top_k)
             if not start:
-                _require_room(taught, math.ceil(len(samples) / size))
+                _require_room(targets, math.ceil(len(samples) / size))
             counts.append(units.sequence.bincount(minlength=min(size, len(samples) - start)).cpu())
-            scores.add(taught.scores)
-            if taught.columns is not None:
-                columns.add(taught.columns.int())
-            right.append(lesson.right().cpu())
-            likelihood.append(lesson.likelihood().cpu())
+            scores.add(targets.scores)
+            if targets.columns is not None:
+                columns.add(targets.columns.int())
+            right.append(output.right().cpu())
+            likelihood.append(output.log_likelihood().cpu())
         self._counts = torch.cat(counts)
         self._starts = self._counts.cumsum(0) - self._counts
         self._scores = scores.whole()
-        self._columns = None if taught.columns is None else columns.whole()
+        self._columns = None if targets.columns is None else columns.whole()
         self._right, self._likelihood = torch.cat(right), torch.cat(likelihood)
 
     def of(self, position: Tensor, device: torch.device) -> TeacherOutput:
-        """The lesson of the samples at `position` `(n,)`, unit after unit as their batch has them."""
+        """The output for a batch of the samples at `position` `(n,)`, on a device, in the order of its units."""
         position = position.cpu()
         counts = self._counts[position]
         within = torch.arange(int(counts.sum())) - (counts.cumsum(0) - counts).repeat_interleave(counts)
@@ -186,6 +206,6 @@ class CachedTeacher:
 def _require_room(first: SoftTargets, batches: int) -> None:
     sizes = (first.scores.nbytes, 0 if first.columns is None else first.columns.nbytes // 2)
     needed, free = sum(sizes) * batches, shutil.disk_usage(tempfile.gettempdir()).free
-    if needed > SHARE * free:
+    if needed > DISK_SHARE * free:
         have = f"would take {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free in {tempfile.gettempdir()}"
-        raise ConfigError(f"stored teachers: {have}: a smaller top_k, or live teachers")
+        raise ConfigError(f"stored teachers: {have}: use a smaller top_k or live teachers")

@@ -1,4 +1,4 @@
-"""Gradients of linear layers in the coordinates of the space in which their weights may move."""
+"""Gradients of linear layers in coordinates of the subspace in which their weights may move."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 
 class Coordinates:
-    """Adds up G N of one linear layer over backward passes, without G, the gradient of its weight.
+    """Sums G N of one linear layer over backward passes without computing G, the gradient of its weight.
 
     With inputs X `(tokens, in)` and gradients of outputs D `(tokens, out)`, G = D^T X and G N = D^T (X N). For p
-    columns in N that takes tokens p (in + out) multiplications; G alone takes tokens in out, and N comes on top. Where
-    the weight is wide, it is turned: G^T N = X^T (D N).
+    columns in N this takes tokens p (in + out) multiplications; G alone takes tokens in out. If the weight is wide, it
+    is transposed: G^T N = X^T (D N).
 
     Args:
-        layer: Whose weight's gradient is asked for.
+        layer: Layer whose gradient is computed.
         basis: N, `(shorter side, p)`.
     """
 
@@ -26,17 +26,17 @@ class Coordinates:
         self._total: Tensor | None = None
 
     def on(self) -> None:
-        """From now on the layer's backward passes are added up here, and its weight gets no gradient from them."""
+        """Sum the layer's backward passes here from now on; its weight gets no gradient from them."""
         vars(self._layer)["forward"] = self._forward
 
     def off(self) -> None:
-        """The layer is as it was."""
+        """Undo `on`."""
         vars(self._layer).pop("forward", None)
 
     def take(self) -> Tensor | None:
-        """The sum `(longer side, p)` since the last call, or None where there was nothing to add up.
+        """The sum since the last call, `(longer side, p)`; None if there were no backward passes.
 
-        What the weight has got a gradient of on other ways is part of it and taken away there.
+        A gradient that the weight got in other ways is included and removed from the weight.
         """
         total, gradient = self._total, self._layer.weight.grad
         self._total = self._layer.weight.grad = None
@@ -46,7 +46,7 @@ class Coordinates:
         return whole if total is None else whole.add_(total)
 
     def add(self, x: Tensor, gradient: Tensor) -> None:
-        """One backward pass: inputs `(tokens, in)` and the gradient of outputs `(tokens, out)`."""
+        """Add one backward pass: inputs `(tokens, in)` and gradient of outputs `(tokens, out)`."""
         basis = self._basis.to(x.dtype)
         product = x.mT @ (gradient @ basis) if self.wide else gradient.mT @ (x @ basis)
         self._total = product.to(self._basis.dtype) if self._total is None else self._total.add_(product)
@@ -57,11 +57,11 @@ class Coordinates:
 
 
 class _Linear(torch.autograd.Function):
-    """`F.linear`, whose backward pass gives the weight's gradient to a `Coordinates`."""
+    """`F.linear` whose backward pass adds the weight's gradient to a `Coordinates`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, coordinates: Coordinates) -> Tensor:
-        """What the layer computes; under autocast in its type."""
+        """Output of the layer; under autocast in its type."""
         y = F.linear(x, weight, bias)
         ctx.coordinates, ctx.type = coordinates, x.dtype
         ctx.save_for_backward(x.to(y.dtype), weight)
@@ -69,7 +69,7 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
-        """Of input and bias."""
+        """Gradients of input and bias."""
         (gradient,) = gradients
         x, weight = ctx.saved_tensors
         rows = gradient.reshape(-1, gradient.shape[-1])

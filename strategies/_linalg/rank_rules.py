@@ -1,4 +1,4 @@
-"""How many singular triplets of each layer are retained."""
+"""Rules for the number of singular triplets that each layer retains."""
 
 import math
 from collections import defaultdict
@@ -21,38 +21,38 @@ class RankConfig(AdapterConfig):
 
     rank_rule: Literal["importance", "schedule", "fixed"] = Field(
         "importance",
-        description="What decides how much of a layer is retained: its importance for the previous task; how many tasks"
-        " there were; or nothing (`fraction`).",
+        description="What decides the share retained of a layer: its importance for the previous task, the number of"
+        " earlier tasks, or the constant `fraction`.",
     )
     mrr: float = Field(0.1, ge=0, le=1, description="Share retained of a layer of importance 0; rule `importance`.")
     trr: float = Field(0.8, ge=0, le=1, description="Share retained of a layer of importance 1; rule `importance`.")
     calibration_samples: int = Field(
-        500, ge=1, description="Training samples of the previous task for the importances; all, if it has fewer."
+        500, ge=1, description="Number of training samples of the previous task for importances; all if it has fewer."
     )
-    slope: float = Field(0.1, ge=0, le=1, description="The share retained grows by this a task; rule `schedule`.")
+    slope: float = Field(0.1, ge=0, le=1, description="Growth of the share retained with each task; rule `schedule`.")
     fraction: float = Field(0.5, ge=0, le=1, description="Share retained of every layer; rule `fixed`.")
     protect_pretrained: bool = Field(
-        False, description="Constrain the first task too, to protect version 0; not with rule `importance`."
+        False, description="Also constrain the first task, to protect version 0; not with rule `importance`."
     )
 
     @model_validator(mode="after")
     def _fits(self) -> "RankConfig":
         if self.protect_pretrained and self.rank_rule == "importance":
-            raise ValueError("protect_pretrained needs rank_rule fixed or schedule: importance asks the previous task")
+            raise ValueError("protect_pretrained needs rank_rule fixed or schedule: importance needs a previous task")
         if self.trr < self.mrr:
             raise ValueError(f"trr must be at least mrr ({self.mrr:g}), got {self.trr:g}")
         return self
 
 
 def kept_rank(share: float, size: int) -> int:
-    """floor(share * size) within 0 and size, where round-off below 1e-9 does not cost a rank."""
+    """floor(share * size + 1e-9), clamped to 0 and size, so that round-off does not lose a rank."""
     return min(size, max(0, math.floor(share * size + 1e-9)))
 
 
 def planned_share(config: RankConfig, position: int) -> float:
-    """The share of a layer that is retained while task number `position` (from 1) is learnt.
+    """Share retained of a layer while task number `position` (from 1) is learnt.
 
-    For the rule `importance` that of a layer of importance 1, which is the mean.
+    With the rule `importance` this is the share of a layer of importance 1, which is the mean importance.
     """
     earlier = position - 1 + config.protect_pretrained
     if earlier == 0:
@@ -63,16 +63,21 @@ def planned_share(config: RankConfig, position: int) -> float:
 
 
 def shares(cosines: Mapping[str, float], mrr: float, trr: float) -> dict[str, float]:
-    """Shares r = mrr + I (trr - mrr) by layer, I the cosine over the mean of all; may exceed 1.
+    """Shares r = mrr + I (trr - mrr) by layer, with importance I = cosine / mean cosine; they may exceed 1.
 
-    Where all cosines are 0 no layer is more important than another, so I = 1.
+    If all cosines are 0, no layer is more important than another, so I = 1.
+
+    Args:
+        cosines: Mean cosine of input and output, by layer.
+        mrr: Share of a layer of importance 0.
+        trr: Share of a layer of importance 1.
     """
     mean = sum(cosines.values()) / len(cosines)
     return {name: mrr + (cosine / mean if mean else 1.0) * (trr - mrr) for name, cosine in cosines.items()}
 
 
 def mean_ranks(layers: Sequence[LinearLayer], ranks: Mapping[str, int]) -> dict[str, float]:
-    """Mean rank of all layers (`mean_rank`) and of those of a tower and role (`rank/<tower>.<role>`)."""
+    """Mean rank of all layers (`mean_rank`) and of each tower and role (`rank/<tower>.<role>`)."""
     groups: dict[str, list[int]] = defaultdict(list)
     for layer in layers:
         groups["mean_rank"].append(ranks[layer.name])
@@ -84,20 +89,20 @@ def mean_ranks(layers: Sequence[LinearLayer], ranks: Mapping[str, int]) -> dict[
 def mean_cosines(
     learner: Learner, layers: Sequence[LinearLayer], samples: Samples, task: Task, batches: Sequence[Tensor]
 ) -> dict[str, float]:
-    """How much of its input each layer passes on: mean over tokens of max(0, cos(x, W x)).
+    """Mean over tokens of max(0, cos(x, W x)) of each layer, the importance of OSFT before normalization.
 
-    Where W is not square, both are cut to their first min(out, in) entries, as in the released code; the paper says
-    nothing of it. A layer that the loss does not use gets 0.
+    If W is not square, both vectors are cut to their first min(out, in) entries, as in the released code; the paper
+    does not define this case. A layer that the loss does not use gets 0.
 
     Args:
         learner: The version before the task.
-        layers: Which to look at.
-        samples: Of the previous task.
-        task: The previous one, whose loss is computed (and thrown away).
-        batches: Positions of samples.
+        layers: Layers to measure.
+        samples: Training samples of the previous task.
+        task: The previous task; its loss runs the layers.
+        batches: Positions of samples, one tensor for each batch.
 
     Raises:
-        TrainingError: When what a layer makes of its input is not finite.
+        TrainingError: When outputs of a layer are not finite.
     """
     meters = [_Meter(learner, layer) for layer in layers]
     hooks = [meter.attached() for meter in meters]
@@ -114,12 +119,12 @@ def mean_cosines(
     cosines = {meter.layer.name: float(meter.total / meter.count.clamp(min=1)) for meter in meters}
     for name, cosine in cosines.items():
         if not math.isfinite(cosine):
-            raise TrainingError(f"layer {name}: what it makes of task {task.name!r} is not finite: no rank follows")
+            raise TrainingError(f"layer {name}: its outputs for task {task.name!r} are not finite: no rank follows")
     return cosines
 
 
 class _Meter:
-    """Adds up the cosines of one layer, on the device."""
+    """Sums the cosines of one layer, on the device."""
 
     def __init__(self, learner: Learner, layer: LinearLayer) -> None:
         self.layer = layer
@@ -128,7 +133,7 @@ class _Meter:
         self._learner = learner
 
     def attached(self) -> RemovableHandle:
-        """The hook that looks on."""
+        """Attach the hook that measures."""
         return self._learner.module.get_submodule(self.layer.name).register_forward_hook(self._look)
 
     def _look(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

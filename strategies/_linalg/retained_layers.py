@@ -1,4 +1,4 @@
-"""The retained subspaces of many layers, those of one shape together, so that few operations serve them all."""
+"""Retained subspaces of many layers; layers of one shape are batched."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,18 +10,21 @@ from clbench.strategies._linalg.projected_gradients import Coordinates
 from clbench.strategies._linalg.subspaces import Form, Subspace, decompose
 
 TOGETHER, TOGETHER_ON_CPU = 2**22, 2**18
-"""Most numbers stacked for one batched product: stacking costs a copy, which matrices do without whose products
-alone keep a device busy. A processor is by 512 x 512, where copies would take 3 % of a step."""
+"""Largest number of values stacked for one batched product, on accelerators and on a CPU.
+
+Stacking costs a copy, and larger matrices keep a device busy without it. For a CPU 512 x 512 is enough; copies of
+larger matrices would take 3 % of a step.
+"""
 
 
 class Retained:
-    """What layers of one shape retain, and their weights.
+    """Retained subspaces and weights of layers of one shape.
 
     Args:
-        names: Of the layers, for messages.
-        weights: Theirs, all of one shape `(out, in)`.
-        ranks: How many triplets each retains, at least 1.
-        form: Which changes are taken away.
+        names: Names of the layers.
+        weights: Weights of the layers, all of one shape `(out, in)`.
+        ranks: Number of triplets that each layer retains, at least 1.
+        form: Form of the projection.
 
     Raises:
         TrainingError: For a matrix that is not finite or cannot be decomposed.
@@ -40,11 +43,11 @@ class Retained:
             raise TrainingError(f"layer {' or '.join(names)}: its decomposition failed: {reason}") from None
         self._coordinates: list[Coordinates] = []
 
-    def gather(self, module: nn.Module) -> None:
-        """From now on compute no more of the gradients than may stay, where that is cheaper.
+    def use_coordinates(self, module: nn.Module) -> None:
+        """Compute only the projected part of gradients from now on, if that is cheaper.
 
         Args:
-            module: Has the layers.
+            module: The module that holds the layers.
         """
         if self._space.by_coordinates:
             for name, basis in zip(self.names, self._space.right, strict=True):
@@ -53,13 +56,13 @@ class Retained:
                 self._coordinates.append(Coordinates(layer, basis))
                 self._coordinates[-1].on()
 
-    def gather_no_more(self) -> None:
-        """From now on gradients come whole."""
+    def use_full_gradients(self) -> None:
+        """Compute full gradients from now on."""
         while self._coordinates:
             self._coordinates.pop().off()
 
     def project_gradients(self) -> None:
-        """Take what must not change out of the gradients, in place; a layer without gradient is left out."""
+        """Project the gradients, in place; layers without gradient are skipped."""
         if self._coordinates:
             self._lift()
             return
@@ -70,7 +73,7 @@ class Retained:
         _unstack(x, [weight.grad for weight in self._weights])
 
     def _lift(self) -> None:
-        """Gradients from their coordinates; what is not in the space is not computed at all."""
+        """Compute the projected gradients from their coordinates."""
         found = [coordinates.take() for coordinates in self._coordinates]
         none = self._space.right.new_zeros(self._space.left.shape[1], self._space.right.shape[2])
         free = self._space.freed_(torch.stack([none if y is None else y for y in found]))
@@ -80,7 +83,7 @@ class Retained:
             weight.grad = None if y is None else gradient
 
     def restore_weights(self) -> None:
-        """Put the weights back to where they agree with those before the task in all that is retained."""
+        """Restore the retained part of the weights from before the task, in place."""
         w = _stacked(self._weights)
         self._space.restore_(w)
         _unstack(w, self._weights)
@@ -93,17 +96,17 @@ class Retained:
         return torch.stack(torch._foreach_norm(gradients)).square().sum()
 
     def leak(self) -> Tensor:
-        """How far each layer's weights are from `restore_weights`, relative to what is retained: `(layers,)`."""
+        """Distance of weights from those after `restore_weights`, relative to the retained part, `(layers,)`."""
         return self._space.leak(_stacked([weight.detach() for weight in self._weights]))
 
 
 def in_groups(weights: Mapping[str, nn.Parameter], ranks: Mapping[str, int], form: Form) -> Iterator[Retained]:
-    """Layers of one shape and of about equal ranks together; those that retain nothing are left out.
+    """Batch layers of one shape and of similar ranks; layers that retain nothing are left out.
 
     Args:
-        weights: By name of the layer.
-        ranks: Likewise.
-        form: Which changes are taken away.
+        weights: Weights by name of their layer.
+        ranks: Number of retained triplets by name of the layer.
+        form: Form of the projection.
     """
     order = sorted((name for name in weights if ranks[name]), key=lambda name: (weights[name].shape, ranks[name]))
     start = 0
@@ -117,13 +120,13 @@ def in_groups(weights: Mapping[str, nn.Parameter], ranks: Mapping[str, int], for
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:
-    """One tensor `(b, m, n)` with m >= n; a view of the tensor, if there is but one."""
+    """Stack matrices to one tensor `(b, m, n)` with m >= n; a view if there is only one matrix."""
     tall = [tensor.mT if tensor.shape[0] < tensor.shape[1] else tensor for tensor in tensors]
     return tall[0].unsqueeze(0) if len(tall) == 1 else torch.stack(tall)
 
 
 def _unstack(stacked: Tensor, tensors: Sequence[Tensor | None]) -> None:
-    """Copy the members of `_stacked` back to where they came from."""
+    """Copy the members of `_stacked` back to their tensors."""
     if len(tensors) == 1:
         return
     for part, tensor in zip(stacked, tensors, strict=True):

@@ -1,1 +1,1 @@
-"""Loops of gradient training, and what they train on."""
+"""Gradient training loops, their optimizer and batches, and the choice of what is trained."""

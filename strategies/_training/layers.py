@@ -1,4 +1,4 @@
-"""Which linear layers a strategy adapts: chosen by their role and tower, which the learner tells."""
+"""The linear layers that a strategy adapts, chosen by the role and tower that the learner gives them."""
 
 from typing import Literal
 
@@ -14,17 +14,17 @@ CROSS: tuple[Role, ...] = ("cross_q", "cross_k", "cross_v", "cross_out")
 
 
 class AdapterConfig(GradientConfig):
-    """Settings of every strategy that adapts linear layers; the defaults are all projections of a transformer block."""
+    """Settings of every strategy that adapts linear layers; by default all projections of transformer blocks."""
 
     roles: tuple[Role, ...] = Field((*BLOCK, *CROSS), min_length=1, description="Which projections get an adapter.")
     towers: tuple[str, ...] = Field((), description="Encoders that get adapters (`vision`, `text`); all when empty.")
 
 
 def chosen_layers(learner: Learner, config: AdapterConfig) -> tuple[LinearLayer, ...]:
-    """The learner's layers of the chosen roles and towers, in its order.
+    """The learner's layers of the chosen roles and towers, in the learner's order.
 
     Raises:
-        ConfigError: When there is none.
+        ConfigError: When the learner has no such layer.
     """
     chosen = tuple(
         layer

@@ -1,4 +1,4 @@
-"""Several tasks in one update: how often each is drawn, and how much its loss counts."""
+"""Training on several tasks in one update: sampling of tasks and weights of their losses."""
 
 from collections.abc import Iterator, Sequence
 from typing import Generic, Literal, TypeVar
@@ -12,7 +12,7 @@ from clbench.strategies._training.gradient import GradientStrategy, TrainingConf
 from clbench.strategies._training.optimization import batches_of
 
 BOUND = 3.0
-"""Uncertainties stay within +-BOUND."""
+"""Bound of the learnt s = log sigma^2: s stays within +-BOUND."""
 
 
 class BalanceConfig(TrainingConfig):
@@ -20,19 +20,19 @@ class BalanceConfig(TrainingConfig):
 
     sampling: Literal["uniform", "root", "proportional"] = Field(
         "uniform",
-        description="How often a task is drawn: as often as any other, or by the number of its samples or its root.",
+        description="Probability of drawing a task: equal, or in proportion to its number of samples or its root.",
     )
     weights: dict[str, float] = Field(
-        {}, description="Factors of losses by the name of the task, or else of its kind; 1 for the others."
+        {}, description="Factors of losses, by name of the task or else by its kind; 1 for all others."
     )
-    uncertainty: bool = Field(False, description="Learn a factor for the loss of every task besides (Kendall et al.).")
+    uncertainty: bool = Field(False, description="Also learn a factor for each task's loss (Kendall et al. 2018).")
 
 
 class MultiTaskConfig(BalanceConfig):
-    """Settings of strategies that learn tasks one by one or all together; `sampling` and so on are for the latter."""
+    """Settings of strategies that learn tasks sequentially or jointly; those of `BalanceConfig` are for the latter."""
 
     training: Literal["sequential", "joint"] = Field(
-        "sequential", description="Learn each task as it comes, or start again with all tasks so far, as `joint` does."
+        "sequential", description="Learn each task when it arrives, or retrain on all tasks so far, as `joint` does."
     )
 
 
@@ -40,43 +40,43 @@ B = TypeVar("B", bound=BalanceConfig)
 
 
 class MultiTaskStrategy(GradientStrategy[B], Generic[B]):
-    """Learns one task an update or, together, all tasks seen so far from version 0.
+    """Learns one task in each update, or jointly all tasks seen so far, from version 0.
 
-    Together it spends what a sequential strategy has spent by then: `budget.steps` for each of the t tasks, one task a
-    batch, in random order. By `root` and `proportional` sampling a task has a share of these steps in proportion to
-    n^(1/2) or n, n being its training samples, and at least one.
+    Joint training makes as many steps as a sequential strategy has made by then: `budget.steps` for each of the t
+    tasks. Each batch has samples of one task; the order is random. With `root` or `proportional` sampling, a task with
+    n training samples gets a share of these steps in proportion to n^(1/2) or n, and at least one step.
 
-    With `uncertainty` the loss of a task is exp(-s) L / 2 + s / 2 (Kendall et al. 2018, Eq. 7, for s = log sigma^2), s
-    learnt with the heads' rate from -1 on and kept within +-3 by 3 tanh(s / 3).
+    With `uncertainty` the loss of a task is exp(-s) L / 2 + s / 2 (Kendall et al. 2018, Eq. 7, with s = log sigma^2).
+    s starts at -1 and is learnt at the heads' rate. Deviation: 3 tanh(s / 3) keeps it within +-3.
     """
 
     @property
     def together(self) -> bool:
-        """Whether all tasks so far are learnt at once."""
+        """Whether all tasks so far are learnt jointly."""
         return isinstance(self.config, MultiTaskConfig) and self.config.training == "joint"
 
     @property
     def retrains_from_scratch(self) -> bool:
-        """Where tasks are learnt together."""
+        """Whether tasks are learnt jointly."""
         return self.together
 
     def begin_task(self, task: Task) -> None:
-        """Forget all training, where tasks are learnt together."""
+        """Restore version 0 if tasks are learnt jointly, and create the uncertainties."""
         if self.together:
             self.restore_pretrained()
         names = [known.name for known in self.current_tasks()] if self.config.uncertainty else []
         self._uncertain = {name: nn.Parameter(torch.tensor(-1.0, device=self.learner.device)) for name in names}
 
     def current_tasks(self) -> Sequence[Task]:
-        """All tasks so far, where tasks are learnt together."""
+        """All tasks so far if they are learnt jointly, else the last one."""
         return self.seen if self.together else super().current_tasks()
 
     def task_parameters(self) -> dict[str, nn.Parameter]:
-        """Heads, and the uncertainties."""
+        """Heads and uncertainties."""
         return super().task_parameters() | {f"uncertainty.{name}": p for name, p in self._uncertain.items()}
 
     def loss(self, batch: Batch, task: Task) -> Tensor:
-        """The task's loss, weighed."""
+        """The task's loss, weighted, a scalar."""
         loss = self.learner.loss(batch, task) * self.config.weights.get(
             task.name, self.config.weights.get(task.kind, 1.0)
         )
@@ -86,11 +86,11 @@ class MultiTaskStrategy(GradientStrategy[B], Generic[B]):
         return 0.5 * torch.exp(-s) * loss + 0.5 * s
 
     def number_of_steps(self, task: Task) -> int:
-        """The steps of all tasks that are learnt now."""
+        """The budget's steps for each current task."""
         return self.context.budget.steps * len(self.current_tasks())
 
     def batches(self, task: Task) -> Iterator[tuple[Batch, Task]]:
-        """Batches of the task, or of all tasks so far, in random order."""
+        """Batches of the task or, in random order, of all tasks so far."""
         if not self.together:
             yield from super().batches(task)
             return
@@ -108,11 +108,11 @@ class MultiTaskStrategy(GradientStrategy[B], Generic[B]):
 
 
 def turns_of(sizes: Sequence[int], total: int, sampling: str) -> list[int]:
-    """How many of `total` steps each task gets: at least one, the rest in proportion, by largest remainders.
+    """Number of steps of each task: at least one, the others in proportion, by largest remainders.
 
     Args:
-        sizes: Samples of each task.
-        total: Steps, no fewer than tasks.
+        sizes: Number of training samples of each task.
+        total: Number of steps, at least that of tasks.
         sampling: `uniform`, `root` or `proportional`.
     """
     power = {"uniform": 0.0, "root": 0.5, "proportional": 1.0}[sampling]

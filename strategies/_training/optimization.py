@@ -1,4 +1,4 @@
-"""What training loops share: batches, optimizer and schedule, precision, the check of the loss."""
+"""What training loops share: batches, optimizer, schedule, clipping, and the check of losses."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def batches_of(n: int, budget: Budget, generator: torch.Generator, device: torch.device) -> Iterator[Tensor]:
-    """Positions of random samples: every sample once before any sample twice.
+    """Positions of random samples: every sample is drawn once before any sample is drawn twice.
 
-    All positions are drawn and moved to the device at once, so that no step waits for a transfer.
+    All positions are drawn and moved to the device at once, so that steps need no transfer.
 
     Args:
         n: Number of samples.
-        budget: Steps and batch size; a batch larger than `n` holds samples more than once.
-        generator: On the CPU.
-        device: Where the samples are.
+        budget: Number of steps and batch size; a batch larger than `n` repeats samples.
+        generator: Source of randomness, on the CPU.
+        device: Device of the samples.
 
     Yields:
         `budget.steps` tensors of `budget.batch_size` int64 positions.
@@ -36,7 +36,13 @@ def batches_of(n: int, budget: Budget, generator: torch.Generator, device: torch
 
 
 def warmup_then(schedule: str, warmup: float, total: int) -> Callable[[int], float]:
-    """Factor of the learning rate by step (from 0): linear over `warmup * total` steps, then cosine to 0 or flat."""
+    """Factor of the learning rate by step (from 0): linear warm-up, then cosine to 0 or constant.
+
+    Args:
+        schedule: Shape after the warm-up, `cosine` or `constant`.
+        warmup: Share of steps in which the rate rises, in [0, 1).
+        total: Number of steps.
+    """
     rise = round(warmup * total)
 
     def factor(step: int) -> float:
@@ -50,31 +56,31 @@ def warmup_then(schedule: str, warmup: float, total: int) -> Callable[[int], flo
 
 
 def without(parameters: Sequence[nn.Parameter], others: Sequence[nn.Parameter]) -> list[nn.Parameter]:
-    """Those of `parameters` that are not among the others."""
+    """The parameters that are not among `others`, by identity."""
     left_out = {id(p) for p in others}
     return [p for p in parameters if id(p) not in left_out]
 
 
-def new_optimiser(
+def new_optimizer(
     module: nn.Module,
     parameters: Sequence[nn.Parameter],
     config: "TrainingConfig",
     steps: int,
-    own: Sequence[nn.Parameter] = (),
+    heads: Sequence[nn.Parameter] = (),
 ) -> tuple[torch.optim.AdamW, LambdaLR]:
-    """AdamW with its schedule over some of a module's parameters; all others get no gradient.
+    """AdamW and its schedule for some of a module's parameters; gradients of all others are switched off.
 
     Args:
-        module: The learner's.
-        parameters: Trained at `config.rate`.
-        config: Settings.
-        steps: How many there will be.
-        own: Trained at `head_lr`: what tasks have for themselves.
+        module: The learner's module.
+        parameters: Parameters trained at `config.rate`.
+        config: Learning rates, schedule, betas and weight decay.
+        steps: Number of steps of the schedule.
+        heads: Parameters trained at `config.head_lr`: heads and prompts.
     """
     module.requires_grad_(False)
-    for p in (*parameters, *own):
+    for p in (*parameters, *heads):
         p.requires_grad_()
-    groups: list[dict[str, Any]] = [{"params": list(parameters)}, {"params": list(own), "lr": config.head_lr}]
+    groups: list[dict[str, Any]] = [{"params": list(parameters)}, {"params": list(heads), "lr": config.head_lr}]
     optimizer = torch.optim.AdamW(
         [group for group in groups if group["params"]],
         lr=config.rate,
@@ -86,18 +92,24 @@ def new_optimiser(
 
 
 def clip_gradient(parameters: Sequence[nn.Parameter], norm: float | None) -> None:
-    """Scale the gradient of some parameters together down to a norm; leave it alone without one."""
+    """Scale gradients down so that their joint norm is at most `norm`; None does not clip."""
     if norm is not None:
         nn.utils.clip_grad_norm_(parameters, norm, foreach=True)
 
 
 def report_losses(losses: Tensor, task: Task, lr: float, record: Callable[[str, float], None]) -> None:
-    """Check a task's losses `(steps,)` and record the mean of the first and of the last tenth.
+    """Check a task's losses and record the mean of the first and of the last tenth.
 
-    Called once after the last step, so that no step waits for the device.
+    Called once, after the last step, so that steps need no synchronization with the device.
+
+    Args:
+        losses: Loss of every step, `(steps,)`.
+        task: The task, for messages.
+        lr: Learning rate, for messages.
+        record: Records a number under a name.
 
     Raises:
-        TrainingError: When the loss was not finite at some step; a smaller rate is only advised after a step was made.
+        TrainingError: When a loss is not finite; the message advises a smaller rate only if a step was made before.
     """
     finite = torch.isfinite(losses)
     if not bool(finite.all()):

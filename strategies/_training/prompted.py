@@ -1,4 +1,4 @@
-"""What strategies with soft prompts share: a plan that the learner carries out, and prompts trained with the heads."""
+"""What strategies with soft prompts share: the learner inserts prompts by a plan; they are trained with heads."""
 
 from abc import abstractmethod
 from typing import Generic, Never, TypeVar
@@ -13,15 +13,15 @@ from clbench.strategies._training.multi_task import MultiTaskConfig, MultiTaskSt
 class PromptConfig(MultiTaskConfig):
     """Settings of soft prompts."""
 
-    prompts: int = Field(10, ge=0, description="Tokens that are prompts; none when 0.")
-    deep: bool = Field(False, description="New prompts in every block, in the place of the last ones.")
+    prompts: int = Field(10, ge=0, description="Number of prompt tokens; no prompts if 0.")
+    deep: bool = Field(False, description="New prompts in every block, which replace those of the block before.")
 
 
 P = TypeVar("P", bound=PromptConfig)
 
 
 class PromptedStrategy(MultiTaskStrategy[P], Generic[P]):
-    """Has the learner insert prompts; a task trains those that it is read with, at the rate of heads."""
+    """Inserts prompts into the learner and trains those of the current tasks at the rate of heads."""
 
     def __init__(self, config: P, context: Context) -> None:
         super().__init__(config, context)
@@ -31,21 +31,21 @@ class PromptedStrategy(MultiTaskStrategy[P], Generic[P]):
 
     @abstractmethod
     def plan(self) -> PromptPlan:
-        """How many prompts there are, and where."""
+        """Number, position, sharing and first values of prompts."""
 
     def task_parameters(self) -> dict[str, nn.Parameter]:
-        """Heads, and the prompts of what is learnt now."""
+        """Heads and prompts of the current tasks."""
         prompts = {name: p for task in self.current_tasks() for name, p in self.learner.prompts(task).items()}
         return super().task_parameters() | prompts
 
     def frozen_blocks(self, task: Task) -> int:
-        """All blocks, or those before prompts enter, if the task has any."""
+        """All blocks, or those before prompts enter if the task has prompts."""
         blocks = self.learner.stack().blocks
         read_with = self._plan is not None and task.kind not in self._plan.without
         return min(blocks, self._plan.enter) if self._plan and read_with else blocks
 
     def footprint(self) -> dict[str, int]:
-        """The size of `trainable_parameters` and of the prompts of one task."""
+        """Number of values in `trainable_parameters` and in the prompts of one task."""
         found = super().footprint()
         task = Task("counted", "segmentation", "dice", _no_data, _no_data, classes=("background", "thing"))
         self.learner.add_task(task)

@@ -1,4 +1,4 @@
-"""Which blocks are at the top: the rule that all strategies share which choose by depth."""
+"""Number of top blocks: the rule of all strategies that choose blocks by depth."""
 
 import math
 
@@ -7,7 +7,7 @@ ROUND_OFF = 1e-9
 
 
 def top_blocks(share: float, blocks: int) -> int:
-    """How many blocks the top `share` are: rounded down, at least one unless the share is 0.
+    """Number of blocks in the top `share`, rounded down; at least one unless the share is 0.
 
     The released TAP-SLF takes int(0.3 * 12) = 3 of 12.
     """

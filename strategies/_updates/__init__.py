@@ -1,1 +1,1 @@
-"""Updates of a model: the base changes, the tasks stay."""
+"""Strategies for releases of a model: the base model changes, the tasks stay."""

@@ -1,4 +1,4 @@
-"""A release of a model with an adapter for each task, and what is asked of it unit by unit."""
+"""A release of a model with an adapter for each task, and its scores of units (tokens or samples)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,46 +9,65 @@ from torch import Tensor
 
 from clbench.contracts import Batch, Learner, Task, TokenScores
 from clbench.core.errors import ConfigError
-from clbench.strategies._adapters.task_adapters import TaskAdapter
+from clbench.strategies._adapters.low_rank import LowRankAdapter
 
 
 @dataclass(frozen=True, eq=False)
 class Adapted:
-    """A release with the adapters of its tasks, by the tasks' names."""
+    """A release and its adapters.
+
+    Attributes:
+        learner: The release.
+        adapters: Adapters by name of their task.
+    """
 
     learner: Learner
-    adapters: Mapping[str, TaskAdapter]
+    adapters: Mapping[str, LowRankAdapter]
 
-    def units(self, batch: Batch, task: Task, answers_only: bool) -> TokenScores:
-        """Scores of a batch with the task's adapter in, without gradient and as in testing."""
-        return units_without_gradient(self.learner, self.adapters[task.name], batch, task, answers_only)
+    def scores(self, batch: Batch, task: Task, answers_only: bool) -> TokenScores:
+        """Scores of a batch with the task's adapter, without gradient and dropout.
+
+        Args:
+            batch: The batch.
+            task: Its task.
+            answers_only: Whether tokens of inputs are left out.
+        """
+        return scores_without_gradient(self.learner, self.adapters[task.name], batch, task, answers_only)
 
 
-def unit_loss(units: TokenScores) -> Tensor:
-    """Mean cross-entropy of units, a scalar."""
-    return F.cross_entropy(units.logits.float(), units.target)
+def mean_cross_entropy(scores: TokenScores) -> Tensor:
+    """Mean cross-entropy over all units, a scalar."""
+    return F.cross_entropy(scores.logits.float(), scores.target)
 
 
 @torch.no_grad()
-def units_without_gradient(
-    learner: Learner, adapter: TaskAdapter, batch: Batch, task: Task, answers_only: bool
+def scores_without_gradient(
+    learner: Learner, adapter: LowRankAdapter, batch: Batch, task: Task, answers_only: bool
 ) -> TokenScores:
-    """Scores of a batch with an adapter in, and without dropout."""
+    """Scores of a batch by a learner with an adapter, without gradient and dropout.
+
+    Args:
+        learner: The learner; its training mode is restored.
+        adapter: The adapter, attached for this call.
+        batch: The batch.
+        task: Its task.
+        answers_only: Whether tokens of inputs are left out.
+    """
     training = learner.module.training
     if training:
         learner.module.eval()
     with adapter.on(learner.module):
-        units = learner.token_logits(batch, task, answers_only)
+        scores = learner.token_logits(batch, task, answers_only)
     if training:
         learner.module.train()
-    return units
+    return scores
 
 
 def require_same_vocabulary(old: Learner, new: Learner) -> None:
-    """Refuse releases whose predictions cannot be compared unit by unit, or that would read other samples.
+    """Refuse releases whose scores cannot be compared token by token, or that would read samples differently.
 
     Raises:
-        ConfigError: When tokenizers, numbers of scores or sizes of images differ.
+        ConfigError: When classes of learners, tokenizers, numbers of scores or image sizes differ.
     """
     if type(old) is not type(new) or old.output_space() != new.output_space():
         both = f"{old.name} has {old.output_space()}, {new.name} has {new.output_space()}"

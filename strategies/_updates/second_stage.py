@@ -1,4 +1,4 @@
-"""Updates in two stages: a plain adapter on the new release, then more steps by an objective that may ask the old."""
+"""Updates in two stages: a plain adapter on the new release, then further steps that may use the old model."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from clbench.contracts import Batch, Task
-from clbench.strategies._adapters.task_adapters import TaskAdapter
+from clbench.strategies._adapters.low_rank import LowRankAdapter
 from clbench.strategies._updates.updates import Objective, UpdateConfig, UpdateStrategy
 
 
@@ -16,7 +16,7 @@ class SecondStageConfig(UpdateConfig):
     """Settings of strategies with a second stage."""
 
     further_steps: int | None = Field(
-        None, ge=0, description="Steps of the second stage; as many as the first has if not set."
+        None, ge=0, description="Steps of the second stage; those of the first stage if not set."
     )
 
 
@@ -24,27 +24,33 @@ S = TypeVar("S", bound=SecondStageConfig)
 
 
 class SecondStage(UpdateStrategy[S], Generic[S]):
-    """Trains every task's adapter on, by `further_loss`, where there is an old model; subclasses differ in it alone."""
+    """Trains every task's adapter further by `second_stage_loss` from the second release on; subclasses define it."""
 
     @abstractmethod
-    def further_loss(self, batch: Batch, task: Task) -> Tensor:
-        """What the second stage minimises, a scalar."""
+    def second_stage_loss(self, batch: Batch, task: Task) -> Tensor:
+        """The loss of the second stage, a scalar."""
 
-    def begin_further(self, task: Task, adapter: TaskAdapter) -> None:
-        """Before the second stage of a task; the adapter is as the first stage has left it."""
+    def begin_second_stage(self, task: Task, adapter: LowRankAdapter) -> None:
+        """Prepare the second stage of a task; the adapter is that of the first stage."""
 
     @property
     def further_steps(self) -> int:
-        """Of the second stage."""
+        """Number of steps of the second stage."""
         given = self.config.further_steps
         return self.context.budget.steps if given is None else given
 
-    def second_stage(self, task: Task, adapter: TaskAdapter, stage: Callable[[Objective, int], None]) -> None:
-        """Train on."""
+    def second_stage(self, task: Task, adapter: LowRankAdapter, stage: Callable[[Objective, int], None]) -> None:
+        """Train the adapter further.
+
+        Args:
+            task: The task.
+            adapter: Its adapter after the first stage.
+            stage: Trains the adapter by a loss for a number of steps.
+        """
         if self.further_steps:
-            self.begin_further(task, adapter)
-        stage(self.further_loss, self.further_steps)
+            self.begin_second_stage(task, adapter)
+        stage(self.second_stage_loss, self.further_steps)
 
     def number_of_steps(self, task: Task) -> int:
-        """Those of both stages, from the second release on."""
+        """Steps of the first stage and, from the second release on, of the second stage."""
         return self.context.budget.steps + (self.further_steps if self.version > 1 else 0)

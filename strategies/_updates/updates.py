@@ -1,45 +1,44 @@
-"""Updates of a model: a new release comes, the tasks stay, and each task's adapter is trained anew on it."""
+"""Updates of a model: each task's adapter is retrained on every new release."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar, cast
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Context, Learner, Predictions, Predictor, Protocol, Task, TokenScores
 from clbench.core.errors import ConfigError
-from clbench.strategies._adapters.task_adapters import TaskAdapter
+from clbench.core.tensor_digest import tensor_digest
+from clbench.strategies._adapters.initial_factors import drawn_factors
+from clbench.strategies._adapters.low_rank import Arithmetic, LowRankAdapter
 from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
 from clbench.strategies._training.optimization import batches_of, report_losses
-from clbench.strategies._updates.adapted import Adapted, require_same_vocabulary, unit_loss
+from clbench.strategies._updates.adapted import Adapted, mean_cross_entropy, require_same_vocabulary
 
 Objective = Callable[[Batch, Task], Tensor]
 
 FIRST_STAGE = (
-    *("_fresh", "_stage", "_train", "_backward", "batches", "trainable_parameters"),
-    *("task_loss", "student", "loss", "after_backward", "after_step", "current_tasks", "task_parameters"),
+    *("new_adapter", "_stage", "_train", "_backward", "batches", "trainable_parameters"),
+    *("task_loss", "student_scores", "loss", "after_backward", "after_step", "current_tasks", "task_parameters"),
 )
-"""What decides the first stage besides settings: strategies that override none of these share it."""
+"""Methods that decide the first stage besides settings: strategies that override none of them share its result."""
 
 
 class UpdateConfig(GradientConfig):
     """Settings of every strategy for streams of releases.
 
-    `lr`, `rank`, `alpha` and `dropout` are MUSCLE's for models of 7 billion weights. These are not the authors':
-    `warmup` (a tenth of the steps; theirs 500 steps), `schedule` (theirs is not published), `clip_norm` (theirs is not
-    published) and `head_lr`, which is ours.
+    `lr`, `rank`, `alpha` and `dropout` are MUSCLE's for models of 7 billion parameters. Not the authors' are `warmup`
+    (a tenth of the steps; theirs 500 steps), `schedule` and `clip_norm` (theirs are not published), and `head_lr`.
     """
 
     lr: float = Field(1e-4, gt=0, description="Peak learning rate of AdamW.")
-    rank: int = Field(128, ge=1, description="Rank of a task's adapter, which every linear layer gets.")
+    rank: int = Field(128, ge=1, description="Rank of a task's adapter in every linear layer.")
     alpha: float | None = Field(
         None, gt=0, description="The adapter's product is scaled by alpha / rank; twice the rank if not set."
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapters.")
     answers_only: bool = Field(
-        False, description="Leave the tokens of inputs out of all losses, where a model could learn them, too."
+        False, description="Leave tokens of inputs out of all losses, for models that could learn them."
     )
 
 
@@ -47,14 +46,14 @@ U = TypeVar("U", bound=UpdateConfig)
 
 
 class UpdateStrategy(GradientStrategy[U], Generic[U]):
-    """One LoRA adapter a task on all linear layers of each release; at inference one base and one adapter.
+    """Trains one LoRA adapter for each task on all linear layers of each release; inference uses base and one adapter.
 
-    The task loss is the mean cross-entropy of all units: the tokens of inputs and answers (Echterhoff et al. 2024
-    train on the whole sequence), or samples where tasks have classes (CLIP).
+    The task loss is the mean cross-entropy over units: the tokens of inputs and answers (Echterhoff et al. 2024 train
+    on the whole sequence), or samples if tasks have classes (CLIP).
 
-    Subclasses override `second_stage`, which has the old model, or `finalize`. Whatever they do, the first release gets
-    plain adapters, so all strategies start from the same old model. Randomness of each stage depends on the cell's
-    seed, the version, the position of the task and the stage alone, so strategies with a second stage see the same
+    Subclasses override `second_stage` or `finalize`; both run from the second release on. So the first release gets
+    plain adapters, and all strategies start from the same old model. The randomness of a stage depends only on the
+    cell's seed, the version, the position of the task and the stage. So strategies with a second stage see the same
     batches in it.
     """
 
@@ -62,28 +61,29 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
 
     def __init__(self, config: U, context: Context) -> None:
         super().__init__(config, context)
-        self.adapters: dict[str, TaskAdapter] = {}
-        """Of the present version, by task."""
+        self.adapters: dict[str, LowRankAdapter] = {}
+        """Adapters of the current version, by name of their task."""
         self.old: Adapted | None = None
-        """While a release is adopted: the version before; None for the first release."""
-        self._trained: TaskAdapter | None = None
+        """The version before, while a release is adopted; None for the first release."""
+        self.in_training: LowRankAdapter | None = None
+        """The adapter in training, if any."""
         self._steps = context.budget.steps
         self._objective: Objective = self.task_loss
 
-    def second_stage(self, task: Task, adapter: TaskAdapter, stage: Callable[[Objective, int], None]) -> None:
-        """After a task's adapter is trained, and only where there is an old model: bring the two together.
+    def second_stage(self, task: Task, adapter: LowRankAdapter, stage: Callable[[Objective, int], None]) -> None:
+        """Change a task's trained adapter with regard to the old model; called from the second release on.
 
         Args:
             task: The task.
-            adapter: Its new adapter, which may be trained on.
-            stage: Trains it by an objective for some more steps.
+            adapter: Its new adapter, which may be trained further.
+            stage: Trains the adapter by a loss for a number of steps.
         """
 
     def finalize(self) -> None:
-        """After all tasks' adapters are there, and only where there is an old model."""
+        """Change the version after all adapters are trained; called from the second release on."""
 
     def learn(self, task: Task) -> None:
-        """Refuse.
+        """Refuse: this strategy has no update for a single task.
 
         Raises:
             ConfigError: Always.
@@ -108,8 +108,8 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
             self.finalize()
         self.old = None
 
-    def _adapt(self, task: Task, position: int) -> TaskAdapter:
-        """A task's adapter."""
+    def _adapt(self, task: Task, position: int) -> LowRankAdapter:
+        """Train a task's adapter in both stages."""
         words = ("version", self.version, "task", position)
         adapter = self._first_stage(task, words)
 
@@ -122,12 +122,12 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
             self.second_stage(task, adapter, stage)
         return adapter
 
-    def _first_stage(self, task: Task, words: Sequence[object]) -> TaskAdapter:
-        """The plain adapter, which strategies that differ in what comes after it train once for all of them."""
+    def _first_stage(self, task: Task, words: Sequence[object]) -> LowRankAdapter:
+        """The plain adapter; strategies with the same first stage share its result."""
 
         def train() -> Mapping[str, object]:
             self.draw_from(*words)
-            adapter = self._fresh()
+            adapter = self.new_adapter()
             numbers = self._stage(task, adapter, self.task_loss, self.context.budget.steps, "train")
             return {"adapter": adapter.state_dict(), "numbers": numbers}
 
@@ -136,22 +136,26 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         found = self.context.once((*words, self.learner.name, task.name, recipe, hooks), train)
         for name, value in cast(Mapping[str, float], found["numbers"]).items():
             self.context.record(name, value)
-        return TaskAdapter.from_state(cast(Mapping[str, object], found["adapter"]), self.learner.device)
+        return LowRankAdapter.from_state(cast(Mapping[str, object], found["adapter"]), self.learner.device)
 
-    def _fresh(self) -> TaskAdapter:
+    def new_adapter(self) -> LowRankAdapter:
+        """An untrained adapter on all linear layers of the release."""
         names = [layer.name for layer in self.learner.linear_layers()]
         config = self.config
         scale = (config.alpha or 2 * config.rank) / config.rank
-        return TaskAdapter.fresh(self.learner.module, names, config.rank, scale, config.dropout, self.generator)
+        factors = drawn_factors(self.learner.module, names, config.rank, self.generator)
+        return LowRankAdapter(factors, Arithmetic(scale, config.dropout))
 
-    def _stage(self, task: Task, adapter: TaskAdapter, objective: Objective, steps: int, name: str) -> dict[str, float]:
-        """Train an adapter; returns what is to be recorded."""
+    def _stage(
+        self, task: Task, adapter: LowRankAdapter, objective: Objective, steps: int, name: str
+    ) -> dict[str, float]:
+        """Train an adapter by a loss; returns the numbers to record."""
         numbers: dict[str, float] = {}
         if not steps:
             return numbers
-        self._trained, self._objective, self._steps = adapter, objective, steps
+        self.in_training, self._objective, self._steps = adapter, objective, steps
         losses = self._train(task, steps)
-        self._trained = None
+        self.in_training = None
         for _, p in adapter.parameters():
             p.requires_grad_(False)
 
@@ -162,48 +166,48 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         return numbers
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """A and B of the adapter that is trained now."""
-        if self._trained:
-            yield from self._trained.parameters()
+        """A and B of the adapter in training."""
+        if self.in_training:
+            yield from self.in_training.parameters()
 
     def batches(self, task: Task) -> Iterator[tuple[Batch, Task]]:
-        """Random batches of the task, with the samples' positions as `position`."""
+        """Random batches of the task, with positions of samples in the column `position`."""
         samples = self.context.samples(task, "train")
         budget = self.context.budget.model_copy(update={"steps": self._steps})
         for index in batches_of(len(samples), budget, self.generator, samples.index_device):
             yield {**samples.batch(index), "position": index}, task
 
     def loss(self, batch: Batch, task: Task) -> Tensor:
-        """What the present stage minimises."""
+        """The loss of the current stage, a scalar."""
         return self._objective(batch, task)
 
     def weight(self, batch: Batch, task: Task) -> Tensor:
-        """The units of `student`."""
+        """Number of units in `student_scores`, a scalar."""
         return self.learner.weight(batch, self.config.answers_only)
 
     def task_loss(self, batch: Batch, task: Task) -> Tensor:
-        """Mean cross-entropy of all units, a scalar."""
-        return unit_loss(self.student(batch, task))
+        """Mean cross-entropy over all units, a scalar."""
+        return mean_cross_entropy(self.student_scores(batch, task))
 
-    def student(self, batch: Batch, task: Task) -> TokenScores:
-        """Scores of a batch with the trained adapter in, with gradient."""
-        assert self._trained is not None
-        with self._trained.on(self.learner.module):
+    def student_scores(self, batch: Batch, task: Task) -> TokenScores:
+        """Scores of a batch with the adapter in training, with gradient."""
+        assert self.in_training is not None
+        with self.in_training.on(self.learner.module):
             return self.learner.token_logits(batch, task, self.config.answers_only)
 
     def footprint(self) -> dict[str, int]:
-        """The size of one task's adapter, and the number of its layers."""
-        self._trained = self._fresh()
-        return {**super().footprint(), "adapters": len(self._trained.factors)}
+        """Number of values in one task's adapter, and number of its layers."""
+        self.in_training = self.new_adapter()
+        return {**super().footprint(), "adapters": len(self.in_training.factors)}
 
     def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
-        """A task's predictions with its adapter in; of version 0, which has none, the release's own."""
+        """Predictions with each task's adapter; without adapters in version 0, which has none."""
         if not self.adapters:
             return self.learner.predictor(tasks, protocols)
         return self.by_task(lambda task: self.learner.predictor(tasks, protocols))
 
     def by_task(self, make: Callable[[Task], Predictor]) -> Predictor:
-        """A predictor that is made anew whenever the task changes, and asked, with that task's adapter in."""
+        """A predictor that attaches each task's adapter and is rebuilt, by `make`, when the task changes."""
         made: dict[str, Predictor] = {}
 
         def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
@@ -224,18 +228,14 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         return {"adapters": {name: adapter.state_dict() for name, adapter in self.adapters.items()}}
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
-        """Take the adapters back."""
+        """Restore the adapters."""
         saved = cast(Mapping[str, Mapping[str, object]], state["adapters"])
-        self.adapters = {name: TaskAdapter.from_state(item, self.learner.device) for name, item in saved.items()}
+        self.adapters = {name: LowRankAdapter.from_state(item, self.learner.device) for name, item in saved.items()}
 
 
-def digest_of(learner: Learner, adapters: Mapping[str, TaskAdapter]) -> str:
-    """Hash of a base and its adapters; the base's own where there are none."""
+def digest_of(learner: Learner, adapters: Mapping[str, LowRankAdapter]) -> str:
+    """Hash of a base and its adapters; the learner's own digest if there are no adapters."""
     if not adapters:
         return learner.digest()
-    digest = hashlib.blake2b(learner.digest().encode(), digest_size=16)
-    for name, adapter in adapters.items():
-        for part, p in adapter.parameters():
-            digest.update(f"{name} {part}".encode())
-            digest.update(p.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    named = ((f"{task} {name}", p) for task, adapter in adapters.items() for name, p in adapter.parameters())
+    return tensor_digest(named, begin=learner.digest())

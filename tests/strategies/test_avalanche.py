@@ -286,7 +286,7 @@ def test_the_teacher_of_lwf_is_the_previous_version_and_sees_the_students_crop()
             teacher = tiny_learner()
             teacher.load_state_dict(before)
             with torch.no_grad():
-                old = teacher.logits(strategy.model._views._last[2].batch, TASKS[:1])
+                old = teacher.logits(strategy.model.views.last[2].batch, TASKS[:1])
             student = F.log_softmax(strategy.mb_output[:, :3] / 2, dim=1)
             distilled = F.kl_div(student, F.softmax(old / 2, dim=1), reduction="batchmean")
             terms.append(((strategy.criterion() + 2 * distilled).item(), math.nan))

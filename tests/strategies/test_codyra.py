@@ -19,8 +19,8 @@ from clbench.contracts import Batch, Context, Task
 from clbench.core.errors import ConfigError
 from clbench.core.seeding import generator_for
 from clbench.learners._shared.random_views import random_resized_crop
-from clbench.strategies._adapters.gated import GatedAdapters
-from clbench.strategies._training.optimization import batches_of, clip_gradient, new_optimiser
+from clbench.strategies._adapters.gated import GatedAdapter
+from clbench.strategies._training.optimization import batches_of, clip_gradient, new_optimizer
 from clbench.strategies.codyra import (
     OPERATORS,
     Codyra,
@@ -118,12 +118,12 @@ class Watched(Codyra):  # type: ignore[misc]
     def begin_task(self, task: Task) -> None:
         """Look before the first step."""
         super().begin_task(task)
-        self.gates = [self._adapters.gates.numpy().copy()]
+        self.gates = [self._adapter.gates.numpy().copy()]
 
     def after_step(self, task: Task, step: int) -> None:
         """Look after each step."""
         super().after_step(task, step)
-        self.gates.append(self._adapters.gates.numpy().copy())
+        self.gates.append(self._adapter.gates.numpy().copy())
 
     def end_task(self, task: Task) -> None:
         """Take A, B and gates out, then merge."""
@@ -295,12 +295,13 @@ def test_only_the_chosen_layers_change_by_their_product(tiny: Any, new_context: 
 def test_the_gradients_are_right_by_finite_differences() -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(5, 7), nn.GELU(), nn.Linear(7, 3)).double().requires_grad_(False)
-    adapters = GatedAdapters(module, ["0", "2"], 4, torch.Generator().manual_seed(1))
-    for adapter in adapters.by_name.values():
-        nn.init.normal_(adapter.b)
+    adapter = GatedAdapter(module, ["0", "2"], 4, torch.Generator().manual_seed(1))
+    adapter.attach(module)
+    for factors in adapter.factors.values():
+        nn.init.normal_(factors.b)
     x, eps = torch.randn(6, 5, dtype=torch.float64), 1e-6
     module(x).square().sum().backward()
-    for name, parameter in adapters.parameters():
+    for name, parameter in adapter.parameters():
         assert parameter.grad is not None
         flat = parameter.data.view(-1)
         for index, found in enumerate(parameter.grad.view(-1).tolist()):
@@ -311,27 +312,29 @@ def test_the_gradients_are_right_by_finite_differences() -> None:
                 below = float(module(x).square().sum())
                 flat[index] += eps
             assert found == pytest.approx((above - below) / (2 * eps), rel=1e-6, abs=1e-6), name
-    assert adapters.gates.dtype == torch.float64
+    assert adapter.gates.dtype == torch.float64
 
 
 def test_narrow_weights_get_wide_factors_and_are_rounded_once() -> None:
     """Other families come in bfloat16, where a shrinking of 0.0001 would leave a gate of 1 as it is."""
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(5, 7), nn.GELU(), nn.Linear(7, 3)).bfloat16().requires_grad_(False)
-    adapters = GatedAdapters(module, ["0", "2"], 4, torch.Generator().manual_seed(1))
-    assert {p.dtype for _, p in adapters.parameters()} == {torch.float32}
-    adapters.gates.fill_(1.0)
-    adapters.shrink(OPERATORS["soft"], 1e-4)
-    assert adapters.gates.max() < 1
-    for adapter in adapters.by_name.values():
-        nn.init.normal_(adapter.b)
+    adapter = GatedAdapter(module, ["0", "2"], 4, torch.Generator().manual_seed(1))
+    adapter.attach(module)
+    assert {p.dtype for _, p in adapter.parameters()} == {torch.float32}
+    adapter.gates.fill_(1.0)
+    adapter.shrink(OPERATORS["soft"], 1e-4)
+    assert adapter.gates.max() < 1
+    for factors in adapter.factors.values():
+        nn.init.normal_(factors.b)
     output = module(torch.randn(6, 5, dtype=torch.bfloat16))
     assert output.dtype == torch.bfloat16
     output.sum().backward()
-    assert all(p.grad is not None for _, p in adapters.parameters())
-    first = adapters.by_name["0"]
-    expected = (first.layer.weight.float() + (first.b * first.gate) @ first.a).bfloat16()
-    adapters.merge()
+    assert all(p.grad is not None for _, p in adapter.parameters())
+    first = adapter.factors["0"]
+    assert first.gate is not None
+    expected = (module.get_parameter("0.weight").float() + (first.b * first.gate) @ first.a).bfloat16()
+    adapter.merge(module)
     torch.testing.assert_close(module.get_parameter("0.weight"), expected.detach())
 
 
@@ -339,14 +342,15 @@ def test_gates_of_one_are_pefts_lora(tiny: Any, new_context: NewContext) -> None
     task, rank = load_stream(tiny.stream).tasks[0], 5
     ours, theirs = new_context().learner, new_context().learner
     names = [layer.name for layer in ours.linear_layers() if layer.role != "other"]
-    adapters = GatedAdapters(ours.module, names, rank, torch.Generator().manual_seed(0))
-    adapters.gates.fill_(1.0)
+    adapter = GatedAdapter(ours.module, names, rank, torch.Generator().manual_seed(0))
+    adapter.attach(ours.module)
+    adapter.gates.fill_(1.0)
     LoraModel(theirs.module, PeftLoraConfig(r=rank, lora_alpha=rank, target_modules=names), "default")
     parameters = dict(theirs.module.named_parameters())
     torch.manual_seed(0)
-    for name, adapter in adapters.by_name.items():
-        nn.init.normal_(adapter.b, std=0.05)
-        for factor, p in (("A", adapter.a), ("B", adapter.b)):
+    for name, factors in adapter.factors.items():
+        nn.init.normal_(factors.b, std=0.05)
+        for factor, p in (("A", factors.a), ("B", factors.b)):
             parameters[f"{name}.lora_{factor}.default.weight"].data.copy_(p.data)
     batch = ours.encode(task.load("test"), task).batch(slice(None))
     with torch.no_grad():
@@ -355,9 +359,9 @@ def test_gates_of_one_are_pefts_lora(tiny: Any, new_context: NewContext) -> None
         assert (found - new_context().learner.logits(batch, [task])).abs().max() > 0.1
 
 
-def test_the_optimiser_is_the_runners() -> None:
+def test_the_optimizer_is_the_runners() -> None:
     module, config = nn.Linear(2, 2), CodyraConfig()
-    optimizer, scheduler = new_optimiser(module, list(module.parameters()), config, 4)
+    optimizer, scheduler = new_optimizer(module, list(module.parameters()), config, 4)
     group = optimizer.param_groups[0]
     assert (group["lr"], group["betas"], group["weight_decay"], group["eps"]) == (5e-4, (0.9, 0.9999), 0.0, 1e-8)
     factors = [scheduler.lr_lambdas[0](step) for step in range(5)]

@@ -100,7 +100,7 @@ def test_a_task_is_tested_from_its_coming_on(stream: str, tmp_path: Path) -> Non
     rows = read_ledger(run(cell_of(stream, tmp_path, "head-only"), tmp_path / "cell").path / "ledger.parquet")
     tested = task_scores(rows, "task-id")
     assert set(tested) == {(v, name) for v in (1, 2, 3) for name in ("disc", "tone", "box")[:v]}
-    # The backbone stays as it is and nobody else trains a head, so answers never change.
+    # The backbone stays as it is and no other strategy trains a head, so answers never change.
     for (version, name), score in tested.items():
         assert score == tested[("disc", "tone", "box").index(name) + 1, name], (version, name)
 

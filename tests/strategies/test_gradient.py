@@ -112,9 +112,7 @@ class Captured(Lora):  # type: ignore[misc]
 
     def end_task(self, task: Task) -> None:
         """Take A and B out, then merge."""
-        self.factors = {
-            name: p.detach().clone() for name, p in self.learner.module.named_parameters() if "lora_" in name
-        }
+        self.factors = {name: p.detach().clone() for name, p in self.trainable_parameters()}
         super().end_task(task)
 
 
@@ -130,7 +128,7 @@ def test_lora_adds_the_scaled_product_and_touches_nothing_else(tiny: Any) -> Non
     }
     assert after.keys() == before.keys()
     for name in adapted:
-        a, b = (strategy.factors[f"{name}.lora_{factor}.default.weight"] for factor in "AB")
+        a, b = (strategy.factors[f"{name}.{factor}"] for factor in "ab")
         assert a.shape[0] == b.shape[1] == 3
         assert b.abs().max() > 0
         torch.testing.assert_close(after[f"{name}.weight"], before[f"{name}.weight"] + 6.0 / 3 * b @ a)

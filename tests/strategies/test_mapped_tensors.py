@@ -1,4 +1,4 @@
-"""What is put on a shelf comes back to the bit, whatever its type, and leaves no file."""
+"""Tensors in a mapped file come back to the bit, for every type, and the file is deleted."""
 
 import tempfile
 from pathlib import Path
@@ -14,12 +14,12 @@ def test_rows_come_back_and_the_file_is_gone(
     dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    shelf = MappedTensorFile()
+    file = MappedTensorFile()
     rows = (1000 * torch.randn(7, 3, 2)).to(dtype)
     for part in rows.split([3, 0, 4]):
-        shelf.add(part.transpose(1, 2))  # not contiguous
+        file.add(part.transpose(1, 2))  # not contiguous
     assert list(tmp_path.iterdir())
-    whole = shelf.whole()
+    whole = file.whole()
     assert whole.dtype == dtype
     assert torch.equal(whole, rows.transpose(1, 2))
     assert not list(tmp_path.iterdir())

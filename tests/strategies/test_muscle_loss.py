@@ -17,8 +17,8 @@ from clbench.strategies._distillation.teacher_outputs import (
     SoftTargets,
     TeacherOutput,
     divergence,
-    likeliest,
     output_of,
+    top_k_targets,
 )
 from clbench.strategies.muscle import Mask, MuscleConfig, distillation, imitates_old
 
@@ -55,41 +55,41 @@ def units(scores: Any, right: Any, sequence: Any = None) -> TokenScores:
     return TokenScores(logits, torch.as_tensor(right), place)
 
 
-def lesson(scores: Any, right: Any) -> TeacherOutput:
+def output(scores: Any, right: Any) -> TeacherOutput:
     return output_of(units(scores, right))
 
 
-def taught(scores: Any, temperature: float = 2.0, top_k: int | None = None) -> SoftTargets:
-    return likeliest(torch.as_tensor(np.asarray(scores)).float(), temperature, top_k)
+def targets(scores: Any, temperature: float = 2.0, top_k: int | None = None) -> SoftTargets:
+    return top_k_targets(torch.as_tensor(np.asarray(scores)).float(), temperature, top_k)
 
 
 @pytest.mark.parametrize("mask", MASKS)
 def test_three_tokens_by_hand(mask: Mask) -> None:
-    student, old = units(STUDENT, RIGHT), lesson(OLD, RIGHT)
+    student, old = units(STUDENT, RIGHT), output(OLD, RIGHT)
     wanted_mask, wanted = BY_HAND[mask]
     assert imitates_old(mask, student, old).tolist() == list(wanted_mask)
-    new = None if mask == "old-only" else lesson(NEW, RIGHT)
+    new = None if mask == "old-only" else output(NEW, RIGHT)
     assert float(distillation(mask, student, old, new, 2.0).detach()) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_a_sequence_is_masked_as_a_whole_and_apart_from_others() -> None:
-    student, old = units(STUDENT, RIGHT, [0, 1, 1]), lesson(OLD, RIGHT)
+    student, old = units(STUDENT, RIGHT, [0, 1, 1]), output(OLD, RIGHT)
     # 9/10 > 1/5 in the first; 1/10 9/10 = 0.09 < 1/5 16/17 = 0.188 in the second.
     assert imitates_old("sequence-likelihood", student, old).tolist() == [False, True, True]
 
 
 def test_the_teacher_comes_first_in_the_divergence() -> None:
     one, two = [[2 * log(3), 0.0]], [[0.0, 0.0]]  # (3/4, 1/4) and (1/2, 1/2)
-    forward = divergence(torch.tensor(two), taught(one), 2.0)
-    backward = divergence(torch.tensor(one), taught(two), 2.0)
+    forward = divergence(torch.tensor(two), targets(one), 2.0)
+    backward = divergence(torch.tensor(one), targets(two), 2.0)
     assert float(forward) == pytest.approx(3 / 4 * log(3 / 2) + 1 / 4 * log(1 / 2), rel=1e-5)
     assert float(backward) == pytest.approx(TO_NEW, rel=1e-5)
 
 
 def test_temperature_divides_the_scores_and_nothing_multiplies_the_result() -> None:
     student, teacher = torch.tensor([[1.0, 2.0, 4.0]]), [[2.0, 0.0, 1.0]]
-    at_three = divergence(3 * student, taught(3 * np.asarray(teacher)), 3.0)
-    torch.testing.assert_close(at_three, divergence(student, taught(teacher), 1.0))
+    at_three = divergence(3 * student, targets(3 * np.asarray(teacher)), 3.0)
+    torch.testing.assert_close(at_three, divergence(student, targets(teacher), 1.0))
 
 
 def softened(scores: Matrix, temperature: float) -> Matrix:
@@ -124,8 +124,8 @@ def test_the_loss_is_the_twins(mask: Mask, n: int, columns: int, temperature: fl
     rng = np.random.default_rng(seed)
     student, old, new = rng.normal(scale=2, size=(3, n, columns)).astype(np.float32).astype(np.float64)
     right, place = rng.integers(0, columns, n), np.sort(rng.integers(0, 3, n))
-    new_lesson = None if mask == "old-only" else lesson(new, right)
-    found = distillation(mask, units(student, right, place), lesson(old, right), new_lesson, temperature)
+    new_output = None if mask == "old-only" else output(new, right)
+    found = distillation(mask, units(student, right, place), output(old, right), new_output, temperature)
     expected = twin(mask, student, old, new, right, place, temperature)
     assert float(found.detach()) == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
@@ -134,7 +134,7 @@ def test_a_student_that_is_the_new_model_and_right_has_no_gradient() -> None:
     scores = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
     right = scores.argmax(dim=1)
     student = units(scores, right)
-    loss = distillation("student-wrong", student, lesson(-scores, right), lesson(scores, right), 2.0)
+    loss = distillation("student-wrong", student, output(-scores, right), output(scores, right), 2.0)
     loss.backward()
     assert float(loss.detach()) == pytest.approx(0, abs=1e-6)
     assert student.logits.grad is not None
@@ -177,8 +177,8 @@ def test_the_likeliest_columns_give_a_lower_bound_that_is_exact_with_all_of_them
     rng = np.random.default_rng(seed)
     student, teacher = rng.normal(scale=2, size=(2, 4, columns))
     scores = torch.as_tensor(student).float()
-    whole = divergence(scores, taught(teacher), 2.0)
-    part = divergence(scores, taught(teacher, top_k=k), 2.0)
+    whole = divergence(scores, targets(teacher), 2.0)
+    part = divergence(scores, targets(teacher, top_k=k), 2.0)
     assert bool((part <= whole + 1e-4).all())
     if k >= columns - 1:  # what is left out is one column at most, and one it stays
         torch.testing.assert_close(part, whole, atol=1e-4, rtol=1e-3)
@@ -187,7 +187,7 @@ def test_the_likeliest_columns_give_a_lower_bound_that_is_exact_with_all_of_them
 def test_the_likeliest_columns_by_hand() -> None:
     # Teacher (1/2, 1/4, 1/4), student (1/4, 1/4, 1/2): kept is 1/2 against 1/4, the rest is 1/2 against 3/4.
     teacher, student = [[log(2), 0.0, 0.0]], torch.tensor([[0.0, 0.0, log(2)]])
-    found: Tensor = divergence(student, taught(teacher, 1.0, top_k=1), 1.0)
+    found: Tensor = divergence(student, targets(teacher, 1.0, top_k=1), 1.0)
     assert float(found) == pytest.approx(1 / 2 * log(2) + 1 / 2 * log(2 / 3), rel=1e-5)
 
 

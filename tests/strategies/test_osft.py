@@ -436,7 +436,7 @@ def test_a_layer_that_no_loss_uses_stays_where_it_is() -> None:
     for gathered in (False, True):
         for group in groups:
             if gathered:
-                group.gather(module)
+                group.use_coordinates(module)
         module(torch.randn(5, 6)).square().sum().backward()
         for group in groups:
             group.project_gradients()

@@ -101,7 +101,7 @@ def test_layers_gathered_together_get_the_gradients_that_projection_gives(rank: 
         list(in_groups({n: m[n].weight for n in "abc"}, dict.fromkeys("abc", rank), "factor"))  # type: ignore[misc]
         for m in (layers, same)
     )
-    gathered[0].gather(layers)
+    gathered[0].use_coordinates(layers)
     x = torch.randn(9, 4, dtype=torch.float64)
     for module, groups in ((layers, gathered), (same, whole)):
         (module["a"](x).square().sum() + module["c"](x).sin().sum()).backward()
@@ -111,7 +111,7 @@ def test_layers_gathered_together_get_the_gradients_that_projection_gives(rank: 
         torch.testing.assert_close(layers[name].weight.grad, same[name].weight.grad)
         assert float(layers[name].weight.grad.norm()) > 0.01  # type: ignore[operator,union-attr]
     assert layers["b"].weight.grad is None
-    gathered[0].gather_no_more()
+    gathered[0].use_full_gradients()
     assert not any("forward" in vars(layer) for layer in layers.values())
 
 

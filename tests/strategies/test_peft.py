@@ -10,7 +10,7 @@ import torch
 from clbench.contracts import Context
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
-from clbench.strategies.peft_tuners import FIT, UNFIT, UNFIT_FOR_ALL, UNFIT_SETTINGS
+from clbench.strategies._adapters.peft_tuners import FIT, UNFIT, UNFIT_FOR_ALL, UNFIT_SETTINGS
 from clbench.streams.card import load_stream
 
 
@@ -46,11 +46,13 @@ SMALL: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("method", registered())
 def test_every_tuner_was_looked_at(method: str, tiny: Any, new_context: Callable[..., Context]) -> None:
-    """A tuner that a later PEFT brings fails here until somebody has found out what it needs.
+    """A tuner that a later PEFT brings fails here until its needs are reviewed.
 
     Those that fit learn two tasks, one on top of the other, and leave a model of the same shape.
     """
-    assert (method in FIT) != (method in UNFIT), f"look at PEFT's {method}, then add it to strategies/peft_tuners.py"
+    assert (method in FIT) != (method in UNFIT), (
+        f"look at PEFT's {method}, then add it to strategies/_adapters/peft_tuners.py"
+    )
     if method in UNFIT:
         with pytest.raises(ConfigError, match=f"method '{method}' "):
             strategy_of(new_context(), method=method)
@@ -65,10 +67,10 @@ def test_every_tuner_was_looked_at(method: str, tiny: Any, new_context: Callable
         assert {name: tensor.shape for name, tensor in context.learner.state_dict().items()} == shapes
 
 
-def test_a_tuner_that_nobody_has_looked_at_is_refused(
+def test_a_tuner_without_review_is_refused(
     new_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clbench.strategies.peft_tuners.FIT", FIT - {"loha"})
+    monkeypatch.setattr("clbench.strategies._adapters.peft_tuners.FIT", FIT - {"loha"})
     with pytest.raises(ConfigError, match="method 'loha' is not known to clbench: it may need data, calls in the loop"):
         strategy_of(new_context(), method="loha")
 

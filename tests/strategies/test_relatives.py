@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from clbench.contracts import Context, Task
-from clbench.strategies._adapters.gated import GatedAdapters
+from clbench.strategies._adapters.gated import GatedAdapter
+from clbench.strategies._adapters.lora_strategy import attached_lora
 from clbench.strategies._training.gradient import GradientConfig
 from clbench.strategies._training.layers import chosen_layers
 from clbench.strategies.finetune import Finetune
-from clbench.strategies.lora import Lora, LoraConfig, add_adapters
+from clbench.strategies.lora import Lora, LoraConfig
 from clbench.strategies.o_lora import OLora, OLoraConfig
 from clbench.strategies.wise_ft import WiseFt, WiseFtConfig
 from clbench.streams.card import load_stream
@@ -41,7 +42,7 @@ class Overlap(OLora):  # type: ignore[misc]
         """Look, then merge."""
         if not hasattr(self, "rows"):
             self.rows: list[dict[str, Tensor]] = []
-        self.rows.append({name: a.detach().clone() for name, a in self._input_factors().items()})
+        self.rows.append({name: a.detach().clone() for name, a in self.input_factors().items()})
         self.overlap = sum(
             float((self.rows[-1][name] @ past[name].T).abs().sum()) for past in self.rows[:-1] for name in past
         )
@@ -55,7 +56,7 @@ def test_o_lora_adds_the_overlap_with_every_earlier_task(tiny: Any, new_context:
     strategy.update(one)
     strategy.update(two)
     strategy.begin_task(three)
-    now = strategy._input_factors()
+    now = strategy.input_factors()
     assert len(now) == 24
     expected = sum((now[n] @ past[n].T).abs().sum() for past in strategy.rows for n in now)
     batch = given_context.samples(three, "train").batch(slice(8))
@@ -111,7 +112,7 @@ def test_the_scale_is_1_at_every_rank_unless_alpha_is_set(
         strategy = Factors(LoraConfig(rank=rank, roles=("q",), towers=("text",), **alpha), given_context)
         strategy.update(task)
         name = "transformer.resblocks.1.attn.q_proj"
-        a, b = (strategy.factors[f"{name}.lora_{factor}.default.weight"] for factor in "AB")
+        a, b = (strategy.factors[f"{name}.{factor}"] for factor in "ab")
         assert a.shape[0] == rank
         torch.testing.assert_close(weights(given_context)[f"{name}.weight"], before[f"{name}.weight"] + scale * b @ a)
 
@@ -127,16 +128,15 @@ def test_the_default_scale_is_that_of_rank_16_and_alpha_16(tiny: Any, new_contex
 def test_lora_on_narrow_weights_trains_wide_factors(tiny: Any, new_context: NewContext) -> None:
     learner = new_context().learner
     learner.module.bfloat16()
-    add_adapters(learner, chosen_layers(learner, LoraConfig()), LoraConfig(rank=2))
-    factors = {name: p for name, p in learner.module.named_parameters() if "lora_" in name}
-    assert len(factors) == 48
-    assert {p.dtype for p in factors.values()} == {torch.float32}
+    adapter = attached_lora(learner, chosen_layers(learner, LoraConfig()), LoraConfig(rank=2))
+    assert len(adapter.factors) == 24
+    assert {p.dtype for _, p in adapter.parameters()} == {torch.float32}
     layer: Any = learner.module.get_submodule("transformer.resblocks.0.attn.q_proj")
     assert layer(torch.randn(3, 32, dtype=torch.bfloat16)).dtype == torch.bfloat16
     with torch.no_grad():
-        factors["transformer.resblocks.0.attn.q_proj.lora_B.default.weight"].fill_(1.0)
-    layer.merge()
-    assert layer.get_base_layer().weight.dtype == torch.bfloat16
+        adapter.factors["transformer.resblocks.0.attn.q_proj"].b.fill_(1.0)
+    adapter.merge(learner.module)
+    assert layer.weight.dtype == torch.bfloat16
 
 
 def test_merged_updates_are_frozen_adapters(tiny: Any, new_context: NewContext) -> None:
@@ -147,14 +147,15 @@ def test_merged_updates_are_frozen_adapters(tiny: Any, new_context: NewContext) 
         learner = new_context().learner
         learner.module.requires_grad_(False)
         names = [layer.name for layer in learner.linear_layers() if layer.role != "other"]
-        old, new = (GatedAdapters(learner.module, names, 4, torch.Generator().manual_seed(i)) for i in (1, 2))
+        old, new = (GatedAdapter(learner.module, names, 4, torch.Generator().manual_seed(i)) for i in (1, 2))
         torch.manual_seed(0)
-        for adapters in (old, new):
-            adapters.gates.fill_(1.0)
-            for adapter in adapters.by_name.values():
-                torch.nn.init.normal_(adapter.b, std=0.05)
+        for adapter in (old, new):
+            adapter.attach(learner.module)
+            adapter.gates.fill_(1.0)
+            for factors in adapter.factors.values():
+                torch.nn.init.normal_(factors.b, std=0.05)
         if merged:
-            old.merge()
+            old.merge(learner.module)
         loss = learner.loss(learner.encode(task.load("train"), task).batch(slice(None)), task)
         loss.backward()
         results.append([loss.detach(), *(p.grad for _, p in new.parameters())])

@@ -117,7 +117,7 @@ def test_float32_matrices_are_reconstructed_and_their_triplets_found(
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("rank", [2, 5])
-def test_whatever_was_added_only_what_is_allowed_remains(form: Form, rank: int) -> None:
+def test_of_any_change_only_the_allowed_part_remains(form: Form, rank: int) -> None:
     w, change = random(3, 9, 6, dtype=torch.float32), random(4, 9, 6, dtype=torch.float32)
     space = decompose(w.unsqueeze(0), [rank], form)
     moved = (w + change).unsqueeze(0)

@@ -299,7 +299,10 @@ def test_adapters_are_pefts(stream: Stream, samples: Callable[[Task, Split], Sam
     names = [x.name for x in other.linear_layers() if x.block >= 2 and x.role in ("q", "k", "v", "out")]
     torch.manual_seed(5)
     theirs = get_peft_model(other.module, LoraConfig(r=4, lora_alpha=8, target_modules=names))
-    pairs = [(p, dict(theirs.named_parameters())[f"base_model.model.{name}"]) for name, p in ours.items()]
+    named = dict(theirs.named_parameters())
+    layers = [name.rpartition(".")[::2] for name in ours]
+    pefts = [f"base_model.model.{layer}.lora_{part.upper()}.default.weight" for layer, part in layers]
+    pairs = [(p, named[name]) for p, name in zip(ours.values(), pefts, strict=True)]
     assert len(pairs) == 16
     batch = samples(task, "train").batch(slice(0, 4))
     for p, q in pairs:

@@ -14,8 +14,9 @@ from clbench.contracts import Context, Learner, Predictions, Strategy, StrategyC
 from clbench.core.errors import ConfigError
 from clbench.learners._text.loading import ByteTokens
 from clbench.learners._text.tokens import TextTokens
-from clbench.strategies._adapters.task_adapters import TaskAdapter
-from clbench.strategies._updates.adapted import Adapted, unit_loss
+from clbench.strategies._adapters.initial_factors import drawn_factors
+from clbench.strategies._adapters.low_rank import Arithmetic, LowRankAdapter
+from clbench.strategies._updates.adapted import Adapted, mean_cross_entropy
 from clbench.strategies._updates.updates import UpdateConfig
 from clbench.strategies.muscle import Muscle, MuscleConfig
 from clbench.strategies.naive_update import NaiveUpdate
@@ -78,10 +79,10 @@ def test_half_way_every_adapted_weight_is_the_mean_of_old_and_new() -> None:
 
 def whole_weight(strategy: Any, layer: str, task: str) -> torch.Tensor:
     """W + scale B A."""
-    adapter: TaskAdapter = strategy.adapters[task]
-    a, b = adapter.factors[layer]
+    adapter: LowRankAdapter = strategy.adapters[task]
+    a, b = adapter.factors[layer].a, adapter.factors[layer].b
     weight: torch.Tensor = strategy.learner.module.get_submodule(layer).weight
-    return weight.detach() + adapter.scale * b.detach() @ a.detach()
+    return weight.detach() + adapter.arithmetic.scale * b.detach() @ a.detach()
 
 
 def test_interpolation_needs_one_architecture() -> None:
@@ -143,17 +144,17 @@ def test_muscle_starts_from_the_new_adapter_and_without_gradient_where_that_is_r
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first: list[tuple[float, float]] = []
-    original = Muscle.further_loss
+    original = Muscle.second_stage_loss
 
     def watched(self: Any, batch: Any, task: Task) -> torch.Tensor:
         loss = original(self, batch, task)
         if len(first) < 1:
-            units = self.student(batch, task)
+            units = self.student_scores(batch, task)
             wrong = (units.logits.argmax(dim=-1) != units.target).float().mean()
             first.append((float(loss.detach()), float(wrong)))
         return loss
 
-    monkeypatch.setattr(Muscle, "further_loss", watched)
+    monkeypatch.setattr(Muscle, "second_stage_loss", watched)
     updated("muscle", TEXTS[:1], LLAMAS, steps=60, answers_only=True)
     loss, wrong = first[0]
     assert wrong == 0  # the answers of this task are learnt by then
@@ -176,13 +177,13 @@ def test_stored_teachers_say_what_live_ones_say(mask: str) -> None:
 
 def test_stored_teachers_are_refused_where_samples_look_different_each_time(tiny: Any) -> None:
     tasks = load_stream(tiny.stream).tasks[:1]
-    with pytest.raises(ConfigError, match="muscle: teachers: stored: tiny-clip:b sees other views of a sample"):
+    with pytest.raises(ConfigError, match="stored: samples must always look the same, tiny-clip:b augments them"):
         updated("muscle", tasks, CLIPS, teachers="stored")
 
 
 def test_stored_teachers_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clbench.strategies._distillation.teacher_outputs.SHARE", 0.0)
-    with pytest.raises(ConfigError, match=r"stored teachers: would take 0.0 GiB, .* free in .*: a smaller top_k"):
+    monkeypatch.setattr("clbench.strategies._distillation.teacher_outputs.DISK_SHARE", 0.0)
+    with pytest.raises(ConfigError, match=r"stored teachers: would take 0.0 GiB, .* free in .*: use a smaller top_k"):
         updated("muscle", TEXTS[:1], LLAMAS, teachers="stored")
 
 
@@ -193,9 +194,9 @@ def test_pct_is_cross_entropy_and_a_weighted_distance(distance: Any) -> None:
     strategy = Pct(config, context_of(new))
     task = TEXTS[0]
     batch = strategy.context.samples(task, "train").batch(slice(5))
-    strategy._trained = strategy._fresh()
-    strategy.old = Adapted(old, {task.name: TaskAdapter({}, 1.0)})
-    found = float(strategy.further_loss(batch, task).detach())
+    strategy.in_training = strategy.new_adapter()
+    strategy.old = Adapted(old, {task.name: LowRankAdapter({}, Arithmetic())})
+    found = float(strategy.second_stage_loss(batch, task).detach())
     with torch.no_grad():
         student, teacher = new.token_logits(batch, task), old.token_logits(batch, task)
     q, p = ((part.logits.double() / 4).log_softmax(dim=1) for part in (student, teacher))
@@ -204,16 +205,16 @@ def test_pct_is_cross_entropy_and_a_weighted_distance(distance: Any) -> None:
         "logits": 0.5 * (student.logits.double() - teacher.logits.double()).square().sum(dim=1),
     }[distance]
     weight = 2 + 3 * (teacher.logits.argmax(dim=1) == teacher.target)
-    expected = float(unit_loss(student)) + 0.5 * float((weight * apart).mean())
+    expected = float(mean_cross_entropy(student)) + 0.5 * float((weight * apart).mean())
     assert found == pytest.approx(expected, rel=1e-4)
 
 
 def test_at_temperature_100_the_divergence_is_the_centred_logit_distance_by_column() -> None:
-    from clbench.strategies._distillation.teacher_outputs import Taught, divergence
+    from clbench.strategies._distillation.teacher_outputs import SoftTargets, divergence
 
     torch.manual_seed(0)
     one, two = torch.randn(2, 4, 30, dtype=torch.float64).float()
-    apart = 100**2 * divergence(one, Taught(two), 100)
+    apart = 100**2 * divergence(one, SoftTargets(two), 100)
     gap = one - two
     torch.testing.assert_close(
         apart, 0.5 * (gap - gap.mean(dim=1, keepdim=True)).square().mean(dim=1), rtol=0.05, atol=0.02
@@ -243,7 +244,8 @@ def test_a_task_gets_the_same_adapter_wherever_the_others_are_trained_longer() -
 def test_an_adapter_is_the_low_rank_product_it_says_and_leaves_nothing_behind() -> None:
     torch.manual_seed(0)
     module: Any = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
-    adapter = TaskAdapter.fresh(module, ["0", "2"], 2, 0.5, 0.0, torch.Generator().manual_seed(1))
+    factors = drawn_factors(module, ["0", "2"], 2, torch.Generator().manual_seed(1))
+    adapter = LowRankAdapter(factors, Arithmetic(scale=0.5))
     x = torch.randn(5, 3)
     before = module(x)
     with adapter.on(module):
@@ -252,8 +254,8 @@ def test_an_adapter_is_the_low_rank_product_it_says_and_leaves_nothing_behind() 
         torch.nn.init.normal_(p)
     with adapter.on(module):
         found = module(x)
-    hidden = x @ (module[0].weight + 0.5 * adapter.factors["0"][1] @ adapter.factors["0"][0]).T + module[0].bias
-    wanted = hidden.relu() @ (module[2].weight + 0.5 * adapter.factors["2"][1] @ adapter.factors["2"][0]).T
+    hidden = x @ (module[0].weight + 0.5 * factors["0"].b @ factors["0"].a).T + module[0].bias
+    wanted = hidden.relu() @ (module[2].weight + 0.5 * factors["2"].b @ factors["2"].a).T
     torch.testing.assert_close(found, wanted + module[2].bias)
     assert torch.equal(module(x), before)
 

@@ -154,7 +154,7 @@ def test_the_teacher_never_moves_and_future_classes_are_never_asked_for(
 ) -> None:
     given_context = new_context()
     strategy = Zscl(ZsclConfig(), given_context)
-    teacher = strategy._teacher
+    teacher = strategy.teacher
     assert teacher is not None
     before = teacher.digest()
     asked: list[list[str]] = []
@@ -179,4 +179,4 @@ def test_the_teacher_never_moves_and_future_classes_are_never_asked_for(
 def test_without_strength_no_teacher_is_built(new_context: NewContext) -> None:
     given_context = new_context()
     object.__setattr__(given_context, "new_learner", None)
-    assert Zscl(ZsclConfig(strength=0), given_context)._teacher is None
+    assert Zscl(ZsclConfig(strength=0), given_context).teacher is None

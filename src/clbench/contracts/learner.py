@@ -1,7 +1,6 @@
 """A learner: a model with the code that computes losses and predictions for its family."""
 
 import contextlib
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from clbench.contracts.batch import Batch
 from clbench.contracts.stack import PromptPlan, Stack
 from clbench.core.errors import ConfigError
+from clbench.core.tensor_digest import tensor_digest
 from clbench.spec.stream import Protocol
 from clbench.spec.task import Task
 
@@ -340,8 +340,4 @@ class Learner(ABC):
 
     def digest(self) -> str:
         """Hash of all weights: equal digests mean equal versions."""
-        digest = hashlib.blake2b(digest_size=16)
-        for name, tensor in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        return tensor_digest(sorted(self.state_dict().items()))
