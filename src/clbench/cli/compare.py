@@ -49,18 +49,18 @@ def compare(
     from clbench.benchmarks.tracking.store import EXPERIMENT, default_uri
     from clbench.cli.output import print_json
     from clbench.cli.samples import samples_of
-    from clbench.reports.flips.as_json import to_dict
     from clbench.reports.flips.comparison import compare as compare_rows
+    from clbench.reports.flips.comparison_json import to_dict
     from clbench.reports.flips.content import with_texts
     from clbench.reports.flips.gate import check_budget, decide
-    from clbench.reports.flips.inputs import Choice, load_predictions
+    from clbench.reports.flips.inputs import InputOptions, load_predictions
 
     if max_nfr is not None:
         check_budget(max_nfr)
-    choice = Choice(protocol, metric, tracking_uri or default_uri(out), EXPERIMENT)
+    options = InputOptions(protocol, metric, tracking_uri or default_uri(out), EXPERIMENT)
     with contextlib.ExitStack() as stack:
         named = ((old, new), (new, old))
-        sides = [load_predictions(side, choice, Path(stack.enter_context(_folder())), other) for side, other in named]
+        sides = [load_predictions(side, options, Path(stack.enter_context(_folder())), other) for side, other in named]
         found = compare_rows(*sides, dead_band=dead_band, lower_is_better=lower_is_better)
     gate = None if max_nfr is None else decide(found, max_nfr)
     if not as_json:
@@ -88,27 +88,31 @@ def _folder() -> "tempfile.TemporaryDirectory[str]":
 
 def _print_numbers(found: "Comparison") -> None:
     from clbench.cli.output import print_table
-    from clbench.reports.flips import as_text
+    from clbench.reports.flips import comparison_tables
 
     print(f"old: {found.old}\nnew: {found.new}")
-    print_table(f"protocol: {found.protocol}", as_text.COUNT_COLUMNS, as_text.counts(found))
-    for note in as_text.notes(found):
+    print_table(
+        f"protocol: {found.protocol}", comparison_tables.COUNT_COLUMNS, comparison_tables.contingency_rows(found)
+    )
+    for note in comparison_tables.notes(found):
         print(note)
     if found.table.n:
-        print_table("metrics", as_text.METRIC_COLUMNS, as_text.metrics(found))
+        print_table("metrics", comparison_tables.METRIC_COLUMNS, comparison_tables.metric_rows(found))
     if found.graded:
-        print_table("graded scores", as_text.GRADED_COLUMNS, as_text.graded(found))
-        print_table("graded scores by task", as_text.GRADED_TASK_COLUMNS, as_text.graded_tasks(found))
+        print_table("graded scores", comparison_tables.GRADED_COLUMNS, comparison_tables.graded_rows(found))
+        print_table(
+            "graded scores by task", comparison_tables.GRADED_TASK_COLUMNS, comparison_tables.graded_task_rows(found)
+        )
     if found.table.n:
-        print_table("by task", as_text.TASK_COLUMNS, as_text.tasks(found))
+        print_table("by task", comparison_tables.TASK_COLUMNS, comparison_tables.task_rows(found))
 
 
 def _print_flips(found: "Comparison", gate: "Gate | None", html: Path | None) -> None:
-    from clbench.reports.flips import as_text
+    from clbench.reports.flips import comparison_tables
 
     if found.worst:
-        print(f"the worst {min(SHOWN, len(found.worst))} of {found.worse}:")
-        print(*as_text.worst(found, SHOWN), sep="\n")
+        print(f"the worst {min(SHOWN, len(found.worst))} of {found.n_worse}:")
+        print(*comparison_tables.worst_lines(found, SHOWN), sep="\n")
     if html is not None:
         print(f"page: {html}")
     if gate is not None:

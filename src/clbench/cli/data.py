@@ -10,7 +10,11 @@ import typer
 if TYPE_CHECKING:
     from clbench.streams.data_report import SetReport
 
-app = typer.Typer(help="Check and prepare the data sets of a stream that has none of its own.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check and prepare the data sets of a stream that has none of its own.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 PARTS = ("classes", "images", "train", "validation", "test")
 

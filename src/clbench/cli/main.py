@@ -12,6 +12,7 @@ app = typer.Typer(
     help="Measure what a model keeps while it goes on learning.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from clbench.core.errors import ClbenchError, ConfigError, DataError, did_you_mean
 from clbench.reports.flips.content import Content, Contents
-from clbench.reports.flips.rows import Origin
+from clbench.reports.flips.predictions import Origin
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
     from clbench.core.image_reading import Cell
     from clbench.reports.flips.flip_counts import Flip
-    from clbench.reports.flips.rows import Rows
+    from clbench.reports.flips.predictions import Predictions
     from clbench.spec.task import Split, Task
 
 SIDE = 224
@@ -24,7 +24,7 @@ MOST_BYTES = 8 * 2**20
 
 
 def samples_of(
-    flips: "Sequence[Flip]", sides: "Sequence[Rows]", stream: str | None, root: str | None, images: bool
+    flips: "Sequence[Flip]", sides: "Sequence[Predictions]", stream: str | None, root: str | None, images: bool
 ) -> Contents:
     """The samples of flips, from the stream that the user named or a side knows; none where neither does.
 

@@ -60,7 +60,7 @@ def test_a_metric_that_is_not_defined_says_why_in_json(compare: Command, tmp_pat
     path = write(tmp_path / "all_right.parquet", rows("ab", "ab"))
     found = json.loads(compare(path, path, "--json").stdout)
     assert found["nfi"] is None
-    assert found["undefined"]["nfi"] == "it would be divided by 0"
+    assert found["undefined"]["nfi"] == "the denominator is 0"
     assert "nfr" not in found["undefined"]
 
 

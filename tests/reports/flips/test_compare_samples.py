@@ -21,7 +21,7 @@ from clbench.core.storage import write_json
 from clbench.reports.flips.comparison import compare
 from clbench.reports.flips.content import Content
 from clbench.reports.flips.flip_counts import Flip
-from clbench.reports.flips.rows import Origin, Rows
+from clbench.reports.flips.predictions import Origin, Predictions
 from clbench.spec.ledger import write_ledger
 from clbench.streams.card import load_stream
 
@@ -64,16 +64,16 @@ def test_the_terminal_shows_the_texts(clbench: Command, texts: Path) -> None:
 def test_the_page_shows_the_texts_of_all_flips(clbench: Command, texts: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     assert clbench("compare", *sides(texts), "--html", page, "--json").returncode == 0
-    found = compare(Rows("old", texts, 0), Rows("new", texts, 1))
+    found = compare(Predictions("old", texts, 0), Predictions("new", texts, 1))
     written = page.read_text("utf-8")
-    assert written.count("<dt>text</dt>") == found.worse > 10
+    assert written.count("<dt>text</dt>") == found.n_worse > 10
 
 
 def test_the_page_shows_images(clbench: Command, images: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     assert clbench("compare", *sides(images), "--html", page).returncode == 0
     found = re.findall(r'src="data:image/png;base64,([^"]+)" alt="sample ([^"]+)"', page.read_text("utf-8"))
-    assert len(found) == compare(Rows("old", images, 0), Rows("new", images, 1)).worse
+    assert len(found) == compare(Predictions("old", images, 0), Predictions("new", images, 1)).n_worse
     data = {row["sample_id"]: row["image"] for task in load_stream("clip-mini").tasks[:2] for row in task.load("test")}
     for png, name in found[:5]:
         shown = Image.open(BytesIO(base64.b64decode(png)))
@@ -81,7 +81,7 @@ def test_the_page_shows_images(clbench: Command, images: Path, tmp_path: Path) -
 
 
 def test_large_images_are_made_smaller_and_bounded_together(monkeypatch: pytest.MonkeyPatch, images: Path) -> None:
-    flips = compare(Rows("old", images, 0), Rows("new", images, 1)).worst[:6]
+    flips = compare(Predictions("old", images, 0), Predictions("new", images, 1)).worst[:6]
     origin = Origin("clip-mini", "test")
     monkeypatch.setattr(samples, "SIDE", 10)
     small = samples.look_up(flips, origin, None, images=True)

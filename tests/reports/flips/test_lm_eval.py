@@ -39,7 +39,7 @@ def test_the_accuracies_are_those_of_the_harness(
 ) -> None:
     found = compared(tmp_path, task, metric, chosen)
     assert (found.table.n, found.table.old_right, found.table.new_right) == (24, old, new)
-    assert (found.tally.old_only, found.tally.new_only) == (0, 0)
+    assert (found.counts.old_only, found.counts.new_only) == (0, 0)
     assert list(found.tasks) == [task]
     assert found.graded == []
 
@@ -99,7 +99,7 @@ def test_another_document_under_the_same_number_does_not_match(tmp_path: Path) -
 
     old = convert_sample_log(log("old", "pick"), tmp_path / "old.jsonl", None, None)
     found = compare(old, convert_sample_log(edited(tmp_path, other), tmp_path / "new.jsonl", None, None))
-    assert (found.table.n, found.tally.old_only, found.tally.new_only) == (20, 4, 4)
+    assert (found.table.n, found.counts.old_only, found.counts.new_only) == (20, 4, 4)
 
 
 def test_a_metric_between_0_and_1_is_graded(tmp_path: Path) -> None:
@@ -140,7 +140,10 @@ def test_rows_that_do_not_fit_say_why(tmp_path: Path, change: Callable[[dict[str
         (b"[1]\n", "line 1: wanted a JSON object, got int"),
         (b"1\n[1]\n", "line 1: wanted a JSON object, got int"),
         (b"[{}\n", r"line 2: damaged or not JSON: Expecting ',' delimiter at column 1"),
-        (b'{\n "results": {}\n}', "line 1: wanted a sample log, one JSON object a line; this one goes on"),
+        (
+            b'{\n "results": {}\n}',
+            "line 1: wanted a sample log, one JSON object on each line, got a part of one",
+        ),
         (b"\n\xff\xfe\n", "line 2: wanted UTF-8 text, got byte 0xff"),
         (b"\xef\xbb\xbf[\n\n\xff", "line 3: wanted UTF-8 text, got byte 0xff"),
     ],

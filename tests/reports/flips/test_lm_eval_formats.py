@@ -26,12 +26,12 @@ from tests.reports.flips.sample_logs import (
 )
 
 from clbench.core.errors import ClbenchError, DataError
-from clbench.reports.flips.as_json import to_dict
-from clbench.reports.flips.as_text import worst
 from clbench.reports.flips.comparison import Comparison, compare
+from clbench.reports.flips.comparison_json import to_dict
+from clbench.reports.flips.comparison_tables import worst_lines
 from clbench.reports.flips.flips_page import write_page
-from clbench.reports.flips.inputs import Choice, load_predictions
-from clbench.reports.flips.rows import Rows
+from clbench.reports.flips.inputs import InputOptions, load_predictions
+from clbench.reports.flips.predictions import Predictions
 
 METRICS = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info")
 DELIMITERS = (" ", "", "\n", "\n\n", ": ")
@@ -41,18 +41,18 @@ GSM8K = "How many?"
 Log = tuple[Release, str, str, list[Question], list[Said]]
 
 
-def read(path: Path, metric: str | None = None, chosen: str | None = None, other: Path = Path()) -> Rows:
+def read(path: Path, metric: str | None = None, chosen: str | None = None, other: Path = Path()) -> Predictions:
     folder = path.parent / f"read-{path.stem}"
     folder.mkdir(exist_ok=True)
-    return load_predictions(str(path), Choice(chosen, metric, "", ""), folder, str(other))
+    return load_predictions(str(path), InputOptions(chosen, metric, "", ""), folder, str(other))
 
 
-def ledger(rows: Rows) -> list[Row]:
+def ledger(rows: Predictions) -> list[Row]:
     assert isinstance(rows.source, Path)
     return [json.loads(line) for line in rows.source.read_text("utf-8").splitlines()]
 
 
-def attempt(path: Path, metric: str | None = None) -> tuple[Rows | None, str]:
+def attempt(path: Path, metric: str | None = None) -> tuple[Predictions | None, str]:
     """What was read, or the one line that says why it was not."""
     try:
         return read(path, metric), ""
@@ -249,7 +249,7 @@ PASSED = {"f1": [1, 0], "mcc": [1, 0], "brier_score": [1, [0.5, 0.5]]}
         (in_lines(pair(PASSED)), "mcc", "line 1: no number as metric 'mcc' (it is a list): none are"),
         (in_lines(pair({"acc": 0})), None, "acc is right or wrong, but the log does not say what was predicted"),
         (in_lines(GREEDY), "exact_match", "line 1: exact_match of choices says whether the target is the greedy"),
-        (in_lines(MISPAIRED), None, "0.4.5 to 0.4.8 took likelihoods of the wrong requests"),
+        (in_lines(MISPAIRED), None, "0.4.5 to 0.4.8 computed all accuracies from the wrong requests"),
         (in_lines(written(0, "Q", "a", "a", {"em": 10**400})), None, "line 1: wanted a finite number as em"),
         (in_lines(written(0, "Q", "a", "a", {"em": 1})), "doc_id", "no number as metric 'doc_id': known: em"),
     ],
@@ -346,7 +346,7 @@ def test_half_a_surrogate_pair_is_printed_shown_and_compared(tmp_path: Path) -> 
     found = compared(paths)
     assert (found.table.both_wrong_different, found.table.negative_flips) == (1, 1)
     write_page(found, tmp_path / "page.html")
-    "\n".join(worst(found, 9)).encode()
+    "\n".join(worst_lines(found, 9)).encode()
     json.dumps(to_dict(found), ensure_ascii=False).encode()
 
 

@@ -1,22 +1,23 @@
-"""A comparison as the rows of tables in a terminal."""
+"""A comparison as rows of tables and lines of text, for the terminal."""
 
 from collections.abc import Iterator
 
-from clbench.reports.flips.as_json import weighted
 from clbench.reports.flips.comparison import Comparison
+from clbench.reports.flips.comparison_json import confidence_weighted
 from clbench.reports.flips.flip_counts import Flip
 from clbench.reports.flips.flip_metrics import all_metrics
 from clbench.reports.flips.statistics import Interval
 from clbench.reports.leaderboard.text import plain
 
-NOTHING = "n/a"
+UNDEFINED = "n/a"
 EMPTY = "(empty)"
 LONGEST = 100
-Rows = list[tuple[str, ...]]
+"""Characters of a name, an answer or a text in one line."""
+TableRows = list[tuple[str, ...]]
 
 
-def counts(comparison: Comparison) -> Rows:
-    """The 2 x 2 table, and how many of the wrong answers were another wrong one before."""
+def contingency_rows(comparison: Comparison) -> TableRows:
+    """The 2 x 2 contingency table, with the number of changes from one wrong answer to another."""
     t = comparison.table
     return [
         ("old right", str(t.both_right), str(t.negative_flips), str(t.old_right), ""),
@@ -32,37 +33,37 @@ GRADED_TASK_COLUMNS = ("task", "dead-band", "n", *GRADED_COLUMNS[1:-1], "only ol
 TASK_COLUMNS = ("task", "n", "NFR", "95 % interval", "PFR", "accuracy change", "p (Holm)", "only old", "only new")
 
 
-def metrics(comparison: Comparison) -> Rows:
-    """Every metric with its interval, the bound for budgets and the test."""
+def metric_rows(comparison: Comparison) -> TableRows:
+    """A row for each metric with its interval, then the bound of NFR and McNemar's test."""
     rows = [
         (name, number(value), interval(comparison.intervals[name]))
         for name, value in all_metrics(comparison.table).items()
     ]
-    tally = comparison.tally
+    counts = comparison.counts
     return [
         *rows,
         ("nfr_upper (95 %, one-sided)", number(comparison.nfr_upper), ""),
-        ("nfr_confidence_weighted", number(weighted(tally.nfr_weight, tally.table)), ""),
-        ("pfr_confidence_weighted", number(weighted(tally.pfr_weight, tally.table)), ""),
+        ("nfr_confidence_weighted", number(confidence_weighted(counts.nfr_confidence_sum, counts.table)), ""),
+        ("pfr_confidence_weighted", number(confidence_weighted(counts.pfr_confidence_sum, counts.table)), ""),
         ("mcnemar_p (exact)", p_value(comparison.mcnemar_p), ""),
     ]
 
 
-def tasks(comparison: Comparison) -> Rows:
-    """A row a task."""
-    rows: Rows = []
+def task_rows(comparison: Comparison) -> TableRows:
+    """A row for each task."""
+    rows: TableRows = []
     for task, result in comparison.tasks.items():
-        found = all_metrics(result.tally.table)
+        found = all_metrics(result.counts.table)
         shown = (number(found["nfr"]), interval(result.intervals["nfr"]), number(found["pfr"]))
-        change = (number(found["accuracy_change"]), p_value(result.holm_p if result.tally.table.n else None))
-        alone = (str(result.tally.old_only), str(result.tally.new_only))
-        rows.append((plain(task), str(result.tally.table.n), *shown, *change, *alone))
+        change = (number(found["accuracy_change"]), p_value(result.holm_p if result.counts.table.n else None))
+        unpaired = (str(result.counts.old_only), str(result.counts.new_only))
+        rows.append((plain(task), str(result.counts.table.n), *shown, *change, *unpaired))
     return rows
 
 
-def graded(comparison: Comparison) -> Rows:
-    """Gains and losses of graded scores, a row a dead-band."""
-    rows: Rows = []
+def graded_rows(comparison: Comparison) -> TableRows:
+    """Gains and losses of graded scores, a row for each dead-band."""
+    rows: TableRows = []
     for result in comparison.graded:
         f = result.flips
         sizes = (f"{f.losses} ({number(f.loss_rate)})", number(f.mean_loss))
@@ -72,21 +73,21 @@ def graded(comparison: Comparison) -> Rows:
     return rows
 
 
-def graded_tasks(comparison: Comparison) -> Rows:
-    """The same, a row a task and dead-band; here too what did not match is shown."""
-    rows: Rows = []
+def graded_task_rows(comparison: Comparison) -> TableRows:
+    """Gains and losses of graded scores and unpaired samples, a row for each task and dead-band."""
+    rows: TableRows = []
     for task, found in comparison.graded_by_task.items():
-        tally = comparison.tasks[task].tally
+        counts = comparison.tasks[task].counts
         for f in found:
             losses = (f"{f.losses} ({number(f.loss_rate)})", number(f.mean_loss))
             gains = (f"{f.gains} ({number(f.gain_rate)})", number(f.mean_gain), number(f.mean_change))
-            alone = (str(tally.old_only), str(tally.new_only))
-            rows.append((plain(task), f"{f.dead_band:g}", str(f.n), *losses, *gains, *alone))
+            unpaired = (str(counts.old_only), str(counts.new_only))
+            rows.append((plain(task), f"{f.dead_band:g}", str(f.n), *losses, *gains, *unpaired))
     return rows
 
 
-def worst(comparison: Comparison, most: int) -> Iterator[str]:
-    """The worst flips: a line each, and one more for the text of the sample where there is one."""
+def worst_lines(comparison: Comparison, most: int) -> Iterator[str]:
+    """The worst flips, at most `most`: a line for each, and one more for the text of the sample if known."""
     for flip in comparison.worst[:most]:
         old, new = answers(comparison, flip)
         target = "" if flip.target is None else f"target {short(flip.target)}, "
@@ -96,15 +97,21 @@ def worst(comparison: Comparison, most: int) -> Iterator[str]:
 
 
 def answer(prediction: str | None, confidence: float | None, score: float | None) -> str:
-    """A prediction with its score where it has one, else with its confidence."""
-    said = "" if prediction is None else f"{short(prediction) or EMPTY} "
+    """A prediction with its score, or with its confidence if it has no score.
+
+    Args:
+        prediction: The answer; None if not known.
+        confidence: Probability of the answer, in [0, 1]; None if not known.
+        score: Graded score; None for right or wrong answers.
+    """
+    text = "" if prediction is None else f"{short(prediction) or EMPTY} "
     if score is not None:
-        return f"{said}(score {score:.3g})"
-    return said.strip() if confidence is None else f"{said}({confidence:.2f})"
+        return f"{text}(score {score:.3g})"
+    return text.strip() if confidence is None else f"{text}({confidence:.2f})"
 
 
 def answers(comparison: Comparison, flip: Flip) -> tuple[str, str]:
-    """The old and the new answer of a flip; scores are told where losses of score are what is listed."""
+    """The old and the new answer of a flip, with scores if the comparison lists losses of scores."""
     graded = comparison.table.n == 0
     scores = (flip.old_score, flip.new_score) if graded else (None, None)
     return (
@@ -114,15 +121,15 @@ def answers(comparison: Comparison, flip: Flip) -> tuple[str, str]:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """What must not be dropped in silence."""
-    tally = comparison.tally
+    """Sentences on samples that do not count: unpaired ones and pairs without a common measure."""
+    counts = comparison.counts
     found = [
-        f"unmatched: {_times(count, 'sample')} in {side} alone"
-        for side, count in ((comparison.old, tally.old_only), (comparison.new, tally.new_only))
+        f"unmatched: {_times(count, 'sample')} in {name} only"
+        for name, count in ((comparison.old, counts.old_only), (comparison.new, counts.new_only))
         if count
     ]
-    if tally.unscored:
-        found.append(f"not counted: {_times(tally.unscored, 'pair')} without `correct` or `score` on one side")
+    if counts.unscored:
+        found.append(f"not counted: {_times(counts.unscored, 'pair')} without `correct` or `score` for both models")
     return found
 
 
@@ -131,21 +138,21 @@ def _times(number: int, word: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """Four digits, or n/a."""
-    return NOTHING if value is None else f"{value:.4f}"
+    """A number with four decimals; `n/a` for None."""
+    return UNDEFINED if value is None else f"{value:.4f}"
 
 
 def p_value(value: float | None) -> str:
-    """A p-value, with an exponent where it is small."""
-    return NOTHING if value is None else (f"{value:.4f}" if value >= 0.001 else f"{value:.1e}")
+    """A p-value with four decimals, with an exponent below 0.001; `n/a` for None."""
+    return UNDEFINED if value is None else (f"{value:.4f}" if value >= 0.001 else f"{value:.1e}")
 
 
 def interval(found: Interval | None) -> str:
-    """Both ends, or n/a."""
-    return NOTHING if found is None else f"{found.low:.4f} to {found.high:.4f}"
+    """Both ends of an interval; `n/a` for None."""
+    return UNDEFINED if found is None else f"{found.low:.4f} to {found.high:.4f}"
 
 
 def short(text: str) -> str:
-    """One printable line."""
+    """A text as one printable line of at most `LONGEST` characters."""
     line = plain(text)
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
