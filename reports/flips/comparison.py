@@ -1,4 +1,4 @@
-"""A comparison of two sides: every count, metric, test and interval, and the worst flips."""
+"""Comparison of an old and a new model: all counts, metrics, tests and intervals, and the worst flips."""
 
 import functools
 import operator
@@ -27,14 +27,22 @@ from clbench.reports.flips.predictions import Predictions
 from clbench.reports.flips.statistics import Interval, bootstrap, holm, mcnemar_exact, upper_bound
 
 WORST = 500
+"""Largest number of flips that a comparison keeps."""
 CLASSES = 200
-"""How many of the worst flips and classes are kept."""
+"""Largest number of classes that a comparison keeps."""
 
 
 @final
 @dataclass(frozen=True)
 class TaskResult:
-    """One task: its counts, the test of its change corrected for the number of tasks (Holm), two intervals."""
+    """The flips of one task.
+
+    Args:
+        counts: Counts over its samples.
+        mcnemar_p: p-value of McNemar's test that its accuracy did not change, in (0, 1].
+        holm_p: That p-value after Holm's correction for the number of tasks, in (0, 1].
+        intervals: 95 % intervals of `nfr` and `accuracy_change`; None where undefined.
+    """
 
     counts: FlipCounts
     mcnemar_p: float
@@ -45,7 +53,12 @@ class TaskResult:
 @final
 @dataclass(frozen=True)
 class GradedResult:
-    """Gains and losses of graded scores, with changes up to a dead-band left out or not."""
+    """Gains and losses of graded scores for one dead-band.
+
+    Args:
+        flips: Counts, rates and means.
+        intervals: 95 % intervals of the rates and means, by name; None where undefined.
+    """
 
     flips: GradedFlips
     intervals: Mapping[str, Interval | None]

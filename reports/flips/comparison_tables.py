@@ -29,8 +29,11 @@ def contingency_rows(comparison: Comparison) -> TableRows:
 COUNT_COLUMNS = ("", "new right", "new wrong", "all", "wrong to another wrong")
 METRIC_COLUMNS = ("metric", "value", "95 % interval")
 GRADED_COLUMNS = ("dead-band", "losses", "mean loss", "gains", "mean gain", "mean change", "95 % interval")
-GRADED_TASK_COLUMNS = ("task", "dead-band", "n", *GRADED_COLUMNS[1:-1], "only old", "only new")
-TASK_COLUMNS = ("task", "n", "NFR", "95 % interval", "PFR", "accuracy change", "p (Holm)", "only old", "only new")
+GRADED_TASK_COLUMNS = ("task", "dead-band", "n", *GRADED_COLUMNS[1:-1], "old only", "new only")
+TASK_COLUMNS = (
+    *("task", "n", "NFR", "95 % interval", "PFR", "accuracy change", "p (McNemar, Holm)"),
+    *("old only", "new only"),
+)
 
 
 def metric_rows(comparison: Comparison) -> TableRows:

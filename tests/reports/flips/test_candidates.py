@@ -12,12 +12,14 @@ from clbench.reports.flips.predictions import Predictions
 TARGETS = ["a"] * 6
 
 
-def side(name: str, answers: str) -> Predictions:
+def predictions(name: str, answers: str) -> Predictions:
     return Predictions(name, table(rows(list(answers), TARGETS)))
 
 
 def test_flips_of_two_candidates_worked_by_hand() -> None:
-    found = compare_candidates(side("old", "aaaaab"), side("first", "abbbab"), side("second", "abaaba"))
+    found = compare_candidates(
+        predictions("old", "aaaaab"), predictions("first", "abbbab"), predictions("second", "abaaba")
+    )
     assert (found.old_right, found.first_only, found.second_only, found.both) == (5, 2, 1, 1)
     assert found.mcnemar_p == 1.0
 
@@ -33,10 +35,12 @@ def test_the_test_is_that_of_statsmodels_on_the_indicators() -> None:
 
 def test_candidates_without_a_common_sample_are_refused() -> None:
     with pytest.raises(DataError, match="no sample in common that old has right"):
-        compare_candidates(side("old", "bbbbbb"), side("first", "aaaaaa"), side("second", "aaaaaa"))
+        compare_candidates(
+            predictions("old", "bbbbbb"), predictions("first", "aaaaaa"), predictions("second", "aaaaaa")
+        )
     twice = Predictions("twice", table(rows(["a", "a"], ["a", "a"]) * 2))
     with pytest.raises(DataError, match="twice: task 'birds': sample 's0' is there 2 times"):
-        compare_candidates(side("old", "aaaaaa"), side("first", "aaaaaa"), twice)
+        compare_candidates(predictions("old", "aaaaaa"), predictions("first", "aaaaaa"), twice)
 
 
 def test_the_noise_floor_of_seeds() -> None:

@@ -50,8 +50,8 @@ def test_a_loop_over_samples_finds_the_same() -> None:
     assert found.table.n == 600
     assert found.mcnemar_p == mcnemar_exact(found.table.negative_flips, found.table.positive_flips)
     assert ContingencyTable.total(t for _, _, t in found.classes) == found.table
-    for side in ("old", "new"):
-        assert ContingencyTable.total(found.confidence[side].values()) == found.table
+    for model in ("old", "new"):
+        assert ContingencyTable.total(found.confidence[model].values()) == found.table
     assert found.n_worse == found.table.negative_flips == len(found.worst)
 
 
@@ -95,7 +95,7 @@ def test_what_does_not_match_is_counted_by_task() -> None:
     assert to_dict(found)["unmatched"] == {"old": 20, "new": 250, "unscored": 0}
 
 
-def test_the_worst_flips_are_those_the_new_model_is_surest_of() -> None:
+def test_the_worst_flips_are_those_with_the_highest_new_confidence() -> None:
     target = ["a"] * 4
     old = [
         {**r, "confidence": c} for r, c in zip(rows(["a", "a", "a", "a"], target), [0.9, 0.8, 0.7, 0.6], strict=True)
@@ -153,7 +153,7 @@ def test_graded_scores(n: int) -> None:
     assert better.graded[0].flips.gains == found.graded[0].flips.losses
 
 
-def test_scores_that_repeat_right_and_wrong_are_not_told_twice() -> None:
+def test_scores_that_repeat_right_and_wrong_are_not_graded_scores() -> None:
     same = [{**row, "score": float(row["correct"])} for row in OLD]
     assert compared(same, [{**row, "score": float(row["correct"])} for row in NEW]).graded == []
     assert compared(same, [{**row, "score": 0.3} for row in NEW]).graded[0].flips.n == 600
@@ -216,7 +216,7 @@ def test_a_dead_band_below_zero_is_refused() -> None:
         compared(OLD, NEW, dead_band=-1)
 
 
-def test_pairs_without_a_score_on_both_sides_are_shown() -> None:
+def test_pairs_without_a_common_measure_are_counted() -> None:
     found = compared(OLD, [{**r, "correct": None} for r in NEW[:10]] + NEW[10:])
     assert (found.table.n, found.counts.unscored) == (590, 10)
 

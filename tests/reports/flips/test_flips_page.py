@@ -67,7 +67,7 @@ def test_a_long_list_is_cut_and_says_so() -> None:
     )
     page = to_html(found)
     assert page.count('class="flip task-') == 500
-    assert "200 more are left out." in page
+    assert "200 more are not shown." in page
     assert len(page) < 500 * 6000
 
 
