@@ -1,1 +1,1 @@
-"""Which single answers got worse: flips between two models, or along the versions of one."""
+"""Flips: answers that change between right and wrong, between two models or along the versions of one."""

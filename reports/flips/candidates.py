@@ -1,4 +1,4 @@
-"""Two candidates for the same update: which of them breaks fewer of the old model's right answers?"""
+"""Two candidates for one update: which of them has fewer negative flips against the old model?"""
 
 from dataclasses import dataclass
 from typing import final
@@ -7,8 +7,8 @@ from clbench.core.errors import DataError
 from clbench.reports.flips.comparison import compare
 from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_metrics import nfr
-from clbench.reports.flips.pairing import checked_rows, database
-from clbench.reports.flips.rows import Rows
+from clbench.reports.flips.pairing import checked_view, database
+from clbench.reports.flips.predictions import Predictions
 from clbench.reports.flips.statistics import mcnemar_exact, noise_floor
 
 COUNT = """
@@ -22,13 +22,13 @@ WHERE o.correct AND a.correct IS NOT NULL AND b.correct IS NOT NULL
 @final
 @dataclass(frozen=True)
 class Candidates:
-    """What two candidates did to the samples that the old model had right and both were tested on.
+    """Negative flips of two candidates, on samples that both were tested on and the old model has right.
 
     Args:
-        old_right: How many these are.
-        first_only: Negative flips of the first candidate alone.
-        second_only: Negative flips of the second one alone.
-        both: Negative flips of both.
+        old_right: Number of these samples.
+        first_only: Number of negative flips of the first candidate only.
+        second_only: Number of negative flips of the second candidate only.
+        both: Number of samples that are negative flips of both candidates.
     """
 
     old_right: int
@@ -38,44 +38,53 @@ class Candidates:
 
     @property
     def mcnemar_p(self) -> float:
-        """Exact McNemar test on the indicators of a negative flip: may both break equally many?"""
+        """p-value of McNemar's exact test that both candidates have equally many negative flips."""
         return mcnemar_exact(self.first_only, self.second_only)
 
 
-def compare_candidates(old: Rows, first: Rows, second: Rows) -> Candidates:
+def compare_candidates(old: Predictions, first: Predictions, second: Predictions) -> Candidates:
     """Pair the negative flips of two candidates against one old model.
 
+    Args:
+        old: Predictions of the old model.
+        first: Predictions of the first candidate.
+        second: Predictions of the second candidate.
+
     Raises:
-        DataError: When a side has a sample twice or is damaged, or no right answer of the old one is in both others.
+        DataError: For predictions that are damaged or have a sample twice, or if both candidates were tested on no
+            sample that the old model has right.
     """
     with database(old, first, second) as (connection, folder):
-        protocol = checked_rows(connection, folder, old, "old_rows", None)
-        checked_rows(connection, folder, first, "first_rows", protocol)
-        checked_rows(connection, folder, second, "second_rows", protocol)
+        protocol = checked_view(connection, folder, old, "old_rows", None)
+        checked_view(connection, folder, first, "first_rows", protocol)
+        checked_view(connection, folder, second, "second_rows", protocol)
         counts = connection.sql(COUNT).fetchall()[0]
     if not counts[0]:
         raise DataError(f"{first.name} and {second.name}: no sample in common that {old.name} has right")
     return Candidates(*counts)
 
 
-def seed_noise(seeds: list[Rows]) -> float | None:
-    """The noise floor: mean NFR between the seeds of one recipe, either of them taken for the old one.
+def seed_noise(seeds: list[Predictions]) -> float | None:
+    """Noise floor of NFR: its mean over ordered pairs of models that differ in the seed only (see `noise_floor`).
+
+    Args:
+        seeds: Predictions of one model for each seed.
 
     Returns:
-        The mean over ordered pairs; None with a single seed or without right or wrong answers.
+        The mean, a share in [0, 1]; None with a single seed or without right or wrong answers.
 
     Raises:
-        DataError: For sides that cannot be compared.
+        DataError: For predictions that cannot be compared.
     """
     tables: dict[tuple[int, int], ContingencyTable] = {}
     for i in range(len(seeds)):
         for j in range(i + 1, len(seeds)):
             table = compare(seeds[i], seeds[j]).table
-            tables[i, j], tables[j, i] = table, _turned(table)
+            tables[i, j], tables[j, i] = table, _swapped(table)
     return noise_floor(lambda i, j: tables[i, j], len(seeds), nfr)
 
 
-def _turned(table: ContingencyTable) -> ContingencyTable:
-    """The table of the comparison the other way round."""
+def _swapped(table: ContingencyTable) -> ContingencyTable:
+    """The table with old and new models exchanged."""
     right, lost, won, same, different = table.counts
     return ContingencyTable(right, won, lost, same, different)

@@ -1,4 +1,4 @@
-"""The versions of one ledger side by side: what happened to each sample along a stream."""
+"""The versions of one ledger sample by sample: what happened to each answer along a stream."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ import pyarrow.compute as pc
 
 from clbench.core.errors import DataError, did_you_mean
 from clbench.reports.flips.contingency import ContingencyTable
-from clbench.reports.flips.graded import Changes, changes_of
+from clbench.reports.flips.graded import ChangeHistogram, change_histogram
 
 UNKNOWN = -1
-"""Stands in `right` for a sample that a version was not tested on, or whose answers are graded."""
+"""Value in `right` for a sample that a version was not tested on or whose answers are graded; in `answer` for none."""
 Right = npt.NDArray[np.int8]
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Every sample under one protocol, version by version. Shapes: versions (V,), samples (S,).
+    """The answers to all samples under one protocol, by version.
 
     Args:
-        tasks: In the order of their first rows, which is that of the stream.
-        versions: In rising order.
-        task: Index of each sample's task, shape (S,).
-        right: 1 for right, 0 for wrong, `UNKNOWN`; shape (V, S).
-        answer: A number for each different prediction, `UNKNOWN` where there is none; shape (V, S).
-        score: Graded scores, NaN where there are none; shape (V, S).
+        tasks: Names of the tasks in the order of the stream.
+        versions: Numbers of the versions, ascending.
+        task: Index of each sample's task, shape `(samples,)`.
+        right: 1 for right, 0 for wrong, `UNKNOWN` otherwise; shape `(versions, samples)`.
+        answer: Number of the prediction, equal for equal predictions; `UNKNOWN` for none; shape `(versions, samples)`.
+        score: Graded scores, NaN for none; shape `(versions, samples)`.
     """
 
     tasks: tuple[str, ...]
@@ -41,7 +41,7 @@ class Chain:
 
     @classmethod
     def from_ledger(cls, ledger: pa.Table, protocol: str) -> Self:
-        """Put the rows of one protocol side by side.
+        """Arrange the rows of one protocol by version and sample.
 
         Raises:
             DataError: For a protocol that is not there, or a sample that a version was tested on twice.
@@ -65,17 +65,23 @@ class Chain:
         return cls(tuple(map(str, tasks)), tuple(map(int, versions)), task[first], right, answer, score)
 
     def until(self, version: int) -> "Chain":
-        """The chain cut after a version."""
+        """The chain without the versions after a given one."""
         kept = [index for index, known in enumerate(self.versions) if known <= version]
         fields = (self.right[kept], self.answer[kept], self.score[kept])
         return Chain(self.tasks, tuple(self.versions[index] for index in kept), self.task, *fields)
 
 
 def flips_between(chain: Chain, old: int, new: int, tasks: Sequence[str] | None = None) -> ContingencyTable:
-    """The table of two versions, over some tasks or all; samples that one of them was not tested on do not count.
+    """The contingency table of two versions, over the samples that both have a right or wrong answer to.
+
+    Args:
+        chain: Answers of all versions.
+        old: Number of the version that counts as the old model.
+        new: Number of the version that counts as the new model.
+        tasks: Names of the tasks to count; None for all.
 
     Raises:
-        DataError: For a version that the chain does not have.
+        DataError: For a version or a task that the chain does not have.
     """
     before, after = _row(chain, old), _row(chain, new)
     chosen = _of_tasks(chain, tasks) & (chain.right[before] != UNKNOWN) & (chain.right[after] != UNKNOWN)
@@ -85,19 +91,25 @@ def flips_between(chain: Chain, old: int, new: int, tasks: Sequence[str] | None 
     return ContingencyTable(*(int(np.count_nonzero(cell)) for cell in cells))
 
 
-def changes_between(chain: Chain, old: int, new: int, tasks: Sequence[str] | None = None) -> Changes:
-    """The changes of graded scores between two versions, over some tasks or all.
+def graded_changes_between(chain: Chain, old: int, new: int, tasks: Sequence[str] | None = None) -> ChangeHistogram:
+    """Histogram of the changes of graded scores between two versions.
+
+    Args:
+        chain: Scores of all versions.
+        old: Number of the version that counts as the old model.
+        new: Number of the version that counts as the new model.
+        tasks: Names of the tasks to count; None for all.
 
     Raises:
-        DataError: For a version that the chain does not have.
+        DataError: For a version or a task that the chain does not have.
     """
     before, after = chain.score[_row(chain, old)], chain.score[_row(chain, new)]
     chosen = _of_tasks(chain, tasks) & ~np.isnan(before) & ~np.isnan(after)
-    return changes_of(before[chosen], after[chosen])
+    return change_histogram(before[chosen], after[chosen])
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Texts as numbers in the order of their first rows, `UNKNOWN` for none; and what the numbers mean."""
+    """Texts as numbers from 0 in the order of their first rows, `UNKNOWN` for none; and the text of each number."""
     coded = pc.dictionary_encode(column.combine_chunks())
     return _filled(pc.cast(coded.indices, pa.int64()), UNKNOWN), coded.dictionary.to_pylist()
 

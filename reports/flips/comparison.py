@@ -1,4 +1,4 @@
-"""A comparison of two sides: every count, metric, test and interval, and the worst flips."""
+"""Comparison of an old and a new model: all counts, metrics, tests and intervals, and the worst flips."""
 
 import functools
 import operator
@@ -15,28 +15,36 @@ from clbench.reports.flips.flip_counts import (
     count_changes,
     count_classes,
     count_confidence,
+    count_graded_tasks,
     count_tasks,
-    graded_tasks,
     worst_flips,
     worst_losses,
 )
 from clbench.reports.flips.flip_metrics import FLIP_METRICS, accuracy_change, nfr
 from clbench.reports.flips.graded import GradedFlips, check_dead_band, graded_flips, graded_intervals
 from clbench.reports.flips.pairing import database, pair
-from clbench.reports.flips.rows import Rows
+from clbench.reports.flips.predictions import Predictions
 from clbench.reports.flips.statistics import Interval, bootstrap, holm, mcnemar_exact, upper_bound
 
 WORST = 500
+"""Largest number of flips that a comparison keeps."""
 CLASSES = 200
-"""How many of the worst flips and classes are kept."""
+"""Largest number of classes that a comparison keeps."""
 
 
 @final
 @dataclass(frozen=True)
 class TaskResult:
-    """One task: its counts, the test of its change corrected for the number of tasks (Holm), two intervals."""
+    """The flips of one task.
 
-    tally: FlipCounts
+    Args:
+        counts: Counts over its samples.
+        mcnemar_p: p-value of McNemar's test that its accuracy did not change, in (0, 1].
+        holm_p: That p-value after Holm's correction for the number of tasks, in (0, 1].
+        intervals: 95 % intervals of `nfr` and `accuracy_change`; None where undefined.
+    """
+
+    counts: FlipCounts
     mcnemar_p: float
     holm_p: float
     intervals: Mapping[str, Interval | None]
@@ -45,7 +53,12 @@ class TaskResult:
 @final
 @dataclass(frozen=True)
 class GradedResult:
-    """Gains and losses of graded scores, with changes up to a dead-band left out or not."""
+    """Gains and losses of graded scores for one dead-band.
+
+    Args:
+        flips: Counts, rates and means.
+        intervals: 95 % intervals of the rates and means, by name; None where undefined.
+    """
 
     flips: GradedFlips
     intervals: Mapping[str, Interval | None]
@@ -54,27 +67,27 @@ class GradedResult:
 @final
 @dataclass(frozen=True)
 class Comparison:
-    """All that was found.
+    """Flips from an old to a new model.
 
     Args:
-        old: What to call the old side.
-        new: What to call the new side.
-        protocol: Under which both were tested.
-        tally: Of all tasks.
-        tasks: By name.
-        intervals: Paired bootstrap of the flip metrics, 95 %.
-        classes: Task, class and table, those with the most negative flips first, at most `CLASSES`.
-        confidence: The tables of the tenths of the confidence, of the `old` and the `new` side.
-        graded: Of all tasks with graded scores, with a dead-band of 0 first; empty without such scores.
-        graded_by_task: The same by task, without intervals.
-        worst: Negative flips or, where no answer is right or wrong, losses; the worst first, at most `WORST`.
-        worse: How many there are.
+        old: Name of the old model's predictions.
+        new: Name of the new model's predictions.
+        protocol: Protocol under which both were tested.
+        counts: Counts over all tasks.
+        tasks: Flips of each task, by its name.
+        intervals: 95 % intervals of the flip metrics (paired bootstrap), by name; None where undefined.
+        classes: Task, class and table of the classes with the most negative flips, at most `CLASSES`.
+        confidence: For the `old` and the `new` model: tables by confidence, in ten bins numbered from 0.
+        graded: Gains and losses over all tasks with graded scores, dead-band 0 first; empty without such scores.
+        graded_by_task: Gains and losses of each task, for the same dead-bands.
+        worst: Negative flips, or losses if no answer is right or wrong; the worst first, at most `WORST`.
+        n_worse: Number of negative flips, or of losses, including those that `worst` leaves out.
     """
 
     old: str
     new: str
     protocol: str
-    tally: FlipCounts
+    counts: FlipCounts
     tasks: Mapping[str, TaskResult]
     intervals: Mapping[str, Interval | None]
     classes: Sequence[tuple[str, str, ContingencyTable]]
@@ -82,75 +95,75 @@ class Comparison:
     graded: Sequence[GradedResult]
     graded_by_task: Mapping[str, Sequence[GradedFlips]]
     worst: Sequence[Flip]
-    worse: int
+    n_worse: int
 
     @property
     def table(self) -> ContingencyTable:
-        """The counts of all tasks."""
-        return self.tally.table
+        """The table of all tasks."""
+        return self.counts.table
 
     @property
     def mcnemar_p(self) -> float | None:
-        """Whether the accuracy changed; None without right or wrong answers."""
+        """p-value of McNemar's test that the accuracy did not change; None without right or wrong answers."""
         return mcnemar_exact(self.table.negative_flips, self.table.positive_flips) if self.table.n else None
 
     @property
     def nfr_upper(self) -> float | None:
-        """One-sided 95 % bound of NFR."""
+        """One-sided upper 95 % bound of NFR; None without right or wrong answers."""
         return upper_bound(self.table.negative_flips, self.table.n)
 
 
-def compare(old: Rows, new: Rows, *, dead_band: float = 0.0, lower_is_better: bool = False) -> Comparison:
-    """Pair two sides by task and sample and count what became of every answer.
+def compare(old: Predictions, new: Predictions, *, dead_band: float = 0.0, lower_is_better: bool = False) -> Comparison:
+    """Pair the predictions of two models by task and sample, and count the flips.
 
     Args:
-        old: The side that users have.
-        new: The one that they would get.
-        dead_band: Changes of graded scores up to here are also counted as none.
+        old: Predictions of the old model, which users have.
+        new: Predictions of the new model, which would replace it.
+        dead_band: Graded scores are also counted with changes up to this size as no change; at least 0.
         lower_is_better: Whether graded scores are errors.
 
     Raises:
-        DataError: For sides that cannot be compared.
+        DataError: For predictions that cannot be compared.
         MetricError: For a dead-band below 0.
     """
     check_dead_band(dead_band)
     with database(old, new) as (connection, folder):
         protocol = pair(connection, folder, old, new, -1 if lower_is_better else 1)
-        tallies = count_tasks(connection)
-        tally = functools.reduce(operator.add, tallies.values())
+        counts_by_task = count_tasks(connection)
+        counts = functools.reduce(operator.add, counts_by_task.values())
         graded, by_task = _graded(connection, [0.0, dead_band] if dead_band else [0.0])
-        flips = tally.table.n > 0 or not graded
+        flips = counts.table.n > 0 or not graded
         return Comparison(
             old.name,
             new.name,
             protocol,
-            tally,
-            _by_task(tallies),
-            bootstrap(tally.table, FLIP_METRICS),
+            counts,
+            _by_task(counts_by_task),
+            bootstrap(counts.table, FLIP_METRICS),
             count_classes(connection, CLASSES),
-            {side: count_confidence(connection, side) for side in ("old", "new")},
+            {model: count_confidence(connection, model) for model in ("old", "new")},
             graded,
             by_task,
             worst_flips(connection, WORST) if flips else worst_losses(connection, WORST, dead_band),
-            tally.table.negative_flips if flips else graded[-1].flips.losses,
+            counts.table.negative_flips if flips else graded[-1].flips.losses,
         )
 
 
-def _by_task(tallies: Mapping[str, FlipCounts]) -> dict[str, TaskResult]:
-    tested = {task: tally.table for task, tally in tallies.items() if tally.table.n}
+def _by_task(counts_by_task: Mapping[str, FlipCounts]) -> dict[str, TaskResult]:
+    tested = {task: counts.table for task, counts in counts_by_task.items() if counts.table.n}
     p_values = [mcnemar_exact(table.negative_flips, table.positive_flips) for table in tested.values()]
     corrected = dict(zip(tested, zip(p_values, holm(p_values), strict=True), strict=True))
     shown = {"nfr": nfr, "accuracy_change": accuracy_change}
     return {
-        task: TaskResult(tally, *corrected.get(task, (1.0, 1.0)), bootstrap(tally.table, shown))
-        for task, tally in tallies.items()
+        task: TaskResult(counts, *corrected.get(task, (1.0, 1.0)), bootstrap(counts.table, shown))
+        for task, counts in counts_by_task.items()
     }
 
 
 def _graded(
     connection: duckdb.DuckDBPyConnection, bands: Sequence[float]
 ) -> tuple[list[GradedResult], dict[str, list[GradedFlips]]]:
-    tasks = [graded_tasks(connection, band) for band in bands]
+    tasks = [count_graded_tasks(connection, band) for band in bands]
     names = list(tasks[0])
     if not names:
         return [], {}

@@ -1,4 +1,4 @@
-"""What a model was shown: text or image of a sample, for whoever has the data."""
+"""The inputs behind flips: text or image of a sample, where the data are there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,21 +11,21 @@ from clbench.reports.flips.flip_counts import Flip
 @final
 @dataclass(frozen=True)
 class Content:
-    """What a model was shown: a text, an image (PNG), or both."""
+    """Input of a model: a text, an image (bytes of a PNG file), or both; None for what it does not have."""
 
     text: str | None = None
     png: bytes | None = None
 
 
 Contents = Mapping[tuple[str, str], Content]
-"""By task and sample id; what is not known is not there."""
+"""Inputs by task and sample id; samples whose input is not known are left out."""
 
 
 def with_texts(comparison: Comparison, contents: Contents) -> Comparison:
-    """The comparison with the texts of its flips, where they are known."""
-    return replace(comparison, worst=[_told(flip, contents) for flip in comparison.worst])
+    """The comparison with the texts of its worst flips, where they are known."""
+    return replace(comparison, worst=[_with_text(flip, contents) for flip in comparison.worst])
 
 
-def _told(flip: Flip, contents: Contents) -> Flip:
+def _with_text(flip: Flip, contents: Contents) -> Flip:
     found = contents.get((flip.task, flip.sample_id))
     return flip if found is None or found.text is None else replace(flip, text=found.text)

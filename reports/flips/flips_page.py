@@ -1,4 +1,4 @@
-"""The page of flips: one static file that works from disk, without scripts, and loads nothing from elsewhere."""
+"""The HTML page of a comparison: one static file without scripts that loads nothing from the network."""
 
 import base64
 import inspect
@@ -11,9 +11,9 @@ from typing import final
 
 from clbench import __version__
 from clbench.core.storage import written_whole
-from clbench.reports.flips import as_text
-from clbench.reports.flips.as_json import weighted
+from clbench.reports.flips import comparison_tables
 from clbench.reports.flips.comparison import Comparison
+from clbench.reports.flips.comparison_json import confidence_weighted
 from clbench.reports.flips.content import Contents
 from clbench.reports.flips.flip_counts import Flip
 from clbench.reports.flips.flip_metrics import FLIP_METRICS, all_metrics
@@ -21,16 +21,26 @@ from clbench.reports.flips.gate import Gate
 from clbench.reports.leaderboard.columns import read_docstring
 from clbench.reports.leaderboard.text import plain
 
-NOTHING_KNOWN: Contents = MappingProxyType({})
+NO_CONTENTS: Contents = MappingProxyType({})
 MOST_FILTERS = 100
-"""Tasks that get a button; the others are shown under `all`."""
+"""Largest number of tasks with a filter button; flips of the others are shown under `all` only."""
 LONGEST_TEXT = 4000
+"""Characters of a text that the page shows."""
 
 
 @final
 @dataclass(frozen=True)
 class Shown:
-    """A flip as the page shows it."""
+    """A flip as the page shows it.
+
+    Args:
+        flip: The flip.
+        task_number: Number of its filter button; one more than the last if it has none.
+        old: Answer of the old model, with score or confidence.
+        new: Answer of the new model, with score or confidence.
+        text: Text of the sample, cut; None if not known.
+        image: Image of the sample as a `data:` URL; None if not known.
+    """
 
     flip: Flip
     task_number: int
@@ -40,26 +50,41 @@ class Shown:
     image: str | None
 
 
-def write_page(
-    comparison: Comparison, path: Path, gate: Gate | None = None, contents: Contents = NOTHING_KNOWN
-) -> None:
-    """Write the page, whole or not at all.
+def write_page(comparison: Comparison, path: Path, gate: Gate | None = None, contents: Contents = NO_CONTENTS) -> None:
+    """Write the page; a failure leaves no part of it.
+
+    Args:
+        comparison: What to show.
+        path: The file to write.
+        gate: Result of a gate, to be shown at the top; None without one.
+        contents: Texts and images of samples, as far as they are known.
 
     Raises:
-        ClbenchError: When the disk is full or not writable.
+        ClbenchError: If the disk is full or not writable.
     """
     text = to_html(comparison, gate, contents)
-    with written_whole(path) as aside:
-        aside.write_text(text, encoding="utf-8")
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
-def to_html(comparison: Comparison, gate: Gate | None = None, contents: Contents = NOTHING_KNOWN) -> str:
-    """Fill the template; autoescape keeps what data bring from becoming markup, a policy in the page any script."""
+def to_html(comparison: Comparison, gate: Gate | None = None, contents: Contents = NO_CONTENTS) -> str:
+    """The page as text; names and texts from data are escaped, and the page's policy forbids all scripts.
+
+    Args:
+        comparison: What to show.
+        gate: Result of a gate, to be shown at the top; None without one.
+        contents: Texts and images of samples, as far as they are known.
+    """
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(plain=plain, number=as_text.number, interval=as_text.interval, p_value=as_text.p_value)
-    template = environment.from_string(files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8"))
+    environment.filters.update(
+        plain=plain,
+        number=comparison_tables.number,
+        interval=comparison_tables.interval,
+        p_value=comparison_tables.p_value,
+    )
+    template = environment.from_string(files(__package__).joinpath("flips_page.html.j2").read_text(encoding="utf-8"))
     tasks = sorted({flip.task for flip in comparison.worst})[:MOST_FILTERS]
     table = comparison.table
     return template.render(
@@ -69,12 +94,15 @@ def to_html(comparison: Comparison, gate: Gate | None = None, contents: Contents
         version=__version__,
         metrics=all_metrics(table),
         explained={name: read_docstring(inspect.getdoc(metric) or "") for name, metric in FLIP_METRICS.items()},
-        weights=(weighted(comparison.tally.nfr_weight, table), weighted(comparison.tally.pfr_weight, table)),
+        weights=(
+            confidence_weighted(comparison.counts.nfr_confidence_sum, table),
+            confidence_weighted(comparison.counts.pfr_confidence_sum, table),
+        ),
         all_metrics=all_metrics,
-        notes=as_text.notes(comparison),
+        notes=comparison_tables.notes(comparison),
         tasks=tasks,
-        flips=[_shown(flip, as_text.answers(comparison, flip), tasks, contents) for flip in comparison.worst],
-        left_out=comparison.worse - len(comparison.worst),
+        flips=[_shown(flip, comparison_tables.answers(comparison, flip), tasks, contents) for flip in comparison.worst],
+        left_out=comparison.n_worse - len(comparison.worst),
     )
 
 

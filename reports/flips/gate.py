@@ -1,4 +1,4 @@
-"""A budget for negative flips: passed only where it is sure to be kept."""
+"""A gate for updates: passed only if NFR keeps to a budget with 95 % confidence."""
 
 from dataclasses import dataclass
 from typing import final
@@ -11,7 +11,14 @@ from clbench.reports.flips.statistics import upper_bound
 @final
 @dataclass(frozen=True)
 class Gate:
-    """Whether the upper bound of NFR keeps to a budget, and why (not)."""
+    """Whether NFR keeps to a budget.
+
+    Args:
+        max_nfr: The budget: largest allowed NFR, a share in [0, 1].
+        upper: One-sided upper 95 % bound of NFR, in (0, 1]; None without right or wrong answers.
+        passed: Whether the budget is kept.
+        reason: Why it is or is not, in one line.
+    """
 
     max_nfr: float
     upper: float | None
@@ -20,7 +27,7 @@ class Gate:
 
 
 def check_budget(max_nfr: float) -> None:
-    """Refuse what is no share.
+    """Refuse a budget that is not a share.
 
     Raises:
         ConfigError: For a budget outside 0 to 1.
@@ -30,23 +37,27 @@ def check_budget(max_nfr: float) -> None:
 
 
 def decide(comparison: Comparison, max_nfr: float) -> Gate:
-    """Compare the one-sided 95 % bound of NFR with a budget.
+    """Compare the one-sided upper 95 % bound of NFR with a budget.
 
-    A sample that was right and of which the new side says nothing may be a flip. If the budget is kept even when all of
-    them are, it passes; if it depends on them, it cannot be decided, which is no pass.
+    A sample that the old model has right and for which the new model has no answer may be a negative flip. The gate
+    passes only if the budget is kept even if all such samples are negative flips.
 
     Raises:
         ConfigError: For a budget outside 0 to 1.
     """
     check_budget(max_nfr)
-    table, exposed = comparison.table, comparison.tally.exposed
+    table, unknown = comparison.table, comparison.counts.old_right_new_unknown
     upper = comparison.nfr_upper
     if upper is None:
-        return Gate(max_nfr, None, False, "cannot be decided: no pair has a right or wrong answer on both sides")
+        return Gate(
+            max_nfr, None, False, "cannot be decided: for no sample do both models have a right or wrong answer"
+        )
     if upper > max_nfr:
-        return Gate(max_nfr, upper, False, f"NFR may be as high as {upper:.4f}, above {max_nfr:g}")
-    worst = upper_bound(table.negative_flips + exposed, table.n + exposed)
+        return Gate(max_nfr, upper, False, f"NFR may be as high as {upper:.4f} (95 %), above {max_nfr:g}")
+    worst = upper_bound(table.negative_flips + unknown, table.n + unknown)
     if worst is None or worst > max_nfr:
-        missing = f"{exposed} answers that were right have no counterpart in {comparison.new}"
-        return Gate(max_nfr, upper, False, f"cannot be decided: {missing}; as flips they would be too many")
+        missing = f"{unknown} samples that the old model has right have no right or wrong answer in {comparison.new}"
+        return Gate(
+            max_nfr, upper, False, f"cannot be decided: {missing}, and as negative flips they would exceed {max_nfr:g}"
+        )
     return Gate(max_nfr, upper, True, f"NFR is at most {upper:.4f} (95 %), within {max_nfr:g}")

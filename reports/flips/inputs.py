@@ -1,4 +1,4 @@
-"""What OLD and NEW may be: a ledger, a version of one, a run in MLflow, a sample log of lm-evaluation-harness."""
+"""The inputs of `clbench compare`: ledgers, versions of them, MLflow runs and sample logs of lm-evaluation-harness."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import final
 from clbench.core.errors import CheckpointError, ConfigError
 from clbench.core.storage import read_json
 from clbench.reports.flips.lm_eval import convert_sample_log, task_of
-from clbench.reports.flips.rows import Origin, Rows
+from clbench.reports.flips.predictions import Origin, Predictions
 from clbench.reports.leaderboard.text import encodable
 
 RUN = re.compile(r"[0-9a-f]{32}")
@@ -19,14 +19,14 @@ LOGS = (".jsonl", ".json")
 
 @final
 @dataclass(frozen=True)
-class Choice:
-    """What the user chose for both sides.
+class InputOptions:
+    """How to read the predictions of both models.
 
     Args:
-        protocol: Of a ledger, or the filter of a sample log; None for the first protocol, or the only filter.
-        metric: Of a sample log; None for its first one.
-        tracking_uri: The store that has the runs.
-        experiment: Theirs.
+        protocol: Protocol of a ledger, or filter of a sample log; None for the first protocol, or the only filter.
+        metric: Metric of a sample log; None for the first one that is a number.
+        tracking_uri: Address of the MLflow store that has the runs.
+        experiment: Name of the MLflow experiment that has the runs.
     """
 
     protocol: str | None
@@ -35,19 +35,19 @@ class Choice:
     experiment: str
 
 
-def load_predictions(text: str, choice: Choice, folder: Path, other: str = "") -> Rows:
-    """The rows that `OLD` or `NEW` names.
+def load_predictions(text: str, options: InputOptions, folder: Path, other: str = "") -> Predictions:
+    """The predictions that `OLD` or `NEW` names.
 
     Args:
-        text: A path of a ledger or of a sample log, or the id of a run; `@3` after it names a version.
-        choice: What else the user chose.
-        folder: A temporary folder, of this side alone.
-        other: What names the other side.
+        text: Path of a ledger or of a sample log, or id of an MLflow run; `@3` at its end selects version 3.
+        options: How to read them.
+        folder: A temporary folder for this input only.
+        other: The text of the other input, from which the task of an old sample log is known.
 
     Raises:
-        ConfigError: For a text that names nothing.
+        ConfigError: For a text that names none of these.
         DataError: For a file or a run that cannot be compared.
-        TrackingError: When the tracking store does not answer.
+        TrackingError: If the tracking store does not answer.
     """
     versioned = None if Path(text).is_file() else VERSIONED.fullmatch(text)
     name, version = (versioned[1], int(versioned[2])) if versioned else (text, None)
@@ -56,23 +56,24 @@ def load_predictions(text: str, choice: Choice, folder: Path, other: str = "") -
         if version is not None:
             raise ConfigError(f"{text}: a sample log has no versions")
         task = task_of(path) or _common_task(path, Path(other))
-        return convert_sample_log(path, folder / "log.jsonl", choice.metric, choice.protocol, task)
+        return convert_sample_log(path, folder / "log.jsonl", options.metric, options.protocol, task)
     if RUN.fullmatch(name) and not path.exists():
         from clbench.reports.flips.runs import download_ledger
 
-        title, ledger, origin = download_ledger(choice.tracking_uri, choice.experiment, name, folder)
+        title, ledger, origin = download_ledger(options.tracking_uri, options.experiment, name, folder)
         title = title if version is None else f"{title}@{version}"
-        return Rows(title, ledger, version, choice.protocol, origin=origin)
+        return Predictions(title, ledger, version, options.protocol, origin=origin)
     if path.is_dir() or not (path.suffix or path.is_file() or "/" in name):
         wanted = "a ledger (.parquet), a sample log (.jsonl, .json) or the id of an MLflow run"
         raise ConfigError(f"{text}: wanted {wanted}, got {'a folder' if path.is_dir() else 'none of them'}")
-    return Rows(encodable(text), path, version, choice.protocol, origin=_origin(path))
+    return Predictions(encodable(text), path, version, options.protocol, origin=_origin(path))
 
 
 def _common_task(path: Path, other: Path) -> str | None:
-    """The task of a log named `<model>_<task>`, as up to 0.4.2: what the other log's name ends in too.
+    """The task of a log named `<model>_<task>` (lm-evaluation-harness up to 0.4.2): the common end of both logs' names.
 
-    Both models and tasks have underscores. That the documents are the same is checked by their hashes.
+    Names of models and of tasks have underscores, so one name alone does not say where the task begins. Hashes of the
+    documents are compared later, so a wrong guess pairs no samples.
     """
     if other.suffix not in LOGS:
         return None
@@ -82,8 +83,8 @@ def _common_task(path: Path, other: Path) -> str | None:
 
 
 def _origin(ledger: Path) -> Origin | None:
-    """What the folder of a cell says of a ledger in it, or of that of one of its versions."""
-    for folder in ledger.absolute().parents[:3:2]:  # a version's is two folders deeper
+    """The stream and part of a ledger in the folder of a cell or of one of its versions; None elsewhere."""
+    for folder in ledger.absolute().parents[:3:2]:  # the ledger of a version lies two folders deeper
         try:
             values = read_json(folder / "cell.json")
         except CheckpointError:

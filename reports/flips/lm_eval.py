@@ -1,7 +1,7 @@
-"""Sample logs of lm-evaluation-harness (`samples_<task>_<date>.jsonl`), made into ledgers row by row.
+"""Conversion of sample logs of lm-evaluation-harness (`samples_<task>_<date>.jsonl`) into ledgers.
 
-The harness writes one row a document and filter. To pool the filters would count every document several times, so one
-filter is compared; a log with several needs a choice.
+The harness writes a row for each document and filter. Rows of all filters together would count each document several
+times, so one filter is compared; for a log with several, the user has to choose one.
 """
 
 import re
@@ -12,65 +12,71 @@ from typing import TextIO
 from clbench.core import strict_json
 from clbench.core.errors import DataError, did_you_mean
 from clbench.reports.flips.lm_eval_lines import read_objects
-from clbench.reports.flips.lm_eval_row import Row, read_row
-from clbench.reports.flips.rows import Rows
+from clbench.reports.flips.lm_eval_row import SampleRow, read_row
+from clbench.reports.flips.predictions import Predictions
 from clbench.reports.leaderboard.text import encodable, plain
 
 NAME = re.compile(r"samples_(.+?)(_\d{4}-\d\d-\d\dT[\d.-]+)?")
 ANOTHER = "try another --metric"
 NO_FILTER = "none"
-"""What the harness calls a filter that changes nothing; logs up to 0.4.5 do not name filters."""
+"""The harness's name of the filter that changes nothing; logs up to 0.4.5 do not name filters."""
 
 
-def convert_sample_log(path: Path, out: Path, metric: str | None, chosen: str | None, task: str | None = None) -> Rows:
+def convert_sample_log(
+    path: Path, out: Path, metric: str | None, filter_name: str | None, task: str | None = None
+) -> Predictions:
     """Write the rows of one filter as a ledger in lines of JSON.
 
     Args:
-        path: The log; its name tells the task.
+        path: The sample log.
         out: The ledger to write.
-        metric: Which of the metrics to take; None for the first one that is a number.
-        chosen: Which filter to take; None if there is only one.
-        task: What to call the task; None for what the name tells.
+        metric: Name of the metric to read; None for the first one that is a number.
+        filter_name: Name of the filter to read; None if there is only one.
+        task: Name of the task; None to read it from the name of the log.
+
+    Returns:
+        The predictions in `out`.
 
     Raises:
-        DataError: When a line is damaged, the metric or the filter is not there, there are several filters, or the log
-            does not say what was predicted.
+        DataError: If a line is damaged, the log lacks the metric or the filter, has several filters and none was
+            chosen, or does not say what was predicted.
     """
     filters: dict[str, int] = {}
     with out.open("w", encoding="utf-8") as lines:
-        ledger = _Ledger(lines, task or task_of(path) or path.stem)
+        ledger = _LedgerWriter(lines, task or task_of(path) or path.stem)
         for row in _rows(path, metric):
             metric, name = row.metric, row.filter or NO_FILTER
             filters[name] = filters.get(name, 0) + 1
-            if name == (chosen if chosen is not None else next(iter(filters))):
+            if name == (filter_name if filter_name is not None else next(iter(filters))):
                 ledger.add(row)
-        protocol = _checked_filter(path, filters, chosen)
+        protocol = _checked_filter(path, filters, filter_name)
         ledger.finish()
-    return Rows(encodable(str(path)), out, 0, encodable(protocol), ledger.graded, metric=metric)
+    return Predictions(encodable(str(path)), out, 0, encodable(protocol), ledger.graded, metric=metric)
 
 
 def task_of(path: Path) -> str | None:
-    """The task that the name of a log tells; None for another name, as up to 0.4.2 (`<model>_<task>.jsonl`)."""
+    """The task in the name of a log; None for other names, as releases up to 0.4.2 write (`<model>_<task>.jsonl`)."""
     named = NAME.fullmatch(path.stem)
     return named[1] if named else None
 
 
-class _Ledger:
-    """The rows on their way to a ledger.
+class _LedgerWriter:
+    """Writes rows to a ledger.
 
-    A row whose prediction depends on what stands before its choices waits until all rows have told what can be there.
+    The prediction of a row can depend on the delimiter between question and choice, which the log does not name. Such a
+    row is kept back until all rows are read and the delimiters that fit all of them are known.
     """
 
     def __init__(self, lines: TextIO, task: str) -> None:
         self.graded = False
         self._lines = lines
         self._task = task
-        self._waiting: list[Row] = []
+        self._kept_back: list[SampleRow] = []
         self._delimiters: set[str] | None = None
         self._refusal: str | None = None
 
-    def add(self, row: Row) -> None:
-        """Take a row."""
+    def add(self, row: SampleRow) -> None:
+        """Write a row, or keep it back."""
         self.graded = self.graded or not row.binary
         likeliest = row.answer.likeliest
         if likeliest is None:
@@ -82,40 +88,44 @@ class _Ledger:
             return
         fitting = {text for text, chosen in likeliest.items() if row.answer.agrees(chosen, row.score)}
         if not fitting:
-            said, found = ("right", "another choice") if row.score else ("wrong", "the target")
-            self._refuse(f"{row.where}: {row.metric} says {said}, but the likeliest choice is {found}: {ANOTHER}")
+            claim, found = ("right", "another choice") if row.score else ("wrong", "the target")
+            self._refuse(f"{row.where}: {row.metric} says {claim}, but the likeliest choice is {found}: {ANOTHER}")
         elif self._delimiters is not None and not fitting & self._delimiters:
-            self._refuse(f"{row.where}: {row.metric} wants another delimiter before the choices than above: {ANOTHER}")
+            self._refuse(
+                f"{row.where}: {row.metric} needs another delimiter before the choices than earlier rows: {ANOTHER}"
+            )
         self._delimiters = fitting if self._delimiters is None else fitting & self._delimiters
         if len(set(likeliest.values())) == 1:
             self._write(row, next(iter(likeliest.values())))
         else:
-            self._waiting.append(row)
+            self._kept_back.append(row)
 
     def finish(self) -> None:
-        """Write the rows that waited.
+        """Write the rows that were kept back.
 
         Raises:
-            DataError: For right and wrong answers of which the log does not say what they were, or contradicts itself.
+            DataError: If the log does not say what was predicted for right or wrong answers, or contradicts itself.
         """
         if self._refusal is not None and not self.graded:
             raise DataError(self._refusal)
-        for row in self._waiting:
+        for row in self._kept_back:
             likeliest = row.answer.likeliest or {}
             found = {chosen for text, chosen in likeliest.items() if self.graded or text in (self._delimiters or ())}
             if len(found) > 1 and not self.graded:
-                what = "divides by the length of the choice, and the log does not tell it from what stands before it"
+                what = (
+                    "divides by the length of the choice, which the log does not separate from the delimiter before it"
+                )
                 raise DataError(f"{row.where}: {row.metric} {what}: {ANOTHER}")
             self._write(row, next(iter(found)))
 
     def _refuse(self, reason: str) -> None:
-        """Remember the first reason; graded scores are compared without a look at predictions."""
+        """Remember the first reason; it does not count for graded scores, which need no predictions."""
         self._refusal = self._refusal or reason
 
-    def _write(self, row: Row, chosen: int | None) -> None:
+    def _write(self, row: SampleRow, chosen: int | None) -> None:
         values = {"version": 0, "protocol": row.filter or NO_FILTER, "task": self._task, **row.columns(chosen)}
-        mended = {name: encodable(value) if isinstance(value, str) else value for name, value in values.items()}
-        self._lines.write(f"{strict_json.dumps(mended)}\n")
+        encoded = {name: encodable(value) if isinstance(value, str) else value for name, value in values.items()}
+        self._lines.write(f"{strict_json.dumps(encoded)}\n")
 
 
 def _checked_filter(path: Path, filters: Mapping[str, int], chosen: str | None) -> str:
@@ -129,13 +139,15 @@ def _checked_filter(path: Path, filters: Mapping[str, int], chosen: str | None) 
     return next(iter(filters)) if chosen is None else chosen
 
 
-def _rows(path: Path, metric: str | None) -> Iterator[Row]:
+def _rows(path: Path, metric: str | None) -> Iterator[SampleRow]:
     seen: set[str] = set()
     for where, value in read_objects(path):
         row = read_row(value, where, metric)
         if row.filter is None and row.sample_id in seen:
-            what = "a log of lm-evaluation-harness up to 0.4.5 does not name its filters, so they cannot be told apart"
-            raise DataError(f"{where}: sample {row.sample_id!r} is there again: {what}")
+            what = (
+                "a log of lm-evaluation-harness up to 0.4.5 does not name its filters, so they cannot be distinguished"
+            )
+            raise DataError(f"{where}: sample {row.sample_id!r} occurs twice: {what}")
         if row.filter is None:
             seen.add(row.sample_id)
         metric = row.metric

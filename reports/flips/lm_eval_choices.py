@@ -1,10 +1,13 @@
-"""Multiple choice in a sample log: which choice the harness took, from the likelihoods it wrote.
+"""Multiple choice in a sample log: which choice the harness predicted, from the log-likelihoods in the log.
 
-`process_results` in lm-evaluation-harness (`api/task.py`) takes the largest log-likelihood for `acc`, divides it by the
-length of the choice for `acc_norm` (characters) and `acc_bytes` (bytes in UTF-8), and takes off that of the choice
-without the question for `acc_mutual_info`. The length is that of the choice alone. A log has the choice with the
-delimiter before it (`target_delimiter`, one blank unless the task says otherwise), so that rows have to tell the two
-apart.
+`process_results` in lm-evaluation-harness (`api/task.py`) predicts the choice with the largest
+
+- log-likelihood for `acc`;
+- log-likelihood divided by the length of the choice for `acc_norm` (characters) and `acc_bytes` (bytes in UTF-8);
+- log-likelihood minus that of the choice without the question for `acc_mutual_info`.
+
+The length is that of the choice without the delimiter before it (`target_delimiter`, a blank by default). A log has the
+choice with the delimiter, so the delimiter has to be found out from the rows.
 """
 
 import math
@@ -19,14 +22,15 @@ import numpy.typing as npt
 from clbench.core.errors import DataError
 
 GREEDY = (True, False, "True", "False")
+"""How logs write whether a continuation is the greedy answer."""
 LENGTHS: dict[str, Callable[[str], int]] = {
     "acc_norm": len,
     "acc_bytes": lambda choice: len(choice.encode("utf-8", "surrogatepass")),
 }
-"""What the harness divides the log-likelihood of a choice by."""
-LIKELIEST = frozenset({"acc", "acc_mutual_info", *LENGTHS})
-"""Metrics that are 1 where the likeliest choice is the target and 0 elsewhere."""
-MUTUAL = "acc_mutual_info"
+"""Length of a choice, by which the harness divides its log-likelihood."""
+LIKELIEST_METRICS = frozenset({"acc", "acc_mutual_info", *LENGTHS})
+"""Metrics that are 1 if the likeliest choice is the target, else 0."""
+MUTUAL_INFO = "acc_mutual_info"
 
 
 @final
@@ -35,86 +39,90 @@ class Choices:
     """The choices of one question.
 
     Args:
-        texts: As they were requested: the delimiter, then the choice.
-        likelihoods: Their log-likelihoods after the question.
-        alone: Those without the question, for mutual information.
-        bare: The choices without the delimiter, where the log has them so.
-        in_prompts: Whether the choices stand in the prompts, each before the same text.
+        continuations: The texts that were scored, one for each choice: delimiter and choice.
+        log_likelihoods: Log-likelihood of each continuation after the question.
+        unconditional: Log-likelihood of each choice without the question; None without `acc_mutual_info`.
+        without_delimiter: The choices without the delimiter; None if the log does not have them.
+        in_prompts: Whether the choices are parts of the prompts and all continuations are equal.
     """
 
-    texts: Sequence[str]
-    likelihoods: Sequence[float]
-    alone: Sequence[float] | None = None
-    bare: Sequence[str] | None = None
+    continuations: Sequence[str]
+    log_likelihoods: Sequence[float]
+    unconditional: Sequence[float] | None = None
+    without_delimiter: Sequence[str] | None = None
     in_prompts: bool = False
 
     @property
     def names(self) -> list[str]:
-        """Number and text of each choice."""
-        return [f"{index}: {text.lstrip()}" for index, text in enumerate(self.texts)]
+        """Number and text of each choice, as `0: text`."""
+        return [f"{index}: {text.lstrip()}" for index, text in enumerate(self.continuations)]
 
-    def share(self, index: int) -> float | None:
-        """The share of one choice in the likelihood of all; None where likelihoods are not finite."""
-        most = max(self.likelihoods)
-        if not math.isfinite(most) or any(map(math.isnan, self.likelihoods)):
+    def probability(self, index: int) -> float | None:
+        """Likelihood of one choice over the sum of all, in [0, 1]; None if log-likelihoods are not finite."""
+        most = max(self.log_likelihoods)
+        if not math.isfinite(most) or any(map(math.isnan, self.log_likelihoods)):
             return None
-        weights = [math.exp(likelihood - most) for likelihood in self.likelihoods]
+        weights = [math.exp(likelihood - most) for likelihood in self.log_likelihoods]
         return weights[index] / math.fsum(weights)
 
     def likeliest(self, metric: str, doc: object, where: str) -> dict[str, int]:
-        """The likeliest choice as a metric compares them, by the delimiter that this takes for granted.
+        """The choice that a metric predicts, for each delimiter that the row allows.
 
         Args:
-            metric: Its name; one that is not known compares log-likelihoods as they are.
+            metric: Name of the metric; unknown ones are taken to compare log-likelihoods.
             doc: The document, which may have the choices without the delimiter.
-            where: The place, for messages.
+            where: File and line, for error messages.
+
+        Returns:
+            Number of the predicted choice by delimiter; the only key is empty if the metric does not use lengths.
 
         Raises:
-            DataError: When the row does not have what the metric compares.
+            DataError: If the row lacks what the metric compares.
         """
-        values = np.array(self.likelihoods)
-        if metric == MUTUAL:
-            if self.alone is None:
-                raise DataError(f"{where}: {MUTUAL} needs each choice also without the question, which is not there")
+        values = np.array(self.log_likelihoods)
+        if metric == MUTUAL_INFO:
+            if self.unconditional is None:
+                missing = "the log-likelihood of each choice without the question"
+                raise DataError(f"{where}: {MUTUAL_INFO} needs {missing}, which this log does not have")
             with np.errstate(invalid="ignore"):
-                return {"": int(np.argmax(values - np.array(self.alone)))}
+                return {"": int(np.argmax(values - np.array(self.unconditional)))}
         if metric not in LENGTHS:
             return {"": int(np.argmax(values))}
         if self.in_prompts:
-            raise DataError(f"{where}: {metric} divides by lengths of choices, which this log has within prompts only")
+            raise DataError(f"{where}: {metric} needs lengths of choices, which this log has as parts of prompts only")
         found = {delimiter: self._by_length(values, metric, len(delimiter)) for delimiter in self.delimiters()}
         if len(set(found.values())) == 1:
             return found
-        known = self.bare or sorted(set(_strings(doc)))
-        fits = [d for d in found if all(text[len(d) :] in known for text in self.texts)]
+        known = self.without_delimiter or sorted(set(_strings(doc)))
+        fits = [d for d in found if all(text[len(d) :] in known for text in self.continuations)]
         return {fits[0]: found[fits[0]]} if len(fits) == 1 else found
 
     def _by_length(self, values: npt.NDArray[np.float64], metric: str, start: int) -> int:
-        lengths = np.array([float(LENGTHS[metric](text[start:])) for text in self.texts])
-        with np.errstate(divide="ignore", invalid="ignore"):  # as the harness: an empty choice is infinitely unlikely
+        lengths = np.array([float(LENGTHS[metric](text[start:])) for text in self.continuations])
+        with np.errstate(divide="ignore", invalid="ignore"):  # as in the harness: an empty choice gets -inf
             return int(np.argmax(values / lengths))
 
     def delimiters(self) -> list[str]:
-        """What may be the delimiter: nothing, or what all choices begin with up to a white space."""
-        shared = takewhile(lambda characters: len(set(characters)) == 1, zip(*self.texts, strict=False))
+        """Possible delimiters: the empty text, and each common beginning of all choices that ends in white space."""
+        shared = takewhile(lambda characters: len(set(characters)) == 1, zip(*self.continuations, strict=False))
         ends = [end for end, (character, *_) in enumerate(shared, 1) if character.isspace()]
-        return ["", *(self.texts[0][:end] for end in ends)]
+        return ["", *(self.continuations[0][:end] for end in ends)]
 
 
 def read_choices(answers: Sequence[object], requests: Sequence[Sequence[object]], mutual: bool, where: str) -> Choices:
     """The choices of a row.
 
     Args:
-        answers: Log-likelihood of each request, and whether it was the greedy answer.
-        requests: Prompt and continuation of each.
-        mutual: Whether the harness also asked for each choice without the question.
-        where: The place, for messages.
+        answers: For each request: log-likelihood of the continuation, and whether it is the greedy answer.
+        requests: For each request: prompt and continuation.
+        mutual: Whether there are also requests for each choice without the question (`acc_mutual_info`).
+        where: File and line, for error messages.
 
     Raises:
-        DataError: When the answers are no log-likelihoods, or the requests are not those of the harness.
+        DataError: If the answers are not log-likelihoods, or the requests are not in an order that the harness uses.
     """
     if len(answers) != len(requests):
-        raise DataError(f"{where}: wanted an answer a request, got {len(answers)} for {len(requests)}")
+        raise DataError(f"{where}: wanted an answer for each request, got {len(answers)} for {len(requests)}")
     likelihoods = [_likelihood(answer, where) for answer in answers]
     prompts, texts = [str(request[0]) for request in requests], [str(request[1]) for request in requests]
     if not mutual:
@@ -124,16 +132,16 @@ def read_choices(answers: Sequence[object], requests: Sequence[Sequence[object]]
     orders = [(slice(half), slice(half, None)), (slice(0, None, 2), slice(1, None, 2))]
     fits = [order for order in orders if len(texts) == 2 * half and _pairs(prompts, texts, *order)]
     if not fits or (len(fits) > 1 and half > 1 and texts[orders[0][0]] != texts[orders[1][0]]):
-        raise DataError(f"{where}: {MUTUAL} wants each choice with and without the question, got other requests")
+        raise DataError(f"{where}: {MUTUAL_INFO} needs each choice with and without the question, got other requests")
     asked, alone = fits[0]
     if asked == orders[0][0] and texts[asked] != texts[alone]:
-        wrong = "lm-evaluation-harness 0.4.5 to 0.4.8 took likelihoods of the wrong requests for all its accuracies"
-        raise DataError(f"{where}: cannot be compared: with {MUTUAL}, {wrong}")
+        wrong = "lm-evaluation-harness 0.4.5 to 0.4.8 computed all accuracies from the wrong requests"
+        raise DataError(f"{where}: cannot be compared: with {MUTUAL_INFO}, {wrong}")
     return Choices(texts[asked], likelihoods[asked], likelihoods[alone], texts[alone] if fits[0] == orders[1] else None)
 
 
 def _pairs(prompts: Sequence[str], texts: Sequence[str], asked: slice, alone: slice) -> bool:
-    """Whether one part of the requests is the other one without the question; some releases left the delimiter out."""
+    """Whether the requests `alone` are those in `asked` without the question; some releases omit the delimiter."""
     whole = zip(texts[asked], texts[alone], strict=True)
     return not any(prompts[alone]) and all(text.endswith(bare) for text, bare in whole)
 

@@ -1,6 +1,6 @@
-"""The rows of a sample log with their lines: one JSON object a line, or one JSON list in the file.
+"""Rows of a sample log with their line numbers: one JSON object on each line, or one JSON list in the file.
 
-lm-evaluation-harness writes lines since 0.4.3. Up to 0.4.2 it wrote one list with indents, and named it `.jsonl` too.
+lm-evaluation-harness writes lines since 0.4.3. Up to 0.4.2 it wrote one indented list, also as `.jsonl`.
 """
 
 import json
@@ -13,19 +13,19 @@ from clbench.core.errors import DataError
 from clbench.core.strict_json import parse_json
 
 BEFORE_AN_ITEM = re.compile(r"[\s,]*")
-MARK = b"\xef\xbb\xbf"
-"""What some editors put in front of UTF-8."""
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""Byte order mark, which some editors write before UTF-8 text."""
 
 
 def read_objects(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
     """The objects of a file, each with its place (`file, line 7`).
 
     Raises:
-        DataError: When the file is missing, no JSON in UTF-8, or holds something else than objects.
+        DataError: If the file is missing, is not JSON in UTF-8, or has values that are not objects.
     """
     try:
         with path.open("rb") as file:
-            listed = file.read(4096).removeprefix(MARK).lstrip().startswith(b"[")
+            listed = file.read(4096).removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"[")
             file.seek(0)
             for number, value in _items(path, file.read()) if listed else _lines(path, file):
                 if not isinstance(value, dict):
@@ -39,21 +39,23 @@ def read_objects(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
 
 def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, object]]:
     for number, data in enumerate(file, 1):
-        line = _decoded(path, data if number > 1 else data.removeprefix(MARK), number).strip()
+        line = _decoded(path, data if number > 1 else data.removeprefix(BYTE_ORDER_MARK), number).strip()
         if line == "{":
-            raise DataError(f"{path}, line {number}: wanted a sample log, one JSON object a line; this one goes on")
+            raise DataError(
+                f"{path}, line {number}: wanted a sample log, one JSON object on each line, got a part of one"
+            )
         if line:
             yield number, _loaded(path, line, number)
 
 
 def _items(path: Path, data: bytes) -> Iterator[tuple[int, object]]:
-    text = _decoded(path, data.removeprefix(MARK), 1)
+    text = _decoded(path, data.removeprefix(BYTE_ORDER_MARK), 1)
     items = _loaded(path, text, 1)
     assert isinstance(items, list)  # it begins with a bracket
     decoder, place, begun, line = json.JSONDecoder(), text.index("[") + 1, 0, 1
     for item in items:
         found = BEFORE_AN_ITEM.match(text, place)
-        assert found is not None  # it matches nothing, too
+        assert found is not None  # the pattern also matches the empty text
         line += text.count("\n", begun, found.end())
         begun = found.end()
         yield line, item
@@ -69,7 +71,7 @@ def _decoded(path: Path, data: bytes, number: int) -> str:
 
 
 def _loaded(path: Path, text: str, number: int) -> object:
-    """The value of a text that begins in some line."""
+    """The JSON value of a text; `number` is the line that it begins in."""
     try:
         value: object = parse_json(text)
     except json.JSONDecodeError as error:

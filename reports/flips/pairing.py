@@ -1,7 +1,7 @@
-"""Two sides joined sample by sample, in bounded memory; nothing that does not match is dropped in silence.
+"""Join of two models' predictions by task and sample, in bounded memory; samples without a counterpart are kept.
 
-DuckDB joins out of core under a memory limit. A join with pyarrow alone holds both ledgers: 4.4 GB against 1.4 GB, and
-twice the time, for two ledgers of 10 million rows.
+DuckDB joins out of core under a memory limit. A join in pyarrow holds both ledgers: for two ledgers of 10 million rows
+it takes 4.4 GB instead of 1.4 GB, and twice the time.
 """
 
 import contextlib
@@ -13,26 +13,26 @@ from pathlib import Path
 import duckdb
 
 from clbench.core.errors import DataError
-from clbench.reports.flips.rows import Rows, open_rows
+from clbench.reports.flips.predictions import Predictions, create_view
 
 MEMORY = "1200MB"
-"""What DuckDB may hold before it writes to a temporary folder; the process takes about 250 MB more."""
+"""Memory that DuckDB may use before it writes to a temporary folder; the process takes about 250 MB more."""
 LONGEST_CLASS = 64
-"""A longer target is an answer in words, not the name of a class."""
+"""Characters of the longest target that counts as the name of a class; longer ones are free text."""
 
 CHECK = """
 SELECT count(*), count(DISTINCT hash(task, sample_id)),
     count(*) FILTER (task IS NULL OR sample_id IS NULL),
     count(*) FILTER (correct IS NOT NULL AND prediction IS NULL),
     count(*) FILTER (NOT isfinite(score))
-FROM {side}
+FROM {view}
 """
 DUPLICATE = """
-SELECT task, sample_id, count(*) AS times FROM {side} GROUP BY task, sample_id HAVING times > 1
+SELECT task, sample_id, count(*) AS times FROM {view} GROUP BY task, sample_id HAVING times > 1
 ORDER BY task, sample_id LIMIT 1
 """
-TASKS = "SELECT DISTINCT task FROM {side} ORDER BY task"
-SIDE = f"""
+TASKS = "SELECT DISTINCT task FROM {view} ORDER BY task"
+HASHED = f"""
 SELECT task, sample_id, hash(prediction) AS prediction, hash(target) AS target, correct, score, confidence,
     length(target) <= {LONGEST_CLASS} AS short FROM
 """  # noqa: S608 (only a constant of ours is put in)
@@ -48,13 +48,13 @@ SELECT coalesce(o.task, n.task) AS task, coalesce(o.sample_id, n.sample_id) AS s
         END)::UTINYINT AS cell,
     o.correct AS old_right, o.confidence AS old_confidence, n.confidence AS new_confidence,
     ($sign * (n.score - o.score))::DOUBLE AS change,
-    o.score IS DISTINCT FROM o.correct::DOUBLE OR n.score IS DISTINCT FROM n.correct::DOUBLE AS says_more,
+    o.score IS DISTINCT FROM o.correct::DOUBLE OR n.score IS DISTINCT FROM n.correct::DOUBLE AS score_is_graded,
     CASE WHEN o.short THEN o.target END AS class,
     coalesce(o.target <> n.target, false) AS other_target
-FROM ({SIDE} old_rows) o FULL OUTER JOIN ({SIDE} new_rows) n ON o.task = n.task AND o.sample_id = n.sample_id
+FROM ({HASHED} old_rows) o FULL OUTER JOIN ({HASHED} new_rows) n ON o.task = n.task AND o.sample_id = n.sample_id
 """  # noqa: S608 (only constants of ours are put in)
-"""Predictions and targets are compared by 64-bit hashes: long texts cost nothing, and of 10 million pairs of different
-ones a single pair is taken for equal with a chance of one in 10^12. Tasks and samples are compared as they are."""
+"""Predictions and targets are compared by 64-bit hashes, so that long texts cost no memory. Among 10 million pairs of
+different texts, some pair has equal hashes with a probability below 1e-12. Tasks and samples are compared as text."""
 TARGETS = """
 SELECT count(*) FILTER (other_target), min((task, sample_id)) FILTER (other_target), count(*) FILTER (in_old AND in_new)
 FROM pairs
@@ -62,14 +62,14 @@ FROM pairs
 
 
 @contextlib.contextmanager
-def database(*sides: Rows) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
-    """A database that lives as long as a comparison, and its temporary folder.
+def database(*inputs: Predictions) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+    """A database and its temporary folder, for the time of a comparison.
 
     Args:
-        sides: What is compared, for messages.
+        inputs: Predictions that are compared; error messages name them.
 
     Raises:
-        DataError: For what DuckDB raises: a damaged file, a full disk.
+        DataError: For errors of DuckDB, such as a damaged file or a full disk.
     """
     with tempfile.TemporaryDirectory(prefix="clbench-compare-") as folder:
         spill = f"{folder}/spill"
@@ -83,88 +83,90 @@ def database(*sides: Rows) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
                 yield connection, Path(folder)
             except duckdb.Error as error:
                 reason = str(error).splitlines()[0].replace(f"{folder}/", "")
-                raise DataError(f"{' and '.join(side.name for side in sides)} cannot be compared: {reason}") from error
+                raise DataError(f"{' and '.join(each.name for each in inputs)} cannot be compared: {reason}") from error
 
 
-def pair(connection: duckdb.DuckDBPyConnection, folder: Path, old: Rows, new: Rows, sign: int = 1) -> str:
-    """Join two sides into the table `pairs`, one row a sample of either side.
+def pair(connection: duckdb.DuckDBPyConnection, folder: Path, old: Predictions, new: Predictions, sign: int = 1) -> str:
+    """Join the predictions of two models into the table `pairs`, with a row for each sample of either.
 
     Args:
-        connection: Of `database`.
-        folder: Of `database`.
-        old: The old side.
-        new: The new side.
-        sign: -1 where lower scores are better.
+        connection: Connection that `database` gives.
+        folder: Folder that `database` gives.
+        old: Predictions of the old model.
+        new: Predictions of the new model.
+        sign: 1 if higher scores are better, -1 if lower ones are.
 
     Returns:
-        The protocol that both are compared under.
+        The protocol of both, or both protocols.
 
     Raises:
-        DataError: For sides that cannot be paired: duplicate samples, another metric, no common task or sample, other
-            targets, right and wrong answers without a prediction.
+        DataError: For predictions that cannot be paired: duplicate samples, different metrics, no common task or
+            sample, different targets, right or wrong answers without a prediction.
     """
     if old.metric and new.metric and old.metric != new.metric:
         found = f"{old.name} has {old.metric!r} first, {new.name} has {new.metric!r}"
         raise DataError(f"no metric in common: {found}: choose one with --metric")
-    protocol = checked_rows(connection, folder, old, "old_rows", None)
-    other = checked_rows(connection, folder, new, "new_rows", protocol)
+    protocol = checked_view(connection, folder, old, "old_rows", None)
+    other = checked_view(connection, folder, new, "new_rows", protocol)
     _check_tasks(connection, old, new)
-    connection.execute("SET preserve_insertion_order = false")  # the table has no order of its own, which saves memory
+    connection.execute("SET preserve_insertion_order = false")  # saves memory
     connection.execute(JOIN, {"sign": sign})
     _check_pairs(connection, old, new)
     return protocol if other == protocol else f"{protocol} and {other}"
 
 
-def checked_rows(
-    connection: duckdb.DuckDBPyConnection, folder: Path, rows: Rows, view: str, protocol: str | None
+def checked_view(
+    connection: duckdb.DuckDBPyConnection, folder: Path, predictions: Predictions, view: str, protocol: str | None
 ) -> str:
-    """Make rows known as a view, every sample once.
+    """Create a view of predictions and check that each sample is there once.
 
     Args:
-        connection: Of `database`.
-        folder: Of `database`.
-        rows: The rows.
+        connection: Connection that `database` gives.
+        folder: Folder that `database` gives.
+        predictions: The predictions.
         view: Name of the view.
-        protocol: To take where the rows name none.
+        protocol: Protocol to compare if the predictions do not name one; None for their first one.
 
     Returns:
-        The protocol that was taken.
+        The protocol of the rows.
 
     Raises:
-        DataError: For duplicate samples, right and wrong answers without a prediction, scores that are not finite.
+        DataError: For duplicate samples, right or wrong answers without a prediction, scores that are not finite.
     """
-    chosen = open_rows(connection, replace(rows, protocol=rows.protocol or protocol), view, folder)
-    _check(connection, rows.name, view)
+    chosen = create_view(connection, replace(predictions, protocol=predictions.protocol or protocol), view, folder)
+    _check(connection, predictions.name, view)
     return chosen
 
 
-def _check(connection: duckdb.DuckDBPyConnection, name: str, side: str) -> None:
-    n, distinct, nameless, wordless, endless = connection.sql(CHECK.format(side=side)).fetchall()[0]
-    if nameless:
-        raise DataError(f"{name}: {nameless} rows have no task or no sample_id")
-    if distinct < n:  # hashes: fewer than rows may be a collision of two, equal numbers are proof
-        duplicate = connection.sql(DUPLICATE.format(side=side)).fetchall()
+def _check(connection: duckdb.DuckDBPyConnection, name: str, view: str) -> None:
+    n, distinct, unnamed, unanswered, not_finite = connection.sql(CHECK.format(view=view)).fetchall()[0]
+    if unnamed:
+        raise DataError(f"{name}: {unnamed} rows have no task or no sample_id")
+    if distinct < n:  # fewer hashes than rows may be a collision of two; equal numbers prove that there is no duplicate
+        duplicate = connection.sql(DUPLICATE.format(view=view)).fetchall()
         if duplicate:
             task, sample, times = duplicate[0]
             raise DataError(f"{name}: task {task!r}: sample {sample!r} is there {times} times")
-    if wordless:
-        raise DataError(f"{name}: {wordless} of {n} answers are marked right or wrong but have no prediction")
-    if endless:
-        raise DataError(f"{name}: {endless} of {n} scores are not finite")
+    if unanswered:
+        raise DataError(f"{name}: {unanswered} of {n} answers are marked right or wrong but have no prediction")
+    if not_finite:
+        raise DataError(f"{name}: {not_finite} of {n} scores are not finite")
 
 
-def _check_tasks(connection: duckdb.DuckDBPyConnection, old: Rows, new: Rows) -> None:
-    tasks = [[row[0] for row in connection.sql(TASKS.format(side=s)).fetchall()] for s in ("old_rows", "new_rows")]
+def _check_tasks(connection: duckdb.DuckDBPyConnection, old: Predictions, new: Predictions) -> None:
+    tasks = [
+        [row[0] for row in connection.sql(TASKS.format(view=view)).fetchall()] for view in ("old_rows", "new_rows")
+    ]
     if not set(tasks[0]) & set(tasks[1]):
         first, second = (", ".join(map(repr, found[:3])) + ", ..." * (len(found) > 3) for found in tasks)
         raise DataError(f"no task in common: {old.name} has {first}; {new.name} has {second}")
 
 
-def _check_pairs(connection: duckdb.DuckDBPyConnection, old: Rows, new: Rows) -> None:
+def _check_pairs(connection: duckdb.DuckDBPyConnection, old: Predictions, new: Predictions) -> None:
     others, first, paired = connection.sql(TARGETS).fetchall()[0]
     if not paired:
         raise DataError(f"{old.name} and {new.name}: no sample in common")
     if others:
         task, sample = first
         example = f"sample {sample!r} of task {task!r} for one"
-        raise DataError(f"{old.name} and {new.name}: {others} samples have another target, {example}")
+        raise DataError(f"{old.name} and {new.name}: {others} samples have different targets, {example}")

@@ -1,25 +1,31 @@
-"""The ledger of a run in MLflow."""
+"""Download of a cell's ledger from its MLflow run."""
 
 import os
 from pathlib import Path
 
 from clbench.core.errors import DataError
 from clbench.core.mlflow_store import one_line, one_line_errors
-from clbench.reports.flips.rows import Origin
+from clbench.reports.flips.predictions import Origin
 from clbench.reports.leaderboard.board_store import RunStore
 
 
 def download_ledger(tracking_uri: str, experiment: str, run_id: str, folder: Path) -> tuple[str, Path, Origin | None]:
-    """Fetch `ledger.parquet` of a finished cell.
+    """Download `ledger.parquet` of a finished cell.
+
+    Args:
+        tracking_uri: Address of the MLflow store.
+        experiment: Name of the experiment that has the run.
+        run_id: Id of the run, 32 hexadecimal digits.
+        folder: Folder for the file.
 
     Returns:
-        What to call the run, the file, and which samples it is about, where the run says so.
+        Name of the run, path of the file, and where the samples are from (None if the run does not say).
 
     Raises:
-        DataError: When the run is not that of a cell, or did not finish.
-        TrackingError: When the store does not answer, or has no such run.
+        DataError: If the run is not that of a cell, or did not finish.
+        TrackingError: If the store does not answer, or has no such run.
     """
-    RunStore(tracking_uri, experiment)  # says at once when the store is not there, which MLflow would make or wait for
+    RunStore(tracking_uri, experiment)  # refuses a missing store at once; MLflow would create it or wait for it
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with one_line_errors(tracking_uri):
         from mlflow import MlflowClient

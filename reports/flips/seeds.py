@@ -1,8 +1,11 @@
 """Flips of a suite of updates over its seeds: `python -m clbench.reports.flips.seeds RUNS/updates [PROTOCOL]`.
 
-Prints, as Markdown: every strategy's accuracy and flips from the last version but one to the last, mean and standard
-error over seeds, with Student's t interval of NFR; the same as differences from `continue-update`, seed by seed; and
-the noise floor, NFR between the seeds of `naive-update`, where nothing was updated but the seed.
+Prints in Markdown:
+
+- accuracy and flips of each strategy from the second last to the last version: mean and standard error over seeds, with
+  Student's t interval of NFR;
+- paired differences from `continue-update` over the same seeds;
+- the noise floor: NFR between the seeds of `naive-update`.
 """
 
 import sys
@@ -30,22 +33,26 @@ SHOWN = {
 }
 DIFFERENCES = ("accuracy", "nfr", "relative_nfr")
 CONTROL, PLAIN = "continue-update", "naive-update"
+"""The strategies that differences and the noise floor refer to."""
 
 Tables = Mapping[str, Mapping[int, ContingencyTable]]
-"""By strategy and seed."""
+"""Contingency tables by strategy and seed."""
 
 
-def numbers_of(table: ContingencyTable) -> dict[str, float | None]:
-    """All flip metrics of a table, and the new accuracy."""
+def metrics_of(table: ContingencyTable) -> dict[str, float | None]:
+    """All flip metrics of a table, and the accuracy of the new model as `accuracy`; None where undefined."""
     right, _, won, *_ = table.counts
     return {**all_metrics(table), "accuracy": (right + won) / sum(table.counts)}
 
 
 def read_suite(folder: Path, protocol: str) -> tuple[Tables, list[pa.Table]]:
-    """The flips of the last step of every finished cell, and the last versions of the plain update, by seed.
+    """Read the ledgers of all finished cells of a suite.
+
+    Returns:
+        The table of the last step of each cell, and the last version's rows of each seed of `naive-update`.
 
     Raises:
-        DataError: Where there are no cells, or a ledger is damaged or lacks the protocol.
+        DataError: If there are no cells, or a ledger is damaged or lacks the protocol.
     """
     tables: dict[str, dict[int, ContingencyTable]] = {}
     plain: dict[int, pa.Table] = {}
@@ -62,7 +69,7 @@ def read_suite(folder: Path, protocol: str) -> tuple[Tables, list[pa.Table]]:
 
 
 def between_seeds(last: list[pa.Table], protocol: str) -> float | None:
-    """NFR between the seeds of one recipe: each is the old one for each other; None with a single seed."""
+    """Noise floor of NFR between models that differ in the seed only (see `noise_floor`); None with a single seed."""
 
     def flips(old: int, new: int) -> ContingencyTable:
         pair = [rows.set_column(0, "version", pa.array([n] * len(rows), pa.int32())) for n, rows in enumerate(last)]
@@ -72,13 +79,19 @@ def between_seeds(last: list[pa.Table], protocol: str) -> float | None:
 
 
 def summary(tables: Mapping[int, ContingencyTable], key: str) -> SeedSummary:
-    """A number over seeds, in percent."""
-    return over_seeds([100 * value for table in tables.values() if (value := numbers_of(table)[key]) is not None])
+    """A metric over seeds, in percent; seeds without it are left out."""
+    return over_seeds([100 * value for table in tables.values() if (value := metrics_of(table)[key]) is not None])
 
 
 def difference(one: Mapping[int, ContingencyTable], other: Mapping[int, ContingencyTable], key: str) -> SeedSummary:
-    """The mean difference of a number over the seeds that both have, in points."""
-    pairs = [(numbers_of(one[seed])[key], numbers_of(other[seed])[key]) for seed in one if seed in other]
+    """Paired difference of a metric between two strategies, over the seeds that both have, in percentage points.
+
+    Args:
+        one: Tables of one strategy by seed.
+        other: Tables of the other strategy, which is subtracted, by seed.
+        key: Name of the metric.
+    """
+    pairs = [(metrics_of(one[seed])[key], metrics_of(other[seed])[key]) for seed in one if seed in other]
     return over_seeds([100 * (a - b) for a, b in pairs if a is not None and b is not None])
 
 

@@ -1,7 +1,7 @@
 """Tests and intervals for flips.
 
-`scipy.stats` and statsmodels would do the same, but take one and a half and two and a half seconds to import, more than
-a whole comparison; the tests hold these functions against them.
+`scipy.stats` and statsmodels have the same functions, but their imports take 1.5 s and 2.5 s, more than a whole
+comparison. The tests compare these functions with theirs.
 """
 
 import math
@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from clbench.core.errors import MetricError
-from clbench.reports.flips.binomial import at_most, chance_of_at_most
+from clbench.reports.flips.binomial import binomial_cdf, binomial_cdf_inverse
 
 if TYPE_CHECKING:
     from clbench.reports.flips.contingency import ContingencyTable
     from clbench.reports.flips.flip_metrics import FlipMetric
 
 RESAMPLES = 1000
+"""Resamples of a bootstrap."""
 LEVEL = 0.95
+"""Confidence level of intervals and bounds."""
 
 
 @final
 @dataclass(frozen=True)
 class Interval:
-    """A two-sided interval."""
+    """A two-sided confidence interval, in the unit of the number that it belongs to."""
 
     low: float
     high: float
@@ -34,7 +36,14 @@ class Interval:
 @final
 @dataclass(frozen=True)
 class SeedSummary:
-    """A number over seeds; no error and no interval with a single one."""
+    """Mean of a number over seeds.
+
+    Args:
+        n: Number of seeds.
+        mean: Mean over the seeds.
+        standard_error: Standard error of the mean; None with a single seed.
+        interval: Student's t interval of the mean; None with a single seed.
+    """
 
     n: int
     mean: float
@@ -43,38 +52,50 @@ class SeedSummary:
 
 
 def mcnemar_exact(first_only: int, second_only: int) -> float:
-    """Exact two-sided McNemar test: may the discordant pairs fall to either side with equal chance?
+    """Exact two-sided McNemar test of the hypothesis that both kinds of discordant pairs are equally likely.
 
-    With (negative flips, positive flips) it asks whether the accuracy changed. It is no test of NFR against a budget.
+    With b = negative flips and c = positive flips the hypothesis is that the accuracy did not change. The test says
+    nothing about whether NFR keeps to a budget.
 
-    Formula: min(1, 2 P(X <= min(b, c))), X binomial with b + c trials and chance 1/2
+    Formula: min(1, 2 P(X <= min(b, c))), X binomial with b + c trials of probability 1/2
+    Unit: a probability
+    Direction: small values speak against the hypothesis
+    Range: (0, 1]
     Source: McNemar 1947, exact form; equals statsmodels' `mcnemar(exact=True)`
 
     Args:
-        first_only: Pairs for which only the first statement holds.
-        second_only: Pairs for which only the second one holds.
+        first_only: b, the number of pairs for which only the first statement holds.
+        second_only: c, the number of pairs for which only the second statement holds.
 
     Returns:
-        The p-value; 1 without discordant pairs, which speak for neither side.
+        The p-value; 1 without discordant pairs.
     """
     least, n = min(first_only, second_only), first_only + second_only
     if n == 0:
         return 1.0
-    return min(1.0, 2.0 * at_most(least, n, 0.5))
+    return min(1.0, 2.0 * binomial_cdf(least, n, 0.5))
 
 
 def upper_bound(events: int, n: int, level: float = LEVEL) -> float | None:
-    """Clopper-Pearson's one-sided upper bound of a rate: for budgets, also where no event was seen.
+    """One-sided upper confidence bound of a rate (Clopper-Pearson); it is above 0 even if no event was seen.
 
-    Formula: the share p with P(X <= events) = 1 - level, X binomial with n trials and chance p
+    Formula: the p with P(X <= events) = 1 - level, X binomial with n trials of probability p; 1 if events = n
+    Unit: a share of the trials
+    Direction: that of the rate; for NFR lower is better
+    Range: (0, 1]
     Source: Clopper and Pearson 1934
 
+    Args:
+        events: Number of events, such as negative flips, from 0 to n.
+        n: Number of trials, such as paired samples.
+        level: Probability with which the bound holds at least, in (0.5, 1).
+
     Returns:
-        The bound, which holds with at least the chance `level`; None without trials.
+        The bound; None without trials.
     """
     if n == 0:
         return None
-    return 1.0 if events == n else chance_of_at_most(events, n, 1 - level)
+    return 1.0 if events == n else binomial_cdf_inverse(events, n, 1 - level)
 
 
 def bootstrap(
@@ -85,13 +106,23 @@ def bootstrap(
     level: float = LEVEL,
     seed: int = 0,
 ) -> dict[str, Interval | None]:
-    """Paired percentile bootstrap of any function of the five counts.
+    """Paired percentile bootstrap of functions of the five counts.
 
-    To draw n pairs with replacement and count them is to draw the five counts from a multinomial distribution, so this
-    is the paired bootstrap itself, no approximation, and its cost does not depend on n.
+    Drawing n pairs with replacement and counting them is the same as drawing the five counts from a multinomial
+    distribution. So this is the exact paired bootstrap, and its cost does not depend on n.
+
+    Formula: the (1 - level) / 2 and (1 + level) / 2 quantiles of the metric over resamples of the n pairs
+    Source: Efron 1981 (percentile method)
+
+    Args:
+        table: The five counts of the n pairs.
+        metrics: Functions of the counts, by name.
+        resamples: Number of resamples.
+        level: Confidence level of the intervals, in (0, 1).
+        seed: Seed of the random draws; the same seed gives the same intervals.
 
     Returns:
-        An interval a metric, over the resamples in which it is defined; None where it is not in half of them.
+        An interval for each metric, over the resamples in which it is defined; None if these are fewer than half.
     """
     from clbench.reports.flips.contingency import ContingencyTable
 
@@ -104,7 +135,7 @@ def bootstrap(
 
 
 def percentile_interval(values: Sequence[float | None], level: float = LEVEL) -> Interval | None:
-    """The middle share `level` of resampled values; None where fewer than half of them are defined."""
+    """The (1 - level) / 2 and (1 + level) / 2 quantiles of the values; None if fewer than half of them are defined."""
     defined = [value for value in values if value is not None]
     if 2 * len(defined) < max(len(values), 1):
         return None
@@ -113,10 +144,17 @@ def percentile_interval(values: Sequence[float | None], level: float = LEVEL) ->
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's correction: p-values that may be compared with a level although many tests were made.
+    """Holm's correction of the p-values of several tests for the number of tests.
 
-    Formula: in rising order, the running maximum of (m - rank + 1) p, at most 1
+    Formula: the running maximum of min(1, (m - rank + 1) p) over the m p-values in rising order, rank from 1
+    Unit: a probability
+    Direction: small values speak against the hypothesis
+    Range: [0, 1]
     Source: Holm 1979; equals statsmodels' `multipletests(method="holm")`
+
+    Returns:
+        The corrected p-values in the given order. Tests with a value of at most `a` can be rejected together; the
+        probability of any false rejection is then at most `a`.
     """
     adjusted = [0.0] * len(p_values)
     highest = 0.0
@@ -128,6 +166,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def over_seeds(values: Sequence[float], level: float = LEVEL) -> SeedSummary:
     """Mean, standard error and Student's t interval of a number that was measured with several seeds.
+
+    Formula: mean +- t s / sqrt(n), s the standard deviation with n - 1, t the (1 + level) / 2 quantile of Student's t
+        distribution with n - 1 degrees of freedom
+    Unit: that of the values
+    Source: Student 1908
 
     Raises:
         MetricError: Without values.
@@ -146,17 +189,21 @@ def over_seeds(values: Sequence[float], level: float = LEVEL) -> SeedSummary:
 
 
 def noise_floor(flips_of: "Callable[[int, int], ContingencyTable]", seeds: int, metric: "FlipMetric") -> float | None:
-    """What a flip metric shows between seeds of one recipe, where nothing was updated: the mean over ordered pairs.
+    """Noise floor of a flip metric: its mean over ordered pairs of models that differ in the seed only.
 
-    A difference between old and new that is not well above this floor is what any training run brings.
+    An update whose flips are not clearly above this floor changes no more than another training run would.
+
+    Formula: the mean of metric(i, j) over all seeds i != j
+    Unit: that of the metric
+    Direction: that of the metric
 
     Args:
-        flips_of: The table from seed i (as old) to seed j (as new), counted from 0.
-        seeds: How many there are.
-        metric: Such as `nfr`.
+        flips_of: Function of i and j, counted from 0: the table with seed i as the old model and seed j as the new one.
+        seeds: Number of seeds.
+        metric: A flip metric, such as `nfr`.
 
     Returns:
-        The mean over the pairs for which the metric is defined, None if there are none.
+        The mean over the pairs for which the metric is defined; None without such pairs.
     """
     found = [metric(flips_of(i, j)) for i in range(seeds) for j in range(seeds) if i != j]
     defined = [value for value in found if value is not None]

@@ -1,4 +1,4 @@
-"""Flips along a stream: at every step, from first learnt to last, what was ever right, what flips back and forth."""
+"""Flips along a stream: at each step, since each task was learnt, and over the history of each sample."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,26 +8,27 @@ import numpy as np
 import pyarrow as pa
 
 from clbench.core.errors import MetricError
-from clbench.reports.flips.chain import UNKNOWN, Chain, changes_between, flips_between
+from clbench.reports.flips.chain import UNKNOWN, Chain, flips_between, graded_changes_between
 from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_metrics import FlipMetric, all_metrics
 from clbench.reports.flips.graded import GradedFlips, graded_flips
 
 SHOWN = ("nfr", "pfr", "nfr_mc", "inconsistency", "nfi", "relative_nfr", "btc", "bec")
-"""The flip metrics of a step that are worth a curve; accuracy has its own."""
+"""Flip metrics that are logged for each step; accuracies are logged elsewhere."""
 GRADED = ("loss_rate", "gain_rate", "mean_loss", "mean_gain")
+"""Fields of `GradedFlips` that are logged for each step."""
 
 
 @final
 @dataclass(frozen=True)
 class SampleHistory:
-    """How many samples did what along a chain.
+    """Numbers of samples by what happened to their answers along a chain of versions.
 
     Args:
-        n: Samples with a right or wrong answer of the last version.
-        was_right_is_wrong: Those that an earlier version had right and the last one has wrong.
-        flip_flops: Those that changed between right and wrong at least twice: lost and regained, or regained and lost.
-        changes: How many samples changed how often.
+        n: Number of samples to which the last version has a right or wrong answer; the others are counts among these.
+        was_right_is_wrong: Number of samples that an earlier version has right and the last version has wrong.
+        flip_flops: Number of samples that changed between right and wrong at least twice.
+        changes: Number of samples for each number of changes between right and wrong.
     """
 
     n: int
@@ -37,21 +38,29 @@ class SampleHistory:
 
 
 def steps(chain: Chain) -> list[ContingencyTable]:
-    """The table of each version against the one before."""
+    """The contingency table of each version against the previous one."""
     return [flips_between(chain, old, new) for old, new in pairwise(chain.versions)]
 
 
 def per_step(chain: Chain, metric: FlipMetric) -> float | None:
-    """Mean of a metric over the steps of a stream, as Träuble et al. 2021 do it for BTC and BEC; None without any.
+    """Mean of a flip metric over the steps of a stream, as in Träuble et al. 2021 for BTC and BEC.
 
-    Their NFR of a stream, all negative flips over N T, is that of `ContingencyTable.total(steps(chain))`.
+    Their NFR of a stream, all negative flips / (N T), is `nfr(ContingencyTable.total(steps(chain)))`.
+
+    Formula: the mean of metric(table of step t) over the steps t for which it is defined
+    Unit: that of the metric
+    Direction: that of the metric
+    Source: Träuble et al. 2021
+
+    Returns:
+        The mean; None if the metric is defined for no step.
     """
     found = [value for value in map(metric, steps(chain)) if value is not None]
     return sum(found) / len(found) if found else None
 
 
 def between_all(chain: Chain, metric: FlipMetric) -> list[list[float | None]]:
-    """A metric for each pair of versions: row i and column j for j against i, None unless i is the earlier one."""
+    """A flip metric for each pair of versions: row i, column j for new version j against old version i; else None."""
     return [
         [metric(flips_between(chain, old, new)) if old < new else None for new in chain.versions]
         for old in chain.versions
@@ -59,13 +68,13 @@ def between_all(chain: Chain, metric: FlipMetric) -> list[list[float | None]]:
 
 
 def first_learnt_to_last(chain: Chain) -> ContingencyTable:
-    """The table from just after each task was learnt to the last version, the last task left out, as in BWT.
+    """The table from the version that learnt each task to the last version, over all tasks but the last.
 
-    Task i is learnt by version i. By task, PFR - NFR is R[T][i] - R[i][i], so that with tasks of one size the change of
-    accuracy is `bwt.gem`.
+    Version i learns task i. For each task PFR - NFR = R[T][i] - R[i][i]. So if all tasks have the same number of
+    samples, the change of accuracy in this table is the metric `bwt.gem`.
 
     Raises:
-        MetricError: Unless the chain has a version for each of its tasks.
+        MetricError: If the chain lacks a version for one of its tasks.
     """
     return ContingencyTable.total(
         flips_between(chain, version, len(chain.tasks), [task]) for task, version in _learnt(chain)[:-1]
@@ -73,20 +82,25 @@ def first_learnt_to_last(chain: Chain) -> ContingencyTable:
 
 
 def first_learnt_to_last_graded(chain: Chain) -> dict[str, GradedFlips]:
-    """The same for graded scores, by task, as their units may differ.
+    """Gains and losses from the version that learnt each task to the last version, for all tasks but the last.
+
+    They are not added up, as the scores of tasks may have different units.
+
+    Returns:
+        Gains and losses by task; tasks without graded scores are left out.
 
     Raises:
-        MetricError: Unless the chain has a version for each of its tasks.
+        MetricError: If the chain lacks a version for one of its tasks.
     """
     found = {
-        task: graded_flips(changes_between(chain, version, len(chain.tasks), [task]))
+        task: graded_flips(graded_changes_between(chain, version, len(chain.tasks), [task]))
         for task, version in _learnt(chain)[:-1]
     }
     return {task: flips for task, flips in found.items() if flips.n}
 
 
 def history(chain: Chain) -> SampleHistory:
-    """What became of each sample, over all versions of the chain."""
+    """Counts over the histories of all samples, from the first to the last version of the chain."""
     last = chain.right[-1]
     known = last != UNKNOWN
     lost = (chain.right[:-1] == 1).any(axis=0) & (last == 0)
@@ -97,24 +111,24 @@ def history(chain: Chain) -> SampleHistory:
 
 
 def stream_numbers(ledger: pa.Table, protocol: str, releases: bool = False) -> dict[int, dict[str, float]]:
-    """What to log of a stream's flips, by version; a number that is not defined is left out.
+    """Numbers to log on the flips of a stream, by version; undefined numbers are left out.
 
-    `flips/all/...`: this version against the one before, over all tasks.
-    `flips/learnt_before/...`: the same over the tasks that were learnt before this step.
+    `flips/all/...`: this version against the previous one, over all tasks.
+    `flips/learnt_before/...`: this version against the previous one, over the tasks learnt before this step.
     `flips/was_right_is_wrong`, `flips/flip_flops`: shares of all samples, over the versions so far.
-    `flips/first_to_last/...`: with the last version alone, from just after each task was learnt.
+    `flips/first_to_last/...`: only for the last version, against the version that learnt each task.
 
-    Where versions are releases of a model on tasks that stay, none learnt a task, so the second and the last of these
-    are not there; instead there is
-    `flips/task/<task>/...`: this version against the one before, task by task.
+    If versions are releases of a model, no version learns a task. Then `learnt_before` and `first_to_last` are left
+    out, and there are also
+    `flips/task/<task>/...`: this version against the previous one, for each task.
 
     Args:
-        ledger: The rows of all versions of a cell, or of those so far.
-        protocol: The protocol to take.
+        ledger: Rows of all versions of a cell, or of those so far.
+        protocol: Name of the protocol whose rows are counted.
         releases: Whether versions are releases.
 
     Raises:
-        DataError: For a protocol that is not there, or a sample that a version was tested on twice.
+        DataError: If the ledger lacks the protocol, or a version was tested on a sample twice.
     """
     chain = Chain.from_ledger(ledger, protocol)
     if releases:
@@ -128,7 +142,7 @@ def stream_numbers(ledger: pa.Table, protocol: str, releases: bool = False) -> d
             **_history_numbers(history(chain.until(new))),
         }
     learnt = tuple(range(1, len(chain.tasks) + 1))
-    if len(learnt) > 1 and chain.versions in (learnt, (0, *learnt)):  # version 0 may have had no task to be tested on
+    if len(learnt) > 1 and chain.versions in (learnt, (0, *learnt)):  # version 0 may have no rows
         found[chain.versions[-1]] |= _defined(first_learnt_to_last(chain), "flips/first_to_last")
     return found
 
@@ -149,7 +163,7 @@ def _learnt(chain: Chain) -> list[tuple[str, int]]:
 
 
 def _numbers(chain: Chain, old: int, new: int, tasks: tuple[str, ...], prefix: str) -> dict[str, float]:
-    graded = graded_flips(changes_between(chain, old, new, tasks))
+    graded = graded_flips(graded_changes_between(chain, old, new, tasks))
     sizes = {f"{prefix}/{name}": value for name in GRADED if (value := getattr(graded, name)) is not None}
     return _defined(flips_between(chain, old, new, tasks), prefix) | sizes
 
@@ -167,7 +181,7 @@ def _history_numbers(found: SampleHistory) -> dict[str, float]:
 
 
 def _changes(chain: Chain) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """How often each sample changed between right and wrong, versions that did not test it passed over; shape (S,)."""
+    """Number of changes of each sample between right and wrong; versions without answers are skipped; `(samples,)`."""
     times = np.zeros(len(chain.task), np.int64)
     state = chain.right[0].copy()
     for right in chain.right[1:]:

@@ -16,7 +16,7 @@ from clbench.cli.samples import look_up
 from clbench.contracts import Stream
 from clbench.core.cards import STREAM_CARDS
 from clbench.reports.flips.comparison import compare
-from clbench.reports.flips.rows import Origin, Rows
+from clbench.reports.flips.predictions import Origin, Predictions
 from clbench.streams.card import load_stream
 
 CHOOSING, WRITING = ("piqa", "hellaswag"), ("gsm8k", "samsum")
@@ -78,7 +78,7 @@ def test_flips_of_choices_are_shown_with_all_choices(stream: Stream, root: Path,
     old = ledger.set_column(6, "correct", pc.if_else(right, True, ledger["correct"]))
     old = old.set_column(4, "prediction", pc.if_else(right, ledger["target"], ledger["prediction"]))
     new = ledger.set_column(6, "correct", pc.if_else(right, False, ledger["correct"]))
-    flips = [flip for flip in compare(Rows("old", old), Rows("new", new)).worst if flip.task == "piqa"]
+    flips = [flip for flip in compare(Predictions("old", old), Predictions("new", new)).worst if flip.task == "piqa"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
         found = look_up(flips, Origin("muscle-tasks", "test"), str(root), images=True)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import typer.main
@@ -14,21 +14,22 @@ from tests.command import Command, Done
 
 from clbench.cli.main import app
 
-FLAGS = {
-    "run": "suite --streams --learners --strategies --seeds --root --set --out --device --tracking-uri --probe --fresh "
-    "--dry-run --json",
-    "tune": "suite --set --trials --criterion --strategies --stream --learner --seed --root --out --name --device "
-    "--tracking-uri --fresh --json",
-    "list": "kind --json",
-    "show": "kind name --learner --json",
-    "compare": "old new --protocol --metric --dead-band --lower-is-better "
-    "--max-nfr --html --json --out --tracking-uri --samples --root",
-    "metrics": "matrix --json",
-    "report": "--out --tracking-uri",
-    "doctor": "--out --json",
-    "data check": "stream --root --images --json",
-    "data prepare": "stream --root",
+PARAMETERS = {
+    "run": "suite:str --streams:str? --learners:str? --strategies:str? --seeds:str? --root:str? --set:list[str]? "
+    "--out:Path --device:str --tracking-uri:str? --probe:str? --fresh:bool --dry-run:bool --json:bool",
+    "tune": "suite:str --set:list[str]? --trials:int? --criterion:str --strategies:str? --stream:str? --learner:str? "
+    "--seed:str --root:str? --out:Path --name:str? --device:str --tracking-uri:str? --fresh:bool --json:bool",
+    "list": "kind:str? --json:bool",
+    "show": "kind:str name:str --learner:str? --json:bool",
+    "compare": "old:str new:str --protocol/--filter:str? --metric:str? --dead-band:float --lower-is-better:bool "
+    "--max-nfr:float? --html:Path? --json:bool --out:Path --tracking-uri:str? --samples:str? --root:str?",
+    "metrics": "matrix:Path --json:bool",
+    "report": "--out:Path --tracking-uri:str?",
+    "doctor": "--out:Path --json:bool",
+    "data check": "stream:str --root:Path --images:bool --json:bool",
+    "data prepare": "stream:str --root:Path",
 }
+"""Commands with their arguments and options; `?` marks a type that can be None. A change here is a decision."""
 
 
 def in_a_process(*arguments: str) -> Done:
@@ -39,19 +40,51 @@ def in_a_process(*arguments: str) -> Done:
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def test_the_flags_are_these_and_no_others() -> None:
-    assert flags_of(typer.main.get_command(app), "") == FLAGS
+def test_commands_and_their_parameters_are_these_and_no_others() -> None:
+    assert parameters_of(app) == PARAMETERS
 
 
-def flags_of(command: Any, prefix: str) -> dict[str, str]:
-    """The parameters of each command, and of those in a group of commands."""
+def parameters_of(group: typer.Typer, prefix: str = "") -> dict[str, str]:
+    """Names and types of the parameters of each command, and of those in a group of commands."""
     found: dict[str, str] = {}
-    for name, item in command.commands.items():
-        if hasattr(item, "commands"):
-            found |= flags_of(item, f"{prefix}{name} ")
-        else:
-            found[f"{prefix}{name}"] = " ".join(parameter.opts[0] for parameter in item.params)
+    commands: Any = typer.main.get_command(group)
+    for info in group.registered_commands:
+        assert info.name is not None
+        assert info.callback is not None
+        types = get_type_hints(info.callback)
+        parameters = commands.commands[info.name].params
+        found[prefix + info.name] = " ".join(f"{'/'.join(p.opts)}:{type_name(types[p.name])}" for p in parameters)
+    for item in group.registered_groups:
+        assert item.typer_instance is not None
+        found |= parameters_of(item.typer_instance, f"{item.name} ")
     return found
+
+
+def type_name(annotation: Any) -> str:
+    """`str` for str, `str?` for Optional[str]."""
+    members = get_args(annotation)
+    if type(None) in members:
+        return f"{type_name(members[0])}?"
+    return str(annotation) if members else str(annotation.__name__)
+
+
+def test_each_command_says_in_one_short_sentence_what_it_does(
+    clbench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for arguments in ([], ["data"], *(name.split() for name in PARAMETERS)):
+        done = clbench(*arguments, "--help")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "..." not in done.stdout.partition("Commands:")[2], "cut in the list of commands"
+        assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("arguments", [["list", "picture-metrics"], ["show", "picture-metric", "seg.dice"]])
+def test_an_unknown_kind_is_one_line_with_the_nearest_name(clbench: Command, arguments: list[str]) -> None:
+    done = clbench(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    known = arguments[1].replace("picture", "image")
+    assert done.stderr == f"error: unknown kind {arguments[1]!r}: did you mean {known!r}?\n"
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -127,7 +160,7 @@ def test_what_is_not_defined_is_null_with_a_reason(clbench: Command, tmp_path: P
     assert found["undefined"].keys() >= {"fwt.gem", "fwt.continuum", "mtil.transfer"}
 
 
-def test_zeros_where_nothing_was_measured_are_told(clbench: Command, tmp_path: Path) -> None:
+def test_zeros_where_nothing_was_measured_are_a_note(clbench: Command, tmp_path: Path) -> None:
     path = tmp_path / "R.csv"
     path.write_text("version,a,b,c\n1,0.9,0.0,0.0\n2,0.6,0.8,0.0\n3,0.5,0.7,0.9\n")
     done = clbench("metrics", path)
@@ -257,7 +290,7 @@ def test_a_leaderboard_that_cannot_be_made_hides_no_result(
     assert "zero-shot (0)" in done.stdout
     assert done.stdout.splitlines()[-2:] == [
         f"MLflow:      mlflow ui --backend-store-uri sqlite:///{tmp_path / 'mlflow.db'}",
-        "its runs:    http://127.0.0.1:5000/#/experiments/1/runs",
+        "runs:        http://127.0.0.1:5000/#/experiments/1/runs",
     ]
     assert done.stderr.splitlines()[-1].startswith("error: no leaderboard: ")
 

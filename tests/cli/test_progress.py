@@ -26,7 +26,7 @@ def test_numbers_and_titles_are_whole(monkeypatch: pytest.MonkeyPatch, width: in
         bars.cell(3, cell, 10)
         bars.step("train", 1, 123456)
         bars.problem("[b]odd[/b] :star: thing")
-        bars._progress.refresh()
+        bars.refresh()
         shown = out.getvalue()
     text = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", shown)
     assert "\N{HORIZONTAL ELLIPSIS}" not in text

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 
 from clbench.cli.layout import lay_out, printable, reflowed
 from clbench.cli.output import print_table
-from clbench.reports.flips.as_text import interval, number, p_value
+from clbench.reports.flips.comparison_tables import interval, number, p_value
 from clbench.reports.flips.statistics import Interval
 
 shares = st.floats(-1, 1)

@@ -38,6 +38,6 @@ def test_importing_the_leaderboard_loads_no_heavy_library() -> None:
 
 
 def test_a_comparison_loads_only_what_it_needs() -> None:
-    code = "import sys, clbench.reports.flips.as_json, clbench.reports.flips.inputs; print(*sys.modules)"
+    code = "import sys, clbench.reports.flips.comparison_json, clbench.reports.flips.inputs; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert not {"torch", "mlflow", "pandas", "scipy", "statsmodels", "jinja2", "avalanche"} & set(loaded)

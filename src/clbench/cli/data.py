@@ -1,4 +1,4 @@
-"""`clbench data`: are the data sets of a stream there, and what can be done about it."""
+"""`clbench data`: check and prepare the data sets that a stream reads from a folder of the user."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -10,11 +10,16 @@ import typer
 if TYPE_CHECKING:
     from clbench.streams.data_report import SetReport
 
-app = typer.Typer(help="Check and prepare the data sets of a stream that has none of its own.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check and prepare the data sets of streams that ship none.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 PARTS = ("classes", "images", "train", "validation", "test")
+"""Numbers of a data set that have a column, in the order of the columns."""
 
-Stream = Annotated[str, typer.Argument(help="Name of a stream, or the path of its card.")]
+Stream = Annotated[str, typer.Argument(help="Name of a stream, or path of its card (.yaml).")]
 Root = Annotated[Path, typer.Option(help="Folder of the data sets.")]
 
 
@@ -22,20 +27,27 @@ Root = Annotated[Path, typer.Option(help="Folder of the data sets.")]
 def check(
     stream: Stream,
     root: Root,
-    images: Annotated[bool, typer.Option("--images", help="Also decode every image.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    images: Annotated[bool, typer.Option("--images", help="Also decode all images.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Say what of a stream's data is there, set by set; exit status 2 if something is missing."""
+    """Check whether the data sets of a stream are complete.
+
+    Prints the numbers of classes and samples and what is missing. Exit status 2 if anything is missing.
+    """
     from clbench.cli.output import print_json, print_table
 
-    checker, checked = _checker(stream)
-    reports = checker(checked, root, images)
+    check_stream, checked = _checker(stream)
+    reports = check_stream(checked, root, images)
     complete = not any(report.problems for report in reports)
     if as_json:
         print_json({"stream": stream, "complete": complete, "sets": [report.as_json() for report in reports]})
     else:
         parts = [part for part in PARTS if any(part in report.numbers for report in reports)]
-        print_table(f"{stream} in {root}", ("data set", *parts, "", ""), [_row(report, parts) for report in reports])
+        print_table(
+            f"{stream} in {root}",
+            ("data set", *parts, "convention", "status"),
+            [_row(report, parts) for report in reports],
+        )
         for report in reports:
             for line in (*report.problems, *report.advice):
                 print(f"{report.dataset}: {line}")
@@ -45,7 +57,11 @@ def check(
 
 @app.command("prepare")
 def prepare(stream: Stream, root: Root) -> None:
-    """Unpack archives that lie in the root and download what needs no person; say what is left to do."""
+    """Unpack and download the data sets of a stream.
+
+    Unpacks archives in --root and downloads files that need no consent. Prints what is left for you to do; exit
+    status 2 if there is anything.
+    """
     from clbench.streams.clip_domains.image_sets.prepare import prepare_stream
 
     ready = True
@@ -60,9 +76,9 @@ def prepare(stream: Stream, root: Root) -> None:
 
 
 def _checker(stream: str) -> "tuple[Callable[[str, Path, bool], list[SetReport]], str]":
-    """What checks the data that the stream's loader reads, and the stream that has them: another one for releases.
+    """The function that checks the data of a stream, and the stream that has these data: the base one for releases.
 
-    The checker of images refuses data that nobody checks.
+    Loaders without a checker get that of image sets, which refuses their data with an error.
     """
     from clbench.core.cards import STREAM_CARDS
     from clbench.core.registry import LOADERS

@@ -1,4 +1,4 @@
-"""`clbench doctor`: what is missing or wrong, what is installed, where things go."""
+"""`clbench doctor`: what is missing or wrong, versions, hardware and paths."""
 
 import os
 import platform
@@ -11,9 +11,9 @@ import typer
 
 def doctor(
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("clbench-runs"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """What is missing or wrong first, then versions, device, memory, where data and runs go."""
+    """Show what is missing or wrong, versions, hardware and paths."""
     from clbench.cli.output import print_json, print_table
 
     found = _examine(out)
@@ -21,7 +21,7 @@ def doctor(
         print_json(found)
         return
     rows = [(name, _short(value)) for name, value in _flat(found) if not name.startswith("paths.streams.")]
-    print_table("", ("what", "is"), rows)
+    print_table("", ("item", "value"), rows)
 
 
 def _examine(out: Path) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`clbench run --dry-run`: what a suite will cost, before anything is trained."""
+"""`clbench run --dry-run`: expected time and memory of a suite, without training."""
 
 import sys
 from dataclasses import asdict
@@ -12,7 +12,16 @@ if TYPE_CHECKING:
 
 
 def dry_run(suite: "Suite", device: "torch.device", as_json: bool) -> bool:
-    """Measure, print, and say whether the suite could run."""
+    """Measure a few steps of a suite, print the forecast and its problems.
+
+    Args:
+        suite: The suite.
+        device: Device to measure on.
+        as_json: Whether to print JSON instead of tables.
+
+    Returns:
+        Whether the suite can run: there are no problems.
+    """
     from clbench.benchmarks.forecast.forecast import forecast_suite
     from clbench.cli.output import print_json
 
@@ -58,14 +67,14 @@ def _print(found: "SuiteForecast", device: str) -> None:
         ]
         for each in found.cells
     ]
-    columns = ("cell", "steps", "training", "testing", "samples GiB", "peak GiB")
-    print_table(f"forecast for {device}, from a few real steps", columns, rows)
-    print(f"decoding once: {duration(max(each.decode_seconds for each in found.cells))}")
-    print(f"all cells:     {duration(total_seconds(found.cells))}, one after another")
+    columns = ("cell", "steps", "training", "testing", "samples (GiB)", "peak (GiB)")
+    print_table(f"forecast for {device}, from a few measured steps", columns, rows)
+    print(f"decoding:  {duration(max(each.decode_seconds for each in found.cells))}, once")
+    print(f"all cells: {duration(total_seconds(found.cells))}, one after another")
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: `40 s`, `12 min`, `3.5 h`."""
+    """A time for people: `40 s`, `12 min`, `3.5 h`."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 100 * 60:

@@ -1,4 +1,4 @@
-"""How tables and prose fit a width: numbers stay whole, texts are broken at blanks.
+"""Layout of tables and prose for a width: numbers stay whole, texts are broken at blanks.
 
 Columns that do not fit go into further blocks; each begins with the first column, which says what a row is about.
 """
@@ -66,14 +66,20 @@ def lay_out(
 
 
 def wrapped(text: str, width: int, overflow: Literal["fold", "ignore"] = "fold") -> list[str]:
-    """A text in lines that are broken at blanks; a word that is too long is folded, or left as it is."""
+    """A text in lines that are broken at blanks.
+
+    Args:
+        text: The text.
+        width: Largest width of a line, in terminal cells.
+        overflow: `fold` breaks words that are longer than a line, `ignore` leaves them whole.
+    """
     if cell_len(text) <= width and "\n" not in text:
         return [text]
     return [line.plain.rstrip() for line in Text(text).wrap(CONSOLE, width, overflow=overflow)]
 
 
 def printable(text: str) -> str:
-    """A text without what a terminal would obey; its lines stay."""
+    """A text with blanks instead of control characters; line breaks stay."""
     return "".join(character if character.isprintable() or character == "\n" else " " for character in text)
 
 

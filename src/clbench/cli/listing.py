@@ -1,38 +1,17 @@
-"""`clbench list` and `clbench show`: what there is, and one thing in full."""
+"""`clbench list` and `clbench show`: names of components, and one component in full."""
 
 import inspect
-from enum import Enum
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from clbench.core.cards import STREAM_CARDS, SUITE_CARDS, CardFile, Cards
+from clbench.core.errors import ClbenchError, ConfigError, did_you_mean
 from clbench.core.registry import IMAGE_METRICS, LEARNERS, METRICS, STRATEGIES, Registry
 
 if TYPE_CHECKING:
     from clbench.contracts import Learner
-
-
-class Kinds(str, Enum):
-    """What can be listed."""
-
-    strategies = "strategies"
-    streams = "streams"
-    learners = "learners"
-    suites = "suites"
-    metrics = "metrics"
-    image_metrics = "image-metrics"
-
-
-class Kind(str, Enum):
-    """What can be shown."""
-
-    strategy = "strategy"
-    stream = "stream"
-    learner = "learner"
-    suite = "suite"
-    metric = "metric"
-    image_metric = "image-metric"
 
 
 REGISTRIES: dict[str, Registry[Any] | Cards] = {
@@ -43,38 +22,42 @@ REGISTRIES: dict[str, Registry[Any] | Cards] = {
     "metric": METRICS,
     "image-metric": IMAGE_METRICS,
 }
-SINGULAR = {"strategies": "strategy"} | {f"{kind}s": kind for kind in REGISTRIES if kind != "strategy"}
+PLURALS = {kind: "strategies" if kind == "strategy" else f"{kind}s" for kind in REGISTRIES}
 
 
 def list_components(
-    kind: Annotated[Optional[Kinds], typer.Argument(help="One kind; all when absent.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    kind: Annotated[Optional[str], typer.Argument(help=f"One of {', '.join(PLURALS.values())}. Default: all.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """List strategies, streams, learners, suites or metrics."""
+    """List strategies, streams, learners, suites and metrics."""
     from clbench.cli.output import print_json, print_table
 
-    wanted = [kind.value] if kind else [item.value for item in Kinds]
-    found = {plural: _rows(REGISTRIES[SINGULAR[plural]]) for plural in wanted}
+    singulars = {plural: singular for singular, plural in PLURALS.items()}
+    wanted = [_known(kind, singulars)] if kind else list(singulars)
+    found = {plural: _rows(REGISTRIES[singulars[plural]]) for plural in wanted}
     if as_json:
-        print_json(found[kind.value] if kind else found)
+        print_json(found[kind] if kind else found)
         return
     for plural, rows in found.items():
         print_table("", (plural, "description"), [(row["name"], row["description"]) for row in rows])
 
 
 def show(
-    kind: Annotated[Kind, typer.Argument(help="What kind of thing.")],
-    name: Annotated[str, typer.Argument(help="Its name, or the path of its file.")],
+    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(PLURALS)}.")],
+    name: Annotated[str, typer.Argument(help="Its name, or path of its file.")],
     learner: Annotated[
-        Optional[str], typer.Option(help="With a strategy: count its parameters on this learner.")
+        Optional[str], typer.Option(help="For a strategy: also count its parameters on this learner.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Show one strategy, stream, learner, suite or metric: description, source, settings."""
+    """Show one strategy, stream, learner, suite or metric in full.
+
+    Prints its description, source, documentation and settings.
+    """
     from clbench.cli.output import print_json, print_prose, print_table
 
-    found = _describe(kind.value, name)
-    if kind is Kind.strategy and learner:
+    found = _describe(_known(kind, PLURALS), name)
+    if kind == "strategy" and learner:
         found |= _counts(name, learner)
     if as_json:
         print_json(found)
@@ -91,6 +74,17 @@ def show(
             for key, item in schema.get("properties", {}).items()
         ]
         print_table("", ("setting", "default", "description"), rows)
+
+
+def _known(kind: str, kinds: Iterable[str]) -> str:
+    """The kind of component that the user wrote.
+
+    Raises:
+        ConfigError: For an unknown kind.
+    """
+    if kind not in (known := list(kinds)):
+        raise ConfigError(f"unknown kind {kind!r}: {did_you_mean(kind, known)}")
+    return kind
 
 
 def _rows(registry: Registry[Any] | Cards) -> list[dict[str, str]]:
@@ -133,7 +127,7 @@ def _describe_card(kind: str, card: CardFile) -> dict[str, Any]:
         "source": str(card.path),
         **card.values,
     }
-    if kind == "stream" and card.values.get("data") is not None:  # else class names are in data that the user brings
+    if kind == "stream" and card.values.get("data") is not None:  # other class names are in the data of the user
         from clbench.streams.card import load_stream
 
         found["classes"] = {task.name: list(task.classes) for task in load_stream(str(card.path)).tasks}
@@ -154,14 +148,13 @@ def _learner_counts(learner: "Learner") -> dict[str, int]:
 
 
 def _counts(strategy: str, learner: str) -> dict[str, object]:
-    """What a strategy with default settings, or with the one behind a colon, trains on a learner.
+    """Numbers of parameters of a strategy with default settings (`name:argument` sets one) on a learner.
 
     Raises:
-        ConfigError: When the strategy cannot be built.
+        ConfigError: If the strategy cannot be built.
     """
     from clbench.benchmarks.engine.execution import footprint
     from clbench.benchmarks.engine.suite import spelt_out
-    from clbench.core.errors import ClbenchError, ConfigError
 
     settings = spelt_out(strategy)
     strategy = str(settings.pop("name"))
@@ -171,7 +164,7 @@ def _counts(strategy: str, learner: str) -> dict[str, object]:
         return footprint(strategy, learner, settings)
     except ClbenchError:
         raise
-    except Exception as error:  # whatever the constructor of somebody else's strategy does
+    except Exception as error:  # the constructor of a third party's strategy can raise anything
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise ConfigError(f"strategy {strategy}: its parameters cannot be counted on {learner}: {reason}") from error
 

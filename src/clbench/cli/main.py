@@ -1,4 +1,4 @@
-"""`clbench`: the application, and the one place where errors become a line and an exit status."""
+"""`clbench`: the command line. Here only, errors become one line and an exit status."""
 
 import sys
 
@@ -9,9 +9,10 @@ from clbench.core.errors import ClbenchError
 
 app = typer.Typer(
     name="clbench",
-    help="Measure what a model keeps while it goes on learning.",
+    help="Benchmark continual learning: measure what a model keeps and what it loses.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
@@ -28,17 +29,17 @@ app.add_typer(data.app, name="data")
 def main() -> None:
     """Run the command line.
 
-    Exit status: 0 done; 1 a defect (a cell failed by no fault of the user), or a gate that is not passed; 2 something
-    that the user can mend, told in one line; 130 interrupted.
+    Exit status: 0 success; 1 a defect of clbench (a cell failed), or a gate that is not passed; 2 an error that the
+    user can correct, printed in one line; 130 interrupted.
     """
     try:
-        app()
+        app(prog_name="clbench")
     except ClbenchError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted: nothing finished is lost, the same command goes on from there", file=sys.stderr)
+        print("interrupted: finished results are kept; repeat the command to continue", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # the reader of our output has gone, as in `clbench list | head`
+    except BrokenPipeError:  # the reader of our output has ended, as in `clbench list | head`
         sys.stderr.close()
         sys.exit(0)

@@ -1,4 +1,4 @@
-"""`clbench metrics`: every metric of an accuracy matrix in a CSV file."""
+"""`clbench metrics`: all metrics of an accuracy matrix in a CSV file."""
 
 import sys
 from pathlib import Path
@@ -8,10 +8,15 @@ import typer
 
 
 def metrics(
-    matrix: Annotated[Path, typer.Argument(help="CSV with a header `version,<task>,...` and a row a version.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    matrix: Annotated[
+        Path, typer.Argument(help="CSV file with the header `version,TASK,...` and a row for each version.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Forgetting, transfer and accuracy of a matrix R, in every variant that frameworks use."""
+    """Compute all metrics of an accuracy matrix in a CSV file.
+
+    These are accuracy, forgetting and transfer, in each variant that frameworks use.
+    """
     from clbench.cli.output import print_json, print_table
     from clbench.reports.matrix import ScoreMatrix
     from clbench.reports.metrics._compute import compute_all, notes_on
@@ -27,4 +32,4 @@ def metrics(
         (name, "n/a" if value is None else f"{value:.4f}", report.undefined.get(name, ""))
         for name, value in report.values.items()
     ]
-    print_table(str(matrix), ("metric", "value", "why not"), rows)
+    print_table(str(matrix), ("metric", "value", "why undefined"), rows)

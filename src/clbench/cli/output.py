@@ -1,4 +1,4 @@
-"""Printing for people and for programs."""
+"""Printing of JSON, prose and tables."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -7,12 +7,12 @@ from clbench.core import strict_json
 
 
 def print_json(value: object) -> None:
-    """Print JSON on standard output, nothing else; null, with the reason, where a number is not finite."""
+    """Print a value as JSON; null, with the reason, for numbers that are not finite."""
     print(strict_json.dumps(value, indent=2))
 
 
 def print_prose(text: str) -> None:
-    """Print a docstring and an empty line: wrapped for a terminal, as it is for a file or a pipe."""
+    """Print a docstring and an empty line: wrapped for a terminal, unchanged for a file or a pipe."""
     from clbench.cli.layout import printable, reflowed
 
     width = _width()
@@ -20,15 +20,15 @@ def print_prose(text: str) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table and an empty line: the only way in which commands print tables.
+    """Print a table and an empty line; all commands print tables with it.
 
-    No number is ever cut. In a terminal, texts are broken at blanks and columns that do not fit go into further blocks;
-    a file or a pipe gets every row on one line. Nothing in the cells is taken for markup.
+    Numbers are never cut. In a terminal, texts are broken at blanks and columns that do not fit go into further blocks;
+    in a file or a pipe each row is one line. Markup in cells is printed as text.
 
     Args:
-        title: Above it; empty for none.
-        columns: Headings; where all are empty no line of them is printed.
-        rows: Cells, the first of them a label. Columns of numbers stand right.
+        title: Line above the table; empty for none.
+        columns: Headings; no line of headings is printed if all are empty.
+        rows: Cells of each row, the first of them a label. Columns of numbers are aligned right.
     """
     from rich.cells import cell_len
     from rich.console import Console
@@ -53,7 +53,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
 
 
 def _width() -> int | None:
-    """Of the terminal; None for a file or a pipe."""
+    """Width of the terminal; None for a file or a pipe."""
     from rich.console import Console
 
     return Console().width if sys.stdout.isatty() else None

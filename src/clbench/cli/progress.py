@@ -12,14 +12,14 @@ NUMBERS = (MofNCompleteColumn, TimeElapsedColumn, TimeRemainingColumn)
 
 
 class Bars:
-    """Three bars: cells of the suite, versions of the cell, steps of the version. The runner's `Listener`.
+    """The runner's `Listener`: three bars for cells of the suite, versions of the cell and steps of the version.
 
-    Where the output is no terminal, one line a cell is printed instead.
+    If standard error is not a terminal, a line is printed for each cell instead.
     """
 
     def __init__(self, cells: int) -> None:
         self._console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
-        columns = (  # where the terminal is narrow, titles go on in another line and numbers stay whole
+        columns = (  # in a narrow terminal titles are broken into lines and numbers stay whole
             TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold")),
             BarColumn(max(10, min(40, self._console.width // 5))),
             *(column(table_column=Column(no_wrap=True)) for column in NUMBERS),
@@ -44,22 +44,38 @@ class Bars:
         self._progress.stop()
 
     def cell(self, index: int, cell: Cell, versions: int) -> None:
-        """A cell begins."""
+        """Show that a cell begins.
+
+        Args:
+            index: Number of the cell, from 0.
+            cell: The cell.
+            versions: Number of its versions.
+        """
         self._progress.update(self._suite, completed=index)
         self._progress.reset(self._cell, total=versions, description=cell.title)
         if not self._console.is_terminal:
             self._console.print(f"[{index + 1}/{self._cells}] {cell.title}")
 
     def version(self, version: int) -> None:
-        """A version is done."""
+        """Show that a version is done."""
         self._progress.update(self._cell, completed=version + 1)
 
     def step(self, doing: str, step: int, total: int) -> None:
-        """Work inside a version goes on."""
+        """Show progress within a version.
+
+        Args:
+            doing: What is done, such as `train`.
+            step: Number of the step, from 1.
+            total: Number of steps.
+        """
         if step <= 1:
             self._progress.reset(self._step, total=total, description=doing)
         self._progress.update(self._step, completed=step)
 
+    def refresh(self) -> None:
+        """Draw the bars now; else they are drawn four times a second."""
+        self._progress.refresh()
+
     def problem(self, message: str) -> None:
-        """Something failed; it must be seen above the bars."""
+        """Print a problem above the bars."""
         self._console.print(f"problem: {message}")

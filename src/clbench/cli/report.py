@@ -1,4 +1,4 @@
-"""`clbench report`: the leaderboard, from MLflow."""
+"""`clbench report`: the leaderboard of the runs in MLflow."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -8,13 +8,16 @@ import typer
 
 def report(
     out: Annotated[
-        Path, typer.Option(help="Folder of the runs; the leaderboard goes to its folder `leaderboard`.")
+        Path, typer.Option(help="Folder of the runs. The leaderboard is written to its subfolder `leaderboard`.")
     ] = Path("clbench-runs"),
     tracking_uri: Annotated[
-        Optional[str], typer.Option(help="MLflow store to read; default as in `clbench run`.")
+        Optional[str], typer.Option(help="MLflow store to read. Default: $MLFLOW_TRACKING_URI, else SQLite in --out.")
     ] = None,
 ) -> None:
-    """Write the leaderboard (HTML, Markdown, CSV, JSON) from the runs in MLflow."""
+    """Write the leaderboard of the runs in MLflow.
+
+    The formats are HTML, Markdown, CSV and JSON.
+    """
     from clbench.benchmarks.tracking.store import EXPERIMENT, default_uri
     from clbench.reports.leaderboard.render import write_leaderboard
 

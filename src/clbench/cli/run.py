@@ -1,4 +1,4 @@
-"""`clbench run`: the cells of a suite, with progress, a table and a leaderboard at the end."""
+"""`clbench run`: run the cells of a suite, with progress bars, tables of results and a leaderboard."""
 
 import sys
 from pathlib import Path
@@ -16,40 +16,51 @@ if TYPE_CHECKING:
 
 
 def run(
-    suite: Annotated[str, typer.Argument(help="Name of a suite, or the path of its YAML file.")],
-    streams: Annotated[Optional[str], typer.Option(help="Streams instead of the suite's, separated by commas.")] = None,
+    suite: Annotated[str, typer.Argument(help="Name of a suite, or path of its YAML file.")],
+    streams: Annotated[
+        Optional[str], typer.Option(help="Streams (separated by commas) instead of the suite's.")
+    ] = None,
     learners: Annotated[
-        Optional[str], typer.Option(help="Learners instead of the suite's, separated by commas.")
+        Optional[str], typer.Option(help="Learners (separated by commas) instead of the suite's.")
     ] = None,
     strategies: Annotated[
-        Optional[str], typer.Option(help="Strategies (names or .py files) instead of the suite's, separated by commas.")
+        Optional[str], typer.Option(help="Strategies (names or .py files, separated by commas) instead of the suite's.")
     ] = None,
-    seeds: Annotated[Optional[str], typer.Option(help="Seeds instead of the suite's: `0,1,2`.")] = None,
+    seeds: Annotated[Optional[str], typer.Option(help="Seeds (0,1,2) instead of the suite's.")] = None,
     root: Annotated[
-        Optional[str], typer.Option(help="Folder of the data sets, or `hub`, for streams without data of their own.")
+        Optional[str],
+        typer.Option(help="Folder of the data sets, or `hub` (Hugging Face), for streams without own data."),
     ] = None,
     overrides: Annotated[
         Optional[list[str]],
-        typer.Option("--set", help="key=value: `strategy.lr=1e-4` (all strategies), `lora.rank=4`, `budget.steps=20`."),
+        typer.Option(
+            "--set",
+            help="KEY=VALUE, repeatable: strategy.lr=1e-4 (all strategies), lora.rank=4 (one), budget.steps=20.",
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for results.")] = Path("clbench-runs"),
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="Device: auto, cpu or cuda.")] = "auto",
     tracking_uri: Annotated[
-        Optional[str], typer.Option(help="MLflow store; default $MLFLOW_TRACKING_URI, else SQLite under --out.")
+        Optional[str], typer.Option(help="MLflow store. Default: $MLFLOW_TRACKING_URI, else SQLite in --out.")
     ] = None,
     probe: Annotated[
         Optional[str],
-        typer.Option(help="What to ask of models before and after besides the tasks: `lm-eval:mmlu,hellaswag`."),
+        typer.Option(help="Also test on other benchmarks before and after training: lm-eval:mmlu,hellaswag."),
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Compute again; earlier results stay until the new ones are there.")
+        bool,
+        typer.Option("--fresh", help="Compute all cells again. Earlier results are kept until new ones replace them."),
     ] = False,
     dry: Annotated[
-        bool, typer.Option("--dry-run", help="Print cells, steps, sizes, expected time and memory; train nothing.")
+        bool, typer.Option("--dry-run", help="Print cells, steps, sizes, expected time and memory, without training.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Run a suite. The same command again goes on where it stopped and does nothing twice."""
+    """Run a suite: train, test and compare its strategies.
+
+    Results are printed, logged to MLflow and shown on a leaderboard. A repeated command continues where the last one
+    stopped.
+    """
     from clbench.benchmarks.engine.runner import RunOptions, choose_device, run_suite
     from clbench.benchmarks.engine.suite import Choice, load_suite
     from clbench.benchmarks.evaluation.probes import parse_probe
@@ -95,7 +106,7 @@ def _numbers(text: str | None) -> list[int] | None:
 
 
 def _leaderboard(uri: str, out: Path, problems: list[str]) -> Path | None:
-    """The page, or one more problem: the results of this call are to be shown in any case."""
+    """Path of the leaderboard; None, and one more problem, if it cannot be written: results are shown in any case."""
     from clbench.benchmarks.tracking.store import EXPERIMENT
     from clbench.core.errors import ClbenchError
     from clbench.reports.leaderboard.render import write_leaderboard
@@ -137,16 +148,16 @@ def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, a
             for name, versions in cast(dict[str, dict[int, float]], row.get("probes", {})).items()
         ]
         if probes:
-            print_table(f"{stream}, {learner}, besides its tasks", ("probe", "before", "after"), probes)
+            print_table(f"{stream}, {learner}, probes", ("strategy (seed): probe", "before", "after"), probes)
     if page:
         print(f"leaderboard: {page}")
     if not uri.startswith("http"):
         print(f"MLflow:      {ui_command(uri)}")
-    print(f"its runs:    {runs_page(uri, result.experiment)}")
+    print(f"runs:        {runs_page(uri, result.experiment)}")
 
 
 def _percent(row: "Mapping[str, object]", key: str) -> str:
-    """A number of a row; `n/a` where a metric is not defined, as where tasks to come cannot be tested."""
+    """A number of a row in percent; `n/a` if undefined, as for metrics of tasks that cannot be tested yet."""
     value = row.get(key)
     if isinstance(value, float):
         return f"{100 * value:.1f}"

@@ -1,4 +1,4 @@
-"""The samples behind flips: their texts and images, looked up in the data of the stream that they are from."""
+"""Texts and images of flipped samples, from the data of the stream that they belong to."""
 
 import io
 import sys
@@ -7,33 +7,43 @@ from typing import TYPE_CHECKING, Any
 
 from clbench.core.errors import ClbenchError, ConfigError, DataError, did_you_mean
 from clbench.reports.flips.content import Content, Contents
-from clbench.reports.flips.rows import Origin
+from clbench.reports.flips.predictions import Origin
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
     from clbench.core.image_reading import Cell
     from clbench.reports.flips.flip_counts import Flip
-    from clbench.reports.flips.rows import Rows
+    from clbench.reports.flips.predictions import Predictions
     from clbench.spec.task import Split, Task
 
-SIDE = 224
-"""Images are made smaller until no side has more pixels."""
+LONGEST_EDGE = 224
+"""Pixels of the longer edge of an image, at most; larger images are scaled down."""
 MOST_BYTES = 8 * 2**20
-"""Of all images together; the samples that come after them have none."""
+"""Size of all images together, at which further samples are shown without image."""
 
 
 def samples_of(
-    flips: "Sequence[Flip]", sides: "Sequence[Rows]", stream: str | None, root: str | None, images: bool
+    flips: "Sequence[Flip]", models: "Sequence[Predictions]", stream: str | None, root: str | None, images: bool
 ) -> Contents:
-    """The samples of flips, from the stream that the user named or a side knows; none where neither does.
+    """The samples of flips, from the stream that the user named or else the one that the predictions are from.
 
-    What goes wrong with a stream that nobody named is told on standard error, and the comparison goes on.
+    An error with a stream that the user did not name is printed on standard error, and no samples are returned.
+
+    Args:
+        flips: The flips, the worst first.
+        models: Predictions of both models, which may know their stream.
+        stream: Name of the stream; None for the one that the predictions are from.
+        root: Folder of the data sets, or `hub`, for streams without data of their own.
+        images: Whether to read images, too.
+
+    Returns:
+        Text and image by task and sample id; empty if the stream is not known.
 
     Raises:
         ClbenchError: As `look_up`, for a stream that the user named.
     """
-    known = next((side.origin for side in sides if side.origin), None)
+    known = next((model.origin for model in models if model.origin), None)
     if not flips or (stream is None and known is None):
         return {}
     origin = Origin(stream, known.split if known else "test") if stream else known
@@ -48,21 +58,21 @@ def samples_of(
 
 
 def look_up(flips: "Sequence[Flip]", origin: Origin, root: str | None, images: bool) -> dict[tuple[str, str], Content]:
-    """What the samples of some flips are; a part that a flip is from is listed once, and only their rows are decoded.
+    """Text and image of the samples of some flips; each task is loaded once, and only these rows are decoded.
 
     Args:
-        flips: In the order of their weight: where images get too many, those of the last ones are left out.
-        origin: The stream and the part that they are from.
+        flips: The flips, the worst first; images of the last ones are left out if all are larger than `MOST_BYTES`.
+        origin: Stream and part that the samples are from.
         root: Folder of the data sets, or `hub`, for streams without data of their own.
-        images: Whether images are wanted, too.
+        images: Whether to read images, too.
 
     Returns:
-        By task and sample id; samples that the stream does not have are not there.
+        Text and image by task and sample id, without samples that the stream does not have.
 
     Raises:
-        ConfigError: For a part that is none.
+        ConfigError: For an unknown part.
         RegistryError: For an unknown stream.
-        DataError: For data that are missing, or are not those that the ledger is about.
+        DataError: For data that are missing, or differ from those that the ledger was made with.
     """
     from clbench.spec.task import SPLITS
     from clbench.streams.card import load_stream
@@ -76,17 +86,17 @@ def look_up(flips: "Sequence[Flip]", origin: Origin, root: str | None, images: b
         if name in tasks
     }
     found: dict[tuple[str, str], Content] = {}
-    room = MOST_BYTES
+    bytes_left = MOST_BYTES
     for flip in flips:
-        content = parts[flip.task].content(flip, origin.stream, room > 0) if flip.task in parts else None
+        content = parts[flip.task].content(flip, origin.stream, bytes_left > 0) if flip.task in parts else None
         if content is not None:
             found[flip.task, flip.sample_id] = content
-            room -= len(content.png or b"")
+            bytes_left -= len(content.png or b"")
     return found
 
 
 class _Part:
-    """A part of a task: its rows, found by their ids."""
+    """One part of a task, whose rows are found by sample id."""
 
     def __init__(self, task: "Task", split: "Split", images: bool) -> None:
         from clbench.core.image_reading import undecoded
@@ -95,21 +105,21 @@ class _Part:
         wanted = [name for name in rows.column_names if name != "image" or images]
         self._task = task
         self._rows = undecoded(rows.select_columns(wanted))
-        self._places: dict[str, int] = {name: i for i, name in enumerate(rows["sample_id"][:])}
+        self._positions: dict[str, int] = {name: i for i, name in enumerate(rows["sample_id"][:])}
 
     def content(self, flip: "Flip", stream: str, image: bool) -> Content | None:
         """Text and image of a flip's sample; None where there is no such sample."""
-        place = self._places.get(flip.sample_id)
-        if place is None:
+        position = self._positions.get(flip.sample_id)
+        if position is None:
             return None
-        row = self._rows[place]
+        row = self._rows[position]
         answer, where = self._answer(row), f"stream {stream}, sample {flip.sample_id!r}"
         if None not in (answer, flip.target) and flip.target not in (answer, f"{flip.task}: {answer}"):
             raise DataError(f"{where}: the answer is {answer!r}, in the ledger {flip.target!r}: these are other data")
         return Content(_text(row), _png(row["image"], where) if image and "image" in row else None)
 
     def _answer(self, row: Mapping[str, Any]) -> str | None:
-        """As ledgers call it."""
+        """The right answer of a row, as ledgers name it; None if it has none."""
         from clbench.spec.task import choice_name
 
         if "choices" in row:
@@ -127,14 +137,14 @@ def _text(row: Mapping[str, Any]) -> str | None:
 
 
 def _png(cell: "Cell", where: str) -> bytes:
-    """The image as the model saw it, made small."""
-    from clbench.core.image_reading import read_cell  # with Pillow: only where samples are shown
+    """The image as PNG, scaled down."""
+    from clbench.core.image_reading import read_cell  # imports Pillow, which is needed only if samples are shown
 
     try:
         small = read_cell(cell)
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
-    small.thumbnail((SIDE, SIDE))
+    small.thumbnail((LONGEST_EDGE, LONGEST_EDGE))
     buffer = io.BytesIO()
     small.save(buffer, "png", optimize=True)
     return buffer.getvalue()

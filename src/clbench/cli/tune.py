@@ -1,4 +1,4 @@
-"""`clbench tune`: the same number of trials for every strategy of a suite, on validation data; a table and a file."""
+"""`clbench tune`: search of settings on validation data, with the same number of trials for each strategy."""
 
 import sys
 from pathlib import Path
@@ -12,40 +12,47 @@ if TYPE_CHECKING:
 
 
 def tune(
-    suite: Annotated[str, typer.Argument(help="Name of a suite, or the path of its YAML file.")],
+    suite: Annotated[str, typer.Argument(help="Name of a suite, or path of its YAML file.")],
     grids: Annotated[
         Optional[list[str]],
         typer.Option(
-            "--set", help="`lr=1e-4,1e-3` (every strategy that has it), `ewc.strength=1,10`, `budget.steps=20`."
+            "--set",
+            help="Values to try, repeatable: lr=1e-4,1e-3 (all strategies that have it), ewc.strength=1,10 (one); "
+            "or one value for all trials: budget.steps=20.",
         ),
     ] = None,
     trials: Annotated[
-        Optional[int], typer.Option(help="Trials of each strategy; default: one a point of the grid that all share.")
+        Optional[int],
+        typer.Option(help="Trials of each strategy. Default: number of points of the grid that all share."),
     ] = None,
     criterion: Annotated[
-        str, typer.Option(help="A metric, under the stream's first protocol or as `union.mtil.last`.")
+        str, typer.Option(help="Metric to select by: METRIC (stream's first protocol) or PROTOCOL.METRIC.")
     ] = "mtil.last",
     strategies: Annotated[
-        Optional[str], typer.Option(help="Strategies (names or .py files) instead of the suite's, separated by commas.")
+        Optional[str], typer.Option(help="Strategies (names or .py files, separated by commas) instead of the suite's.")
     ] = None,
-    stream: Annotated[Optional[str], typer.Option(help="Stream; default: the suite's, if it has one.")] = None,
+    stream: Annotated[Optional[str], typer.Option(help="Stream. Default: the suite's, if it has only one.")] = None,
     learner: Annotated[
-        Optional[str], typer.Option(help="Learner; default: the suite's, if it has one, else the stream's.")
+        Optional[str], typer.Option(help="Learner. Default: the suite's, if it has only one, else the stream's.")
     ] = None,
-    seed: Annotated[str, typer.Option(help="Seed of the trials, or several (`100,101`): values are means.")] = "100",
+    seed: Annotated[str, typer.Option(help="Seed of the trials; of several (100,101) the mean counts.")] = "100",
     root: Annotated[
-        Optional[str], typer.Option(help="Folder of the data sets, or `hub`, for streams without data of their own.")
+        Optional[str],
+        typer.Option(help="Folder of the data sets, or `hub` (Hugging Face), for streams without own data."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for trials and result.")] = Path("clbench-runs"),
-    name: Annotated[Optional[str], typer.Option(help="Of the result; default: `suite--stream--learner`.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    out: Annotated[Path, typer.Option(help="Folder for trials and results.")] = Path("clbench-runs"),
+    name: Annotated[Optional[str], typer.Option(help="Name of the result. Default: SUITE--STREAM--LEARNER.")] = None,
+    device: Annotated[str, typer.Option(help="Device: auto, cpu or cuda.")] = "auto",
     tracking_uri: Annotated[
-        Optional[str], typer.Option(help="MLflow store; default $MLFLOW_TRACKING_URI, else SQLite under --out.")
+        Optional[str], typer.Option(help="MLflow store. Default: $MLFLOW_TRACKING_URI, else SQLite in --out.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute all trials again.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Choose settings on the validation part. The same command again goes on where it stopped."""
+    """Search settings of a suite's strategies on validation data.
+
+    All strategies have the same number of trials. A repeated command continues where the last one stopped.
+    """
     from clbench.benchmarks.engine.runner import RunOptions, choose_device
     from clbench.benchmarks.tracking.store import default_uri
     from clbench.benchmarks.tuning.plan import Request, plan_search
@@ -72,7 +79,9 @@ def tune(
 def _problems(found: "Found") -> list[str]:
     lines = [f"failed: {o.cell.title}: {o.error}; see {o.folder.path}" for o in found.to_mend]
     if found.tuned is None:
-        lines.append("error: no result: trials failed by no fault of their settings; the same command tries them again")
+        lines.append(
+            "error: no result: trials failed, but not for their settings; repeat the command to try them again"
+        )
     return lines + [f"error: {problem}" for problem in found.unlogged]
 
 
@@ -102,16 +111,16 @@ def _print(plan: "Plan", found: "Found") -> None:
         best = best_of(trials, plan.criterion)
         counts = (str(len(trials)), str(sum(trial.diverged for trial in trials) or ""))
         if best is None:
-            rows.append((variant.title, "none: every trial diverged", "", *counts))
+            rows.append((variant.title, "none: all trials diverged", "", *counts))
             continue
         shown = " ".join(f"{key}={value}" for key, value in variant.settings(best.point).items())
         rows.append((variant.title, shown, f"{best.value:.4f}", *counts))
         edges += [f"{variant.title} {edge}" for edge in variant.edges(best.point)]
     arrow = {"higher": "\N{UPWARDS ARROW}", "lower": "\N{DOWNWARDS ARROW}"}[plan.criterion.direction]
     heading = f"{plan.criterion.protocol}/{plan.criterion.metric} {arrow}"
-    print_table(plan.name, ("strategy", "best", heading, "trials", "diverged"), rows)
+    print_table(plan.name, ("strategy", "best settings", heading, "trials", "diverged"), rows)
     if plan.untuned:
-        print(f"none of the settings: {', '.join(plan.untuned)}")
+        print(f"without these settings, not tuned: {', '.join(plan.untuned)}")
     print(f"result: {found.path}")
     if edges:
-        print(f"warning: best at the edge of the grid, extend it: {'; '.join(edges)}", file=sys.stderr)
+        print(f"warning: best value at the edge of the grid, extend the grid: {'; '.join(edges)}", file=sys.stderr)

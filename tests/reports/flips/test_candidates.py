@@ -7,24 +7,26 @@ from tests.reports.flips.ledgers import random_rows, rows, table
 from clbench.core.errors import DataError
 from clbench.reports.flips.candidates import compare_candidates, seed_noise
 from clbench.reports.flips.comparison import compare
-from clbench.reports.flips.rows import Rows
+from clbench.reports.flips.predictions import Predictions
 
 TARGETS = ["a"] * 6
 
 
-def side(name: str, answers: str) -> Rows:
-    return Rows(name, table(rows(list(answers), TARGETS)))
+def predictions(name: str, answers: str) -> Predictions:
+    return Predictions(name, table(rows(list(answers), TARGETS)))
 
 
 def test_flips_of_two_candidates_worked_by_hand() -> None:
-    found = compare_candidates(side("old", "aaaaab"), side("first", "abbbab"), side("second", "abaaba"))
+    found = compare_candidates(
+        predictions("old", "aaaaab"), predictions("first", "abbbab"), predictions("second", "abaaba")
+    )
     assert (found.old_right, found.first_only, found.second_only, found.both) == (5, 2, 1, 1)
     assert found.mcnemar_p == 1.0
 
 
 def test_the_test_is_that_of_statsmodels_on_the_indicators() -> None:
     old, first, second = (random_rows(seed) for seed in (1, 2, 3))
-    found = compare_candidates(*(Rows(str(i), table(made)) for i, made in enumerate((old, first, second))))
+    found = compare_candidates(*(Predictions(str(i), table(made)) for i, made in enumerate((old, first, second))))
     lost = [[o["correct"] and not n["correct"] for o, n in zip(old, new, strict=True)] for new in (first, second)]
     cells = [[sum(a == i and b == j for a, b in zip(*lost, strict=True)) for j in (0, 1)] for i in (0, 1)]
     assert found.mcnemar_p == pytest.approx(mcnemar(cells, exact=True).pvalue)
@@ -33,14 +35,16 @@ def test_the_test_is_that_of_statsmodels_on_the_indicators() -> None:
 
 def test_candidates_without_a_common_sample_are_refused() -> None:
     with pytest.raises(DataError, match="no sample in common that old has right"):
-        compare_candidates(side("old", "bbbbbb"), side("first", "aaaaaa"), side("second", "aaaaaa"))
-    twice = Rows("twice", table(rows(["a", "a"], ["a", "a"]) * 2))
+        compare_candidates(
+            predictions("old", "bbbbbb"), predictions("first", "aaaaaa"), predictions("second", "aaaaaa")
+        )
+    twice = Predictions("twice", table(rows(["a", "a"], ["a", "a"]) * 2))
     with pytest.raises(DataError, match="twice: task 'birds': sample 's0' is there 2 times"):
-        compare_candidates(side("old", "aaaaaa"), side("first", "aaaaaa"), twice)
+        compare_candidates(predictions("old", "aaaaaa"), predictions("first", "aaaaaa"), twice)
 
 
 def test_the_noise_floor_of_seeds() -> None:
-    seeds = [Rows(str(seed), table(random_rows(seed))) for seed in (1, 2, 3)]
+    seeds = [Predictions(str(seed), table(random_rows(seed))) for seed in (1, 2, 3)]
     pairs = [(i, j) for i in range(3) for j in range(3) if i != j]
     expected = [compare(seeds[i], seeds[j]).table for i, j in pairs]
     assert seed_noise(seeds) == pytest.approx(sum(t.negative_flips / t.n for t in expected) / 6)

@@ -60,7 +60,7 @@ def test_a_metric_that_is_not_defined_says_why_in_json(compare: Command, tmp_pat
     path = write(tmp_path / "all_right.parquet", rows("ab", "ab"))
     found = json.loads(compare(path, path, "--json").stdout)
     assert found["nfi"] is None
-    assert found["undefined"]["nfi"] == "it would be divided by 0"
+    assert found["undefined"]["nfi"] == "the denominator is 0"
     assert "nfr" not in found["undefined"]
 
 
@@ -113,7 +113,7 @@ def test_graded_scores_have_a_table_of_their_own(compare: Command, tmp_path: Pat
 
 
 def test_sample_logs_go_through(compare: Command) -> None:
-    old, new = (next((LOGS / side).glob("samples_sums_*.jsonl")) for side in ("old", "new"))
+    old, new = (next((LOGS / model).glob("samples_sums_*.jsonl")) for model in ("old", "new"))
     refused = compare(old, new)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "holds 2 filters (strict-match, flexible-extract): choose one with --filter" in refused.stderr
@@ -139,12 +139,12 @@ def test_a_run_is_compared_by_its_id(
     other.client.log_artifact(cell, str(made_cell(tmp_path / "cell", "text-mini")))
     shown = compare(f"{cell}@0", f"{cell}@1", "--tracking-uri", store.uri)  # the run says what was tested
     assert (shown.stderr, shown.stdout.partition("the worst 10 of")[2].count("\n      ")) == ("", 10)
-    for side, message in (
+    for new, message in (
         (failed, "wanted a finished run, its status is FAILED: the loss is nan"),
         ("0" * 32, "tracking store"),
         (f"{run}@9", "no version 9: the ledger has 0, 1, 2"),
     ):
-        done = compare(run, side, *where)
+        done = compare(run, new, *where)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert message in done.stderr
 

@@ -21,7 +21,7 @@ from clbench.core.storage import write_json
 from clbench.reports.flips.comparison import compare
 from clbench.reports.flips.content import Content
 from clbench.reports.flips.flip_counts import Flip
-from clbench.reports.flips.rows import Origin, Rows
+from clbench.reports.flips.predictions import Origin, Predictions
 from clbench.spec.ledger import write_ledger
 from clbench.streams.card import load_stream
 
@@ -36,7 +36,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_cell(tmp_path_factory.mktemp("images") / "cell", "clip-mini", "union")
 
 
-def sides(ledger: Path) -> tuple[str, str]:
+def versions_of(ledger: Path) -> tuple[str, str]:
     return f"{ledger}@0", f"{ledger}@1"
 
 
@@ -51,7 +51,7 @@ def asked(stream: str, task: str) -> dict[str, str]:
 
 
 def test_the_terminal_shows_the_texts(clbench: Command, texts: Path) -> None:
-    done = clbench("compare", *sides(texts))
+    done = clbench("compare", *versions_of(texts))
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("the worst 10")) + 1
@@ -63,17 +63,17 @@ def test_the_terminal_shows_the_texts(clbench: Command, texts: Path) -> None:
 
 def test_the_page_shows_the_texts_of_all_flips(clbench: Command, texts: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    assert clbench("compare", *sides(texts), "--html", page, "--json").returncode == 0
-    found = compare(Rows("old", texts, 0), Rows("new", texts, 1))
+    assert clbench("compare", *versions_of(texts), "--html", page, "--json").returncode == 0
+    found = compare(Predictions("old", texts, 0), Predictions("new", texts, 1))
     written = page.read_text("utf-8")
-    assert written.count("<dt>text</dt>") == found.worse > 10
+    assert written.count("<dt>text</dt>") == found.n_worse > 10
 
 
 def test_the_page_shows_images(clbench: Command, images: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    assert clbench("compare", *sides(images), "--html", page).returncode == 0
+    assert clbench("compare", *versions_of(images), "--html", page).returncode == 0
     found = re.findall(r'src="data:image/png;base64,([^"]+)" alt="sample ([^"]+)"', page.read_text("utf-8"))
-    assert len(found) == compare(Rows("old", images, 0), Rows("new", images, 1)).worse
+    assert len(found) == compare(Predictions("old", images, 0), Predictions("new", images, 1)).n_worse
     data = {row["sample_id"]: row["image"] for task in load_stream("clip-mini").tasks[:2] for row in task.load("test")}
     for png, name in found[:5]:
         shown = Image.open(BytesIO(base64.b64decode(png)))
@@ -81,7 +81,7 @@ def test_the_page_shows_images(clbench: Command, images: Path, tmp_path: Path) -
 
 
 def test_large_images_are_made_smaller_and_bounded_together(monkeypatch: pytest.MonkeyPatch, images: Path) -> None:
-    flips = compare(Rows("old", images, 0), Rows("new", images, 1)).worst[:6]
+    flips = compare(Predictions("old", images, 0), Predictions("new", images, 1)).worst[:6]
     origin = Origin("clip-mini", "test")
     monkeypatch.setattr(samples, "SIDE", 10)
     small = samples.look_up(flips, origin, None, images=True)
@@ -110,12 +110,14 @@ def test_a_ledger_that_lies_alone_shows_ids_until_a_stream_is_named(
 ) -> None:
     alone = tmp_path / "alone.parquet"
     alone.write_bytes(texts.read_bytes())
-    without = clbench("compare", *sides(alone))
+    without = clbench("compare", *versions_of(alone))
     assert (without.returncode, without.stderr, texts_in(without.stdout)) == (0, "", 0)
-    assert texts_in(clbench("compare", *sides(alone), "--samples", "text-mini").stdout) == 10
-    worst = json.loads(clbench("compare", *sides(alone), "--samples", "text-mini", "--json").stdout)["worst"]
+    assert texts_in(clbench("compare", *versions_of(alone), "--samples", "text-mini").stdout) == 10
+    worst = json.loads(clbench("compare", *versions_of(alone), "--samples", "text-mini", "--json").stdout)["worst"]
     assert all(flip["text"] for flip in worst)
-    assert not any(flip["text"] for flip in json.loads(clbench("compare", *sides(texts), "--json").stdout)["worst"])
+    assert not any(
+        flip["text"] for flip in json.loads(clbench("compare", *versions_of(texts), "--json").stdout)["worst"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,13 +128,13 @@ def test_a_ledger_that_lies_alone_shows_ids_until_a_stream_is_named(
         ({"stream": {"name": "text-mini"}, "split": "tset"}, "no part 'tset': did you mean 'test'?"),
     ],
 )
-def test_what_cannot_be_shown_is_told_and_the_rest_goes_on(
+def test_samples_that_cannot_be_shown_are_a_message_and_the_rest_goes_on(
     clbench: Command, texts: Path, tmp_path: Path, cell: dict[str, object], reason: str
 ) -> None:
     ledger = tmp_path / "ledger.parquet"
     ledger.write_bytes(texts.read_bytes())
     write_json(tmp_path / "cell.json", cell)
-    done = clbench("compare", *sides(ledger))
+    done = clbench("compare", *versions_of(ledger))
     assert (done.returncode, done.stderr.count("\n")) == (0, 1)
     assert done.stderr.startswith("samples are not shown: ")
     assert reason in done.stderr
@@ -145,7 +147,7 @@ def test_other_data_under_the_same_ids_are_not_shown(clbench: Command, texts: Pa
         for name in ("target", "prediction"):
             row[name] = f"new {row[name]}"
     ledger = write(tmp_path / "ledger.parquet", table)
-    named = clbench("compare", *sides(ledger), "--samples", "text-mini", "--json")
+    named = clbench("compare", *versions_of(ledger), "--samples", "text-mini", "--json")
     assert (named.returncode, named.stderr.count("\n")) == (2, 1)
     assert "these are other data" in named.stderr
 
@@ -160,7 +162,7 @@ def test_samples_that_the_stream_does_not_have_are_left_out() -> None:
 def test_json_of_a_cell_imports_no_torch(texts: Path) -> None:
     code = f"""
 import sys
-sys.argv = ["clbench", "compare", *{sides(texts)!r}, "--json"]
+sys.argv = ["clbench", "compare", *{versions_of(texts)!r}, "--json"]
 from clbench.cli.main import app
 try:
     app()

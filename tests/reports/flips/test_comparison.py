@@ -11,13 +11,13 @@ import pytest
 from tests.reports.flips.ledgers import graded, random_rows, rows, table, write
 
 from clbench.core.errors import ClbenchError, DataError, MetricError
-from clbench.reports.flips.as_json import to_dict
 from clbench.reports.flips.comparison import Comparison, compare
+from clbench.reports.flips.comparison_json import to_dict
 from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_metrics import nfr
 from clbench.reports.flips.gate import decide
-from clbench.reports.flips.graded import SINGLE, changes_of, graded_flips, graded_intervals
-from clbench.reports.flips.rows import Rows
+from clbench.reports.flips.graded import MAX_UNGROUPED, change_histogram, graded_flips, graded_intervals
+from clbench.reports.flips.predictions import Predictions
 from clbench.reports.flips.statistics import mcnemar_exact
 from clbench.spec.ledger import SCHEMA
 
@@ -26,7 +26,7 @@ OLD, NEW = random_rows(1), random_rows(2)
 
 
 def compared(old: Made, new: Made, **settings: Any) -> Comparison:
-    return compare(Rows("old", table(old)), Rows("new", table(new)), **settings)
+    return compare(Predictions("old", table(old)), Predictions("new", table(new)), **settings)
 
 
 def counted(old: Made, new: Made) -> dict[str, ContingencyTable]:
@@ -45,14 +45,14 @@ def counted(old: Made, new: Made) -> dict[str, ContingencyTable]:
 def test_a_loop_over_samples_finds_the_same() -> None:
     found = compared(OLD, NEW)
     expected = counted(OLD, NEW)
-    assert {task: result.tally.table for task, result in found.tasks.items()} == expected
+    assert {task: result.counts.table for task, result in found.tasks.items()} == expected
     assert found.table == ContingencyTable.total(expected.values())
     assert found.table.n == 600
     assert found.mcnemar_p == mcnemar_exact(found.table.negative_flips, found.table.positive_flips)
     assert ContingencyTable.total(t for _, _, t in found.classes) == found.table
-    for side in ("old", "new"):
-        assert ContingencyTable.total(found.confidence[side].values()) == found.table
-    assert found.worse == found.table.negative_flips == len(found.worst)
+    for model in ("old", "new"):
+        assert ContingencyTable.total(found.confidence[model].values()) == found.table
+    assert found.n_worse == found.table.negative_flips == len(found.worst)
 
 
 def test_classes_and_confidences_worked_by_hand() -> None:
@@ -61,7 +61,7 @@ def test_classes_and_confidences_worked_by_hand() -> None:
     found = compared(old, new)
     assert [(name, t) for _, name, t in found.classes] == [("b", ContingencyTable(0, 2)), ("a", ContingencyTable(1, 1))]
     assert found.confidence == {"old": {9: ContingencyTable(1, 3)}, "new": {2: ContingencyTable(1, 3)}}
-    assert found.tally.nfr_weight == pytest.approx(3 * 0.25)
+    assert found.counts.nfr_confidence_sum == pytest.approx(3 * 0.25)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -73,7 +73,10 @@ def test_order_batches_and_place_change_nothing(seed: int, tmp_path: Path) -> No
         with pq.ParquetWriter(path, SCHEMA) as writer:
             for start in range(0, len(made), 37):
                 writer.write_table(table(made[start : start + 37]))
-    found, expected = to_dict(compare(Rows("old", paths[0]), Rows("new", paths[1]))), to_dict(compared(OLD, NEW))
+    found, expected = (
+        to_dict(compare(Predictions("old", paths[0]), Predictions("new", paths[1]))),
+        to_dict(compared(OLD, NEW)),
+    )
     for name in ("nfr_confidence_weighted", "pfr_confidence_weighted"):  # sums of confidences: the last bit may differ
         assert found.pop(name) == pytest.approx(expected.pop(name))
     assert (found == expected) is True  # without pytest's account of the difference, which takes a minute
@@ -86,13 +89,13 @@ def test_batches_add_up() -> None:
 
 def test_what_does_not_match_is_counted_by_task() -> None:
     found = compared(OLD[:150], [row for row in NEW if row["task"] != "task 2"][20:])
-    assert (found.table.n, found.tally.old_only, found.tally.new_only) == (130, 20, 250)
-    assert {task: r.tally.new_only for task, r in found.tasks.items()} == {"task 0": 50, "task 1": 200}
-    assert found.tasks["task 1"].tally.table.n == 0
+    assert (found.table.n, found.counts.old_only, found.counts.new_only) == (130, 20, 250)
+    assert {task: r.counts.new_only for task, r in found.tasks.items()} == {"task 0": 50, "task 1": 200}
+    assert found.tasks["task 1"].counts.table.n == 0
     assert to_dict(found)["unmatched"] == {"old": 20, "new": 250, "unscored": 0}
 
 
-def test_the_worst_flips_are_those_the_new_model_is_surest_of() -> None:
+def test_the_worst_flips_are_those_with_the_highest_new_confidence() -> None:
     target = ["a"] * 4
     old = [
         {**r, "confidence": c} for r, c in zip(rows(["a", "a", "a", "a"], target), [0.9, 0.8, 0.7, 0.6], strict=True)
@@ -114,20 +117,20 @@ def test_a_version_and_a_protocol_are_chosen() -> None:
         for row in random_rows(10 * version + len(protocol), 20, 1)
     ]
     both = table(made)
-    found = compare(Rows("old", both, 0), Rows("new", both))
+    found = compare(Predictions("old", both, 0), Predictions("new", both))
     assert found.protocol == "union"
     assert found.table == ContingencyTable.total(counted(random_rows(5, 20, 1), random_rows(25, 20, 1)).values())
-    other = compare(Rows("old", both, 1, "task-id"), Rows("new", both, 2, "task-id"))
+    other = compare(Predictions("old", both, 1, "task-id"), Predictions("new", both, 2, "task-id"))
     assert other.table == ContingencyTable.total(counted(random_rows(17, 20, 1), random_rows(27, 20, 1)).values())
 
 
-@pytest.mark.parametrize("n", [50, SINGLE + 1000])  # every change by itself, and changes in groups
+@pytest.mark.parametrize("n", [50, MAX_UNGROUPED + 1000])  # every change by itself, and changes in groups
 def test_graded_scores(n: int) -> None:
     rng = np.random.default_rng(0)
     old, new = rng.random(n), np.clip(rng.random(n) * 0.3 + 0.4, 0, 1)
     new[:5] = old[:5]
     found = compared(graded(old.tolist()), graded(new.tolist()), dead_band=0.05)
-    changes = changes_of(old, new)
+    changes = change_histogram(old, new)
     for result, band in zip(found.graded, (0.0, 0.05), strict=True):
         expected = graded_flips(changes, band)
         assert (result.flips.losses, result.flips.gains) == (expected.losses, expected.gains)
@@ -143,14 +146,14 @@ def test_graded_scores(n: int) -> None:
         assert (flips.losses, flips.gains) == (all_of_them.flips.losses, all_of_them.flips.gains)
         assert flips.mean_loss == pytest.approx(all_of_them.flips.mean_loss)
         assert flips.mean_change == pytest.approx(all_of_them.flips.mean_change)
-    assert found.worse == found.graded[1].flips.losses
+    assert found.n_worse == found.graded[1].flips.losses
     assert found.worst[0].sample_id == f"s{np.argmin(new - old)}"
     assert to_dict(found)["nfr"] is None
     better = compared(graded(old.tolist()), graded(new.tolist()), lower_is_better=True)
     assert better.graded[0].flips.gains == found.graded[0].flips.losses
 
 
-def test_scores_that_repeat_right_and_wrong_are_not_told_twice() -> None:
+def test_scores_that_repeat_right_and_wrong_are_not_graded_scores() -> None:
     same = [{**row, "score": float(row["correct"])} for row in OLD]
     assert compared(same, [{**row, "score": float(row["correct"])} for row in NEW]).graded == []
     assert compared(same, [{**row, "score": 0.3} for row in NEW]).graded[0].flips.n == 600
@@ -166,7 +169,11 @@ def test_scores_that_repeat_right_and_wrong_are_not_told_twice() -> None:
         ),
         (OLD, [{**r, "sample_id": f"x{r['sample_id']}"} for r in NEW], "old and new: no sample in common"),
         (OLD, NEW + NEW[3:4], "new: task 'task 0': sample 's3' is there 2 times"),
-        (OLD, [{**r, "target": "other"} for r in NEW], "600 samples have another target, sample 's0' of task 'task 0'"),
+        (
+            OLD,
+            [{**r, "target": "other"} for r in NEW],
+            "600 samples have different targets, sample 's0' of task 'task 0'",
+        ),
         (
             OLD,
             [{**r, "prediction": None} for r in NEW],
@@ -200,7 +207,7 @@ def test_damaged_files_say_so(tmp_path: Path) -> None:
         (tmp_path / "absent.parquet", "no such ledger"),
     ):
         with pytest.raises(ClbenchError, match=message) as caught:
-            compare(Rows("old", whole), Rows("new", path))
+            compare(Predictions("old", whole), Predictions("new", path))
         assert "\n" not in str(caught.value)
 
 
@@ -209,9 +216,9 @@ def test_a_dead_band_below_zero_is_refused() -> None:
         compared(OLD, NEW, dead_band=-1)
 
 
-def test_pairs_without_a_score_on_both_sides_are_shown() -> None:
+def test_pairs_without_a_common_measure_are_counted() -> None:
     found = compared(OLD, [{**r, "correct": None} for r in NEW[:10]] + NEW[10:])
-    assert (found.table.n, found.tally.unscored) == (590, 10)
+    assert (found.table.n, found.counts.unscored) == (590, 10)
 
 
 def budget(right: int, flips: int, missing: int = 0) -> Comparison:

@@ -12,7 +12,7 @@ from clbench.reports.flips.comparison import Comparison, compare
 from clbench.reports.flips.content import Content
 from clbench.reports.flips.flips_page import to_html, write_page
 from clbench.reports.flips.gate import decide
-from clbench.reports.flips.rows import Rows
+from clbench.reports.flips.predictions import Predictions
 
 IMAGE = b"\x89PNG"
 
@@ -26,7 +26,7 @@ def hostile() -> Comparison:
             for name in ("prediction", "target"):
                 row[name] = row[name].replace("class 1", HOSTILE)
         made[7]["sample_id"] = HOSTILE
-    return compare(Rows(f"old {HOSTILE}", table(old)), Rows(f"new {HOSTILE}", table(new)))
+    return compare(Predictions(f"old {HOSTILE}", table(old)), Predictions(f"new {HOSTILE}", table(new)))
 
 
 def test_the_page_is_well_formed_and_loads_nothing(hostile: Comparison) -> None:
@@ -54,7 +54,7 @@ def test_the_page_has_every_part(hostile: Comparison) -> None:
         "Yan et al.",
     ):
         assert part in page
-    assert page.count('class="flip task-') == hostile.worse
+    assert page.count('class="flip task-') == hostile.n_worse
     assert page.count('type="radio"') == 1 + 3
     assert page.count("main:has(#task-") == 3
     assert "<dt>target</dt>" in page
@@ -62,19 +62,21 @@ def test_the_page_has_every_part(hostile: Comparison) -> None:
 
 def test_a_long_list_is_cut_and_says_so() -> None:
     n = 700
-    found = compare(Rows("o", table(rows(["a"] * n, ["a"] * n))), Rows("n", table(rows(["b" * 9000] * n, ["a"] * n))))
+    found = compare(
+        Predictions("o", table(rows(["a"] * n, ["a"] * n))), Predictions("n", table(rows(["b" * 9000] * n, ["a"] * n)))
+    )
     page = to_html(found)
     assert page.count('class="flip task-') == 500
-    assert "200 more are left out." in page
+    assert "200 more are not shown." in page
     assert len(page) < 500 * 6000
 
 
 def test_what_is_graded_has_losses_and_what_is_the_same_has_no_flips() -> None:
-    page = to_html(compare(Rows("o", table(graded([0.5, 0.4]))), Rows("n", table(graded([0.2, 0.6])))))
+    page = to_html(compare(Predictions("o", table(graded([0.5, 0.4]))), Predictions("n", table(graded([0.2, 0.6])))))
     assert "Losses, the worst first" in page
     assert "0.5000 to 0.2000" in page
     same = table(rows(["a"], ["a"]))
-    assert "<p>None.</p>" in to_html(compare(Rows("o", same), Rows("n", same)))
+    assert "<p>None.</p>" in to_html(compare(Predictions("o", same), Predictions("n", same)))
 
 
 def test_a_disk_that_refuses_says_so(hostile: Comparison, tmp_path: Path) -> None:

@@ -15,14 +15,14 @@ from clbench.reports.flips.lm_eval import convert_sample_log
 LOGS = Path(__file__).parents[1] / "data" / "lm_eval"
 
 
-def log(side: str, task: str) -> Path:
-    (found,) = (LOGS / side).glob(f"samples_{task}_*.jsonl")
+def log(model: str, task: str) -> Path:
+    (found,) = (LOGS / model).glob(f"samples_{task}_*.jsonl")
     return found
 
 
 def compared(folder: Path, task: str, metric: str | None = None, chosen: str | None = None) -> Comparison:
-    sides = [convert_sample_log(log(s, task), folder / f"{s}.jsonl", metric, chosen) for s in ("old", "new")]
-    return compare(*sides)
+    models = [convert_sample_log(log(m, task), folder / f"{m}.jsonl", metric, chosen) for m in ("old", "new")]
+    return compare(*models)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_the_accuracies_are_those_of_the_harness(
 ) -> None:
     found = compared(tmp_path, task, metric, chosen)
     assert (found.table.n, found.table.old_right, found.table.new_right) == (24, old, new)
-    assert (found.tally.old_only, found.tally.new_only) == (0, 0)
+    assert (found.counts.old_only, found.counts.new_only) == (0, 0)
     assert list(found.tasks) == [task]
     assert found.graded == []
 
@@ -68,10 +68,10 @@ def test_two_filters_are_never_pooled(tmp_path: Path) -> None:
         compared(tmp_path, "sums", chosen="strict")
 
 
-def edited(folder: Path, change: Callable[[dict[str, Any]], None], side: str = "new") -> Path:
+def edited(folder: Path, change: Callable[[dict[str, Any]], None], model: str = "new") -> Path:
     """The log with every row changed."""
-    path = folder / log(side, "pick").name
-    made = [json.loads(line) for line in log(side, "pick").open()]
+    path = folder / log(model, "pick").name
+    made = [json.loads(line) for line in log(model, "pick").open()]
     for row in made:
         change(row)
     path.write_text("".join(f"{json.dumps(row)}\n" for row in made), encoding="utf-8")
@@ -84,13 +84,13 @@ def test_an_older_log_without_hashes_and_with_lists_is_read_the_same(tmp_path: P
         for name in ("doc_hash", "prompt_hash", "target_hash", "metrics"):
             del row[name]
 
-    sides = []
-    for side in ("old", "new"):
-        (tmp_path / side).mkdir()
-        path = edited(tmp_path / side, older, side)
-        sides.append(convert_sample_log(path, tmp_path / f"{side}.jsonl", None, None))
+    models = []
+    for model in ("old", "new"):
+        (tmp_path / model).mkdir()
+        path = edited(tmp_path / model, older, model)
+        models.append(convert_sample_log(path, tmp_path / f"{model}.jsonl", None, None))
     (tmp_path / "again").mkdir()
-    assert all_metrics(compare(*sides).table) == all_metrics(compared(tmp_path / "again", "pick").table)
+    assert all_metrics(compare(*models).table) == all_metrics(compared(tmp_path / "again", "pick").table)
 
 
 def test_another_document_under_the_same_number_does_not_match(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_another_document_under_the_same_number_does_not_match(tmp_path: Path) -
 
     old = convert_sample_log(log("old", "pick"), tmp_path / "old.jsonl", None, None)
     found = compare(old, convert_sample_log(edited(tmp_path, other), tmp_path / "new.jsonl", None, None))
-    assert (found.table.n, found.tally.old_only, found.tally.new_only) == (20, 4, 4)
+    assert (found.table.n, found.counts.old_only, found.counts.new_only) == (20, 4, 4)
 
 
 def test_a_metric_between_0_and_1_is_graded(tmp_path: Path) -> None:
@@ -140,7 +140,10 @@ def test_rows_that_do_not_fit_say_why(tmp_path: Path, change: Callable[[dict[str
         (b"[1]\n", "line 1: wanted a JSON object, got int"),
         (b"1\n[1]\n", "line 1: wanted a JSON object, got int"),
         (b"[{}\n", r"line 2: damaged or not JSON: Expecting ',' delimiter at column 1"),
-        (b'{\n "results": {}\n}', "line 1: wanted a sample log, one JSON object a line; this one goes on"),
+        (
+            b'{\n "results": {}\n}',
+            "line 1: wanted a sample log, one JSON object on each line, got a part of one",
+        ),
         (b"\n\xff\xfe\n", "line 2: wanted UTF-8 text, got byte 0xff"),
         (b"\xef\xbb\xbf[\n\n\xff", "line 3: wanted UTF-8 text, got byte 0xff"),
     ],

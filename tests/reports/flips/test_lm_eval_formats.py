@@ -26,12 +26,12 @@ from tests.reports.flips.sample_logs import (
 )
 
 from clbench.core.errors import ClbenchError, DataError
-from clbench.reports.flips.as_json import to_dict
-from clbench.reports.flips.as_text import worst
 from clbench.reports.flips.comparison import Comparison, compare
+from clbench.reports.flips.comparison_json import to_dict
+from clbench.reports.flips.comparison_tables import worst_lines
 from clbench.reports.flips.flips_page import write_page
-from clbench.reports.flips.inputs import Choice, load_predictions
-from clbench.reports.flips.rows import Rows
+from clbench.reports.flips.inputs import InputOptions, load_predictions
+from clbench.reports.flips.predictions import Predictions
 
 METRICS = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info")
 DELIMITERS = (" ", "", "\n", "\n\n", ": ")
@@ -41,18 +41,18 @@ GSM8K = "How many?"
 Log = tuple[Release, str, str, list[Question], list[Said]]
 
 
-def read(path: Path, metric: str | None = None, chosen: str | None = None, other: Path = Path()) -> Rows:
+def read(path: Path, metric: str | None = None, chosen: str | None = None, other: Path = Path()) -> Predictions:
     folder = path.parent / f"read-{path.stem}"
     folder.mkdir(exist_ok=True)
-    return load_predictions(str(path), Choice(chosen, metric, "", ""), folder, str(other))
+    return load_predictions(str(path), InputOptions(chosen, metric, "", ""), folder, str(other))
 
 
-def ledger(rows: Rows) -> list[Row]:
+def ledger(rows: Predictions) -> list[Row]:
     assert isinstance(rows.source, Path)
     return [json.loads(line) for line in rows.source.read_text("utf-8").splitlines()]
 
 
-def attempt(path: Path, metric: str | None = None) -> tuple[Rows | None, str]:
+def attempt(path: Path, metric: str | None = None) -> tuple[Predictions | None, str]:
     """What was read, or the one line that says why it was not."""
     try:
         return read(path, metric), ""
@@ -80,7 +80,7 @@ word = st.sampled_from(["a", "be", "sea", "do re", "2", "0", "1", "10", "Ã©", "æ
 def logs(draw: st.DrawFn) -> Log:
     release = draw(st.sampled_from(RELEASES))
     delimiter, metric = draw(st.sampled_from(DELIMITERS)), draw(st.sampled_from(METRICS))
-    told, kind = draw(st.booleans()), draw(st.sampled_from(["number", "text", "several"]))
+    informative, kind = draw(st.booleans()), draw(st.sampled_from(["number", "text", "several"]))
     questions, answers = [], []
     for number in range(draw(st.integers(1, 5))):
         choices = draw(st.lists(word, min_size=2, max_size=4, unique=True))
@@ -88,7 +88,7 @@ def logs(draw: st.DrawFn) -> Log:
         gold: int | str | list[int] = index if kind == "number" else choices[index]
         if kind == "several" and metric != "acc_mutual_info":  # of which the harness makes an error
             gold = draw(st.lists(st.integers(0, n - 1), min_size=1, unique=True))
-        doc = {"question": f"which {number}?", **({"options": {"text": choices}} if told else {})}
+        doc = {"question": f"which {number}?", **({"options": {"text": choices}} if informative else {})}
         questions.append(Question(number, doc, f"Q: which {number}?\nA:", choices, gold))
         answers.append(Said(*draw(st.tuples(*[st.lists(likelihood, min_size=n, max_size=n)] * 2))))
     return release, delimiter, metric, questions, answers
@@ -215,8 +215,8 @@ def fraction(number: int, share: float, likeliest: int = 0) -> Row:
 
 
 def test_an_accuracy_that_is_a_fraction_is_graded(tmp_path: Path) -> None:
-    sides = [[fraction(0, 0.25, 1), fraction(1, 1.0, 2), fraction(2, 0.0)], [fraction(i, 0.5) for i in range(3)]]
-    found = compared([write(NEWEST, tmp_path / str(i) / NAME, side) for i, side in enumerate(sides)])
+    models = [[fraction(0, 0.25, 1), fraction(1, 1.0, 2), fraction(2, 0.0)], [fraction(i, 0.5) for i in range(3)]]
+    found = compared([write(NEWEST, tmp_path / str(i) / NAME, model) for i, model in enumerate(models)])
     assert (found.table.n, found.graded[0].flips.gains, found.graded[0].flips.losses) == (0, 2, 1)
     assert found.graded[0].flips.mean_change == pytest.approx((0.25 - 0.5 + 0.5) / 3)
 
@@ -249,7 +249,7 @@ PASSED = {"f1": [1, 0], "mcc": [1, 0], "brier_score": [1, [0.5, 0.5]]}
         (in_lines(pair(PASSED)), "mcc", "line 1: no number as metric 'mcc' (it is a list): none are"),
         (in_lines(pair({"acc": 0})), None, "acc is right or wrong, but the log does not say what was predicted"),
         (in_lines(GREEDY), "exact_match", "line 1: exact_match of choices says whether the target is the greedy"),
-        (in_lines(MISPAIRED), None, "0.4.5 to 0.4.8 took likelihoods of the wrong requests"),
+        (in_lines(MISPAIRED), None, "0.4.5 to 0.4.8 computed all accuracies from the wrong requests"),
         (in_lines(written(0, "Q", "a", "a", {"em": 10**400})), None, "line 1: wanted a finite number as em"),
         (in_lines(written(0, "Q", "a", "a", {"em": 1})), "doc_id", "no number as metric 'doc_id': known: em"),
     ],
@@ -306,14 +306,19 @@ def test_only_the_choice_itself_has_a_length(tmp_path: Path, delimiter: str) -> 
         assert got["prediction"][0] == "1"
 
 
-def test_lengths_that_no_row_tells_are_refused_where_they_matter(tmp_path: Path) -> None:
+def test_unknown_lengths_of_choices_are_refused_where_they_matter(tmp_path: Path) -> None:
     made = choice_row(NEWEST, Question(0, {}, "Q", ["a", "bb bb", "c"], 2), Said([-1.0, -4.0, -9.0]), " ", ["acc_norm"])
     with pytest.raises(
-        DataError, match="line 1: acc_norm divides by the length of the choice, and the log does not tell"
+        DataError, match="line 1: acc_norm divides by the length of the choice, which the log does not separate"
     ):
         read(write(NEWEST, tmp_path / NAME, [made]))
-    told = choice_row(NEWEST, Question(1, {}, "Q", ["a", "bb bb", "c"], 1), Said([-1.0, -4.0, -9.0]), " ", ["acc_norm"])
-    assert [got["prediction"][0] for got in ledger(read(write(NEWEST, tmp_path / NAME, [made, told])))] == ["1", "1"]
+    informative = choice_row(
+        NEWEST, Question(1, {}, "Q", ["a", "bb bb", "c"], 1), Said([-1.0, -4.0, -9.0]), " ", ["acc_norm"]
+    )
+    assert [got["prediction"][0] for got in ledger(read(write(NEWEST, tmp_path / NAME, [made, informative])))] == [
+        "1",
+        "1",
+    ]
 
 
 def test_choices_within_prompts_have_no_known_length(tmp_path: Path) -> None:
@@ -322,38 +327,38 @@ def test_choices_within_prompts_have_no_known_length(tmp_path: Path) -> None:
     made = row(NEWEST, 0, {}, "won.", requests, [[-1.0, False], [-2.0, False]], {"acc": 1.0, "acc_norm": 1.0})
     path = write(NEWEST, tmp_path / NAME, [made])
     assert [(got["prediction"], got["target"]) for got in ledger(read(path))] == [("0: won.", "won.")]
-    with pytest.raises(DataError, match="within prompts only"):
+    with pytest.raises(DataError, match="as parts of prompts only"):
         read(path, "acc_norm")
 
 
 def test_several_generations_are_one_answer(tmp_path: Path) -> None:
     """Also two of them: an answer of two is not always a likelihood."""
-    sides = [
+    models = [
         [written(0, GSM8K, answer, "3", {"pass@2": score})] for answer, score in ((["3", "4"], 1.0), (["5", "4"], 0.0))
     ]
-    found = compared([write(NEWEST, tmp_path / str(i) / NAME, side) for i, side in enumerate(sides)])
+    found = compared([write(NEWEST, tmp_path / str(i) / NAME, model) for i, model in enumerate(models)])
     assert found.table.negative_flips == 1
     assert (found.worst[0].old_prediction, found.worst[0].new_prediction) == ('["3", "4"]', '["5", "4"]')
 
 
 def test_half_a_surrogate_pair_is_printed_shown_and_compared(tmp_path: Path) -> None:
     """Two halves are two answers."""
-    sides = [
+    models = [
         [written(0, "Q\ud83d", a, "\udc00", {"em": 0}), written(1, "Q", "x", "y", {"em": b})]
         for a, b in (("\ud83d", 1), ("\ud83e", 0))
     ]
-    paths = [write(NEWEST, tmp_path / str(i) / NAME, side, ascii_only=True) for i, side in enumerate(sides)]
+    paths = [write(NEWEST, tmp_path / str(i) / NAME, model, ascii_only=True) for i, model in enumerate(models)]
     found = compared(paths)
     assert (found.table.both_wrong_different, found.table.negative_flips) == (1, 1)
     write_page(found, tmp_path / "page.html")
-    "\n".join(worst(found, 9)).encode()
+    "\n".join(worst_lines(found, 9)).encode()
     json.dumps(to_dict(found), ensure_ascii=False).encode()
 
 
 def test_a_list_in_a_file_is_named_after_model_and_task(tmp_path: Path) -> None:
     """As releases up to 0.4.2 write it."""
     rows = [[written(n, f"Q{n}", a, "a", {"em": float(a == "a")}, release=OLD) for n in (0, 1)] for a in "ab"]
-    paths = [write(OLD, tmp_path / f"pretrained__m_v{i}_arc_easy.jsonl", side) for i, side in enumerate(rows)]
+    paths = [write(OLD, tmp_path / f"pretrained__m_v{i}_arc_easy.jsonl", model) for i, model in enumerate(rows)]
     found = compared(paths)
     assert (list(found.tasks), found.table.negative_flips) == (["arc_easy"], 2)
     newer = [{**r, "filter": "none", "metrics": ["em"]} for r in rows[1]]
