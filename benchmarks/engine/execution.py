@@ -16,9 +16,8 @@ from clbench.benchmarks.engine.releases import require_one_vocabulary
 from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.engine.shared_results import SharedResults
 from clbench.benchmarks.engine.weight_drift import Drift
-from clbench.benchmarks.evaluation.challenge_metrics import challenge_json
 from clbench.benchmarks.evaluation.evaluator import Evaluator
-from clbench.benchmarks.evaluation.probes import Probe
+from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
 from clbench.contracts import (
     Budget,
     Context,
@@ -37,8 +36,7 @@ from clbench.core.errors import CheckpointError, TrainingError
 from clbench.core.finite import not_finite, unsound_weights
 from clbench.core.registry import LEARNERS, STRATEGIES
 from clbench.core.seeding import derive, seed_globally
-from clbench.reports.matrix import ScoreMatrix
-from clbench.spec.ledger import SCHEMA, task_scores, with_version
+from clbench.spec.ledger import SCHEMA, with_version
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done now, steps done, steps in all) of one version."""
@@ -83,7 +81,7 @@ class CellRun:
         device: torch.device,
         progress: Progress,
         shared: SharedResults | None = None,
-        probe: Probe | None = None,
+        probe: HarnessProbe | None = None,
     ) -> None:
         self._cell = cell
         self._shared = shared or SharedResults()
@@ -123,17 +121,17 @@ class CellRun:
         for version in range(0 if done is None else done + 1, self.stream.last_version + 1):
             self._compute(version)
             after_version(version)
-        self._folder.finish(matrix_json(self.stream, self._folder), challenge_json(self.stream, self._folder))
+        self._folder.finish(self.stream)
 
     def probe(self) -> None:
         """Ask version 0 and the last one, which must be there, what is not known of them yet."""
         if self._probe is None:
             return
-        for version, missing in self._folder.unprobed(self._probe.asked).items():
+        for version, missing in self._folder.probes.missing(self._probe.asked, self.stream.last_version).items():
             learner = self._version(version)
             for number, asked in enumerate(missing):
                 self._progress("probe", number, len(missing))
-                self._folder.save_probe(version, asked, self._probe.measure(self._probe.asked[asked], learner))
+                self._folder.probes.save(version, asked, self._probe.measure(self._probe.asked[asked], learner))
 
     def _version(self, version: int) -> Learner:
         """The learner as it was at version 0 or is at the last one."""
@@ -263,35 +261,6 @@ def _bytes_of(tree: object) -> int:
     if isinstance(tree, torch.Tensor):
         return tree.nbytes
     return sum(map(_bytes_of, tree.values())) if isinstance(tree, Mapping) else 0
-
-
-def matrices(stream: Stream, folder: CellFolder) -> dict[str, ScoreMatrix]:
-    """R under every protocol, from the ledgers of the versions that are there; NaN for the others."""
-    last = folder.last_version
-    rows = pa.concat_tables([folder.rows(version) for version in range(0 if last is None else last + 1)])
-    names = tuple(task.name for task in stream.tasks)
-    result: dict[str, ScoreMatrix] = {}
-    for protocol in stream.protocols:
-        cells = task_scores(rows, protocol)
-        versions = sorted({version for version, _ in cells})
-        result[protocol] = ScoreMatrix.from_rows(
-            names, {v: [cells.get((v, name), float("nan")) for name in names] for v in versions}, stream.releases
-        )
-    return result
-
-
-def matrix_json(stream: Stream, folder: CellFolder) -> dict[str, object]:
-    """All matrices of a cell as JSON; null where not measured."""
-    found = matrices(stream, folder)
-    tasks = [task.name for task in stream.tasks]
-    return {
-        "schema": 1,
-        "tasks": tasks,
-        **({"releases": list(stream.releases)} if stream.releases else {}),
-        "protocols": {
-            name: [[None if x != x else x for x in row] for row in m.scores.tolist()] for name, m in found.items()
-        },
-    }
 
 
 def _peak_mb(device: torch.device) -> dict[str, float]:

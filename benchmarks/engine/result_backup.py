@@ -8,6 +8,7 @@ from pathlib import Path
 
 from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.core.errors import ClbenchError
+from clbench.reports.result import FILE
 
 
 class ResultBackup:
@@ -63,8 +64,8 @@ class ResultBackup:
             if CellFolder(cell).finished:
                 shutil.rmtree(earlier)
                 return
-            if (cell / "result.json").exists():
-                os.replace(cell / "result.json", earlier / "fresh-failed.json")
+            if (cell / FILE).exists():
+                os.replace(cell / FILE, earlier / "fresh-failed.json")
             if cell.exists():
                 shutil.rmtree(cell)
             os.replace(earlier, cell)

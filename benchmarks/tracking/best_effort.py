@@ -45,7 +45,7 @@ def catch_up(tracker: Tracker, cells: Sequence[tuple[Cell, CellFolder]], failed:
     """
     problems: list[str] = []
     for cell, folder in cells:
-        refused = _problem_of(partial(_finish, tracker, cell, folder))
+        refused = _problem_of(partial(tracker.finish, cell, folder))
         if not refused:
             continue
         away = _problem_of(partial(tracker.close, True))  # which it must come to now, and writes
@@ -54,10 +54,6 @@ def catch_up(tracker: Tracker, cells: Sequence[tuple[Cell, CellFolder]], failed:
         problems.append(f"{cell.title}: not logged: {refused} ({KEPT}; the same command logs them later)")
     closing = _problem_of(partial(tracker.close, failed or bool(problems)))
     return [*problems, f"{closing} ({KEPT})"] if closing else problems
-
-
-def _finish(tracker: Tracker, cell: Cell, folder: CellFolder) -> None:
-    tracker.finish(cell, folder, cell.load_stream())
 
 
 def _problem_of(call: Callable[[], None]) -> str | None:

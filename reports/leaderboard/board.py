@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 from clbench.reports.leaderboard.aggregate import Section, aggregate
 from clbench.reports.leaderboard.columns import Column, columns
-from clbench.reports.leaderboard.logged_cell import Cell
+from clbench.reports.leaderboard.logged_cell import LoggedCell
 from clbench.reports.leaderboard.published import Published, published_tables
 
 
@@ -44,13 +44,13 @@ class Board:
         return [section for section in self.sections if not section.is_test]
 
 
-def make_board(cells: Sequence[Cell], experiment: str, generated: datetime) -> Board:
+def make_board(cells: Sequence[LoggedCell], experiment: str, generated: datetime) -> Board:
     """Aggregate the cells and gather what explains them."""
     finished = [cell for cell in cells if cell.finished]
     return Board(experiment, generated, tuple(aggregate(cells)), tuple(columns()), _environment(finished))
 
 
-def _environment(cells: Iterable[Cell]) -> dict[str, dict[str, int]]:
+def _environment(cells: Iterable[LoggedCell]) -> dict[str, dict[str, int]]:
     counts: dict[str, Counter[str]] = {}
     for cell in cells:
         for name, value in cell.environment.items():

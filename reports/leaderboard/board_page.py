@@ -4,13 +4,14 @@ import math
 from importlib.resources import files
 
 from clbench import __version__
+from clbench.reports.headings import percent
 from clbench.reports.leaderboard.aggregate import Section, challenge, costs
 from clbench.reports.leaderboard.board import Board
 from clbench.reports.leaderboard.columns import Column
 from clbench.reports.leaderboard.logged_cell import COST_NOTE
 from clbench.reports.leaderboard.published import HEADINGS, WARNING
-from clbench.reports.leaderboard.tables import OFFICIAL_TITLE, TUNING_NOTE
-from clbench.reports.leaderboard.text import amount, percent, plain, with_error
+from clbench.reports.leaderboard.tables import CHALLENGE_TITLE, TUNING_NOTE
+from clbench.reports.leaderboard.text import amount, plain, with_error
 from clbench.reports.matrix import ScoreMatrix
 
 
@@ -32,7 +33,7 @@ def to_html(board: Board) -> str:
         costs=costs,
         cost_note=COST_NOTE,
         challenge=challenge,
-        official_title=OFFICIAL_TITLE,
+        challenge_title=CHALLENGE_TITLE,
         amount=amount,
         with_error=with_error,
         best=best,

@@ -18,7 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clbench.benchmarks.engine.cell import Cell
-from clbench.benchmarks.engine.execution import matrices
 from clbench.benchmarks.engine.runner import RunOptions
 from clbench.benchmarks.engine.suite import Choice, load_suite
 from clbench.benchmarks.tuning.assignments import parse_grids
@@ -44,16 +43,16 @@ class Killer:
         self._at = at
         self.begun = 0
 
-    def cell(self, index: int, cell: Cell, versions: int) -> None:
+    def on_cell_start(self, index: int, cell: Cell, versions: int) -> None:
         """Count, and interrupt at the given one."""
         if self.begun == self._at:
             raise KeyboardInterrupt
         self.begun += 1
 
-    def version(self, *arguments: object) -> None:
+    def on_version_end(self, *arguments: object) -> None:
         """Nothing."""
 
-    step = problem = version
+    on_step = on_problem = on_version_end
 
 
 def search(request: Request, out: Path, killer: Killer | None = None) -> Found:
@@ -157,8 +156,8 @@ def test_lower_is_better_where_the_metric_says_so(write_suite: WriteSuite) -> No
     assert (forgetting.protocol, forgetting.direction) == ("union", "lower")
     last = criterion_of("mtil.last", stream)
     matrix = ScoreMatrix(("a", "b"), np.array([[0.1, 0.2], [0.9, 0.3], [0.6, 0.8]]))
-    assert last.value({"task-id": matrix}) == pytest.approx(0.7)
-    assert forgetting.value({"union": matrix}) == pytest.approx(0.3)
+    assert last.value_of(matrix) == pytest.approx(0.7)
+    assert forgetting.value_of(matrix) == pytest.approx(0.3)
     variant = grid_of(4)
     trials = [Trial(variant, (i,), (), value) for i, value in enumerate([0.3, 0.7, 0.3, None])]
     best = {c.direction: best_of(trials, c) for c in (last, forgetting)}
@@ -203,7 +202,7 @@ def test_over_several_seeds_a_value_is_their_mean(write_suite: WriteSuite, tmp_p
     assert [cell.key for cell in trial.cells] == [folder.name for folder in folders]
     lasts = []
     for cell in trial.cells:
-        scores = matrices(cell.load_stream(), plan_folder(tmp_path, cell))["task-id"].scores
+        scores = plan_folder(tmp_path, cell).result(cell.load_stream()).matrix("task-id").scores
         lasts.append(float(scores[-1].mean()))
     assert trial.value == pytest.approx(fmean(lasts))
 
@@ -314,7 +313,7 @@ def test_every_result_that_ships_is_sound() -> None:
 def test_a_criterion_without_a_finite_value_has_none() -> None:
     never = Criterion("mtil.last", "task-id", "higher")
     with pytest.raises(ClbenchError, match="was not measured"):
-        never.value({"task-id": ScoreMatrix(("a",), np.array([[0.5], [np.nan]]))})
+        never.value_of(ScoreMatrix(("a",), np.array([[0.5], [np.nan]])))
     assert never.loss(None) == inf
 
 

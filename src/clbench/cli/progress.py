@@ -43,23 +43,23 @@ class Bars:
             self._progress.update(self._suite, completed=self._cells)
         self._progress.stop()
 
-    def cell(self, index: int, cell: Cell, versions: int) -> None:
+    def on_cell_start(self, index: int, cell: Cell, versions: int) -> None:
         """A cell begins."""
         self._progress.update(self._suite, completed=index)
         self._progress.reset(self._cell, total=versions, description=cell.title)
         if not self._console.is_terminal:
             self._console.print(f"[{index + 1}/{self._cells}] {cell.title}")
 
-    def version(self, version: int) -> None:
+    def on_version_end(self, version: int) -> None:
         """A version is done."""
         self._progress.update(self._cell, completed=version + 1)
 
-    def step(self, doing: str, step: int, total: int) -> None:
+    def on_step(self, doing: str, step: int, total: int) -> None:
         """Work inside a version goes on."""
         if step <= 1:
             self._progress.reset(self._step, total=total, description=doing)
         self._progress.update(self._step, completed=step)
 
-    def problem(self, message: str) -> None:
+    def on_problem(self, message: str) -> None:
         """Something failed; it must be seen above the bars."""
         self._console.print(f"problem: {message}")

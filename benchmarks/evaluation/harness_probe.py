@@ -22,7 +22,7 @@ BATCH = 16
 
 
 @dataclass(frozen=True)
-class Probe:
+class HarnessProbe:
     """Tasks of lm-evaluation-harness (Gao et al. 2021), few-shot and prompts as the tasks say.
 
     They are measured before the first task and after the last one. That changes no training, so it is no setting of a
@@ -84,7 +84,7 @@ class Probe:
         return TaskManager(include_defaults=not all(map(_is_file, self.tasks)))
 
 
-def parse_probe(text: str) -> Probe:
+def parse_probe(text: str) -> HarnessProbe:
     """`lm-eval:` and tasks separated by commas.
 
     Raises:
@@ -96,7 +96,7 @@ def parse_probe(text: str) -> Probe:
         raise ConfigError(f"--probe must be {LM_EVAL}: and tasks separated by commas, got {text!r}")
     if find_spec("lm_eval") is None:
         raise ConfigError(f"--probe: {LM_EVAL} is not installed: pip install 'clbench[{LM_EVAL}]'")
-    probe = Probe(tasks)
+    probe = HarnessProbe(tasks)
     probe.require()
     return probe
 
