@@ -1,4 +1,4 @@
-"""What a cell leaves on disk, and how it goes on after a kill.
+"""The folder of a cell: what a run leaves on disk, and from what it resumes after a kill.
 
     <cell>/cell.json                    what was run, resolved
     <cell>/versions/0003/               appears whole when version 3 is learnt, tested and saved
@@ -38,13 +38,13 @@ from clbench.spec.ledger import read_ledger, row_scores, write_ledger
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of one version besides its predictions.
+    """What is stored of one version besides its predictions.
 
     Attributes:
-        version: From 0.
+        version: Number of the version, from 0.
         digest: Hash of the weights.
         numbers: Seconds, memory and the strategy's diagnostics, by name.
-        device: Kind of the device that computed it (`cpu`, `cuda`), and so its precision.
+        device: Kind of the device that computed it (`cpu`, `cuda`), which decides its precision.
         tested: Whether its ledger has rows.
     """
 
@@ -62,10 +62,10 @@ class CellFolder:
         self.path = path
 
     def begin(self, cell: Cell) -> None:
-        """Check what is there already, write down what is run, sweep up what a kill has left half written.
+        """Check the versions that are there, write `cell.json`, remove what a kill has left half written.
 
         Raises:
-            CheckpointError: When an earlier version is missing or damaged, told before hours of work rather than after.
+            CheckpointError: When an earlier version is missing or damaged.
         """
         with _fresh_mends():
             self._verify_versions(self.last_version)
@@ -75,14 +75,21 @@ class CellFolder:
 
     @property
     def last_version(self) -> int | None:
-        """The newest version that is there whole."""
+        """The newest version that is complete on disk; None without any."""
         found = [int(path.name) for path in (self.path / "versions").glob("[0-9]*") if path.name.isdecimal()]
         return max(found, default=None)
 
     def save_version(
         self, record: Record, rows: pa.Table, learner: Learner, strategy: Strategy[StrategyConfig]
     ) -> None:
-        """Keep a version: when this returns, a kill loses nothing of it."""
+        """Save a version; once this returns, a kill of the process loses nothing of it.
+
+        Args:
+            record: Its record.
+            rows: Its ledger rows.
+            learner: Holds its weights.
+            strategy: Holds the state of the strategy after it.
+        """
         with written_whole(self._version(record.version)) as aside:
             write_ledger(rows, aside / "ledger.parquet")
             write_json(aside / "record.json", asdict(record))
@@ -95,6 +102,11 @@ class CellFolder:
 
     def load_version(self, version: int, learner: Learner, strategy: Strategy[StrategyConfig]) -> None:
         """Put learner and strategy into the state in which they were saved.
+
+        Args:
+            version: Number of the version; 0 changes nothing.
+            learner: Gets the weights.
+            strategy: Gets its state.
 
         Raises:
             CheckpointError: When a file is missing, damaged or does not fit.
@@ -202,7 +214,7 @@ class CellFolder:
         return result
 
     def verify(self) -> None:
-        """Read all that a finished cell must have, besides the weights.
+        """Read all files of a finished cell except the weights.
 
         Raises:
             CheckpointError: When a file is missing or damaged.
@@ -215,12 +227,12 @@ class CellFolder:
             read_ledger(self.path / "ledger.parquet")
 
     def fail(self, error: str, trace: str) -> None:
-        """Mark the cell as failed; what its versions hold stays, and the next run goes on from there."""
+        """Mark the cell as failed; its versions stay, and the next run resumes from them."""
         write_json(self.path / FILE, {"status": "failed", "error": error, "traceback": trace})
 
     @property
     def finished(self) -> bool:
-        """Whether all versions are done; a damaged mark does not count, and costs no more than to be made again."""
+        """Whether all versions are done; a damaged `result.json` counts as not finished and is made again."""
         try:
             return read_json(self.path / FILE).get("status") == "finished"
         except CheckpointError:
@@ -266,7 +278,7 @@ class CellFolder:
 
 @contextlib.contextmanager
 def _fresh_mends() -> Iterator[None]:
-    """Say the way out of a damage."""
+    """Add to the message of a damage that `--fresh` computes the cell again."""
     try:
         yield
     except (CheckpointError, DataError) as error:

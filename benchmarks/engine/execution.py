@@ -1,4 +1,4 @@
-"""How one cell runs: versions one after another, each tested and saved before the next begins."""
+"""Runs one cell: its versions one after another, each tested and saved before the next begins."""
 
 import json
 import resource
@@ -43,7 +43,13 @@ Progress = Callable[[str, int, int], None]
 
 
 def build_learner(specification: str, seed: int, device: torch.device, precision: Precision = "auto") -> Learner:
-    """The learner `name` or `name:argument` at version 0, on a device, to compute in some precision.
+    """The learner `name` or `name:argument` at version 0.
+
+    Args:
+        specification: Registered name, with an argument of the learner after a colon if it takes one.
+        seed: Seed of randomly initialised weights.
+        device: Device of the weights.
+        precision: Precision of the computation.
 
     Raises:
         CheckpointError: When some of its weights are not finite.
@@ -61,13 +67,13 @@ class CellRun:
     """One cell on its way through the tasks.
 
     Args:
-        cell: What to run.
-        folder: Where it is kept; versions that are there already are not computed again.
+        cell: The cell.
+        folder: Folder of the cell; versions that are there already are not computed again.
         store: Encoded samples.
-        device: Where the learner computes.
-        progress: Told of every step.
-        shared: What earlier cells of the run have computed.
-        probe: What versions 0 and the last are asked besides the tasks.
+        device: Device of the learner.
+        progress: Called at every step.
+        shared: Results that earlier cells of the run have computed.
+        probe: Tasks of lm-evaluation-harness on which version 0 and the last version are measured.
 
     Raises:
         ConfigError: Among others for a learner that cannot be probed.
@@ -124,7 +130,7 @@ class CellRun:
         self._folder.finish(self.stream)
 
     def probe(self) -> None:
-        """Ask version 0 and the last one, which must be there, what is not known of them yet."""
+        """Measure what `--probe` asks for and is not known yet, of version 0 and the last one; both must be there."""
         if self._probe is None:
             return
         for version, missing in self._folder.probes.missing(self._probe.asked, self.stream.last_version).items():
@@ -165,7 +171,7 @@ class CellRun:
         return self._shared.once((*cell.tested, cell.budget.model_dump_json(), cell.seed, key), make, _bytes_of)
 
     def _tested(self, version: int, digest: str) -> tuple[pa.Table, dict[str, float]]:
-        """Ledger rows and probes of the version that is there, from another cell where that had equal weights."""
+        """Ledger rows and probes of the present version, taken from another cell if that had equal weights."""
         if self._cell.last_only and version < self.stream.last_version:
             return SCHEMA.empty_table(), {}
 
@@ -180,7 +186,7 @@ class CellRun:
         return with_version(rows, version), probes
 
     def _frozen_blocks(self, task: Task, split: Split) -> int:
-        """Whose output is the same for all versions and all the times that the split's samples are used."""
+        """Number of leading blocks whose output is equal in all versions and for every use of a split's samples."""
         if split == "train" and self._strategy.augments:
             return 0
         return self._strategy.frozen_blocks(task)
@@ -239,7 +245,7 @@ class CellRun:
             if found := self._not_finite():
                 raise TrainingError(f"version {version}: training has left what is no model: {found}")
             self._prefixes.weights_have_changed()
-        digest = self._strategy.digest()  # waits for the device, so that the clock tells the truth
+        digest = self._strategy.digest()  # waits for the device, so that the time before it is the time of training
         trained = clock.now()
         self._numbers |= self._drift.measure() if self._drift else {}
         measured = clock.now()
@@ -257,7 +263,7 @@ class CellRun:
 
 
 def _bytes_of(tree: object) -> int:
-    """What the tensors of a tree take."""
+    """Bytes of all tensors of a tree."""
     if isinstance(tree, torch.Tensor):
         return tree.nbytes
     return sum(map(_bytes_of, tree.values())) if isinstance(tree, Mapping) else 0
@@ -274,9 +280,9 @@ def footprint(strategy: str, learner: str, settings: Mapping[str, object] | None
     """What a strategy trains on a learner: parameters and, for low-rank ones, adapters.
 
     Args:
-        strategy: Its name.
-        learner: A specification.
-        settings: Those of the strategy that are not its defaults.
+        strategy: Registered name.
+        learner: Specification of the learner.
+        settings: Settings of the strategy that differ from the defaults.
 
     Raises:
         ConfigError: For settings that do not fit.

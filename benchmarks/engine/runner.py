@@ -25,7 +25,7 @@ from clbench.core.errors import ClbenchError, ConfigError
 
 
 class Listener(Interface):
-    """Who wants to know how a suite is going (the command line's progress bars)."""
+    """An observer of a running suite, such as the progress bars of the command line."""
 
     def on_cell_start(self, index: int, cell: Cell, versions: int) -> None:
         """A cell begins.
@@ -57,8 +57,8 @@ class Outcome:
     """How a cell ended.
 
     Attributes:
-        cell: Which.
-        folder: Where its files are.
+        cell: The cell.
+        folder: Folder of its files.
         status: `finished` now, `kept` from an earlier call, or `failed`.
         error: One line, for failed cells.
         defect: Whether the failure is clbench's fault rather than something that the user can mend.
@@ -76,9 +76,9 @@ class SuiteResult:
     """How a suite ended.
 
     Attributes:
-        outcomes: One a cell, in the suite's order.
-        unlogged: What the tracking store did not take, one line each; it is on disk, and logged by the next call.
-        experiment: Id of the experiment in the store that has the runs.
+        outcomes: One for each cell, in the suite's order.
+        unlogged: What the tracking store did not take, one line each; it is on disk, and the next call logs it.
+        experiment: Id of the experiment of the runs in the store.
     """
 
     outcomes: Sequence[Outcome]
@@ -88,7 +88,15 @@ class SuiteResult:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where a suite runs, what becomes of earlier results, and what models are asked besides the tasks."""
+    """How a suite runs.
+
+    Attributes:
+        out: Folder for results.
+        device: Device of the learners.
+        tracking_uri: The MLflow store.
+        fresh: Whether finished cells are computed again.
+        probe: Tasks of lm-evaluation-harness on which models are measured besides the tasks of the stream.
+    """
 
     out: Path
     device: torch.device
@@ -115,6 +123,14 @@ def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> SuiteRes
 
     A cell that fails is recorded and the others go on. If the tracking store stops answering or refuses something on
     the way, the cells still run to the end and stay on disk.
+
+    Args:
+        suite: The suite.
+        options: Folder, device, tracking store and what becomes of earlier results.
+        listener: Called as the cells go on.
+
+    Returns:
+        How the cells ended, in the suite's order.
 
     Raises:
         ConfigError: When another process runs this suite in the same folder.
@@ -152,7 +168,7 @@ def _with_earlier(outcome: Outcome) -> Outcome:
 
 @dataclass(frozen=True)
 class _CellRunner:
-    """One cell, whatever becomes of it."""
+    """Runs one cell and records how it ended; an error of the cell never leaves `run`."""
 
     cell: Cell
     folder: CellFolder

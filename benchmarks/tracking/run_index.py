@@ -22,7 +22,7 @@ class RunIndex:
         self._path = folder / "tracking.json"
 
     def run(self, store: str) -> str | None:
-        """The run in a store."""
+        """Id of the run in a store."""
         found = self._group("runs").get(store)
         return found if isinstance(found, str) else None
 

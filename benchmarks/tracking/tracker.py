@@ -17,20 +17,20 @@ from clbench.core.storage import write_json
 from clbench.reports.result import FILE, CellResult, VersionResult
 
 GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-"""What MLflow says of a run that it does not have, or never could have."""
+"""Error codes of MLflow for a run that does not exist, or an id that cannot be one."""
 
 
 class Tracker:
-    """Copies what is on disk to MLflow; safe to call again, logs only what is not there yet.
+    """Copies results on disk to MLflow; each call logs only what the run does not have yet.
 
-    A run that was deleted in MLflow, or went away with its database, is replaced by a new one that gets everything.
+    A run that was deleted in MLflow, or lost with its database, is replaced by a new one that gets everything.
 
     Args:
-        uri: The tracking store.
+        uri: Address of the tracking store.
         out: Output folder; artifacts of a local store go there.
         suite: Name of the suite.
-        folder: The suite's folder, which remembers its run.
-        environment: What `environment.describe` gave.
+        folder: The suite's folder, in which the id of its run is stored.
+        environment: Result of `environment.describe`.
 
     Raises:
         TrackingError: When the store does not answer.
@@ -38,7 +38,7 @@ class Tracker:
 
     def __init__(self, uri: str, out: Path, suite: str, folder: Path, environment: Mapping[str, object]) -> None:
         self._uri = uri
-        self._store = shown_uri(uri)  # by which folders remember it: no password goes to disk
+        self._store = shown_uri(uri)  # stored in folders as the store's name: without a password
         self._there: set[str] = set()
         self._suite = suite
         self._environment = environment
@@ -49,7 +49,7 @@ class Tracker:
             self._parent = self._run_of(RunIndex(folder), suite, tags)
 
     def begin(self, cell: Cell, folder: CellFolder) -> None:
-        """Open the cell's run, or go on with the one that an earlier call opened."""
+        """Open the cell's run, or the one that an earlier call opened."""
         with one_line_errors(self._uri):
             run = self._cell_run(cell, folder)
             self._client.update_run(run, status="RUNNING")
@@ -129,7 +129,13 @@ class Tracker:
         log_metrics(self._client, run, [Metric(name, value, now, version) for name, value in numbers.items()])
 
     def fail(self, cell: Cell, folder: CellFolder, error: str) -> None:
-        """Close the cell's run as failed, with the error in one line."""
+        """Close the cell's run as failed.
+
+        Args:
+            cell: The cell.
+            folder: Folder of the cell.
+            error: The error in one line.
+        """
         with one_line_errors(self._uri):
             run = self._cell_run(cell, folder)
             self._client.set_tag(run, "clbench.error", fitting(error, 500))
@@ -171,7 +177,7 @@ class Tracker:
     def _run_of(
         self, index: RunIndex, name: str, tags: dict[str, str], parameters: Mapping[str, str] | None = None
     ) -> str:
-        """The run that a folder remembers in this store, or a new one."""
+        """The run of a folder in this store, or a new one."""
         known = self._known(index)
         if known is not None:
             return known
@@ -182,7 +188,7 @@ class Tracker:
         return run
 
     def _known(self, index: RunIndex) -> str | None:
-        """The run that a folder remembers, if the store still has it, which is asked once a run."""
+        """The run of a folder, if the store still has it; the store is asked once for each run."""
         from mlflow.exceptions import MlflowException
 
         run = index.run(self._store)
@@ -214,7 +220,7 @@ class Tracker:
 
 
 def summary_tags(environment: Mapping[str, object]) -> dict[str, str]:
-    """What the leaderboard says of the environment; the whole of it is in `environment.json`."""
+    """Tags of the environment that the leaderboard shows; all of it is in `environment.json`."""
     packages = cast(Mapping[str, object], environment.get("packages", {}))
     hardware = cast(Mapping[str, object], environment.get("hardware", {}))
     git = cast(Mapping[str, object], environment.get("git", {}))

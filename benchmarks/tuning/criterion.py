@@ -1,4 +1,4 @@
-"""What a search maximises or minimises: a registered metric under one protocol."""
+"""The number that a search maximises or minimises: a registered metric under one protocol."""
 
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -18,12 +18,12 @@ LAST = "mtil.last"
 
 @dataclass(frozen=True)
 class Criterion:
-    """A metric, where it is read and which way is better.
+    """A metric, its protocol and its direction.
 
     Attributes:
         metric: Registered name.
-        protocol: One of the stream's.
-        direction: As the metric declares it.
+        protocol: One of the stream's protocols.
+        direction: Whether higher or lower is better, as the metric declares it.
     """
 
     metric: str
@@ -51,7 +51,7 @@ class Criterion:
         return self.value(result_of_matrices({self.protocol: matrix}))
 
     def reads_last_version_only(self, stream: Stream) -> bool:
-        """Whether the criterion is there where nothing but the last version was tested."""
+        """Whether the criterion is defined where only the last version was tested."""
         tasks = tuple(task.name for task in stream.tasks)
         made_up = ScoreMatrix.from_rows(tasks, {stream.last_version: [0.5] * len(tasks)}, stream.releases)
         try:
@@ -68,11 +68,11 @@ class Criterion:
 
 
 def criterion_of(name: str, stream: Stream) -> Criterion:
-    """The criterion that a name means on a stream.
+    """The criterion of a name on a stream.
 
     Args:
         name: A metric under the stream's first protocol (`mtil.last`), or after another (`union.mtil.last`).
-        stream: Says which protocols there are.
+        stream: The stream, with its protocols.
 
     Raises:
         RegistryError: For an unknown metric.

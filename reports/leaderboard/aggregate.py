@@ -1,4 +1,4 @@
-"""Rows over seeds: mean and standard error of every metric, losers and failures included; pure functions."""
+"""Rows over seeds: mean and standard error of every metric, with failed runs; pure functions."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,11 +23,11 @@ V = TypeVar("V")
 @final
 @dataclass(frozen=True)
 class SeedsResult:
-    """What a strategy reached over its seeds under one protocol.
+    """Results of a strategy over its seeds under one protocol.
 
     Args:
-        metrics: Over the seeds for which each is defined.
-        undefined: The reason, for metrics that are defined for no seed.
+        metrics: Estimates over the seeds for which a metric is defined.
+        undefined: Reasons of the metrics that are defined for no seed.
         matrix: Mean over the seeds, NaN where a seed lacks the cell; None where seeds differ in the order of tasks.
     """
 
@@ -39,7 +39,18 @@ class SeedsResult:
 @final
 @dataclass(frozen=True)
 class Standing:
-    """A strategy with its settings on one stream and learner: one row of a table."""
+    """A strategy with its settings on one stream and learner: one row of a table.
+
+    Args:
+        label: The strategy with its settings, as tables show it.
+        strategy: Registered name.
+        finished: Cells with a result, one for each seed.
+        failed: Cells without a result.
+        results: By protocol.
+        cost: Estimates by `cost/<name>`.
+        challenge: Estimates of the challenge metrics of the last version, by `challenge/<kind>/<metric>`.
+        notes: Remarks for the page, one sentence each.
+    """
 
     label: str
     strategy: str

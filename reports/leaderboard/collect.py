@@ -1,4 +1,4 @@
-"""MLflow to typed rows: of every cell, the run that counts."""
+"""Reads the cells of an experiment from MLflow: of the runs of a cell, the one that counts."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.runner import RunOptions
-from clbench.benchmarks.engine.suite import Choice, load_suite
+from clbench.benchmarks.engine.suite import SuiteChanges, load_suite
 from clbench.benchmarks.tuning.assignments import parse_grids
 from clbench.benchmarks.tuning.criterion import Criterion, criterion_of
 from clbench.benchmarks.tuning.grid import Point, Variant, trials_of, variants_of
@@ -143,7 +143,7 @@ def test_a_grid_for_one_strategy_goes_before_the_shared_one(write_suite: WriteSu
 
 def test_entries_that_differ_in_what_is_searched_are_one_and_others_are_several(write_suite: WriteSuite) -> None:
     entries = [{"name": "lora", "lr": 0.1}, {"name": "lora", "lr": 0.2}, {"name": "lora", "rank": 2, "label": "small"}]
-    cells = load_suite(write_suite(*entries), Choice(seeds=[1, 2])).cells
+    cells = load_suite(write_suite(*entries), SuiteChanges(seeds=[1, 2])).cells
     variants, _ = variants_of(cells, parse_grids(["lr=0.3,0.4"]))
     assert [(variant.given, len(variant.cells)) for variant in variants] == [({}, 2), ({"rank": 2}, 2)]
     assert [cell.label for cell in variants[1].cells_at((0,))] == ["lora lr=0.3 rank=2"] * 2
@@ -216,7 +216,7 @@ def plan_folder(out: Path, cell: Cell) -> Any:
 
 def result(suite: str, *chosen: Chosen, seeds: tuple[int, ...] = (100,)) -> Tuned:
     """A made-up result for the tiny stream and learner."""
-    stream, learner, _ = load_suite(suite, Choice(overrides={"tuned": []})).cells[0].names
+    stream, learner, _ = load_suite(suite, SuiteChanges(overrides={"tuned": []})).cells[0].names
     values: dict[str, Any] = {
         "schema": 1,
         "suite": "suite",
@@ -257,9 +257,9 @@ def test_chosen_settings_fill_in_below_explicit_ones(write_suite: WriteSuite, tm
         ("lora lr=0.75 rank=2", 0.75, 0.125),
         ("finetune", 0.0003, 0.0),
     ]
-    (cell,) = load_suite(suite, Choice(strategies=["finetune"], overrides={"finetune.lr": 0.1})).cells
+    (cell,) = load_suite(suite, SuiteChanges(strategies=["finetune"], overrides={"finetune.lr": 0.1})).cells
     assert cell.config.model_dump()["lr"] == 0.1
-    untuned = load_suite(suite, Choice(strategies=["lora"], overrides={"tuned": []})).cells[0]
+    untuned = load_suite(suite, SuiteChanges(strategies=["lora"], overrides={"tuned": []})).cells[0]
     assert untuned.config.model_dump()["lr"] == 0.002
 
 

@@ -51,16 +51,16 @@ def run(
 ) -> None:
     """Run a suite. The same command again goes on where it stopped and does nothing twice."""
     from clbench.benchmarks.engine.runner import RunOptions, choose_device, run_suite
-    from clbench.benchmarks.engine.suite import Choice, load_suite
+    from clbench.benchmarks.engine.suite import SuiteChanges, load_suite
     from clbench.benchmarks.evaluation.harness_probe import parse_probe
     from clbench.benchmarks.tracking.store import default_uri
     from clbench.cli.progress import Bars
     from clbench.core.config import parse_overrides
 
-    choice = Choice(
+    changes = SuiteChanges(
         _names(streams), _names(learners), _names(strategies), _numbers(seeds), parse_overrides(overrides or []), root
     )
-    chosen = load_suite(suite, choice)
+    chosen = load_suite(suite, changes)
     asked = parse_probe(probe) if probe else None
     for line in dict.fromkeys(line for cell in chosen.cells for line in cell.load_stream().data_deviations):
         print(f"not the published data: {line}", file=sys.stderr)
