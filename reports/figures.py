@@ -17,8 +17,8 @@ GAP = 0.25
 def matrix_figure(matrix: ScoreMatrix, title: str, path: Path) -> None:
     """Draw a heat map of versions x tasks as PNG, numbers in %, whole or not at all.
 
-    Version 0 stands apart at the top. The cell of the task just learnt has a frame, tasks that are still to come are
-    hatched (neither where versions are releases), and what was not measured is left empty.
+    Version 0 is set apart at the top. The cell of the task just learnt has a frame, and tasks still to come are
+    hatched; where versions are releases there is neither. Cells that were not measured are empty.
 
     Args:
         matrix: R, versions x tasks, fractions in [0, 1].

@@ -23,8 +23,8 @@ class ScoreMatrix:
     Args:
         tasks: The T tasks in training order.
         scores: Shape (T + 1, T); row t is version t, row 0 the pre-trained model. Copied, then read-only.
-        releases: Of a stream of model updates, what versions 1, 2, ... were made of while the tasks stayed; the shape
-            is (releases + 1, T) then, and no version is the one that learnt some task.
+        releases: Names of the releases of a stream of model updates; version i is made of the i-th release, the shape
+            is (releases + 1, T), and no version learnt a single task.
 
     Raises:
         DataError: For no tasks, a task named twice or not at all, the wrong shape, or an infinite score.
@@ -69,11 +69,11 @@ class ScoreMatrix:
 
     @property
     def made_of(self) -> tuple[str, ...]:
-        """What versions 1, 2, ... came with: a task each, or a release."""
+        """Names of the tasks or releases from which versions 1, 2, ... were made."""
         return self.releases or self.tasks
 
     def last_scores(self) -> Scores:
-        """The scores of the last version on all tasks, shape (T,), whatever made the versions.
+        """The scores of the last version on all tasks, shape (T,); defined for tasks and for releases.
 
         Raises:
             MetricError: When the last version was not tested on every task.
@@ -92,8 +92,8 @@ class ScoreMatrix:
         """R[versions][tasks], broadcast against each other, tasks counted from 1; all of them must have been measured.
 
         Raises:
-            MetricError: Naming the first cell that was not measured; always where versions are releases, because what
-                asks by number supposes that version i learnt task i.
+            MetricError: For a cell that was not measured, naming the first; always where versions are releases, because
+                formulas that index cells suppose that version i learnt task i.
             IndexError: For a version or task that the matrix does not have, a defect of the formula.
         """
         if self.releases:
@@ -114,7 +114,7 @@ class ScoreMatrix:
         return values
 
     def require_two_tasks(self, why: str) -> None:
-        """Refuse a stream of one task, on which a metric of change between tasks means nothing.
+        """Refuse a stream of one task, on which a metric of change between tasks is not defined.
 
         Raises:
             MetricError: With a single task.
@@ -127,6 +127,11 @@ class ScoreMatrix:
         cls, tasks: Sequence[str], rows: Mapping[int, Sequence[float]], releases: tuple[str, ...] = ()
     ) -> Self:
         """A matrix from the rows of the versions that were measured; the others are NaN.
+
+        Args:
+            tasks: Names of the tasks in training order.
+            rows: Scores on every task by version.
+            releases: Names of the releases, where versions are releases.
 
         Raises:
             DataError: For a version that there cannot be or a row with the wrong number of scores.
@@ -153,7 +158,7 @@ class ScoreMatrix:
     def to_csv(self, path: Path | str | None = None) -> str:
         """The text that `from_csv` reads back bit for bit; also written to `path`, whole or not at all.
 
-        Where versions are releases the first column is `release`, which `from_csv` refuses: its metrics are not for it.
+        Where versions are releases the first column is `release`, which `from_csv` refuses: most metrics are undefined.
 
         Raises:
             ClbenchError: When the disk is full or not writable.

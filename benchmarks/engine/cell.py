@@ -22,7 +22,7 @@ from clbench.streams.card import StreamCard, load_stream, read_card
 
 READERS = ("clbench.cli", "clbench.reports", "clbench.benchmarks.tracking")
 """Code that reads results and decides none: an edited one does not make another cell."""
-SCHEMA = 1
+SCHEMA = 2
 """Version of the files that a cell leaves; raised when their meaning changes."""
 
 

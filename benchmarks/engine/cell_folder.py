@@ -1,11 +1,10 @@
-"""What a cell leaves on disk, and how it goes on after a kill.
+"""The folder of a cell: what a run leaves on disk, and from what it resumes after a kill.
 
     <cell>/cell.json                    what was run, resolved
     <cell>/versions/0003/               appears whole when version 3 is learnt, tested and saved
         ledger.parquet record.json weights.safetensors strategy/{tree.json,tensors.safetensors}
-    <cell>/result.json                  appears last: finished, or failed with the error
-    <cell>/ledger.parquet matrix.json   all versions together
-    <cell>/challenge.json                challenge metrics of tasks of images, version by version, where there are any
+    <cell>/ledger.parquet               all versions together
+    <cell>/result.json                  appears last: finished with the result, or failed with the error
     <cell>/probes.json                  what `--probe` has measured, by version
     <cell>/tracking.json                which run in which tracking store has what
     <cell>/fresh-failed.json            why `--fresh` did not replace this result
@@ -15,31 +14,37 @@ Only the newest version keeps its weights.
 
 import contextlib
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from clbench.benchmarks.engine.cell import Cell
-from clbench.contracts import Learner, Strategy, StrategyConfig
+from clbench.benchmarks.engine.probe_results import ProbeResults
+from clbench.contracts import Learner, Strategy, StrategyConfig, Stream
 from clbench.core.checkpoints import load_tensors, load_tree, save_tensors, save_tree
 from clbench.core.errors import CheckpointError, DataError
 from clbench.core.storage import read_json, write_json, written_whole
+from clbench.reports.compute_result import StreamOutline, compute_result, compute_versions, score_matrices
+from clbench.reports.matrix import ScoreMatrix
+from clbench.reports.result import FILE, CellResult, VersionResult, parse_result
+from clbench.reports.result_code import code_digest
 from clbench.spec.ledger import read_ledger, row_scores, write_ledger
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of one version besides its predictions.
+    """What is stored of one version besides its predictions.
 
     Attributes:
-        version: From 0.
+        version: Number of the version, from 0.
         digest: Hash of the weights.
         numbers: Seconds, memory and the strategy's diagnostics, by name.
-        device: Kind of the device that computed it (`cpu`, `cuda`), and so its precision.
+        device: Kind of the device that computed it (`cpu`, `cuda`), which decides its precision.
         tested: Whether its ledger has rows.
     """
 
@@ -57,10 +62,10 @@ class CellFolder:
         self.path = path
 
     def begin(self, cell: Cell) -> None:
-        """Check what is there already, write down what is run, sweep up what a kill has left half written.
+        """Check the versions that are there, write `cell.json`, remove what a kill has left half written.
 
         Raises:
-            CheckpointError: When an earlier version is missing or damaged, told before hours of work rather than after.
+            CheckpointError: When an earlier version is missing or damaged.
         """
         with _fresh_mends():
             self._verify_versions(self.last_version)
@@ -70,14 +75,21 @@ class CellFolder:
 
     @property
     def last_version(self) -> int | None:
-        """The newest version that is there whole."""
+        """The newest version that is complete on disk; None without any."""
         found = [int(path.name) for path in (self.path / "versions").glob("[0-9]*") if path.name.isdecimal()]
         return max(found, default=None)
 
     def save_version(
         self, record: Record, rows: pa.Table, learner: Learner, strategy: Strategy[StrategyConfig]
     ) -> None:
-        """Keep a version: when this returns, a kill loses nothing of it."""
+        """Save a version; once this returns, a kill of the process loses nothing of it.
+
+        Args:
+            record: Its record.
+            rows: Its ledger rows.
+            learner: Holds its weights.
+            strategy: Holds the state of the strategy after it.
+        """
         with written_whole(self._version(record.version)) as aside:
             write_ledger(rows, aside / "ledger.parquet")
             write_json(aside / "record.json", asdict(record))
@@ -90,6 +102,11 @@ class CellFolder:
 
     def load_version(self, version: int, learner: Learner, strategy: Strategy[StrategyConfig]) -> None:
         """Put learner and strategy into the state in which they were saved.
+
+        Args:
+            version: Number of the version; 0 changes nothing.
+            learner: Gets the weights.
+            strategy: Gets its state.
 
         Raises:
             CheckpointError: When a file is missing, damaged or does not fit.
@@ -145,104 +162,115 @@ class CellFolder:
             raise DataError(f"{path}: wanted the rows of version {version}, got {got}")
         return table
 
-    def probes(self) -> dict[int, dict[str, dict[str, float]]]:
-        """Numbers by version and by what was asked; empty where nothing was.
+    def all_rows(self) -> pa.Table:
+        """The ledgers of all versions that are there, as one table.
 
         Raises:
-            CheckpointError: When the file is damaged.
+            DataError: When one is missing or damaged.
         """
-        path = self.path / "probes.json"
-        try:
-            found = cast(dict[str, dict[str, dict[str, float]]], read_json(path) if path.is_file() else {})
-            return {int(version): {asked: dict(row) for asked, row in rows.items()} for version, rows in found.items()}
-        except (AttributeError, TypeError, ValueError):
-            raise CheckpointError(f"{path}: not what probes have measured; remove it") from None
+        return pa.concat_tables([self.rows(version) for version in self._versions()])
 
-    def unprobed(self, asked: Collection[str]) -> dict[int, list[str]]:
-        """What was not asked yet of version 0 and of the newest one."""
-        known = self.probes()
-        missing = {
-            version: [question for question in asked if question not in known.get(version, {})]
-            for version in (0, self.last_version or 0)
-        }
-        return {version: questions for version, questions in missing.items() if questions}
+    @property
+    def probes(self) -> ProbeResults:
+        """What `--probe` has measured."""
+        return ProbeResults(self.path)
 
-    def save_probe(self, version: int, asked: str, numbers: Mapping[str, float]) -> None:
-        """Keep what was measured of a version."""
-        known = self.probes()
-        known.setdefault(version, {})[asked] = dict(numbers)
-        write_json(self.path / "probes.json", {str(number): rows for number, rows in known.items()})
-
-    def finish(self, matrix: Mapping[str, object], challenge: Mapping[str, object] | None = None) -> None:
-        """Join the ledgers and mark the cell as done.
-
-        Args:
-            matrix: What `matrix.json` says.
-            challenge: What `challenge.json` says; None for no such file.
+    def version_results(self, stream: Stream, versions: Iterable[int]) -> dict[str, dict[int, VersionResult]]:
+        """Results of some versions by protocol, without flips, while later versions may still be missing.
 
         Raises:
-            DataError: When a ledger is damaged or has a row without a score, or the matrix lacks a task learnt before.
+            DataError: When a ledger is missing or damaged.
         """
-        self._require_all_learnt(matrix)
-        last = self.last_version
-        assert last is not None
-        rows = pa.concat_tables([self.rows(version) for version in range(last + 1)])
+        return compute_versions(_outline_of(stream), self.all_rows(), versions)
+
+    def finish(self, stream: Stream) -> None:
+        """Join the ledgers, compute the result and mark the cell as finished.
+
+        Raises:
+            DataError: When a ledger is damaged or has a row without a score, or R lacks a task learnt before.
+        """
+        rows, outline = self.all_rows(), _outline_of(stream)
         _require_scores(rows, self.path)
+        self._require_all_learnt(score_matrices(outline, rows))
         write_ledger(rows, self.path / "ledger.parquet")
-        write_json(self.path / "matrix.json", matrix)
-        if challenge is not None:
-            write_json(self.path / "challenge.json", challenge)
-        write_json(self.path / "result.json", {"status": "finished", "versions": last + 1})
+        self._write_result(compute_result(outline, rows, self._numbers()))
+
+    def result(self, stream: Stream) -> CellResult:
+        """The result of the finished cell: the stored one, or a new one where the code that computes it has changed.
+
+        A new one is computed from the ledger, without training, and stored. So is that of a folder of clbench 0.1,
+        which has none.
+
+        Raises:
+            DataError: When the ledger is damaged.
+            CheckpointError: When a record is damaged.
+        """
+        with contextlib.suppress(DataError):
+            result = parse_result(read_json(self.path / FILE))
+            if result.code == code_digest():
+                return result
+        result = compute_result(_outline_of(stream), read_ledger(self.path / "ledger.parquet"), self._numbers())
+        self._write_result(result)
+        return result
 
     def verify(self) -> None:
-        """Read all that a finished cell must have, besides the weights.
+        """Read all files of a finished cell except the weights.
 
         Raises:
             CheckpointError: When a file is missing or damaged.
         """
         with _fresh_mends():
-            versions = read_json(path := self.path / "result.json").get("versions")
+            versions = read_json(path := self.path / FILE).get("versions")
             if not isinstance(versions, int) or versions < 1:
                 raise CheckpointError(f"{path}: versions must be at least 1, got {versions!r}")
             self._verify_versions(versions - 1)
             read_ledger(self.path / "ledger.parquet")
-            read_json(self.path / "matrix.json")
 
     def fail(self, error: str, trace: str) -> None:
-        """Mark the cell as failed; what its versions hold stays, and the next run goes on from there."""
-        write_json(self.path / "result.json", {"status": "failed", "error": error, "traceback": trace})
+        """Mark the cell as failed; its versions stay, and the next run resumes from them."""
+        write_json(self.path / FILE, {"status": "failed", "error": error, "traceback": trace})
 
     @property
     def finished(self) -> bool:
-        """Whether all versions are done; a damaged mark does not count, and costs no more than to be made again."""
+        """Whether all versions are done; a damaged `result.json` counts as not finished and is made again."""
         try:
-            return read_json(self.path / "result.json").get("status") == "finished"
+            return read_json(self.path / FILE).get("status") == "finished"
         except CheckpointError:
             return False
 
     @property
     def failure(self) -> Path:
         """The file that has the traceback of a failure."""
-        return self.path / ("fresh-failed.json" if self.finished else "result.json")
+        return self.path / ("fresh-failed.json" if self.finished else FILE)
 
     def _verify_versions(self, last: int | None) -> None:
         for version in range(0 if last is None else last + 1):
             self.record(version)
             self.rows(version)
 
-    def _require_all_learnt(self, matrix: Mapping[str, object]) -> None:
+    def _require_all_learnt(self, matrices: Mapping[str, ScoreMatrix]) -> None:
         """Only tasks that are still to come may be without a score: some learners cannot be tested on them."""
-        tasks = cast(list[str], matrix["tasks"])
-        for protocol, rows in cast(dict[str, list[list[float | None]]], matrix["protocols"]).items():
-            for version, row in enumerate(rows):
-                known = row if "releases" in matrix and version else row[:version]
-                if None in known and not self._left_out(version):
-                    where = f"version {version}, task {tasks[known.index(None)]!r}, protocol {protocol!r}"
+        for protocol, matrix in matrices.items():
+            for version, row in enumerate(matrix.scores):
+                known = row if matrix.releases and version else row[:version]
+                missing = np.flatnonzero(np.isnan(known))
+                if len(missing) and self.record(version).tested:
+                    where = f"version {version}, task {matrix.tasks[missing[0]]!r}, protocol {protocol!r}"
                     raise DataError(f"{self.path}: {where}: wanted a score, got none")
 
-    def _left_out(self, version: int) -> bool:
-        """Whether a version was not to be tested."""
-        return (self._version(version) / "record.json").is_file() and not self.record(version).tested
+    def _numbers(self) -> list[dict[str, float]]:
+        """The numbers of all records, version 0 first."""
+        return [self.record(version).numbers for version in self._versions()]
+
+    def _versions(self) -> range:
+        """The versions that are there."""
+        last = self.last_version
+        return range(0 if last is None else last + 1)
+
+    def _write_result(self, result: CellResult) -> None:
+        versions = self.last_version
+        assert versions is not None
+        write_json(self.path / FILE, {"status": "finished", "versions": versions + 1, "result": result.as_json()})
 
     def _version(self, version: int) -> Path:
         return self.path / "versions" / f"{version:04d}"
@@ -250,7 +278,7 @@ class CellFolder:
 
 @contextlib.contextmanager
 def _fresh_mends() -> Iterator[None]:
-    """Say the way out of a damage."""
+    """Add to the message of a damage that `--fresh` computes the cell again."""
     try:
         yield
     except (CheckpointError, DataError) as error:
@@ -263,3 +291,7 @@ def _require_scores(rows: pa.Table, folder: Path) -> None:
         first = missing.slice(0, 1).to_pylist()[0]
         where = f"version {first['version']}, task {first['task']!r}, sample {first['sample_id']!r}"
         raise DataError(f"{folder}: {where}: wanted a score, got none (and {len(missing) - 1} more)")
+
+
+def _outline_of(stream: Stream) -> StreamOutline:
+    return StreamOutline({task.name: task.kind for task in stream.tasks}, stream.protocols, stream.releases)

@@ -1,4 +1,4 @@
-"""How one cell runs: versions one after another, each tested and saved before the next begins."""
+"""Runs one cell: its versions one after another, each tested and saved before the next begins."""
 
 import json
 import resource
@@ -16,9 +16,8 @@ from clbench.benchmarks.engine.releases import require_one_vocabulary
 from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.engine.shared_results import SharedResults
 from clbench.benchmarks.engine.weight_drift import Drift
-from clbench.benchmarks.evaluation.challenge_metrics import challenge_json
 from clbench.benchmarks.evaluation.evaluator import Evaluator
-from clbench.benchmarks.evaluation.probes import Probe
+from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
 from clbench.contracts import (
     Budget,
     Context,
@@ -37,15 +36,20 @@ from clbench.core.errors import CheckpointError, TrainingError
 from clbench.core.finite import not_finite, unsound_weights
 from clbench.core.registry import LEARNERS, STRATEGIES
 from clbench.core.seeding import derive, seed_globally
-from clbench.reports.matrix import ScoreMatrix
-from clbench.spec.ledger import SCHEMA, task_scores, with_version
+from clbench.spec.ledger import SCHEMA, with_version
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done now, steps done, steps in all) of one version."""
 
 
 def build_learner(specification: str, seed: int, device: torch.device, precision: Precision = "auto") -> Learner:
-    """The learner `name` or `name:argument` at version 0, on a device, to compute in some precision.
+    """The learner `name` or `name:argument` at version 0.
+
+    Args:
+        specification: Registered name, with an argument of the learner after a colon if it takes one.
+        seed: Seed of randomly initialised weights.
+        device: Device of the weights.
+        precision: Precision of the computation.
 
     Raises:
         CheckpointError: When some of its weights are not finite.
@@ -63,13 +67,13 @@ class CellRun:
     """One cell on its way through the tasks.
 
     Args:
-        cell: What to run.
-        folder: Where it is kept; versions that are there already are not computed again.
+        cell: The cell.
+        folder: Folder of the cell; versions that are there already are not computed again.
         store: Encoded samples.
-        device: Where the learner computes.
-        progress: Told of every step.
-        shared: What earlier cells of the run have computed.
-        probe: What versions 0 and the last are asked besides the tasks.
+        device: Device of the learner.
+        progress: Called at every step.
+        shared: Results that earlier cells of the run have computed.
+        probe: Tasks of lm-evaluation-harness on which version 0 and the last version are measured.
 
     Raises:
         ConfigError: Among others for a learner that cannot be probed.
@@ -83,7 +87,7 @@ class CellRun:
         device: torch.device,
         progress: Progress,
         shared: SharedResults | None = None,
-        probe: Probe | None = None,
+        probe: HarnessProbe | None = None,
     ) -> None:
         self._cell = cell
         self._shared = shared or SharedResults()
@@ -123,17 +127,17 @@ class CellRun:
         for version in range(0 if done is None else done + 1, self.stream.last_version + 1):
             self._compute(version)
             after_version(version)
-        self._folder.finish(matrix_json(self.stream, self._folder), challenge_json(self.stream, self._folder))
+        self._folder.finish(self.stream)
 
     def probe(self) -> None:
-        """Ask version 0 and the last one, which must be there, what is not known of them yet."""
+        """Measure what `--probe` asks for and is not known yet, of version 0 and the last one; both must be there."""
         if self._probe is None:
             return
-        for version, missing in self._folder.unprobed(self._probe.asked).items():
+        for version, missing in self._folder.probes.missing(self._probe.asked, self.stream.last_version).items():
             learner = self._version(version)
             for number, asked in enumerate(missing):
                 self._progress("probe", number, len(missing))
-                self._folder.save_probe(version, asked, self._probe.measure(self._probe.asked[asked], learner))
+                self._folder.probes.save(version, asked, self._probe.measure(self._probe.asked[asked], learner))
 
     def _version(self, version: int) -> Learner:
         """The learner as it was at version 0 or is at the last one."""
@@ -167,7 +171,7 @@ class CellRun:
         return self._shared.once((*cell.tested, cell.budget.model_dump_json(), cell.seed, key), make, _bytes_of)
 
     def _tested(self, version: int, digest: str) -> tuple[pa.Table, dict[str, float]]:
-        """Ledger rows and probes of the version that is there, from another cell where that had equal weights."""
+        """Ledger rows and probes of the present version, taken from another cell if that had equal weights."""
         if self._cell.last_only and version < self.stream.last_version:
             return SCHEMA.empty_table(), {}
 
@@ -182,7 +186,7 @@ class CellRun:
         return with_version(rows, version), probes
 
     def _frozen_blocks(self, task: Task, split: Split) -> int:
-        """Whose output is the same for all versions and all the times that the split's samples are used."""
+        """Number of leading blocks whose output is equal in all versions and for every use of a split's samples."""
         if split == "train" and self._strategy.augments:
             return 0
         return self._strategy.frozen_blocks(task)
@@ -241,7 +245,7 @@ class CellRun:
             if found := self._not_finite():
                 raise TrainingError(f"version {version}: training has left what is no model: {found}")
             self._prefixes.weights_have_changed()
-        digest = self._strategy.digest()  # waits for the device, so that the clock tells the truth
+        digest = self._strategy.digest()  # waits for the device, so that the time before it is the time of training
         trained = clock.now()
         self._numbers |= self._drift.measure() if self._drift else {}
         measured = clock.now()
@@ -259,39 +263,10 @@ class CellRun:
 
 
 def _bytes_of(tree: object) -> int:
-    """What the tensors of a tree take."""
+    """Bytes of all tensors of a tree."""
     if isinstance(tree, torch.Tensor):
         return tree.nbytes
     return sum(map(_bytes_of, tree.values())) if isinstance(tree, Mapping) else 0
-
-
-def matrices(stream: Stream, folder: CellFolder) -> dict[str, ScoreMatrix]:
-    """R under every protocol, from the ledgers of the versions that are there; NaN for the others."""
-    last = folder.last_version
-    rows = pa.concat_tables([folder.rows(version) for version in range(0 if last is None else last + 1)])
-    names = tuple(task.name for task in stream.tasks)
-    result: dict[str, ScoreMatrix] = {}
-    for protocol in stream.protocols:
-        cells = task_scores(rows, protocol)
-        versions = sorted({version for version, _ in cells})
-        result[protocol] = ScoreMatrix.from_rows(
-            names, {v: [cells.get((v, name), float("nan")) for name in names] for v in versions}, stream.releases
-        )
-    return result
-
-
-def matrix_json(stream: Stream, folder: CellFolder) -> dict[str, object]:
-    """All matrices of a cell as JSON; null where not measured."""
-    found = matrices(stream, folder)
-    tasks = [task.name for task in stream.tasks]
-    return {
-        "schema": 1,
-        "tasks": tasks,
-        **({"releases": list(stream.releases)} if stream.releases else {}),
-        "protocols": {
-            name: [[None if x != x else x for x in row] for row in m.scores.tolist()] for name, m in found.items()
-        },
-    }
 
 
 def _peak_mb(device: torch.device) -> dict[str, float]:
@@ -305,9 +280,9 @@ def footprint(strategy: str, learner: str, settings: Mapping[str, object] | None
     """What a strategy trains on a learner: parameters and, for low-rank ones, adapters.
 
     Args:
-        strategy: Its name.
-        learner: A specification.
-        settings: Those of the strategy that are not its defaults.
+        strategy: Registered name.
+        learner: Specification of the learner.
+        settings: Settings of the strategy that differ from the defaults.
 
     Raises:
         ConfigError: For settings that do not fit.

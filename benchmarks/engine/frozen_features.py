@@ -1,4 +1,4 @@
-"""What frozen blocks make of images: computed once for all versions, kept while it fits and is right."""
+"""Outputs of frozen blocks are computed once for all versions, and kept while they fit in memory and are valid."""
 
 import hashlib
 import shutil
@@ -17,7 +17,7 @@ from clbench.benchmarks.clock import Clock
 from clbench.contracts import Batch, Learner, Samples, Split, Task
 
 SHARE = 0.25
-"""What all prefixes of a cell together may take of free memory, of the computer or the device; else of the disk."""
+"""Share of free memory (computer or device), else of the free disk, that all cached prefixes of a cell may take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Continued(Samples):
     compute: Callable[[Batch], Batch] = dict
 
     def batch(self, index: Tensor | slice) -> Batch:
-        """The samples at `index` and what the blocks make of them."""
+        """The samples at `index` with the output of the blocks."""
         found = super().batch(index)
         return {**found, **self.compute(found)}
 
@@ -42,16 +42,16 @@ class _Kept:
 class FrozenFeatureCache:
     """Samples with the output of the blocks that a strategy never changes.
 
-    Kept or not, the numbers are the same: a prefix is a function of each sample alone, to the last bit on the CPU (see
-    `Learner.prefix`), and whoever does not keep it computes it the same way. What was kept is let go when the weights
-    that made it are no longer those of the learner, so a strategy that was wrong about itself gets right numbers.
+    Cached or not, the numbers are the same: a prefix is a function of each sample alone, to the last bit on the CPU
+    (see `Learner.prefix`). A cached prefix is dropped when the weights of its blocks have changed, so a strategy that
+    declares too many frozen blocks still gets correct numbers.
 
     Args:
-        samples: Gives the encoded samples.
-        learner: Computes.
-        blocks_of: How many blocks are frozen as a split of a task is used; 0 where samples are augmented.
-        folder: For mapped files, where memory is too small.
-        clock: Told when a prefix is prepared.
+        samples: Returns the encoded samples of a split.
+        learner: Computes the prefixes.
+        blocks_of: Returns the number of frozen blocks for a split of a task; 0 where samples are augmented.
+        folder: Folder for memory-mapped files, used where memory is too small.
+        clock: Counts the time of preparing a prefix.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class FrozenFeatureCache:
         return kept.samples
 
     def weights_have_changed(self) -> None:
-        """To be told after every update: what is kept is compared with the weights when it is next asked for."""
+        """Must be called after every update; cached prefixes are then compared with the weights when next used."""
         self._digests.clear()
 
     def _computed(self, samples: Samples, blocks: int) -> Samples:
-        """With the prefix as a further tensor, or to be computed with each batch where there is no room."""
+        """The samples with the prefix as a further tensor, or computed with each batch where there is no room."""
         size, n = self._learner.test_batch, len(samples)
         with torch.no_grad(), self._learner.autocast():
             ((name, part),) = self._learner.prefix(samples.batch(slice(0, size)), blocks).items()
@@ -108,7 +108,7 @@ class FrozenFeatureCache:
             return self._learner.prefix(batch, blocks)
 
     def _room_for(self, part: Tensor, n: int) -> Tensor | None:
-        """Where n rows like those of a part fit: in memory, in a mapped file that is gone with the process, nowhere."""
+        """An empty tensor for n rows: in memory, else in a temporary memory-mapped file, else None."""
         needed = part[0].nbytes * n
         there = sum(t.nbytes for kept in self._kept.values() for name, t in _prefixes(kept.samples))
         if part.is_cuda and needed + there <= SHARE * torch.cuda.mem_get_info(part.device)[1]:
@@ -123,7 +123,7 @@ class FrozenFeatureCache:
             return torch.from_numpy(np.memmap(file, kind, "w+", shape=(n, *part.shape[1:])))
 
     def _digest(self, blocks: int) -> str:
-        """Of the weights of the first blocks and of what feeds them."""
+        """Hash of the weights of the first blocks and of the layers before them."""
         if blocks not in self._digests:
             places, digest = self._learner.stack().places, hashlib.blake2b(digest_size=16)
             for name, p in self._learner.trainable().items():

@@ -13,6 +13,11 @@ from clbench.streams.card import StreamCard
 def require_fit(card: StreamCard, learner: str, strategy: str) -> None:
     """Refuse a strategy on the wrong kind of stream, and a learner that is not the first release.
 
+    Args:
+        card: Card of the stream.
+        learner: Specification of the learner.
+        strategy: Registered name or file.
+
     Raises:
         ConfigError: In these cases.
     """
@@ -27,7 +32,12 @@ def require_fit(card: StreamCard, learner: str, strategy: str) -> None:
 
 
 def require_one_vocabulary(releases: tuple[str, ...], first: Learner, build: Callable[[str], Learner]) -> None:
-    """Load every release once, so that one with another tokenizer is told before hours of work and not after.
+    """Load every release once and refuse one with another tokenizer, before anything is trained.
+
+    Args:
+        releases: Specifications of the releases, the first one included.
+        first: The first release.
+        build: Builds a release from its specification.
 
     Raises:
         ConfigError: When there is one.

@@ -18,25 +18,37 @@ from clbench.benchmarks.engine.result_backup import ResultBackup
 from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.engine.shared_results import SharedResults
 from clbench.benchmarks.engine.suite import Suite
-from clbench.benchmarks.evaluation.probes import Probe
+from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
 from clbench.benchmarks.tracking.best_effort import BestEffort, catch_up
 from clbench.benchmarks.tracking.tracker import Tracker
 from clbench.core.errors import ClbenchError, ConfigError
 
 
 class Listener(Interface):
-    """Who wants to know how a suite is going (the command line's progress bars)."""
+    """An observer of a running suite, such as the progress bars of the command line."""
 
-    def cell(self, index: int, cell: Cell, versions: int) -> None:
-        """A cell begins; it has so many versions."""
+    def on_cell_start(self, index: int, cell: Cell, versions: int) -> None:
+        """A cell begins.
 
-    def version(self, version: int) -> None:
-        """A version of the cell is done."""
+        Args:
+            index: Place of the cell in the suite, from 0.
+            cell: The cell.
+            versions: Number of its versions, version 0 included.
+        """
 
-    def step(self, doing: str, step: int, total: int) -> None:
-        """Work inside a version goes on."""
+    def on_version_end(self, version: int) -> None:
+        """A version of the cell is trained, tested and saved."""
 
-    def problem(self, message: str) -> None:
+    def on_step(self, doing: str, step: int, total: int) -> None:
+        """Work on a version goes on.
+
+        Args:
+            doing: Kind of work (`train`, `test`, `decode`, `probe`).
+            step: Steps done.
+            total: Steps in all.
+        """
+
+    def on_problem(self, message: str) -> None:
         """Something failed; the suite goes on."""
 
 
@@ -45,8 +57,8 @@ class Outcome:
     """How a cell ended.
 
     Attributes:
-        cell: Which.
-        folder: Where its files are.
+        cell: The cell.
+        folder: Folder of its files.
         status: `finished` now, `kept` from an earlier call, or `failed`.
         error: One line, for failed cells.
         defect: Whether the failure is clbench's fault rather than something that the user can mend.
@@ -64,9 +76,9 @@ class SuiteResult:
     """How a suite ended.
 
     Attributes:
-        outcomes: One a cell, in the suite's order.
-        unlogged: What the tracking store did not take, one line each; it is on disk, and logged by the next call.
-        experiment: Id of the experiment in the store that has the runs.
+        outcomes: One for each cell, in the suite's order.
+        unlogged: What the tracking store did not take, one line each; it is on disk, and the next call logs it.
+        experiment: Id of the experiment of the runs in the store.
     """
 
     outcomes: Sequence[Outcome]
@@ -76,13 +88,21 @@ class SuiteResult:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where a suite runs, what becomes of earlier results, and what models are asked besides the tasks."""
+    """How a suite runs.
+
+    Attributes:
+        out: Folder for results.
+        device: Device of the learners.
+        tracking_uri: The MLflow store.
+        fresh: Whether finished cells are computed again.
+        probe: Tasks of lm-evaluation-harness on which models are measured besides the tasks of the stream.
+    """
 
     out: Path
     device: torch.device
     tracking_uri: str
     fresh: bool = False
-    probe: Probe | None = None
+    probe: HarnessProbe | None = None
 
 
 def choose_device(name: str) -> torch.device:
@@ -104,6 +124,14 @@ def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> SuiteRes
     A cell that fails is recorded and the others go on. If the tracking store stops answering or refuses something on
     the way, the cells still run to the end and stay on disk.
 
+    Args:
+        suite: The suite.
+        options: Folder, device, tracking store and what becomes of earlier results.
+        listener: Called as the cells go on.
+
+    Returns:
+        How the cells ended, in the suite's order.
+
     Raises:
         ConfigError: When another process runs this suite in the same folder.
         ClbenchError: When the folder is not writable.
@@ -124,7 +152,7 @@ def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> SuiteRes
                     outcome = _CellRunner(cell, *where, tracker, listener, options.probe).run(index)
                 outcomes.append(_with_earlier(outcome) if options.fresh else outcome)
         except KeyboardInterrupt:
-            BestEffort(listener.problem).attempt(tracker.interrupt)
+            BestEffort(listener.on_problem).attempt(tracker.interrupt)
             raise
         sound = [(outcome.cell, outcome.folder) for outcome in outcomes if outcome.status != "failed"]
         unlogged = catch_up(tracker, sound, failed=len(sound) < len(outcomes))
@@ -140,7 +168,7 @@ def _with_earlier(outcome: Outcome) -> Outcome:
 
 @dataclass(frozen=True)
 class _CellRunner:
-    """One cell, whatever becomes of it."""
+    """Runs one cell and records how it ended; an error of the cell never leaves `run`."""
 
     cell: Cell
     folder: CellFolder
@@ -149,14 +177,14 @@ class _CellRunner:
     device: torch.device
     tracker: Tracker
     listener: Listener
-    probe: Probe | None
+    probe: HarnessProbe | None
 
     def run(self, index: int) -> Outcome:
         """Run the cell, or find that it is finished."""
         try:
             if self.folder.finished:
                 self.folder.verify()
-                if self.probe and self.folder.unprobed(self.probe.asked):
+                if self.probe and self.folder.probes.missing(self.probe.asked, self.folder.last_version or 0):
                     self._cell_run().probe()
                 return Outcome(self.cell, self.folder, "kept")
             self._compute(index)
@@ -165,32 +193,32 @@ class _CellRunner:
             return self._failed(error)
 
     def _cell_run(self) -> CellRun:
-        return CellRun(self.cell, self.folder, self.store, self.device, self.listener.step, self.shared, self.probe)
+        return CellRun(self.cell, self.folder, self.store, self.device, self.listener.on_step, self.shared, self.probe)
 
     def _compute(self, index: int) -> None:
         run = self._cell_run()
-        self.listener.cell(index, self.cell, run.stream.last_version + 1)
-        logging = BestEffort(self.listener.problem)
+        self.listener.on_cell_start(index, self.cell, run.stream.last_version + 1)
+        logging = BestEffort(self.listener.on_problem)
         logging.attempt(lambda: self.tracker.begin(self.cell, self.folder))
 
         def after_version(version: int) -> None:
-            self.listener.version(version)
-            logging.attempt(lambda: self.tracker.version(self.cell, self.folder, run.stream))
+            self.listener.on_version_end(version)
+            logging.attempt(lambda: self.tracker.log_versions(self.cell, self.folder))
 
         run.run(after_version)
         run.probe()
-        logging.attempt(lambda: self.tracker.finish(self.cell, self.folder, run.stream))
+        logging.attempt(lambda: self.tracker.finish(self.cell, self.folder))
 
     def _failed(self, error: Exception) -> Outcome:
         message = " ".join(str(error).split()) or type(error).__name__
         defect = not isinstance(error, ClbenchError)
         if defect:
             message = f"{type(error).__name__}: {message}"
-        self.listener.problem(f"{self.cell.title}: {message}")
+        self.listener.on_problem(f"{self.cell.title}: {message}")
         if not self.folder.finished:  # a finished cell with a damaged file stays as it is, here and in MLflow
             with suppress(ClbenchError):  # the disk may be full, which may be why it failed
                 self.folder.fail(message, "".join(traceback.format_exception(error)))
-            logging = BestEffort(self.listener.problem)
+            logging = BestEffort(self.listener.on_problem)
             logging.attempt(lambda: self.tracker.fail(self.cell, self.folder, message))
         return Outcome(self.cell, self.folder, "failed", message, defect)
 

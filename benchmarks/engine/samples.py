@@ -1,9 +1,9 @@
-"""Encoded samples: each split is decoded once, into the fastest memory that holds it."""
+"""Encoded samples: each split is decoded once, into the fastest memory in which it fits."""
 
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 CHUNK = 1024
-"""Rows decoded at a time: bounds the memory that decoding takes."""
+"""Rows that are decoded at a time; bounds the memory that decoding takes."""
 SHARE = 0.5
-"""What samples may take: of the computer's free memory those of one split, of the device's memory all together."""
+"""Share of the computer's free memory that one split may take, and of the device's memory that all splits may take."""
 
 Progress = Callable[[int, int], None]
 
@@ -38,8 +38,8 @@ class SampleStore:
     a benchmark of any size runs on any machine, only slower. Results do not depend on where samples are.
 
     Args:
-        device: Where batches go.
-        cache: Folder for splits that are too large for memory; later runs use what is there.
+        device: Device of the batches.
+        cache: Folder for splits that are too large for memory; later runs reuse its files.
     """
 
     def __init__(self, device: torch.device, cache: Path) -> None:
@@ -58,15 +58,15 @@ class SampleStore:
         progress: Progress = lambda done, total: None,
         clock: Clock | None = None,
     ) -> Callable[[Task, Split], Samples]:
-        """The look-up for one stream and learner; what other streams and learners have left is let go.
+        """The look-up for one stream and learner; splits of other streams and learners are dropped.
 
         Args:
             stream: Name of the stream.
-            learner: Encodes.
-            encoding: Says how the learner encodes: equal texts, equal tensors of equal rows.
-            skip_broken: Leave samples out that do not decode, instead of refusing the split.
-            progress: Told of rows done and rows in all while a split is decoded.
-            clock: Told of the seconds that each split took.
+            learner: Encodes the samples.
+            encoding: Key of the learner's encoding; learners with equal keys encode a row to equal tensors.
+            skip_broken: Whether samples that do not decode are left out; otherwise they make the split an error.
+            progress: Called with rows done and rows in all while a split is decoded.
+            clock: Counts the seconds of decoding each split.
 
         Returns:
             A function that raises DataError for a split that is empty or holds broken samples.
@@ -74,7 +74,7 @@ class SampleStore:
         if self._owner != (stream, encoding):
             self._owner = (stream, encoding)
             self._kept.clear()
-        counting = clock or Clock()
+        encoder, counting = SampleEncoder(learner, skip_broken, progress), clock or Clock()
 
         def samples(task: Task, split: Split) -> Samples:
             words = (encoding, task.name, task.fingerprint(split), str(skip_broken))
@@ -83,9 +83,7 @@ class SampleStore:
                 counting.need({key: self._seconds[key]})
                 return self._kept[key]
             with counting.stopped() as took:
-                found = load_samples(self._cache / key) or self._encode(
-                    learner, task, split, key, skip_broken, progress
-                )
+                found = load_samples(self._cache / key) or self._encode(encoder, task, split, key)
                 self._kept[key] = self._placed(found)
             self._seconds[key] = took[0]
             counting.need({key: took[0]}, decoded_now=True)
@@ -93,13 +91,11 @@ class SampleStore:
 
         return samples
 
-    def _encode(
-        self, learner: Learner, task: Task, split: Split, key: str, skip_broken: bool, progress: Progress
-    ) -> Samples:
+    def _encode(self, encoder: "SampleEncoder", task: Task, split: Split, key: str) -> Samples:
         rows = task.load(split)
         if len(rows) == 0:
             raise DataError(f"task {task.name!r}: its part {split!r} has no samples")
-        chunks = encoded_chunks(learner, rows, task, split, skip_broken, progress)
+        chunks = encoder.chunks(rows, task, split)
         first = next(chunks)
         needed = sum(tensor[0].nbytes for tensor in first.tensors.values()) * len(rows)
         if needed <= SHARE * psutil.virtual_memory().available:
@@ -124,7 +120,7 @@ class SampleStore:
         return loaded
 
     def _placed(self, samples: Samples) -> Samples:
-        """On the device where there is room, else where they are."""
+        """The samples on the device if they fit there, else where they are."""
         tensors = samples.tensors
         if self._device.type == "cuda":
             # Of all memory, for all splits together: version 0 is tested before training needs its own.
@@ -136,7 +132,7 @@ class SampleStore:
 
 
 def load_samples(folder: Path) -> Samples | None:
-    """Samples that an earlier run has left on the disk, mapped and not read; None where there are none.
+    """Samples that an earlier run has left on the disk, memory-mapped; None where there are none.
 
     Raises:
         DataError: When they are damaged.
@@ -155,38 +151,55 @@ def load_samples(folder: Path) -> Samples | None:
     return Samples(ids, tensors, truth=truth)
 
 
-def encoded_chunks(
-    learner: Learner, rows: "Dataset", task: Task, split: Split, skip_broken: bool, progress: Progress
-) -> Iterator[Samples]:
-    """The rows, encoded chunk by chunk.
+@dataclass(frozen=True)
+class SampleEncoder:
+    """Encodes rows of a data set chunk by chunk.
 
-    Raises:
-        BrokenSamplesError: After the last chunk, when some do not decode and are not to be skipped.
+    Attributes:
+        learner: Encodes a chunk.
+        skip_broken: Whether samples that do not decode are left out; otherwise they are an error.
+        progress: Called with rows done and rows in all.
     """
-    broken: list[int] = []
-    first_reason = ""
-    for start in range(0, len(rows), CHUNK):
-        stop = min(start + CHUNK, len(rows))
-        progress(start, len(rows))
-        chunk = rows.select(range(start, stop))
-        try:
-            yield learner.encode(chunk, task)
-        except BrokenSamplesError as error:
-            first_reason = first_reason or str(error)
-            broken += [start + position for position in error.positions]
-            sound = sorted(set(range(stop - start)) - set(error.positions))
-            if skip_broken and sound:
-                yield learner.encode(chunk.select(sound), task)
-    if broken and (not skip_broken or len(broken) == len(rows)):
-        raise BrokenSamplesError(
-            f"task {task.name!r}: {len(broken)} of {len(rows)} samples of its part {split!r} do not decode, the first: "
-            f"{first_reason}; mend them, or leave them out with --set skip_broken=true",
-            broken,
-        )
+
+    learner: Learner
+    skip_broken: bool = False
+    progress: Progress = lambda done, total: None
+
+    def chunks(self, rows: "Dataset", task: Task, split: Split) -> Iterator[Samples]:
+        """The rows as samples, `CHUNK` rows at a time.
+
+        Args:
+            rows: Rows of the data set.
+            task: Task of the rows.
+            split: Part of the task; for messages.
+
+        Raises:
+            BrokenSamplesError: After the last chunk, when some do not decode and are not to be skipped.
+        """
+        broken: list[int] = []
+        first_reason = ""
+        for start in range(0, len(rows), CHUNK):
+            stop = min(start + CHUNK, len(rows))
+            self.progress(start, len(rows))
+            chunk = rows.select(range(start, stop))
+            try:
+                yield self.learner.encode(chunk, task)
+            except BrokenSamplesError as error:
+                first_reason = first_reason or str(error)
+                broken += [start + position for position in error.positions]
+                sound = sorted(set(range(stop - start)) - set(error.positions))
+                if self.skip_broken and sound:
+                    yield self.learner.encode(chunk.select(sound), task)
+        if broken and (not self.skip_broken or len(broken) == len(rows)):
+            count = f"{len(broken)} of {len(rows)} samples of its part {split!r} do not decode, the first: "
+            raise BrokenSamplesError(
+                f"task {task.name!r}: {count}{first_reason}; mend them, or leave them out with --set skip_broken=true",
+                broken,
+            )
 
 
 def _filled(tensors: dict[str, Tensor], first: Samples, rest: Iterator[Samples]) -> Samples:
-    """All chunks written one behind the other; shorter than the tensors where samples were left out."""
+    """All chunks concatenated; shorter than the tensors where samples were left out."""
     ids: list[pa.StringArray] = []
     truth: dict[str, list[pa.Array]] = {name: [] for name in first.truth}
     at = 0

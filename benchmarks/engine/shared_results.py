@@ -1,4 +1,4 @@
-"""What the cells of a run have in common is computed once: tests of equal weights, first stages of equal recipes."""
+"""Results that several cells of a run need are computed once: tests of equal weights, shared first stages."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from clbench.benchmarks.clock import Clock, Price
 T = TypeVar("T")
 
 SHARE = 0.1
-"""What may be kept, of the computer's free memory at the start."""
+"""Share of the computer's free memory at the start that kept results may take."""
 
 
 @dataclass(frozen=True)
@@ -22,31 +22,30 @@ class _Kept:
 
 
 class SharedResults:
-    """Results by what decides them, in memory, the oldest let go when they are too many.
+    """Results in memory, by everything that they depend on; the least recently used are dropped at the limit.
 
-    Whatever is kept here would be computed again to the same bits, so a run that was cut off and has nothing of it goes
-    on as the uncut one.
+    A kept result has the same bits as a new computation, so a resumed run without it gets the same results.
 
     Args:
-        limit: Bytes that may be kept.
+        limit: Most bytes that are kept.
     """
 
     def __init__(self, limit: int | None = None) -> None:
         self._limit = round(SHARE * psutil.virtual_memory().available) if limit is None else limit
         self._kept: dict[Hashable, _Kept] = {}
         self.clock = Clock()
-        """By which a cell's costs are told as if it were alone."""
+        """Clock by which each cell's costs are counted as if it were alone."""
 
     def once(self, key: Hashable, make: Callable[[], T], size_of: Callable[[T], int]) -> T:
         """The result of `make`, computed now or kept from an earlier call with an equal key.
 
         Args:
             key: Everything that the result depends on.
-            make: Computes it; must not be changed by whoever gets it.
-            size_of: Its bytes.
+            make: Computes the result, which no caller may change.
+            size_of: Bytes of the result.
         """
         if key in self._kept:
-            found = self._kept[key] = self._kept.pop(key)  # the last one to be let go now
+            found = self._kept[key] = self._kept.pop(key)  # now the most recently used
             self.clock.take_over(found.price)
             return cast(T, found.value)
         with self.clock.pricing() as price:

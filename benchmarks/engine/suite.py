@@ -94,8 +94,17 @@ class Suite:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What the command line changes in a suite; None leaves it."""
+class SuiteChanges:
+    """What the command line changes in a suite; None leaves the suite's own.
+
+    Attributes:
+        streams: Names or card files.
+        learners: Specifications of learners.
+        strategies: Registered names or files; settings of the suite's entries of these names are kept.
+        seeds: Seeds of the cells.
+        overrides: Settings by key (`lora.rank`, `budget.steps`).
+        root: Folder of the data sets, or `hub`.
+    """
 
     streams: Sequence[str] | None = None
     learners: Sequence[str] | None = None
@@ -106,7 +115,7 @@ class Choice:
 
 
 def read_suite(name: str) -> tuple[str, SuiteConfig]:
-    """The name of a suite and what its file says, settings of strategies not checked yet.
+    """The name of a suite and the content of its file; settings of strategies are not checked yet.
 
     Raises:
         ConfigError: For a malformed suite.
@@ -116,8 +125,8 @@ def read_suite(name: str) -> tuple[str, SuiteConfig]:
     return file.name, validate(SuiteConfig, file.values, f"suite {file.path.name}")
 
 
-def load_suite(name: str, choice: Choice = Choice()) -> Suite:
-    """Read a suite, apply the command line's choice, check every setting and list the cells.
+def load_suite(name: str, changes: SuiteChanges = SuiteChanges()) -> Suite:
+    """Read a suite, apply the changes of the command line, check every setting and list the cells.
 
     Raises:
         ConfigError: For a malformed suite, unknown or out-of-range settings, or overrides that apply to nothing.
@@ -125,15 +134,15 @@ def load_suite(name: str, choice: Choice = Choice()) -> Suite:
     """
     file = SUITE_CARDS.get(name)
     values = dict(file.values)
-    overrides = dict(choice.overrides or {})
+    overrides = dict(changes.overrides or {})
     for key in ("streams", "learners", "seeds", "root"):
-        chosen = getattr(choice, key)
+        chosen = getattr(changes, key)
         if chosen:
             values[key] = chosen if isinstance(chosen, str) else list(chosen)
     _apply_to_suite(values, overrides)
     config = validate(SuiteConfig, values, f"suite {file.path.name}")
-    if choice.strategies:
-        config = config.model_copy(update={"strategies": _chosen(config.strategies, choice.strategies)})
+    if changes.strategies:
+        config = config.model_copy(update={"strategies": _chosen(config.strategies, changes.strategies)})
     cells = tuple(_cells(config, overrides))
     if overrides:
         raise ConfigError(f"--set {next(iter(overrides))}: applies to no strategy and no setting of suite {file.name}")
@@ -174,7 +183,7 @@ def _apply_to_suite(values: dict[str, object], overrides: dict[str, object]) -> 
 def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
     strategies = list(_strategies(config, overrides))
     for stream in config.budgets:
-        STREAM_CARDS.get(stream)  # a name that is none is told
+        STREAM_CARDS.get(stream)  # an unknown name is an error
     loaded: dict[tuple[str, int], Stream] = {}
     tuned = TunedSettings(config.tuned)
     for stream in config.streams:
@@ -190,15 +199,15 @@ def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
             yield tuned.fill(cell) if config.tuned else cell
 
 
-class Entry(NamedTuple):
+class StrategyEntry(NamedTuple):
     """A strategy of a suite.
 
     Attributes:
-        name: Registered, or a file.
-        label: What tables call it.
-        settings: Its own.
-        streams: Those that it is kept to; all of the suite's if empty.
-        last_only: Whether its last version alone is tested.
+        name: Registered name, or a file.
+        label: Name of the strategy with its settings, as tables show it.
+        settings: Settings of the strategy.
+        streams: Streams on which it runs; all of the suite's if empty.
+        last_only: Whether only its last version is tested.
     """
 
     name: str
@@ -208,7 +217,7 @@ class Entry(NamedTuple):
     last_only: bool
 
 
-def _strategies(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Entry]:
+def _strategies(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[StrategyEntry]:
     """The suite's strategies."""
     used: set[str] = set()
     for item in config.strategies:
@@ -225,7 +234,7 @@ def _strategies(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[E
         checked = cast(StrategyConfig, validate(entry.config, settings, f"strategy {entry.name}"))
         label = str(item.get("label") or label_of(entry.name, checked))
         last_only = _yes_or_no(item.get("last_only", False))
-        yield Entry(name, label, checked, _names_in(item.get("streams")), last_only)
+        yield StrategyEntry(name, label, checked, _names_in(item.get("streams")), last_only)
     for key in used:
         del overrides[key]
 

@@ -1,4 +1,4 @@
-"""How far weights move: with each version, and from version 0."""
+"""Distance of a version's weights from the version before and from version 0."""
 
 import math
 from collections.abc import Mapping, Sequence, Set
@@ -12,15 +12,15 @@ Weights = Mapping[str, Tensor]
 
 
 class Drift:
-    """Measures a learner's versions one after another, for every strategy in the same way.
+    """Measures the distance of each version of a learner from the one before and from version 0.
 
-    Counted are the parameters, as the module names them: tied weights once, buffers (masks, statistics) not. Version 0
-    is kept once and the previous version only where it differs from version 0, both in the computer's memory; to
-    compare, one tensor at a time goes to the device. So the device never holds a second model: a CLIP of 150 million
-    weights costs 0.6 GB here, 1.2 when all of them are trained; a LLaMA of 7 billion in bfloat16 14 GB, and 27.
+    All named parameters count, tied weights once; buffers (masks, statistics) do not. Version 0 is kept once and the
+    previous version only where it differs from version 0, both in the computer's memory; to compare, one tensor at a
+    time goes to the device. So the device never holds a second model: a CLIP of 150 million weights takes 0.6 GB of the
+    computer's memory, 1.2 GB if all of them are trained; a LLaMA of 7 billion in bfloat16 takes 14 GB and 27 GB.
 
     Args:
-        learner: At version 0.
+        learner: The learner at version 0.
     """
 
     def __init__(self, learner: Learner) -> None:
@@ -31,10 +31,10 @@ class Drift:
     def measure(self) -> dict[str, float]:
         """Compare the learner with the version before and with version 0, and remember it as the version before.
 
-        A resumed cell calls this once with the version that it loaded and drops the answer.
+        A resumed cell calls this once with the loaded version and ignores the result.
 
         Returns:
-            `update/norm` and `update/drift`: Frobenius norms of what the update changed and of the way from version 0.
+            `update/norm` and `update/drift`: Frobenius distances to the version before and to version 0.
         """
         weights = self._weights()
         step = squared_gaps(weights, self._previous)

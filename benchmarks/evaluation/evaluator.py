@@ -27,10 +27,10 @@ class Evaluator:
     predictions stay on the device until a task is done and then come over in one go.
 
     Args:
-        stream: The tasks.
-        split: Which part is tested.
-        samples: Gives the encoded samples of a task, on the learner's device.
-        clock: Told when the truth of images is prepared.
+        stream: The stream.
+        split: Part of the tasks that is tested.
+        samples: Returns the encoded samples of a task, on the learner's device.
+        clock: Counts the time of preparing the truth of images.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Evaluator:
         """Test one version under all protocols on all tasks of the stream that the learner can be tested on.
 
         Args:
-            learner: The version.
-            version: Its number.
-            predictor_of: Makes its predictor; the learner's own if None.
+            learner: The learner at this version.
+            version: Number of the version.
+            predictor_of: Makes the predictor; None for that of the learner.
 
         Returns:
             Ledger rows, by task, then protocol, then sample.
@@ -71,7 +71,7 @@ class Evaluator:
                 samples = self._samples(task, self._split)
                 order = test_order(samples, learner)
                 parts = [predictor(samples.batch(index), task) for index in order]
-                back = _as_they_come(order)
+                back = _positions_in_order(order)
                 for protocol in self._stream.protocols:
                     given = [part[protocol] for part in parts]
                     _require_finite(given, version, f"task {task.name!r}, protocol {protocol}")
@@ -82,7 +82,7 @@ class Evaluator:
     def _answers(
         self, task: Task, samples: Samples, back: pa.Array | None, parts: Sequence[Predictions]
     ) -> dict[str, pa.Array]:
-        """What the ledger says of each sample, as columns in the samples' order."""
+        """Columns of the ledger that depend on the predictions, in the order of the samples."""
         if task.kind in ("segmentation", "detection", "regression"):
             return self._of_images(task, samples, back, parts)
         if isinstance(parts[0].prediction, list):
@@ -137,7 +137,7 @@ def _require_finite(parts: Sequence[Predictions], version: int, where: str) -> N
 
 
 def _finite(part: Predictions) -> Tensor:
-    """Whether everything that is known of a prediction is finite, bool `(n,)`."""
+    """Whether all numbers of a prediction are finite, bool `(n,)`."""
     known = [part.confidence, part.probabilities]
     if isinstance(part.prediction, Tensor) and part.prediction.is_floating_point():
         known.append(part.prediction)
@@ -146,8 +146,8 @@ def _finite(part: Predictions) -> Tensor:
     return torch.stack(given).all(dim=0) if given else torch.ones(len(part.prediction), dtype=torch.bool)
 
 
-def _as_they_come(order: Sequence[Tensor | slice]) -> pa.Array | None:
-    """Where each sample is among those tested in `order`; None where that is the samples' own order."""
+def _positions_in_order(order: Sequence[Tensor | slice]) -> pa.Array | None:
+    """Position of each sample among those tested in `order`; None where they are tested in their own order."""
     positions = [index for index in order if isinstance(index, Tensor)]
     return pa.array(torch.cat(positions).argsort().numpy()) if positions else None
 
@@ -165,7 +165,7 @@ def _rows(version: int, protocol: Protocol, task: Task, samples: Samples, found:
 
 
 def _classes_of(back: pa.Array | None, parts: Sequence[Predictions]) -> dict[str, pa.Array]:
-    """Indices looked up by Arrow, and what is known of them."""
+    """Columns of class predictions: names of classes by their indices, correctness, confidence, probabilities."""
     names = parts[0].names
     columns = {
         "prediction": _named([cast(Tensor, part.prediction) for part in parts], names),
@@ -179,7 +179,7 @@ def _classes_of(back: pa.Array | None, parts: Sequence[Predictions]) -> dict[str
 
 
 def _texts_of(task: Task, samples: Samples, back: pa.Array | None, parts: Sequence[Predictions]) -> dict[str, pa.Array]:
-    """Texts as they are, compared with the answers by the task's metric."""
+    """Columns of text predictions, compared with the answers by the task's metric."""
     prediction = pa.array([text for part in parts for text in part.prediction], pa.string())
     if back is not None:
         prediction = prediction.take(back)

@@ -1,4 +1,4 @@
-"""The truth of test images: decoded once and not again for each version, as far as memory is given for it."""
+"""Decoded truth of test images, kept from version to version up to a limit of memory."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -10,7 +10,7 @@ from clbench.scoring.images import ImageScorer, Truth
 
 BOUND = 2**28
 """Bytes of decoded truth that an evaluator keeps. Every version reads the samples in the same order, so the first ones
-are kept: to let the oldest go would mean to find none of them again."""
+are kept: a cache that drops the oldest would never find one again."""
 
 T = TypeVar("T", bound=Truth)
 
@@ -19,8 +19,8 @@ class TruthCache:
     """Decoded truth by task.
 
     Args:
-        bound: Bytes that are kept.
-        clock: Told when the truth of a task is prepared.
+        bound: Most bytes that are kept.
+        clock: Counts the time of preparing the truth of a task.
     """
 
     def __init__(self, bound: int = BOUND, clock: Clock | None = None) -> None:
@@ -30,6 +30,11 @@ class TruthCache:
 
     def of(self, task: Task, samples: Samples, scorer: ImageScorer[T]) -> Iterator[T]:
         """The truth of all samples of a task's test part, in order.
+
+        Args:
+            task: The task.
+            samples: Its samples, with the columns of truth.
+            scorer: Decodes the truth of a sample.
 
         Raises:
             DataError: For a truth that cannot be right.

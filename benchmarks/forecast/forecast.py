@@ -1,8 +1,8 @@
-"""What a suite will cost, before anything is trained: a few real steps on this machine, and arithmetic.
+"""The cost of a suite before anything is trained: a few real steps on this machine, extrapolated.
 
 For each strategy two short updates are run on real samples with the real learner, at small sizes on a CPU and at the
-suite's own on a GPU; of the second one the time of a step is taken as linear in the batch and in the classes of a task.
-So it is a forecast and no promise: what a strategy does between tasks is seen on a handful of samples only.
+suite's own on a GPU. The time of a step of the second update is taken as linear in the batch and in the classes of a
+task. This is an estimate: the work of a strategy between tasks is measured on few samples only.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import torch
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.execution import build_learner
-from clbench.benchmarks.engine.samples import encoded_chunks
+from clbench.benchmarks.engine.samples import SampleEncoder
 from clbench.benchmarks.forecast.memory_use import MIB, memory_above_now, memory_mib
 from clbench.contracts import Budget, Context, Learner, Samples, Split, Strategy, StrategyConfig, Stream, Task
 from clbench.core.errors import CheckpointError, ConfigError
@@ -25,7 +25,7 @@ from clbench.core.registry import STRATEGIES
 ROWS = 64
 """Samples of a task that are decoded for a forecast."""
 QUICK = 0.3
-"""Seconds of a step at a sixteenth of the batch below which the machine is asked for the whole of it."""
+"""If a step at a sixteenth of the batch takes fewer seconds than this, the whole batch is measured."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class TaskSize:
 
 @dataclass(frozen=True)
 class StepCost:
-    """What a strategy's steps take.
+    """Cost of a strategy's steps.
 
     Attributes:
         fixed: Seconds of a step without samples and classes.
@@ -58,13 +58,13 @@ class StepCost:
     peak_mib: float
 
     def seconds(self, batch: int, classes: float) -> float:
-        """Of one step."""
+        """Seconds of one step."""
         return self.fixed + self.sample * batch + self.class_ * classes
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What one cell will take: optimizer steps, seconds of training, testing and decoding, memory in MiB."""
+    """Expected cost of one cell: optimizer steps, seconds of training, testing and decoding, memory in MiB."""
 
     cell: Cell
     steps: int
@@ -89,12 +89,12 @@ def forecast_suite(
 ) -> SuiteForecast:
     """Measure and extrapolate; each strategy is measured once for a stream and a learner, whatever the seed.
 
-    Weights that cannot be had are a problem that is reported, and random ones are measured in their place.
+    Weights that cannot be loaded are reported as a problem, and random weights are measured instead.
 
     Args:
-        cells: Of a suite.
-        device: Where it will run.
-        told: Called with what is measured next.
+        cells: Cells of a suite.
+        device: Device on which it will run.
+        told: Called with the title of the cell that is measured next.
 
     Raises:
         DataError: When data are missing or do not decode.
@@ -135,7 +135,7 @@ class _Bench:
         self._decode_seconds, self._sample_bytes = self._time_decoding()
 
     def forecast(self, cell: Cell) -> Forecast:
-        """One cell's, on a learner that no strategy has trained or added anything to."""
+        """The forecast of one cell, on a new learner."""
         self._learner = self._build([])
         tasks = self._stream.tasks
         strategy = self._strategy(cell, cell.budget, lambda step, total: None)
@@ -167,7 +167,7 @@ class _Bench:
         return steps
 
     def _build(self, problems: list[str]) -> Learner:
-        """The learner, or where its weights cannot be had the same architecture with random ones, if it is known."""
+        """The learner; where its weights cannot be loaded, the same architecture with random ones, if it is known."""
         try:
             return build_learner(self._specification, self.cell.seed, self._device, self.cell.precision)
         except CheckpointError as error:
@@ -199,7 +199,7 @@ class _Bench:
     def _encode_some(self, task: Task) -> Samples:
         rows = task.load("train")
         rows = rows.select(range(min(ROWS, len(rows))))
-        return next(encoded_chunks(self._learner, rows, task, "train", self.cell.skip_broken, lambda done, total: None))
+        return next(SampleEncoder(self._learner, self.cell.skip_broken).chunks(rows, task, "train"))
 
     def _time_test(self) -> float:
         """Seconds of testing one version: what is computed once, by its number of prompts, and all samples."""
@@ -221,7 +221,7 @@ class _Bench:
         return once * prompts / own + each * samples
 
     def _step_cost(self, cell: Cell) -> StepCost:
-        """Two sizes of batch and two numbers of classes; a machine that is slow is asked for small batches only."""
+        """Measured with two sizes of batch and two numbers of classes; with small batches only where steps are slow."""
         wanted = cell.budget.batch_size
         small = max(1, wanted // 16)
         one = self._measure(cell, self._few, small)
@@ -241,7 +241,7 @@ class _Bench:
         return StepCost(fixed, sample, class_, min(one.between, two.between), self._resting_mib + grown)
 
     def _measure(self, cell: Cell, task: Task, batch: int) -> "_Measured":
-        """The last step, and all else, of a strategy's second update; the first one warms up."""
+        """Times the last step and everything else of a strategy's second update; the first update warms up."""
         times: list[float] = []
         budget = Budget(steps=2, batch_size=batch)
         strategy = self._strategy(cell, budget, lambda step, total: times.append(self._clock()))
@@ -296,7 +296,7 @@ def _random_in_place_of(learner: str) -> tuple[str, str]:
 
 
 def total_seconds(forecasts: Iterable[Forecast]) -> float:
-    """Of a suite: every cell's training and testing, and decoding once for each stream and learner."""
+    """Seconds of a suite: training and testing of every cell, and decoding once for each stream and learner."""
     found = list(forecasts)
     decoding = {(f.cell.stream, f.cell.learner): f.decode_seconds for f in found}
     return sum(f.train_seconds + f.test_seconds for f in found) + sum(decoding.values())

@@ -13,7 +13,7 @@ MIB = 2**20
 
 
 def memory_mib(device: torch.device) -> float:
-    """What the device holds, or the process on a CPU, after giving back what is free."""
+    """MiB that are allocated on the device, or that the process takes on a CPU, after freed memory was given back."""
     gc.collect()
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device) / MIB

@@ -1,4 +1,4 @@
-"""Tracking: runs are recorded in MLflow; what is on disk is the truth, MLflow is a copy of it that can be caught up."""
+"""Tracking: runs are recorded in MLflow, as a copy of the results on disk that can be completed later."""
 
 from typing import TYPE_CHECKING
 

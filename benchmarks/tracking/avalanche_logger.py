@@ -1,4 +1,4 @@
-"""A logger for people with their own Avalanche code: what its `EvaluationPlugin` measures goes to MLflow."""
+"""A logger for users with their own Avalanche code: logs the metrics of its `EvaluationPlugin` to MLflow."""
 
 import logging
 import math
@@ -34,16 +34,16 @@ class AvalancheMLflowLogger(BaseLogger):  # type: ignore[misc]  # avalanche has 
 
     Numbers become metrics with Avalanche's x as step; NaN and infinity are logged as NaN. Figures, images and
     matrices (a confusion matrix is both) become artifacts under the metric's name, numbered by step. Texts and
-    checkpoints are left to others. A name that MLflow does not take is mended (see `allowed_name`), any other value is
-    left out; both are told by a warning, once a name. Values wait until `every` of them are there or a phase of the
-    strategy ends; what the store does not take then is sent again with the next ones.
+    checkpoints are not logged. A name that MLflow refuses is changed (see `allowed_name`), any other value is left out;
+    both cause one warning for each name. Values are sent when there are `every` of them or a phase of the strategy
+    ends; values that the store does not take then are sent again with the next ones.
 
     Args:
-        run_name: Of the new run; MLflow makes one up if not given.
-        tracking_uri: The tracking store; MLflow's current one if not given.
-        experiment: Made if it is not there.
-        run_id: Log to this run, which is then left open at the end, instead of a new one.
-        every: How many values go into one request, at most 1000.
+        run_name: Name of the new run; MLflow makes one up if not given.
+        tracking_uri: Address of the tracking store; MLflow's current one if not given.
+        experiment: Name of the experiment, made if it is not there.
+        run_id: Id of an existing run to log to, which is left open at the end; a new run if not given.
+        every: Number of values in one request, at most 1000.
 
     Raises:
         TrackingError: When the store does not answer or does not know the run.
@@ -71,7 +71,13 @@ class AvalancheMLflowLogger(BaseLogger):  # type: ignore[misc]  # avalanche has 
             self.run_id: str = self._new_run(experiment, run_name) if run_id is None else self._known_run(run_id)
 
     def log_single_metric(self, name: str, value: object, x_plot: int) -> None:
-        """Take one value, as Avalanche calls it."""
+        """Log one value; Avalanche calls this.
+
+        Args:
+            name: Name of the metric.
+            value: Number, figure, image or matrix.
+            x_plot: Step of the value.
+        """
         name, step = str(name), _step(x_plot)
         if step is None:
             self._warn(name, f"is left out: its step must be a whole number of 64 bits, got {x_plot!r:.40}")

@@ -1,4 +1,4 @@
-"""The tracking store at arm's length: nothing that goes wrong in logging may cost a result."""
+"""A failure of the tracking store never fails a run: results stay on disk and are logged later."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,10 +12,10 @@ KEPT = "the results are in the run folder"
 
 
 class BestEffort:
-    """Calls to the tracking store that must not stop the work: after a failure it is left alone.
+    """Calls to the tracking store that must not stop the work; after the first failure no more are made.
 
     Args:
-        tell: Told of the failure in one line.
+        tell: Called with the failure, one line.
     """
 
     def __init__(self, tell: Callable[[str], None]) -> None:
@@ -31,24 +31,26 @@ class BestEffort:
 
 
 def catch_up(tracker: Tracker, cells: Sequence[tuple[Cell, CellFolder]], failed: bool) -> list[str]:
-    """Log what earlier calls or a store that was away have left out, then close the suite's run.
+    """Log what earlier calls could not log, then close the suite's run.
 
-    A cell that the store refuses does not keep the others from it; a store that takes nothing at all is asked no more.
+    If the store refuses a cell, the others are logged all the same; if it does not answer, no more calls are made.
 
     Args:
-        tracker: The store.
-        cells: Those that are finished.
-        failed: Whether the suite has others.
+        tracker: Writes to the store.
+        cells: The finished cells.
+        failed: Whether some cells of the suite failed.
 
     Returns:
         What the store did not take, one line each.
     """
     problems: list[str] = []
     for cell, folder in cells:
-        refused = _problem_of(partial(_finish, tracker, cell, folder))
+        refused = _problem_of(partial(tracker.finish, cell, folder))
         if not refused:
             continue
-        away = _problem_of(partial(tracker.close, True))  # which it must come to now, and writes
+        away = _problem_of(
+            partial(tracker.close, True)
+        )  # which the store must do in any case, so it shows whether the store answers
         if away:
             return [*problems, f"{away} ({KEPT}; the same command logs them later)"]
         problems.append(f"{cell.title}: not logged: {refused} ({KEPT}; the same command logs them later)")
@@ -56,12 +58,8 @@ def catch_up(tracker: Tracker, cells: Sequence[tuple[Cell, CellFolder]], failed:
     return [*problems, f"{closing} ({KEPT})"] if closing else problems
 
 
-def _finish(tracker: Tracker, cell: Cell, folder: CellFolder) -> None:
-    tracker.finish(cell, folder, cell.load_stream())
-
-
 def _problem_of(call: Callable[[], None]) -> str | None:
-    """Make a call; what it raises comes back as one line."""
+    """Make a call; the error that it raises is returned as one line."""
     try:
         call()
     except Exception as error:  # the boundary to the tracking store: a defect in there must not fail a sound cell

@@ -1,4 +1,4 @@
-"""What a folder remembers of its runs in tracking stores (`tracking.json`)."""
+"""Which run in which tracking store holds what of a folder (`tracking.json`)."""
 
 from pathlib import Path
 
@@ -7,22 +7,22 @@ from clbench.core.storage import read_json, write_json
 
 
 class RunIndex:
-    """Which run of which store has what of a cell or of a suite.
+    """The runs of a cell or of a suite, and what they have already.
 
         {"runs": {store: run}, "logged": {run: newest version}, "probed": {run: number},
-         "closed": {run: true}}
+         "closed": {run: true}, "code": {run: hash}}
 
-    Whatever is missing or damaged in it counts as forgotten: that only means a new run, which gets everything again.
+    An entry that is missing or damaged only means that a new run is made, which gets everything again.
 
     Args:
-        folder: Of the cell or the suite.
+        folder: Folder of the cell or the suite.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "tracking.json"
 
     def run(self, store: str) -> str | None:
-        """The run in a store."""
+        """Id of the run in a store."""
         found = self._group("runs").get(store)
         return found if isinstance(found, str) else None
 
@@ -35,13 +35,24 @@ class RunIndex:
         """Whether a run has everything."""
         return self._group("closed").get(run) is True
 
+    def code(self, run: str) -> str | None:
+        """Hash of the code that computed the result which a run has."""
+        found = self._group("code").get(run)
+        return found if isinstance(found, str) else None
+
     def probed(self, run: str) -> int:
         """How many results of probes a run has; they are only ever added."""
         found = self._group("probed").get(run)
         return found if isinstance(found, int) else 0
 
     def remember(self, group: str, key: str, value: object) -> None:
-        """Write down one thing in `runs`, `logged`, `probed` or `closed`."""
+        """Write down one value.
+
+        Args:
+            group: `runs`, `logged`, `probed`, `closed` or `code`.
+            key: The store, for `runs`; a run, for all others.
+            value: As above.
+        """
         write_json(self._path, {**self._all(), group: {**self._group(group), key: value}})
 
     def _group(self, name: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The connection to MLflow, and where it is when nobody says."""
+"""The connection to MLflow, and its default address."""
 
 import math
 import os
@@ -19,7 +19,7 @@ KIND = "mlflow.experimentKind"
 """Tag of an experiment for pages that go by it. Those of MLflow 3.10.0 and 3.17.2 do not: see `runs_page`."""
 OF_RUNS = "custom_model_development"
 GUESSED = ("", "no_inferred_type", "genai_development_inferred", "custom_model_development_inferred")
-"""Kinds that nobody chose: a page may write them when it opens an experiment without one."""
+"""Kinds that no user chose: MLflow's page writes them when it opens an experiment without one."""
 METRICS = 1000
 """Most metrics that MLflow takes at once."""
 PARAMETERS = 25
@@ -27,7 +27,7 @@ PARAMETERS = 25
 PARAMETER, TAG = 6000, 8000
 """Most characters of a parameter's value and a tag's."""
 UI = "http://127.0.0.1:5000"
-"""Where `mlflow ui` answers if it is not told otherwise."""
+"""Default address of `mlflow ui`."""
 
 
 def default_uri(out: Path) -> str:
@@ -66,9 +66,9 @@ def open_experiment(client: "MlflowClient", name: str, location: str | None = No
     """The id of an experiment, made if need be, and marked as one of training; a kind that a user has chosen stays.
 
     Args:
-        client: Of the store.
-        name: Of the experiment.
-        location: Where artifacts of a new one go; where MLflow likes if not given.
+        client: Client of the store.
+        name: Name of the experiment.
+        location: Place of the artifacts of a new experiment; MLflow's default if not given.
 
     Raises:
         TrackingError: When it is deleted.
@@ -87,7 +87,13 @@ def open_experiment(client: "MlflowClient", name: str, location: str | None = No
 
 
 def log_metrics(client: "MlflowClient", run: str, metrics: "Sequence[Metric]") -> None:
-    """Log any number of metrics under names that MLflow takes; infinity and NaN are no numbers and are left out."""
+    """Log any number of metrics under names that MLflow takes; infinity and NaN are left out.
+
+    Args:
+        client: Client of the store.
+        run: Id of the run.
+        metrics: Values with time and step.
+    """
     from mlflow.entities import Metric
 
     sound = [
@@ -100,7 +106,13 @@ def log_metrics(client: "MlflowClient", run: str, metrics: "Sequence[Metric]") -
 
 
 def log_parameters(client: "MlflowClient", run: str, parameters: Mapping[str, object]) -> None:
-    """Log any number of settings under names that MLflow takes; values that are too long are cut."""
+    """Log any number of settings under names that MLflow takes; values that are too long are cut.
+
+    Args:
+        client: Client of the store.
+        run: Id of the run.
+        parameters: Values by name.
+    """
     from mlflow.entities import Param
 
     items = [Param(allowed_name(str(key)), fitting(str(value), PARAMETER)) for key, value in parameters.items()]
@@ -109,16 +121,23 @@ def log_parameters(client: "MlflowClient", run: str, parameters: Mapping[str, ob
 
 
 def create_run(client: "MlflowClient", experiment: str, name: str | None, tags: Mapping[str, str] | None = None) -> str:
-    """The id of a new run; a name and tags that are too long are cut."""
+    """The id of a new run; a name and tags that are too long are cut.
+
+    Args:
+        client: Client of the store.
+        experiment: Id of the experiment.
+        name: Name of the run; MLflow makes one up if None.
+        tags: Tags of the run.
+    """
     values = {key: fitting(value, TAG) for key, value in (tags or {}).items()}
     run_name = None if name is None else fitting(name, NAME)
     return str(client.create_run(experiment, tags=values, run_name=run_name).info.run_id)
 
 
 def runs_page(uri: str, experiment: str) -> str:
-    """Where a browser shows the runs of an experiment: of a server, or of `mlflow ui` on this machine.
+    """Address of the page with the runs of an experiment: on a server, or of `mlflow ui` on this machine.
 
-    The bare address of an experiment opens on traces and judges, none of which are ours.
+    The bare address of an experiment opens pages of traces and judges, which clbench does not use.
     """
     server = shown_uri(uri).rstrip("/") if uri.startswith(("http://", "https://")) else UI
     return f"{server}/#/experiments/{experiment}/runs"

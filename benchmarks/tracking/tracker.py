@@ -2,43 +2,35 @@
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from clbench.benchmarks.engine.cell import SCHEMA, Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
-from clbench.benchmarks.engine.execution import matrices
-from clbench.benchmarks.evaluation.challenge_metrics import challenge_numbers
 from clbench.benchmarks.tracking.run_index import RunIndex
 from clbench.benchmarks.tracking.store import connect, create_run, log_metrics, log_parameters
 from clbench.contracts import Stream
 from clbench.core import strict_json
 from clbench.core.mlflow_store import fitting, one_line_errors, shown_uri
 from clbench.core.storage import write_json
-from clbench.reports.flips.stream_flips import stream_numbers
-from clbench.reports.matrix import ScoreMatrix
-from clbench.reports.metrics._compute import compute_all
-from clbench.spec.ledger import read_ledger
-
-if TYPE_CHECKING:
-    from mlflow.entities import Metric
+from clbench.reports.result import FILE, CellResult, VersionResult
 
 GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-"""What MLflow says of a run that it does not have, or never could have."""
+"""Error codes of MLflow for a run that does not exist, or an id that cannot be one."""
 
 
 class Tracker:
-    """Copies what is on disk to MLflow; safe to call again, logs only what is not there yet.
+    """Copies results on disk to MLflow; each call logs only what the run does not have yet.
 
-    A run that was deleted in MLflow, or went away with its database, is replaced by a new one that gets everything.
+    A run that was deleted in MLflow, or lost with its database, is replaced by a new one that gets everything.
 
     Args:
-        uri: The tracking store.
+        uri: Address of the tracking store.
         out: Output folder; artifacts of a local store go there.
         suite: Name of the suite.
-        folder: The suite's folder, which remembers its run.
-        environment: What `environment.describe` gave.
+        folder: The suite's folder, in which the id of its run is stored.
+        environment: Result of `environment.describe`.
 
     Raises:
         TrackingError: When the store does not answer.
@@ -46,7 +38,7 @@ class Tracker:
 
     def __init__(self, uri: str, out: Path, suite: str, folder: Path, environment: Mapping[str, object]) -> None:
         self._uri = uri
-        self._store = shown_uri(uri)  # by which folders remember it: no password goes to disk
+        self._store = shown_uri(uri)  # stored in folders as the store's name: without a password
         self._there: set[str] = set()
         self._suite = suite
         self._environment = environment
@@ -57,66 +49,93 @@ class Tracker:
             self._parent = self._run_of(RunIndex(folder), suite, tags)
 
     def begin(self, cell: Cell, folder: CellFolder) -> None:
-        """Open the cell's run, or go on with the one that an earlier call opened."""
+        """Open the cell's run, or the one that an earlier call opened."""
         with one_line_errors(self._uri):
             run = self._cell_run(cell, folder)
             self._client.update_run(run, status="RUNNING")
             self._current = run
 
-    def version(self, cell: Cell, folder: CellFolder, stream: Stream) -> None:
+    def log_versions(self, cell: Cell, folder: CellFolder) -> None:
         """Log the versions that are on disk and not yet in the run, in one batch each."""
-        last = folder.last_version
-        memory = RunIndex(folder.path)
+        last, index = folder.last_version, RunIndex(folder.path)
         with one_line_errors(self._uri):
             run = self._cell_run(cell, folder)
-            logged = memory.logged(run)
+            logged = index.logged(run)
             if last is None or last <= logged:
                 return
-            found = matrices(stream, folder)
-            for version in range(logged + 1, last + 1):
-                log_metrics(self._client, run, _metrics_of_version(folder, stream, found, version))
-        memory.remember("logged", run, last)
+            missing = range(logged + 1, last + 1)
+            results = folder.version_results(cell.load_stream(), missing)
+            for version in missing:
+                own = {protocol: found[version] for protocol, found in results.items()}
+                self._log(run, version, folder.record(version).numbers | _numbers(cell.load_stream(), own))
+        index.remember("logged", run, last)
 
-    def finish(self, cell: Cell, folder: CellFolder, stream: Stream) -> None:
-        """Log what is missing, the files, and close the run."""
-        memory = RunIndex(folder.path)
+    def finish(self, cell: Cell, folder: CellFolder) -> None:
+        """Log what is missing, the result and the files, and close the run.
+
+        A run that is closed already gets the result again where the code of a metric has changed since: of numbers with
+        equal step MLflow shows the newest.
+        """
+        result, index = folder.result(cell.load_stream()), RunIndex(folder.path)
         with one_line_errors(self._uri):
-            run_there = self._known(memory)
-        if run_there is not None and memory.closed(run_there):
-            self._log_probes(run_there, folder, memory)
+            known = self._known(index)
+        if known is None or not index.closed(known):
+            self.log_versions(cell, folder)
+            with one_line_errors(self._uri):
+                known = self._cell_run(cell, folder)
+                self._log_result(known, folder, result)
+                self._log_files(known, cell, folder, result)
+                self._client.set_terminated(known, "FINISHED")
+            self._current = None
+            index.remember("closed", known, True)
+        elif index.code(known) != result.code:
+            with one_line_errors(self._uri):
+                for version in range(result.last_version + 1):
+                    self._log(known, version, _numbers(cell.load_stream(), result.at(version)))
+                self._log_result(known, folder, result)
+        index.remember("code", known, result.code)
+        self._log_probes(known, folder, index)
+
+    def _log_result(self, run: str, folder: CellFolder, result: CellResult) -> None:
+        """What is known when the last version is there: costs, flips, and the result as an artifact."""
+        for version in range(result.last_version + 1):
+            found = result.at(version)
+            self._log(
+                run,
+                version,
+                {f"{protocol}/{name}": x for protocol in found for name, x in found[protocol].flips.items()},
+            )
+        self._log(run, result.last_version, result.costs)
+        self._client.log_artifact(run, str(folder.path / FILE))
+        self._client.set_tag(run, "clbench.schema", str(SCHEMA))
+
+    def _log_probes(self, run: str, folder: CellFolder, index: RunIndex) -> None:
+        """What lm-evaluation-harness measured, which may be asked for long after the cell was finished."""
+        found = folder.probes.all()
+        count = sum(len(answers) for answers in found.values())
+        if count == index.probed(run):
             return
-        self.version(cell, folder, stream)
         with one_line_errors(self._uri):
-            run = self._cell_run(cell, folder)
-            with tempfile.TemporaryDirectory() as temporary:
-                self._log_files(run, cell, folder, stream, Path(temporary))
-            for metrics in (_costs(folder), *(() if cell.last_only else _flips(folder, stream))):
-                log_metrics(self._client, run, metrics)
-            self._client.set_terminated(run, "FINISHED")
-        self._current = None
-        memory.remember("closed", run, True)
-        self._log_probes(run, folder, memory)
+            for version, answers in found.items():
+                numbers = {f"probe/{name}": value for row in answers.values() for name, value in row.items()}
+                self._log(run, version, numbers)
+        index.remember("probed", run, count)
 
-    def _log_probes(self, run: str, folder: CellFolder, memory: RunIndex) -> None:
-        """What others' programs measured, which may be asked for long after the cell was finished."""
+    def _log(self, run: str, version: int, numbers: Mapping[str, float]) -> None:
+        """Log numbers of a version, now."""
         from mlflow.entities import Metric
 
-        found, now = folder.probes(), int(time.time() * 1000)
-        count = sum(len(answers) for answers in found.values())
-        if count == memory.probed(run):
-            return
-        metrics = [
-            Metric(f"probe/{name}", value, now, version)
-            for version, answers in found.items()
-            for numbers in answers.values()
-            for name, value in numbers.items()
-        ]
-        with one_line_errors(self._uri):
-            log_metrics(self._client, run, metrics)
-        memory.remember("probed", run, count)
+        now = int(time.time() * 1000)
+        log_metrics(self._client, run, [Metric(name, value, now, version) for name, value in numbers.items()])
 
     def fail(self, cell: Cell, folder: CellFolder, error: str) -> None:
-        """Close the cell's run as failed, with the error in one line."""
+        """Close the cell's run as failed.
+
+        Args:
+            cell: The cell.
+            folder: Folder of the cell.
+            error: The error in one line.
+        """
         with one_line_errors(self._uri):
             run = self._cell_run(cell, folder)
             self._client.set_tag(run, "clbench.error", fitting(error, 500))
@@ -156,23 +175,23 @@ class Tracker:
         return self._run_of(RunIndex(folder.path), cell.title, tags, flat(cell.resolved))
 
     def _run_of(
-        self, memory: RunIndex, name: str, tags: dict[str, str], parameters: Mapping[str, str] | None = None
+        self, index: RunIndex, name: str, tags: dict[str, str], parameters: Mapping[str, str] | None = None
     ) -> str:
-        """The run that a folder remembers in this store, or a new one."""
-        known = self._known(memory)
+        """The run of a folder in this store, or a new one."""
+        known = self._known(index)
         if known is not None:
             return known
         run = create_run(self._client, self.experiment, name, tags)
         log_parameters(self._client, run, parameters or {})
-        memory.remember("runs", self._store, run)
+        index.remember("runs", self._store, run)
         self._there.add(run)
         return run
 
-    def _known(self, memory: RunIndex) -> str | None:
-        """The run that a folder remembers, if the store still has it, which is asked once a run."""
+    def _known(self, index: RunIndex) -> str | None:
+        """The run of a folder, if the store still has it; the store is asked once for each run."""
         from mlflow.exceptions import MlflowException
 
-        run = memory.run(self._store)
+        run = index.run(self._store)
         if run is None or run in self._there:
             return run
         try:
@@ -185,22 +204,23 @@ class Tracker:
         self._there.add(run)
         return run
 
-    def _log_files(self, run: str, cell: Cell, folder: CellFolder, stream: Stream, temporary: Path) -> None:
+    def _log_files(self, run: str, cell: Cell, folder: CellFolder, result: CellResult) -> None:
+        """Log the settings, the environment, the ledger, and R as CSV and as an image."""
         from clbench.reports.figures import matrix_figure
 
-        write_json(temporary / "config.json", cell.resolved)
-        write_json(temporary / "environment.json", self._environment)
-        for protocol, matrix in matrices(stream, folder).items():
-            (temporary / f"R-{protocol}.csv").write_text(matrix.to_csv(), encoding="utf-8")
-            matrix_figure(matrix, f"{cell.title} ({protocol})", temporary / f"matrix-{protocol}.png")
-        self._client.log_artifacts(run, str(temporary))
-        for name in ("ledger.parquet", "matrix.json", "challenge.json"):
-            if (folder.path / name).exists():
-                self._client.log_artifact(run, str(folder.path / name))
+        with tempfile.TemporaryDirectory() as name:
+            temporary = Path(name)
+            write_json(temporary / "config.json", cell.resolved)
+            write_json(temporary / "environment.json", self._environment)
+            for protocol, matrix in result.matrices.items():
+                (temporary / f"R-{protocol}.csv").write_text(matrix.to_csv(), encoding="utf-8")
+                matrix_figure(matrix, f"{cell.title} ({protocol})", temporary / f"matrix-{protocol}.png")
+            self._client.log_artifacts(run, str(temporary))
+        self._client.log_artifact(run, str(folder.path / "ledger.parquet"))
 
 
 def summary_tags(environment: Mapping[str, object]) -> dict[str, str]:
-    """What the leaderboard says of the environment; the whole of it is in `environment.json`."""
+    """Tags of the environment that the leaderboard shows; all of it is in `environment.json`."""
     packages = cast(Mapping[str, object], environment.get("packages", {}))
     hardware = cast(Mapping[str, object], environment.get("hardware", {}))
     git = cast(Mapping[str, object], environment.get("git", {}))
@@ -231,66 +251,13 @@ def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     return result
 
 
-def _metrics_of_version(
-    folder: CellFolder, stream: Stream, found: Mapping[str, ScoreMatrix], version: int
-) -> "list[Metric]":
-    """R's row, official metrics of images, and every metric of the stream as if it ended with this version."""
-    from mlflow.entities import Metric
-
-    values = folder.record(version).numbers | challenge_numbers(stream, folder, version)
-    for protocol, matrix in found.items():
-        values |= {
-            f"{protocol}/R/{task}": float(x) for task, x in zip(matrix.tasks, matrix.scores[version], strict=True)
-        }
-        if version:
-            values |= {
-                f"{protocol}/{name}": x
-                for name, x in compute_all(_until(matrix, version)).values.items()
-                if x is not None
-            }
-    now = int(time.time() * 1000)
-    return [Metric(name, value, now, version) for name, value in values.items()]
-
-
-def _costs(folder: CellFolder) -> "list[Metric]":
-    """What the cell took, over all versions: seconds added up, the highest peak of memory.
-
-    In folders of earlier code decoding is a part of training and testing, and has no number of its own.
-    """
-    from mlflow.entities import Metric
-
-    last = folder.last_version
-    assert last is not None  # it is finished
-    numbers = [folder.record(version).numbers for version in range(last + 1)]
-    values = {
-        f"cost/{name}_seconds": sum(found[f"seconds/{key}"] for found in numbers)
-        for name, key in {"train": "train", "test": "eval", "decode": "decode", "taken_over": "taken_over"}.items()
-        if all(f"seconds/{key}" in found for found in numbers)
-    }
-    for name in ("peak_mb", "process_peak_mb"):
-        peaks = [found[f"memory/{name}"] for found in numbers if f"memory/{name}" in found]
-        if peaks:
-            values[f"cost/{name}"] = max(peaks)
-    now = int(time.time() * 1000)
-    return [Metric(name, value, now, last) for name, value in values.items()]
-
-
-def _flips(folder: CellFolder, stream: Stream) -> "Iterator[list[Metric]]":
-    """Flips of every version against the one before, and from first learnt to last, a batch a protocol."""
-    from mlflow.entities import Metric
-
-    ledger, now = read_ledger(folder.path / "ledger.parquet"), int(time.time() * 1000)
-    for protocol in stream.protocols:
-        found = stream_numbers(ledger, protocol, releases=bool(stream.releases))
-        yield [
-            Metric(f"{protocol}/{name}", value, now, version)
-            for version, numbers in found.items()
-            for name, value in numbers.items()
-        ]
-
-
-def _until(matrix: ScoreMatrix, version: int) -> ScoreMatrix:
-    """The matrix of the stream cut after a version and, where it learnt one, its task."""
-    if matrix.releases:
-        return ScoreMatrix(matrix.tasks, matrix.scores[: version + 1], matrix.releases[:version])
-    return ScoreMatrix(matrix.tasks[:version], matrix.scores[: version + 1, :version])
+def _numbers(stream: Stream, results: Mapping[str, VersionResult]) -> dict[str, float]:
+    """R's row, challenge metrics and the metrics of the stream so far, of one version under all protocols."""
+    numbers: dict[str, float] = {}
+    for protocol, result in results.items():
+        prefix = f"{protocol}/" if protocol != stream.protocols[0] else ""
+        numbers |= {prefix + name: value for name, value in result.challenge.numbers().items()}
+        row = zip((task.name for task in stream.tasks), result.scores, strict=True)
+        numbers |= {f"{protocol}/R/{task}": score for task, score in row if score is not None}
+        numbers |= {f"{protocol}/{name}": value for name, value in result.metrics.items() if value is not None}
+    return numbers

@@ -1,8 +1,6 @@
-"""What a search maximises or minimises: a registered metric under one protocol."""
+"""The number that a search maximises or minimises: a registered metric under one protocol."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Literal, cast
 
 import numpy as np
@@ -10,7 +8,9 @@ import numpy as np
 from clbench.contracts import Stream
 from clbench.core.errors import ConfigError, MetricError
 from clbench.core.registry import METRICS
+from clbench.reports.compute_result import result_of_matrices
 from clbench.reports.matrix import ScoreMatrix
+from clbench.reports.result import CellResult
 
 LAST = "mtil.last"
 """The mean over all tasks of what the last version scores."""
@@ -18,40 +18,47 @@ LAST = "mtil.last"
 
 @dataclass(frozen=True)
 class Criterion:
-    """A metric, where it is read and which way is better.
+    """A metric, its protocol and its direction.
 
     Attributes:
         metric: Registered name.
-        protocol: One of the stream's.
-        direction: As the metric declares it.
+        protocol: One of the stream's protocols.
+        direction: Whether higher or lower is better, as the metric declares it.
     """
 
     metric: str
     protocol: str
     direction: Literal["higher", "lower"]
 
-    def value(self, matrices: Mapping[str, ScoreMatrix]) -> float:
+    def value(self, result: CellResult) -> float:
         """The criterion of a cell.
 
-        Args:
-            matrices: R, versions x tasks, under every protocol.
-
         Raises:
-            MetricError: When it is not defined or not a finite number.
+            MetricError: When it is not defined.
         """
-        value = float(METRICS.get(self.metric).value(matrices[self.protocol]))
-        if not isfinite(value):
-            raise MetricError(f"{self.metric}: the formula gave {value}, wanted a finite number")
+        last = result.protocols[self.protocol].last
+        value = last.metrics[self.metric]
+        if value is None:
+            raise MetricError(last.undefined[self.metric])
         return value
 
+    def value_of(self, matrix: ScoreMatrix) -> float:
+        """The criterion of a stream of which only R is known.
+
+        Raises:
+            MetricError: When it is not defined.
+        """
+        return self.value(result_of_matrices({self.protocol: matrix}))
+
     def reads_last_version_only(self, stream: Stream) -> bool:
-        """Whether the criterion is there where nothing but the last version was tested."""
+        """Whether the criterion is defined where only the last version was tested."""
         tasks = tuple(task.name for task in stream.tasks)
         made_up = ScoreMatrix.from_rows(tasks, {stream.last_version: [0.5] * len(tasks)}, stream.releases)
         try:
-            return isfinite(self.value({self.protocol: made_up}))
+            self.value_of(made_up)
         except MetricError:
             return False
+        return True
 
     def loss(self, value: float | None) -> float:
         """The value as something to minimise; a trial without one is worse than any."""
@@ -61,11 +68,11 @@ class Criterion:
 
 
 def criterion_of(name: str, stream: Stream) -> Criterion:
-    """The criterion that a name means on a stream.
+    """The criterion of a name on a stream.
 
     Args:
         name: A metric under the stream's first protocol (`mtil.last`), or after another (`union.mtil.last`).
-        stream: Says which protocols there are.
+        stream: The stream, with its protocols.
 
     Raises:
         RegistryError: For an unknown metric.
@@ -73,15 +80,14 @@ def criterion_of(name: str, stream: Stream) -> Criterion:
     """
     head, _, rest = name.partition(".")
     protocol, metric = (head, rest) if head in stream.protocols else (stream.protocols[0], name)
-    direction = METRICS.get(metric).details.get("direction")
+    entry = METRICS.get(metric)
+    direction = entry.details.get("direction")
     if direction not in ("higher", "lower"):
         raise ConfigError(f"--criterion {name}: the metric does not say whether higher or lower is better")
-    found = Criterion(metric, protocol, cast(Literal["higher", "lower"], direction))
+    found = Criterion(entry.name, protocol, cast(Literal["higher", "lower"], direction))
     tasks = tuple(task.name for task in stream.tasks)
     try:  # on made-up scores, so that a stream of one task is refused now and not after hours
-        found.value(
-            {protocol: ScoreMatrix(tasks, np.full((stream.last_version + 1, len(tasks)), 0.5), stream.releases)}
-        )
+        found.value_of(ScoreMatrix(tasks, np.full((stream.last_version + 1, len(tasks)), 0.5), stream.releases))
     except MetricError as error:
         raise ConfigError(f"--criterion {name}: not defined on {stream.name}: {error}") from None
     return found

@@ -20,14 +20,14 @@ Point = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Variant:
-    """A strategy as the suite has it, and what is searched.
+    """A strategy of the suite and the grid of its searched settings.
 
     Attributes:
         strategy: Registered name.
-        given: What the suite sets and the search leaves alone, as JSON.
+        given: Settings that the suite sets and the search keeps, as JSON.
         grid: Values by setting; numbers ascend.
-        points: Checked settings of every combination, the last setting changing first.
-        cells: The suite's cells, one a seed.
+        points: Checked settings of every combination; the last setting varies fastest.
+        cells: Cells of the suite, one for each seed.
     """
 
     strategy: str
@@ -38,7 +38,7 @@ class Variant:
 
     @property
     def title(self) -> str:
-        """How tables call it: the name and what the suite gives."""
+        """Name in tables: the strategy and the settings that the suite gives."""
         return " ".join([self.strategy, *(f"{key}={value}" for key, value in self.given.items())])
 
     def settings(self, point: Point) -> Settings:
@@ -66,8 +66,8 @@ def variants_of(cells: Sequence[Cell], grids: Grids) -> tuple[list[Variant], lis
     Entries of a suite that differ only in what is searched are one variant.
 
     Args:
-        cells: Of one stream and learner, one for each strategy and seed.
-        grids: What is searched.
+        cells: Cells of one stream and learner, one for each strategy and seed.
+        grids: The searched values by key.
 
     Returns:
         The variants, and the names of strategies that have none of the settings.
@@ -90,9 +90,14 @@ def variants_of(cells: Sequence[Cell], grids: Grids) -> tuple[list[Variant], lis
 
 
 def trials_of(grids: Grids, variants: Sequence[Variant], wanted: int | None) -> int:
-    """How many trials every strategy gets: as wanted, else one for each point of the grid that all share.
+    """Number of trials of every strategy: as wanted, else one for each point of the grid that all strategies share.
 
-    Where nothing is shared, the largest grid of a strategy decides.
+    Where no setting is shared, the largest grid of a strategy decides.
+
+    Args:
+        grids: The searched values by key.
+        variants: Strategies with their grids.
+        wanted: Number that the user asked for; None for the default.
 
     Raises:
         ConfigError: For less than one.

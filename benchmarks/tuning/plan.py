@@ -1,11 +1,11 @@
-"""What a search will do, from the command line's words: everything that can be checked before hours of work."""
+"""The plan of a search: everything that can be checked before it starts."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clbench.benchmarks.engine.suite import Choice, Suite, load_suite, read_suite
+from clbench.benchmarks.engine.suite import Suite, SuiteChanges, load_suite, read_suite
 from clbench.benchmarks.tuning.assignments import Grids, parse_grids
 from clbench.benchmarks.tuning.criterion import LAST, Criterion, criterion_of
 from clbench.benchmarks.tuning.grid import Variant, trials_of, variants_of
@@ -23,13 +23,13 @@ class Request:
     Attributes:
         suite: Name or file of the suite whose strategies are tuned.
         grids: `key=value,value` items.
-        strategies: Instead of the suite's; None leaves it.
-        stream: One of the suite's or another; the suite's only one if None.
-        learner: Likewise; the stream's own if neither says.
-        seeds: Of the trials.
-        trials: Of each strategy; None for the size of the shared grid.
-        criterion: What `criterion_of` understands.
-        name: Of the file, without `.yaml`; None for suite, stream and learner.
+        strategies: Strategies that replace those of the suite; None keeps them.
+        stream: Name of the stream; None for the suite's only one.
+        learner: Specification of the learner; None for that of the suite or else of the stream.
+        seeds: Seeds of the trials.
+        trials: Number of trials of each strategy; None for the size of the shared grid.
+        criterion: Name of a metric, as `criterion_of` reads it.
+        name: Name of the result's file, without `.yaml`; None for a name of suite, stream and learner.
         root: Folder of the data sets.
     """
 
@@ -51,12 +51,12 @@ class Plan:
 
     Attributes:
         suite: The suite that is tuned, on validation data with the search's seeds.
-        name: Of the file.
+        name: Name of the result's file.
         folder: Name of the folder of all trials; searches of the same suite, stream and learner share them.
         variants: Strategies with their grids.
         untuned: Strategies that have none of the settings.
-        trials: Of each variant, at most.
-        criterion: What decides.
+        trials: Most trials of each variant.
+        criterion: The number that decides.
     """
 
     suite: Suite
@@ -73,7 +73,7 @@ class Plan:
 
 
 def plan_search(request: Request) -> Plan:
-    """Check everything that can be checked before hours of work.
+    """Check everything that can be checked before the search starts.
 
     Raises:
         ConfigError: For grids that apply to nothing, values out of range, a reported seed, the test part, more than one
@@ -85,7 +85,7 @@ def plan_search(request: Request) -> Plan:
     used = sorted(set(request.seeds) & set(reported.seeds))
     if used:
         raise ConfigError(f"--seed {used[0]}: suite {name} reports this seed; a search must use another one")
-    choice = Choice(
+    changes = SuiteChanges(
         _only("stream", request.stream, reported.streams, name),
         _only("learner", request.learner, reported.learners, name),
         request.strategies,
@@ -93,7 +93,7 @@ def plan_search(request: Request) -> Plan:
         {**overrides, "split": "validation", "tuned": []},  # an earlier result must not decide where this one starts
         request.root,
     )
-    suite = load_suite(request.suite, choice)
+    suite = load_suite(request.suite, changes)
     folder = _file_name(name, *suite.cells[0].names[:2])
     if request.name is not None and request.name != _file_name(request.name):
         raise ConfigError(f"--name {request.name!r}: wanted letters, digits and any of `_.=-`")

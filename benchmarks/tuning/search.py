@@ -36,7 +36,13 @@ class Found:
 
 
 def run_search(plan: Plan, cells: Trials, options: RunOptions, listener: Listener) -> Found:
-    """Run the trials that are missing, choose, write the file and log it.
+    """Run the missing trials, choose the best settings, write the result's file and log it.
+
+    Args:
+        plan: The checked search.
+        cells: Cells of all trials.
+        options: Folder, device and tracking store.
+        listener: Called as the cells go on.
 
     Raises:
         ClbenchError: As `run_suite` does, and when the file cannot be written.

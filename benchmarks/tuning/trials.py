@@ -8,12 +8,12 @@ from typing import overload
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
-from clbench.benchmarks.engine.execution import matrices
 from clbench.benchmarks.tuning.criterion import Criterion
 from clbench.benchmarks.tuning.grid import Point, Variant
 from clbench.benchmarks.tuning.points import Points
 from clbench.core.errors import ClbenchError, MetricError, TrainingError
 from clbench.core.storage import read_json
+from clbench.reports.result import FILE
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Trials(Sequence[Cell]):
     def diverged(self, cell: Cell) -> bool:
         """Whether a cell failed in training, as its folder says; any other failure says nothing of the settings."""
         try:
-            found = read_json(self.folder_of(cell).path / "result.json")
+            found = read_json(self.folder_of(cell).path / FILE)
         except ClbenchError:
             return False
         last = str(found.get("traceback", "")).rstrip().rpartition("\n")[2]
@@ -117,10 +117,10 @@ class Trials(Sequence[Cell]):
         """The trial as its cells have left it on disk."""
         try:
             if all(self.folder_of(cell).finished for cell in trial.cells):
-                found = [matrices(cell.load_stream(), self.folder_of(cell)) for cell in trial.cells]
+                found = [self.folder_of(cell).result(cell.load_stream()) for cell in trial.cells]
                 return replace(trial, value=fmean(map(self._criterion.value, found)))
             ended = next(cell for cell in trial.cells if not self.folder_of(cell).finished)
-            error = str(read_json(self.folder_of(ended).path / "result.json").get("error"))
+            error = str(read_json(self.folder_of(ended).path / FILE).get("error"))
             return replace(trial, error=error, diverged=self.diverged(ended))
         except MetricError as error:
             return replace(trial, error=str(error), diverged=True)

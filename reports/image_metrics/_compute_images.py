@@ -1,10 +1,8 @@
-"""All official metrics of one version: task by task, and the mean over the tasks of a kind."""
+"""All challenge metrics of one version: task by task, and the mean over the tasks of a kind."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import final
 
 import numpy as np
 import pyarrow as pa
@@ -12,38 +10,11 @@ import pyarrow.compute as pc
 
 from clbench.core.errors import MetricError
 from clbench.core.registry import IMAGE_METRICS
-from clbench.reports.image_metrics._task_rows import DoesNotApplyError, TaskRows, tasks_of
+from clbench.reports.image_metrics._measured_rows import DoesNotApplyError, MeasuredRows, tasks_of
+from clbench.reports.result import ChallengeReport, Values
 
-Values = dict[str, float | None]
 OWN_UNIT = frozenset({"mae"})
 """Metrics in units that differ from task to task, of which there is no mean."""
-
-
-@final
-@dataclass(frozen=True)
-class ChallengeReport:
-    """Metrics by task and by kind; None where one is not defined.
-
-    Attributes:
-        tasks: By task, then metric.
-        kinds: By kind, then metric: the unweighted mean over its tasks, each of which must have a value.
-        undefined: Why there is none, by `<task>/<metric>` and `<kind>/<metric>`.
-    """
-
-    tasks: Mapping[str, Values]
-    kinds: Mapping[str, Values]
-    undefined: Mapping[str, str]
-
-    def numbers(self) -> dict[str, float]:
-        """What is defined, by `challenge/<task or kind>/<metric>`."""
-        groups = [*self.tasks.items(), *self.kinds.items()]
-        return {
-            f"challenge/{name}/{metric}": x for name, group in groups for metric, x in group.items() if x is not None
-        }
-
-    def as_json(self) -> dict[str, object]:
-        """All of it; null where a metric is not defined."""
-        return {"tasks": dict(self.tasks), "kinds": dict(self.kinds), "undefined": dict(self.undefined)}
 
 
 def challenge_report(rows: pa.Table, version: int, protocol: str) -> ChallengeReport:
@@ -51,11 +22,11 @@ def challenge_report(rows: pa.Table, version: int, protocol: str) -> ChallengeRe
 
     Args:
         rows: A ledger.
-        version: To take from it.
-        protocol: To take from it.
+        version: Number of the version.
+        protocol: Name of the protocol.
 
     Returns:
-        Nothing in it for a ledger without measures.
+        The metrics; an empty report for a ledger without measures.
     """
     chosen = rows.filter(pc.and_(pc.equal(rows["version"], version), pc.equal(rows["protocol"], protocol)))
     tasks: dict[str, Values] = {}
@@ -69,10 +40,10 @@ def challenge_report(rows: pa.Table, version: int, protocol: str) -> ChallengeRe
     for kind, metrics in kinds.items():
         for metric, values in metrics.items():
             means[kind][metric] = _attempt(f"{kind}/{metric}", partial(_mean, metric, values), undefined)
-    return ChallengeReport(tasks, means, undefined)
+    return ChallengeReport(tasks=tasks, kinds=means, undefined=undefined)
 
 
-def _of_task(rows: TaskRows, undefined: dict[str, str]) -> Values:
+def _of_task(rows: MeasuredRows, undefined: dict[str, str]) -> Values:
     found: Values = {}
     for name in IMAGE_METRICS.names():
         kind, _, metric = name.partition(".")

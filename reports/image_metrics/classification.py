@@ -4,13 +4,13 @@ import numpy as np
 
 from clbench.core.errors import MetricError
 from clbench.core.registry import IMAGE_METRICS
-from clbench.reports.image_metrics._task_rows import TaskRows
+from clbench.reports.image_metrics._measured_rows import MeasuredRows
 
 PROBABILITY = "probability/"
 
 
 @IMAGE_METRICS.register("classification.accuracy", direction="higher")
-def accuracy(rows: TaskRows) -> float:
+def accuracy(rows: MeasuredRows) -> float:
     """Share of images whose class is right.
 
     Formula: right predictions / images
@@ -22,7 +22,7 @@ def accuracy(rows: TaskRows) -> float:
 
 
 @IMAGE_METRICS.register("classification.auc", direction="higher")
-def auc(rows: TaskRows) -> float:
+def auc(rows: MeasuredRows) -> float:
     """Area under the ROC curve, of class 1 where there are two, else the mean of each class against the rest.
 
     Formula: two classes: P(probability of class 1 is higher for an image of class 1 than for one of class 0), ties
@@ -45,7 +45,7 @@ def auc(rows: TaskRows) -> float:
 
 
 @IMAGE_METRICS.register("classification.f1_macro", direction="higher")
-def f1_macro(rows: TaskRows) -> float:
+def f1_macro(rows: MeasuredRows) -> float:
     """F1 of every class, unweighted mean over the classes that are true or predicted of some image.
 
     Formula: mean over classes of 2 TP / (2 TP + FP + FN)
@@ -57,7 +57,7 @@ def f1_macro(rows: TaskRows) -> float:
 
 
 @IMAGE_METRICS.register("classification.f1_weighted", direction="higher")
-def f1_weighted(rows: TaskRows) -> float:
+def f1_weighted(rows: MeasuredRows) -> float:
     """F1 of every class, mean weighted by how many images are of the class.
 
     Formula: mean over images of 2 TP / (2 TP + FP + FN) of their class
@@ -69,7 +69,7 @@ def f1_weighted(rows: TaskRows) -> float:
 
 
 @IMAGE_METRICS.register("classification.mcc", direction="higher")
-def mcc(rows: TaskRows) -> float:
+def mcc(rows: MeasuredRows) -> float:
     """Matthews correlation coefficient of true and predicted classes; 0 for a model that always says the same.
 
     Formula: covariance of the one-hot matrices of both / root of the product of their variances
@@ -87,13 +87,13 @@ def mcc(rows: TaskRows) -> float:
     return float(matthews_corrcoef(rows.target, rows.prediction))
 
 
-def _f1(rows: TaskRows, average: str) -> float:
+def _f1(rows: MeasuredRows, average: str) -> float:
     from sklearn.metrics import f1_score
 
     return float(f1_score(rows.target, rows.prediction, average=average, zero_division=0))
 
 
-def _require_all(names: tuple[str, ...], rows: TaskRows) -> None:
+def _require_all(names: tuple[str, ...], rows: MeasuredRows) -> None:
     if not names:
         raise MetricError("no sample has probabilities that are numbers")
     missing = [name for name in names if name not in set(rows.target)]

@@ -6,7 +6,7 @@ import numpy as np
 
 from clbench.core.errors import MetricError
 from clbench.core.registry import IMAGE_METRICS
-from clbench.reports.image_metrics._task_rows import DoesNotApplyError, TaskRows
+from clbench.reports.image_metrics._measured_rows import DoesNotApplyError, MeasuredRows
 from clbench.scoring.images.boxes import Numbers
 from clbench.scoring.images.boxes import iou as iou_of
 
@@ -17,7 +17,7 @@ MOST = 100
 
 
 @IMAGE_METRICS.register("detection.iou", direction="higher")
-def iou(rows: TaskRows) -> float:
+def iou(rows: MeasuredRows) -> float:
     """Intersection over union of the predicted box and the true one, mean over images.
 
     Formula: mean over images of |P and T| / |P or T|
@@ -35,7 +35,7 @@ def iou(rows: TaskRows) -> float:
 
 
 @IMAGE_METRICS.register("detection.map", direction="higher")
-def mean_average_precision(rows: TaskRows) -> float:
+def mean_average_precision(rows: MeasuredRows) -> float:
     """Average precision of all boxes by their confidence, mean over ten thresholds of overlap; of one class of boxes.
 
     Formula: mean over IoU thresholds 0.50, 0.55, ..., 0.95 of (mean over recalls 0, 0.01, ..., 1 of the highest
@@ -54,7 +54,7 @@ def mean_average_precision(rows: TaskRows) -> float:
 
 
 @IMAGE_METRICS.register("detection.map50", direction="higher")
-def average_precision_at_half(rows: TaskRows) -> float:
+def average_precision_at_half(rows: MeasuredRows) -> float:
     """Average precision of all boxes by their confidence, those right that overlap by half; of one class of boxes.
 
     Formula: mean over recalls 0, 0.01, ..., 1 of the highest precision at that recall or a higher one, IoU at least 0.5
@@ -69,7 +69,7 @@ def average_precision_at_half(rows: TaskRows) -> float:
     return _average_precision(rows, THRESHOLDS[0])
 
 
-def _average_precision(rows: TaskRows, threshold: float) -> float:
+def _average_precision(rows: MeasuredRows, threshold: float) -> float:
     predictions, targets = (list(map(_boxes, texts)) for texts in (rows.prediction, rows.target))
     if max(map(len, [*predictions, *targets]), default=0) < 2:
         raise DoesNotApplyError("no image has more than one box")

@@ -1,11 +1,11 @@
 """Regression: distance from true keypoints, error of values."""
 
 from clbench.core.registry import IMAGE_METRICS
-from clbench.reports.image_metrics._task_rows import TaskRows
+from clbench.reports.image_metrics._measured_rows import MeasuredRows
 
 
 @IMAGE_METRICS.register("regression.mre", direction="lower")
-def mean_radial_error(rows: TaskRows) -> float:
+def mean_radial_error(rows: MeasuredRows) -> float:
     """Mean radial error: distance of predicted and true keypoints, mean over those of an image, then over images.
 
     Formula: mean over images of (mean over keypoints of the Euclidean distance)
@@ -21,7 +21,7 @@ def mean_radial_error(rows: TaskRows) -> float:
 
 
 @IMAGE_METRICS.register("regression.mae", direction="lower")
-def mean_absolute_error(rows: TaskRows) -> float:
+def mean_absolute_error(rows: MeasuredRows) -> float:
     """Mean absolute error of a value.
 
     Formula: mean over images of |prediction - truth|

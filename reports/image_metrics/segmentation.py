@@ -3,11 +3,11 @@
 import numpy as np
 
 from clbench.core.registry import IMAGE_METRICS
-from clbench.reports.image_metrics._task_rows import TaskRows
+from clbench.reports.image_metrics._measured_rows import MeasuredRows
 
 
 @IMAGE_METRICS.register("segmentation.dice", direction="higher")
-def dice(rows: TaskRows) -> float:
+def dice(rows: MeasuredRows) -> float:
     """Dice coefficient (DSC) of a class, mean over images, then over the classes but the background.
 
     Formula: mean over classes of (mean over images of 2 |P and T| / (|P| + |T|)), 1 where both are empty
@@ -22,7 +22,7 @@ def dice(rows: TaskRows) -> float:
 
 
 @IMAGE_METRICS.register("segmentation.hausdorff", direction="lower")
-def hausdorff(rows: TaskRows) -> float:
+def hausdorff(rows: MeasuredRows) -> float:
     """Full Hausdorff distance of a class, mean over images, then over the classes but the background.
 
     Formula: mean over classes of (mean over images of the larger of max over p of d(p, T) and max over t of d(t, P)),
@@ -38,7 +38,7 @@ def hausdorff(rows: TaskRows) -> float:
 
 
 @IMAGE_METRICS.register("segmentation.hd95", direction="lower")
-def hd95(rows: TaskRows) -> float:
+def hd95(rows: MeasuredRows) -> float:
     """95 % Hausdorff distance of the edges of a class, mean over images, then over the classes but the background.
 
     Formula: mean over classes of (mean over images of the larger of the two directed 95th percentiles of the
@@ -53,5 +53,5 @@ def hd95(rows: TaskRows) -> float:
     return _mean_of_classes(rows, "hd95/")
 
 
-def _mean_of_classes(rows: TaskRows, mark: str) -> float:
+def _mean_of_classes(rows: MeasuredRows, mark: str) -> float:
     return float(np.mean([rows.values(f"{mark}{name}").mean() for name in rows.classes(mark)]))

@@ -1,16 +1,17 @@
-"""Rows over seeds: mean and standard error of every metric, losers and failures included; pure functions."""
+"""Rows over seeds: mean and standard error of every metric, with failed runs; pure functions."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 from typing import TypeVar, final
 
 import numpy as np
 
-from clbench.reports.leaderboard.logged_cell import CHALLENGE, COST, Cell
+from clbench.reports.estimates import Estimate, estimate
+from clbench.reports.headings import CHALLENGE, COSTS
+from clbench.reports.leaderboard.logged_cell import LoggedCell
 from clbench.reports.matrix import ScoreMatrix
-from clbench.reports.metrics._compute import compute_all
+from clbench.reports.result import CellResult, VersionResult
 
 ORDERED_BY = "average_accuracy"
 TEST = "test"
@@ -21,22 +22,12 @@ V = TypeVar("V")
 
 @final
 @dataclass(frozen=True)
-class Estimate:
-    """A metric over seeds: mean, standard error of the mean (None for one seed), and over how many seeds."""
-
-    mean: float
-    standard_error: float | None
-    n: int
-
-
-@final
-@dataclass(frozen=True)
-class Result:
-    """What a strategy reached under one protocol.
+class SeedsResult:
+    """Results of a strategy over its seeds under one protocol.
 
     Args:
-        metrics: Over the seeds for which each is defined.
-        undefined: The reason, for metrics that are defined for no seed.
+        metrics: Estimates over the seeds for which a metric is defined.
+        undefined: Reasons of the metrics that are defined for no seed.
         matrix: Mean over the seeds, NaN where a seed lacks the cell; None where seeds differ in the order of tasks.
     """
 
@@ -48,13 +39,24 @@ class Result:
 @final
 @dataclass(frozen=True)
 class Standing:
-    """A strategy with its settings on one stream and learner: one row of a table."""
+    """A strategy with its settings on one stream and learner: one row of a table.
+
+    Args:
+        label: The strategy with its settings, as tables show it.
+        strategy: Registered name.
+        finished: Cells with a result, one for each seed.
+        failed: Cells without a result.
+        results: By protocol.
+        cost: Estimates by `cost/<name>`.
+        challenge: Estimates of the challenge metrics of the last version, by `challenge/<kind>/<metric>`.
+        notes: Remarks for the page, one sentence each.
+    """
 
     label: str
     strategy: str
-    finished: tuple[Cell, ...]
-    failed: tuple[Cell, ...]
-    results: Mapping[str, Result]
+    finished: tuple[LoggedCell, ...]
+    failed: tuple[LoggedCell, ...]
+    results: Mapping[str, SeedsResult]
     cost: Mapping[str, Estimate]
     challenge: Mapping[str, Estimate]
     notes: tuple[str, ...]
@@ -78,7 +80,7 @@ class Section:
         return self.split == TEST
 
 
-def aggregate(cells: Iterable[Cell]) -> list[Section]:
+def aggregate(cells: Iterable[LoggedCell]) -> list[Section]:
     """Group the cells by stream, learner, budget and split, then by strategy with its settings.
 
     Returns:
@@ -89,19 +91,14 @@ def aggregate(cells: Iterable[Cell]) -> list[Section]:
 
 
 def costs(section: Section) -> dict[str, str]:
-    """The costs that a section's runs tell, and their headings."""
-    return {name: heading for name, heading in COST.items() if any(name in s.cost for s in section.standings)}
+    """Names and headings of the costs that some run of a section has."""
+    return {name: heading.long for name, heading in COSTS.items() if any(name in s.cost for s in section.standings)}
 
 
 def challenge(section: Section) -> dict[str, str]:
-    """The challenge metrics that a section's runs tell, and their headings."""
-    return {name: title for name, title in CHALLENGE.items() if any(name in s.challenge for s in section.standings)}
-
-
-def estimate(values: Sequence[float]) -> Estimate:
-    """Mean and its standard error s / sqrt(n), with s the sample standard deviation (n - 1)."""
-    n = len(values)
-    return Estimate(fmean(values), stdev(values) / math.sqrt(n) if n > 1 else None, n)
+    """Names and headings of the challenge metrics that some run of a section has."""
+    found = {name for standing in section.standings for name in standing.challenge}
+    return {name: heading.with_arrow for name, heading in CHALLENGE.items() if name in found}
 
 
 def mean_matrix(matrices: Sequence[ScoreMatrix]) -> ScoreMatrix | None:
@@ -112,9 +109,9 @@ def mean_matrix(matrices: Sequence[ScoreMatrix]) -> ScoreMatrix | None:
     return ScoreMatrix(matrices[0].tasks, mean, matrices[0].releases)
 
 
-def _section(cells: Sequence[Cell]) -> Section:
+def _section(cells: Sequence[LoggedCell]) -> Section:
     standings = [_standing(group) for group in _grouped(cells, lambda cell: cell.label).values()]
-    protocols = tuple(dict.fromkeys(name for cell in cells for name in cell.matrices))
+    protocols = tuple(dict.fromkeys(name for cell in cells if cell.result for name in cell.result.protocols))
 
     def rank(standing: Standing) -> tuple[float, str]:
         result = standing.results.get(protocols[0]) if protocols else None
@@ -127,7 +124,7 @@ def _section(cells: Sequence[Cell]) -> Section:
     )
 
 
-def _standing(cells: Sequence[Cell]) -> Standing:
+def _standing(cells: Sequence[LoggedCell]) -> Standing:
     by_seed = _grouped(sorted(cells, key=lambda cell: (cell.finished, cell.started)), lambda cell: cell.seed)
     notes = tuple(
         f"seed {seed} was run with {len(several)} configurations or versions of the code; the newest result is shown"
@@ -136,39 +133,38 @@ def _standing(cells: Sequence[Cell]) -> Standing:
     )
     kept = sorted((several[-1] for several in by_seed.values()), key=lambda cell: (len(cell.seed), cell.seed))
     finished = tuple(cell for cell in kept if cell.finished)
-    matrices: dict[str, list[ScoreMatrix]] = {}
-    for cell in finished:
-        for protocol, matrix in cell.matrices.items():
-            matrices.setdefault(protocol, []).append(matrix)
+    results = [cell.result for cell in finished if cell.result]
+    protocols = dict.fromkeys(protocol for result in results for protocol in result.protocols)
     return Standing(
         label=cells[0].label,
         strategy=cells[0].strategy,
         finished=finished,
         failed=tuple(cell for cell in kept if not cell.finished),
-        results={protocol: _result(several) for protocol, several in matrices.items()},
-        cost=_told(COST, [cell.cost for cell in finished]),
-        challenge=_told(CHALLENGE, [cell.challenge for cell in finished]),
+        results={protocol: _over_seeds(results, protocol) for protocol in protocols},
+        cost=_estimates(COSTS, [result.costs for result in results]),
+        challenge=_estimates(CHALLENGE, [result.challenge_numbers(result.last_version) for result in results]),
         notes=notes,
     )
 
 
-def _told(names: Iterable[str], numbers: Sequence[Mapping[str, float]]) -> dict[str, Estimate]:
-    """Estimates of what runs say of themselves, over those that say it."""
-    found = {name: [told[name] for told in numbers if name in told] for name in names}
+def _estimates(names: Iterable[str], numbers: Sequence[Mapping[str, float]]) -> dict[str, Estimate]:
+    """Estimates of the numbers of runs, each over the runs that have it."""
+    found = {name: [of_run[name] for of_run in numbers if name in of_run] for name in names}
     return {name: estimate(values) for name, values in found.items() if values}
 
 
-def _result(matrices: Sequence[ScoreMatrix]) -> Result:
-    reports = [compute_all(matrix) for matrix in matrices]
+def _over_seeds(results: Sequence[CellResult], protocol: str) -> SeedsResult:
+    having = [result for result in results if protocol in result.protocols]
+    last: list[VersionResult] = [result.protocols[protocol].last for result in having]
     metrics: dict[str, Estimate] = {}
     undefined: dict[str, str] = {}
-    for name in reports[0].values:
-        values = [value for report in reports if (value := report.values[name]) is not None]
+    for name in last[0].metrics:
+        values = [value for version in last if (value := version.metrics[name]) is not None]
         if values:
             metrics[name] = estimate(values)
         else:
-            undefined[name] = reports[0].undefined[name]
-    return Result(metrics, undefined, mean_matrix(matrices))
+            undefined[name] = last[0].undefined[name]
+    return SeedsResult(metrics, undefined, mean_matrix([result.matrix(protocol) for result in having]))
 
 
 def _grouped(items: Iterable[V], key: Callable[[V], K]) -> dict[K, list[V]]:

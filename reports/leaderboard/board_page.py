@@ -4,18 +4,19 @@ import math
 from importlib.resources import files
 
 from clbench import __version__
+from clbench.reports.headings import percent
 from clbench.reports.leaderboard.aggregate import Section, challenge, costs
 from clbench.reports.leaderboard.board import Board
 from clbench.reports.leaderboard.columns import Column
 from clbench.reports.leaderboard.logged_cell import COST_NOTE
 from clbench.reports.leaderboard.published import HEADINGS, WARNING
-from clbench.reports.leaderboard.tables import OFFICIAL_TITLE, TUNING_NOTE
-from clbench.reports.leaderboard.text import amount, percent, plain, with_error
+from clbench.reports.leaderboard.tables import CHALLENGE_TITLE, TUNING_NOTE
+from clbench.reports.leaderboard.text import amount, plain, with_error
 from clbench.reports.matrix import ScoreMatrix
 
 
 def to_html(board: Board) -> str:
-    """Fill the template; autoescape keeps what runs bring from becoming markup, a policy in the page any script."""
+    """The page as HTML. Texts of runs are escaped, and the page's content policy forbids scripts."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -32,7 +33,7 @@ def to_html(board: Board) -> str:
         costs=costs,
         cost_note=COST_NOTE,
         challenge=challenge,
-        official_title=OFFICIAL_TITLE,
+        challenge_title=CHALLENGE_TITLE,
         amount=amount,
         with_error=with_error,
         best=best,
@@ -42,7 +43,13 @@ def to_html(board: Board) -> str:
 
 
 def best(section: Section, protocol: str, column: Column) -> float | None:
-    """The best mean of a column, which the page sets in bold; None without a direction or with one strategy."""
+    """The best mean of a column, which the page sets in bold; None without a direction or with one strategy.
+
+    Args:
+        section: Section of the table.
+        protocol: Protocol of the table.
+        column: The metric.
+    """
     results = [standing.results[protocol] for standing in section.standings if protocol in standing.results]
     means = [result.metrics[column.name].mean for result in results if column.name in result.metrics]
     if len(means) < 2 or not column.arrow:
@@ -51,12 +58,18 @@ def best(section: Section, protocol: str, column: Column) -> float | None:
 
 
 def heat(score: float) -> str:
-    """How much colour a cell gets, in percent of the full colour; a number, so it is safe inside a style."""
+    """Strength of a cell's colour in percent, from 0 to 100; a number, so it is safe inside a style."""
     return "0" if math.isnan(score) else f"{100 * min(max(score, 0.0), 1.0):.0f}"
 
 
 def cell_class(matrix: ScoreMatrix, version: int, task: int) -> str:
-    """Whether a cell is before, at or after the version that learnt its task (counted from 1); releases learn none."""
+    """CSS class of a cell of R: before, at or after the version that learnt its task; releases learn none.
+
+    Args:
+        matrix: R.
+        version: Row, from 0.
+        task: Column, from 1.
+    """
     if math.isnan(matrix.scores[version, task - 1]):
         return "missing"
     if matrix.releases:

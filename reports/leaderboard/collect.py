@@ -1,4 +1,4 @@
-"""MLflow to typed rows: of every cell, the run that counts."""
+"""Reads the cells of an experiment from MLflow: of the runs of a cell, the one that counts."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 from clbench.core.errors import DataError
 from clbench.core.mlflow_store import one_line
+from clbench.reports.compute_result import with_current_metrics
 from clbench.reports.leaderboard.board_store import RunStore
-from clbench.reports.leaderboard.logged_cell import CHALLENGE, COST, SCHEMA, Cell, read_matrices
+from clbench.reports.leaderboard.logged_cell import SCHEMA, SCHEMA_OF_0_1, LoggedCell
+from clbench.reports.leaderboard.runs_of_0_1 import result_of_0_1
+from clbench.reports.result import FILE, parse_result
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -32,8 +35,8 @@ KNOWN_TAGS = frozenset(
 WITHOUT_A_TAG = "(not said)"
 
 
-def collect(tracking_uri: str, experiment: str, *, page_size: int = 1000) -> list[Cell]:
-    """Read the cells of an experiment with their accuracy matrices.
+def collect(tracking_uri: str, experiment: str, *, page_size: int = 1000) -> list[LoggedCell]:
+    """Read the cells of an experiment with their results.
 
     A cell that was run several times counts once: its newest finished run, or its newest run where none finished.
 
@@ -49,19 +52,19 @@ def collect(tracking_uri: str, experiment: str, *, page_size: int = 1000) -> lis
         TrackingError: When the store does not answer, or holds no clbench runs.
     """
     store = RunStore(tracking_uri, experiment)
-    runs = newest([_cell(run) for run in store.cells(page_size)])
-    return [_with_matrices(store, cell) for cell in runs]
+    runs = {run.info.run_id: run for run in store.cells(page_size)}
+    return [_with_result(store, cell, runs[cell.run_id].data.metrics) for cell in newest(map(_cell, runs.values()))]
 
 
-def newest(cells: Iterable[Cell]) -> list[Cell]:
+def newest(cells: Iterable[LoggedCell]) -> list[LoggedCell]:
     """Of the runs of each cell the newest finished one, else the newest; oldest first."""
-    chosen: dict[str, Cell] = {}
+    chosen: dict[str, LoggedCell] = {}
     for cell in sorted(cells, key=lambda cell: (cell.status == "FINISHED", cell.started, cell.run_id)):
         chosen[cell.key] = cell
     return sorted(chosen.values(), key=lambda cell: (cell.started, cell.run_id))
 
 
-def _cell(run: "Run") -> Cell:
+def _cell(run: "Run") -> LoggedCell:
     tags: Mapping[str, str] = run.data.tags
     status: str = run.info.status
 
@@ -69,7 +72,7 @@ def _cell(run: "Run") -> Cell:
         return tags.get(f"clbench.{name}", "") or otherwise
 
     strategy = tag("strategy")
-    return Cell(
+    return LoggedCell(
         run_id=run.info.run_id,
         key=tag("cell", run.info.run_id),
         stream=tag("stream"),
@@ -81,9 +84,8 @@ def _cell(run: "Run") -> Cell:
         budget=tag("budget", ""),
         status=status,
         started=run.info.start_time or 0,
+        schema=tag("schema"),
         error=_error(status, tag("schema"), tag("error", "")),
-        cost={name: float(value) for name, value in run.data.metrics.items() if name in COST},
-        challenge={name: float(value) for name, value in run.data.metrics.items() if name in CHALLENGE},
         environment={
             name.removeprefix("clbench."): value
             for name, value in tags.items()
@@ -93,17 +95,20 @@ def _cell(run: "Run") -> Cell:
 
 
 def _error(status: str, schema: str, error: str) -> str | None:
-    if schema != SCHEMA:
-        return f"clbench.schema of the run: wanted {SCHEMA}, got {one_line(schema)}"
+    if schema not in (SCHEMA_OF_0_1, SCHEMA):
+        return f"clbench.schema of the run: wanted {SCHEMA_OF_0_1} or {SCHEMA}, got {one_line(schema)}"
     if status == "FINISHED":
         return None
     return one_line(error) if error else f"no error was recorded, the status is {status}"
 
 
-def _with_matrices(store: RunStore, cell: Cell) -> Cell:
+def _with_result(store: RunStore, cell: LoggedCell, metrics: Mapping[str, float]) -> LoggedCell:
+    """The cell with the result of its run; with the error where that cannot be read."""
     if cell.error is not None:
         return cell
     try:
-        return replace(cell, matrices=read_matrices(store.read_json(cell.run_id, "matrix.json")))
+        if cell.schema == SCHEMA_OF_0_1:
+            return replace(cell, result=result_of_0_1(store.read_json(cell.run_id, "matrix.json"), metrics))
+        return replace(cell, result=with_current_metrics(parse_result(store.read_json(cell.run_id, FILE))))
     except DataError as error:
         return replace(cell, error=one_line(error))

@@ -6,19 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 from clbench.core.registry import METRICS
-
-MAIN = {
-    "average_accuracy": "Average accuracy",
-    "mtil.last": "Last",
-    "mtil.transfer": "Transfer",
-    "mtil.average": "Average",
-    "forgetting.chaudhry": "Forgetting (Chaudhry)",
-    "bwt.gem": "BWT (GEM)",
-    "fwt.gem": "FWT (GEM)",
-}
-"""The metrics of the first table, in its order; all others follow in a second one."""
-
-ARROWS = {"higher": "↑", "lower": "↓"}
+from clbench.reports.headings import ARROWS, MAIN, arrowed, metric_title
 
 
 @final
@@ -46,7 +34,7 @@ class Column:
     @property
     def heading(self) -> str:
         """Title and arrow, which stay on one line."""
-        return f"{self.title}\N{NO-BREAK SPACE}{self.arrow}" if self.arrow else self.title
+        return arrowed(self.title, self.direction)
 
     @property
     def is_main(self) -> bool:
@@ -64,9 +52,7 @@ def columns() -> list[Column]:
 def _column(name: str) -> Column:
     entry = METRICS.get(name)
     summary, facts, remarks = read_docstring(inspect.getdoc(entry.value) or "")
-    family, _, variant = name.partition(".")
-    title = MAIN.get(name) or (f"{family} ({variant})" if variant else family)
-    return Column(name, title, entry.details.get("direction", ""), summary, facts, remarks)
+    return Column(name, metric_title(name), entry.details.get("direction", ""), summary, facts, remarks)
 
 
 def read_docstring(text: str) -> tuple[str, dict[str, str], tuple[str, ...]]:

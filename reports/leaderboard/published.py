@@ -9,8 +9,9 @@ from pydantic import Field
 
 from clbench.core.cards import read_yaml
 from clbench.core.config import Config, validate
+from clbench.reports.headings import MAIN
 
-HEADINGS = {"transfer": "Transfer", "average": "Average", "last": "Last"}
+HEADINGS = {name: MAIN[f"mtil.{name}"].long for name in ("transfer", "average", "last")}
 WARNING = "Published by others, not measured by clbench; prompts, shots, splits and code may differ."
 
 

@@ -6,16 +6,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from clbench.core import strict_json
-from clbench.reports.leaderboard.aggregate import Estimate, Result, Section, Standing, challenge, costs
+from clbench.reports.estimates import Estimate
+from clbench.reports.headings import NO_NUMBER
+from clbench.reports.leaderboard.aggregate import Section, SeedsResult, Standing, challenge, costs
 from clbench.reports.leaderboard.board import Board
 from clbench.reports.leaderboard.columns import Column
 from clbench.reports.leaderboard.logged_cell import COST_NOTE
 from clbench.reports.leaderboard.published import HEADINGS, Published
 from clbench.reports.leaderboard.published import WARNING as PUBLISHED_WARNING
-from clbench.reports.leaderboard.text import NOTHING, amount, csv_text, markdown, with_error
+from clbench.reports.leaderboard.text import amount, csv_text, markdown, with_error
 
-OFFICIAL_TITLE = (
-    "Official metrics of the last version, means over the tasks of a kind and over seeds, each in its own unit:"
+CHALLENGE_TITLE = (
+    "Challenge metrics of the last version, means over the tasks of a kind and over seeds, each in its own unit:"
 )
 TUNING_NOTE = "Used to choose settings; never comparable with the results on test data."
 
@@ -29,7 +31,7 @@ def to_markdown(board: Board) -> str:
         lines += [] if section.is_test else ["", f"**{TUNING_NOTE}**"]
         for protocol in section.protocols or ("",):
             lines += ["", *_markdown_table(section, protocol, [column for column in board.columns if column.is_main])]
-        lines += _markdown_told(OFFICIAL_TITLE, challenge(section), section, lambda standing: standing.challenge)
+        lines += _markdown_told(CHALLENGE_TITLE, challenge(section), section, lambda standing: standing.challenge)
         lines += _markdown_told(f"Cost of a run. {COST_NOTE}", costs(section), section, lambda standing: standing.cost)
         lines += _markdown_published(board.published(section))
         lines += _markdown_failures(section)
@@ -48,7 +50,7 @@ def _markdown_table(section: Section, protocol: str, shown: Sequence[Column]) ->
     for standing in section.standings:
         result = standing.results.get(protocol)
         seeds = len(standing.finished)
-        cells = [with_error(result.metrics.get(column.name), seeds) if result else NOTHING for column in shown]
+        cells = [with_error(result.metrics.get(column.name), seeds) if result else NO_NUMBER for column in shown]
         first = [markdown(standing.label), str(seeds), str(len(standing.failed))]
         lines.append(f"| {' | '.join(first + cells)} |")
     return lines
@@ -72,7 +74,7 @@ def _markdown_published(table: Published | None) -> list[str]:
     lines = ["", f"**{PUBLISHED_WARNING}** Protocol: {table.protocol}. {markdown(table.setting)}", ""]
     lines += [f"| Published | {' | '.join(HEADINGS.values())} |", f"|---|{'---:|' * len(HEADINGS)}"]
     for row in table.rows:
-        cells = [NOTHING if cell is None else f"{cell:.1f}" for cell in row.cells]
+        cells = [NO_NUMBER if cell is None else f"{cell:.1f}" for cell in row.cells]
         lines.append(f"| {' | '.join([markdown(row.name), *cells])} |")
     return [*lines, "", f"Source: {markdown(table.source)}", *(f"- {markdown(note)}" for note in table.notes)]
 
@@ -169,7 +171,7 @@ def _json_standing(standing: Standing) -> dict[str, object]:
     }
 
 
-def _json_result(result: Result) -> dict[str, object]:
+def _json_result(result: SeedsResult) -> dict[str, object]:
     metrics: dict[str, object] = {
         name: {"mean": found.mean, "standard_error": found.standard_error, "n": found.n}
         for name, found in result.metrics.items()

@@ -1,21 +1,12 @@
 """Numbers and names as text; no name that a run brings can act as markup or as a formula."""
 
-import math
 import re
 
-from clbench.reports.leaderboard.aggregate import Estimate
+from clbench.reports.estimates import Estimate
+from clbench.reports.headings import NO_NUMBER, percent, three_digits
 
-NOTHING = "\N{EN DASH}"
 FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """The last four are the full-width forms, which some spreadsheets evaluate too."""
-
-
-def percent(value: float) -> str:
-    """A fraction in percent with one digit; a dash where there is no number, and no minus before a zero."""
-    if math.isnan(value):
-        return NOTHING
-    text = f"{100 * value:.1f}"
-    return "0.0" if text == "-0.0" else text
 
 
 def with_error(estimate: Estimate | None, seeds: int) -> str:
@@ -26,7 +17,7 @@ def with_error(estimate: Estimate | None, seeds: int) -> str:
         seeds: How many seeds finished.
     """
     if estimate is None:
-        return NOTHING
+        return NO_NUMBER
     error = "" if estimate.standard_error is None else f" ± {percent(estimate.standard_error)}"
     return f"{percent(estimate.mean)}{error}" + (f" ({estimate.n} of {seeds} seeds)" if estimate.n < seeds else "")
 
@@ -39,8 +30,8 @@ def amount(estimate: Estimate | None, seeds: int) -> str:
         seeds: How many seeds finished.
     """
     if estimate is None:
-        return NOTHING
-    return f"{float(f'{estimate.mean:.3g}'):,g}" + (f" ({estimate.n} of {seeds} seeds)" if estimate.n < seeds else "")
+        return NO_NUMBER
+    return three_digits(estimate.mean) + (f" ({estimate.n} of {seeds} seeds)" if estimate.n < seeds else "")
 
 
 def plain(text: str) -> str:

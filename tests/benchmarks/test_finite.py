@@ -33,10 +33,10 @@ MODELS = TESTS.parent / "src" / "clbench" / "models"
 class Silent:
     """A listener."""
 
-    def cell(self, *arguments: object) -> None:
+    def on_cell_start(self, *arguments: object) -> None:
         """Nothing."""
 
-    version = step = problem = cell
+    on_version_end = on_step = on_problem = on_cell_start
 
 
 def run(path: str, out: Path) -> Sequence[Outcome]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ from clbench.benchmarks.engine.execution import CellRun
 from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.core.errors import CheckpointError, DataError
-from clbench.spec.ledger import SCHEMA
+from clbench.spec.ledger import SCHEMA, write_ledger
 
 CPU = torch.device("cpu")
 WriteSuite = Callable[..., str]
@@ -48,7 +49,6 @@ DAMAGES: list[tuple[str, Callable[[Path], object], str]] = [
     ("versions/0003", shutil.rmtree, "0003/record.json: No such file"),
     ("versions", shutil.rmtree, "0000/record.json: No such file"),
     ("ledger.parquet", cut, "ledger.parquet: damaged or not Parquet"),
-    ("matrix.json", Path.unlink, "matrix.json: No such file"),
     ("result.json", lambda path: path.write_text("{}"), "result.json: versions must be at least 1, got None"),
     ("result.json", lambda path: path.write_text('{"versions": "4"}'), "versions must be at least 1, got '4'"),
 ]
@@ -86,11 +86,16 @@ def test_a_state_that_does_not_fit_its_strategy_is_one_line(write_suite: WriteSu
         compute(cell, tmp_path)
 
 
-def test_a_matrix_with_a_hole_is_not_finished(tmp_path: Path) -> None:
-    matrix = {"tasks": ["a", "b"], "protocols": {"task-id": [[None, 0.5], [0.5, None], [None, 0.5]]}}
-    with pytest.raises(DataError, match=r"version 2, task 'a', protocol 'task-id': wanted a score, got none"):
-        CellFolder(tmp_path).finish(matrix)
-    assert not list(tmp_path.iterdir())
+def test_a_matrix_with_a_hole_is_not_finished(write_suite: WriteSuite, tmp_path: Path) -> None:
+    cell = load_suite(write_suite("zero-shot")).cells[0]
+    folder = compute(cell, tmp_path)
+    (folder.path / "result.json").unlink()
+    path = folder.path / "versions" / "0002" / "ledger.parquet"
+    rows = folder.rows(2)
+    write_ledger(rows.filter(pc.not_equal(rows["task"], "one")), path)
+    with pytest.raises(DataError, match=r"version 2, task 'one', protocol 'task-id': wanted a score, got none"):
+        folder.finish(cell.load_stream())
+    assert not folder.finished
 
 
 def test_what_is_not_finite_comes_back_from_files_that_strict_readers_take(tmp_path: Path) -> None:
@@ -98,11 +103,11 @@ def test_what_is_not_finite_comes_back_from_files_that_strict_readers_take(tmp_p
     folder = CellFolder(tmp_path)
     nobody: Any = None  # version 0 has neither weights nor a state
     folder.save_version(Record(0, "d", numbers, tested=False), SCHEMA.empty_table(), nobody, nobody)
-    folder.save_probe(0, "lm-eval 1: a", {"acc": math.nan})
+    folder.probes.save(0, "lm-eval 1: a", {"acc": math.nan})
     for path in (tmp_path / "versions" / "0000" / "record.json", tmp_path / "probes.json"):
         json.loads(path.read_text(), parse_constant=pytest.fail)
     assert repr(folder.record(0).numbers) == repr(numbers)
-    assert repr(folder.probes()) == "{0: {'lm-eval 1: a': {'acc': nan}}}"
+    assert repr(folder.probes.all()) == "{0: {'lm-eval 1: a': {'acc': nan}}}"
 
 
 @pytest.mark.parametrize("numbers", ['{"a": []}', '{"a": "x"}', "3"])

@@ -50,10 +50,9 @@ def suite(tmp_path: Path) -> str:
 def test_r_is_empty_above_its_diagonal_and_a_kill_changes_nothing(suite: str, tmp_path: Path) -> None:
     cell = load_suite(suite).cells[0]
     straight = run(cell, tmp_path / "straight")
-    matrix = json.loads((straight.path / "matrix.json").read_text())["protocols"]["task-id"]
-    for version, row in enumerate(matrix):
-        assert row[:version] == pytest.approx([LAST[name] for name in NAMES[:version]])
-        assert row[version:] == [None] * (len(NAMES) - version)
+    for number, version in enumerate(straight.result(cell.load_stream()).protocols["task-id"].versions):
+        assert version.scores[:number] == pytest.approx([LAST[name] for name in NAMES[:number]])
+        assert version.scores[number:] == (None,) * (len(NAMES) - number)
     assert len(straight.rows(0)) == 0
     for after in (0, 2):
         with pytest.raises(Killed):
@@ -62,9 +61,10 @@ def test_r_is_empty_above_its_diagonal_and_a_kill_changes_nothing(suite: str, tm
         assert read_ledger(cut.path / "ledger.parquet").equals(read_ledger(straight.path / "ledger.parquet"))
 
 
-def test_official_metrics_are_in_the_cells_folder(suite: str, tmp_path: Path) -> None:
+def test_challenge_metrics_are_in_the_cells_folder(suite: str, tmp_path: Path) -> None:
     folder = run(load_suite(suite).cells[0], tmp_path / "cell").path
-    (versions,) = json.loads((folder / "challenge.json").read_text())["protocols"].values()
+    (protocol,) = json.loads((folder / "result.json").read_text())["result"]["protocols"].values()
+    versions = [version["challenge"] for version in protocol["versions"]]
     assert versions[0] == {"tasks": {}, "kinds": {}, "undefined": {}}
     assert list(versions[2]["tasks"]) == ["cyst", "organ"]
     last = versions[-1]
@@ -107,13 +107,13 @@ def _check_tracking(uri: str) -> None:
     assert [point.step for point in history] == [4, 5]
     steps = {point.step for point in client.get_metric_history(found.info.run_id, "task-id/R/nodule")}
     assert steps == {3, 4, 5}
-    assert "challenge.json" in {item.path for item in client.list_artifacts(found.info.run_id)}
+    assert "result.json" in {item.path for item in client.list_artifacts(found.info.run_id)}
 
 
 def _check_leaderboard(folder: Path) -> None:
     (section,) = json.loads((folder / "leaderboard.json").read_text())["sections"]
     (standing,) = section["standings"]
-    assert standing["official"]["challenge/regression/mre"]["mean"] == pytest.approx(53 / 3)
+    assert standing["challenge"]["challenge/regression/mre"]["mean"] == pytest.approx(53 / 3)
     result = standing["results"]["task-id"]
     assert result["metrics"]["mtil.average"] is None
     assert result["undefined"]["mtil.transfer"].startswith("version 1, task 'organ' was not measured")
@@ -128,11 +128,10 @@ def _check_leaderboard(folder: Path) -> None:
 def test_a_row_without_a_score_fails_the_cell(suite: str, tmp_path: Path) -> None:
     cell = load_suite(suite).cells[0]
     folder = run(cell, tmp_path / "cell")
-    matrix = json.loads((folder.path / "matrix.json").read_text())
     rows, at = folder.rows(5), SCHEMA.get_field_index("score")
     damaged = rows.set_column(at, SCHEMA.field(at), pa.nulls(len(rows), pa.float64()))
     write_ledger(damaged, folder.path / "versions" / "0005" / "ledger.parquet")
     with pytest.raises(
         DataError, match=r"version 5, task 'cyst', sample 'cyst/0': wanted a score, got none \(and 11 more"
     ):
-        folder.finish(matrix)
+        folder.finish(cell.load_stream())

@@ -1,6 +1,5 @@
 """Streams of releases from the card to MLflow: versions, matrices, flips by task, undefined metrics, refusals."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -45,14 +44,14 @@ class Silent:
     def __init__(self) -> None:
         self.problems: list[str] = []
 
-    def cell(self, index: int, cell: Cell, versions: int) -> None:
+    def on_cell_start(self, index: int, cell: Cell, versions: int) -> None:
         assert versions == 3
 
-    def version(self, version: int) -> None: ...
+    def on_version_end(self, version: int) -> None: ...
 
-    def step(self, doing: str, step: int, total: int) -> None: ...
+    def on_step(self, doing: str, step: int, total: int) -> None: ...
 
-    def problem(self, message: str) -> None:
+    def on_problem(self, message: str) -> None:
         self.problems.append(message)
 
 
@@ -81,9 +80,9 @@ def test_a_suite_of_releases_ends_in_mlflow_with_flips_by_task(tiny: Any, tmp_pa
     assert metrics["task-id/average_accuracy"] == pytest.approx(
         (metrics["task-id/R/one"] + metrics["task-id/R/three"]) / 2
     )
-    matrix = json.loads((folder.path / "matrix.json").read_text("utf-8"))
-    assert matrix["releases"] == list(load_stream(stream).releases)
-    assert np.shape(matrix["protocols"]["task-id"]) == (3, 2)
+    stored = folder.result(load_stream(stream))
+    assert stored.releases == load_stream(stream).releases
+    assert stored.matrix("task-id").scores.shape == (3, 2)
     (row, _) = summarise(result.outcomes)
     assert {"mtil.last", "flips/all/nfr", "flips/task/one/nfr"} <= row.keys()
     assert row["bwt.gem"] is None

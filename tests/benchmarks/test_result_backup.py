@@ -27,10 +27,10 @@ from clbench.core.storage import read_json, write_json
 class Silent:
     """A listener that does nothing."""
 
-    def cell(self, *arguments: object) -> None:
+    def on_cell_start(self, *arguments: object) -> None:
         """Nothing."""
 
-    version = step = problem = cell
+    on_version_end = on_step = on_problem = on_cell_start
 
 
 def call(path: str, out: Path, fresh: bool = False) -> Outcome:
@@ -130,7 +130,7 @@ def test_cells_that_have_not_begun_keep_their_results(
     class Looking(Silent):
         """Looks at the other cell when one begins."""
 
-        def cell(self, *arguments: object) -> None:
+        def on_cell_start(self, *arguments: object) -> None:
             others: list[Cell] = [cell for cell in suite.cells if cell is not arguments[1]]
             seen.append(CellFolder(tmp_path / "suite" / others[0].key).finished)
 

@@ -21,6 +21,8 @@ from clbench.benchmarks.engine.runner import Outcome, RunOptions, choose_device,
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.benchmarks.tracking.tracker import Tracker
 from clbench.core.errors import ClbenchError, ConfigError, TrackingError
+from clbench.core.storage import read_json
+from clbench.reports.result import parse_result
 from clbench.spec.ledger import read_ledger
 
 CLBENCH = [sys.executable, "-m", "clbench"]
@@ -54,16 +56,16 @@ class Quiet:
     def __init__(self) -> None:
         self.problems: list[str] = []
 
-    def cell(self, index: int, cell: Cell, versions: int) -> None:
+    def on_cell_start(self, index: int, cell: Cell, versions: int) -> None:
         """Nothing."""
 
-    def version(self, version: int) -> None:
+    def on_version_end(self, version: int) -> None:
         """Nothing."""
 
-    def step(self, doing: str, step: int, total: int) -> None:
+    def on_step(self, doing: str, step: int, total: int) -> None:
         """Nothing."""
 
-    def problem(self, message: str) -> None:
+    def on_problem(self, message: str) -> None:
         """Keep it."""
         self.problems.append(message)
 
@@ -231,7 +233,7 @@ def test_a_database_that_another_process_has_locked_is_told_once_at_the_end_and_
     other = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
 
     class Locking(Quiet):
-        def version(self, version: int) -> None:
+        def on_version_end(self, version: int) -> None:
             """From now on another writes."""
             if not other.in_transaction:
                 other.execute("BEGIN IMMEDIATE")
@@ -314,5 +316,5 @@ def test_kill_nine_in_the_middle_of_a_task_changes_no_bit(write_suite: Callable[
         subprocess.run([*command, str(out)], check=True, capture_output=True)
     ledgers = [read_ledger(next(out.glob("suite/*/ledger.parquet"))) for out in (cut, straight)]
     assert ledgers[0].equals(ledgers[1])
-    matrices = [next(out.glob("suite/*/matrix.json")).read_bytes() for out in (cut, straight)]
-    assert matrices[0] == matrices[1]
+    results = [parse_result(read_json(next(out.glob("suite/*/result.json")))) for out in (cut, straight)]
+    assert results[0].protocols == results[1].protocols

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from clbench.benchmarks.engine.suite import Choice, load_suite
+from clbench.benchmarks.engine.suite import SuiteChanges, load_suite
 from clbench.benchmarks.tuning.tuned_record import read_tuned
 from clbench.core.cards import SUITE_CARDS
 from clbench.core.errors import ClbenchError, ConfigError, RegistryError
@@ -57,7 +57,7 @@ def test_cells_are_the_product(write_suite: Callable[..., str]) -> None:
 
 def test_the_command_line_changes_what_it_names(write_suite: Callable[..., str]) -> None:
     overrides = {"strategy.lr": 0.5, "lora.rank": 3, "budget.steps": 7, "split": "validation"}
-    suite = load_suite(write_suite("zero-shot", "finetune", "lora"), Choice(seeds=[5], overrides=overrides))
+    suite = load_suite(write_suite("zero-shot", "finetune", "lora"), SuiteChanges(seeds=[5], overrides=overrides))
     zero, finetune, lora = suite.cells
     assert zero.resolved["budget"] == {"steps": 7, "batch_size": 8, "micro_batch": None}
     assert (zero.seed, zero.split) == (5, "validation")
@@ -68,7 +68,7 @@ def test_a_stream_may_have_a_budget_of_its_own(write_suite: Callable[..., str], 
     path = write_suite("finetune", budgets={tiny.stream: {"steps": 2, "batch_size": 3}})
     (cell,) = load_suite(path).cells
     assert (cell.budget.steps, cell.budget.batch_size) == (2, 3)
-    (cell,) = load_suite(path, Choice(overrides={"budget.steps": 1})).cells
+    (cell,) = load_suite(path, SuiteChanges(overrides={"budget.steps": 1})).cells
     assert (cell.budget.steps, cell.budget.batch_size) == (1, 3)
     with pytest.raises(RegistryError, match="unknown stream 'clip-mimi'"):
         load_suite(write_suite("finetune", budgets={"clip-mimi": {"steps": 2}}))
@@ -84,7 +84,8 @@ def test_a_strategy_may_be_tested_at_the_end_only(write_suite: Callable[..., str
 
 def test_chosen_strategies_keep_the_suites_settings(write_suite: Callable[..., str]) -> None:
     suite = load_suite(
-        write_suite("finetune", {"name": "lora", "rank": 2, "label": "small"}), Choice(strategies=["lora", "zero-shot"])
+        write_suite("finetune", {"name": "lora", "rank": 2, "label": "small"}),
+        SuiteChanges(strategies=["lora", "zero-shot"]),
     )
     assert [cell.label for cell in suite.cells] == ["small", "zero-shot"]
 
@@ -93,11 +94,11 @@ def test_an_argument_after_a_colon_is_the_setting_that_the_strategy_named(write_
     path = write_suite({"name": "peft:loha", "settings": {"r": 2}}, "finetune")
     loha, _ = load_suite(path).cells
     assert (loha.strategy, getattr(loha.config, "method")) == ("peft", "loha")  # noqa: B009
-    listed, other = load_suite(path, Choice(strategies=["peft:loha", "peft:osf"])).cells
+    listed, other = load_suite(path, SuiteChanges(strategies=["peft:loha", "peft:osf"])).cells
     assert listed.digest == loha.digest
     assert other.config.model_dump()["method"] == "osf"
     with pytest.raises(ConfigError, match="strategy finetune takes no argument, got 'finetune:fast'"):
-        load_suite(path, Choice(strategies=["finetune:fast"]))
+        load_suite(path, SuiteChanges(strategies=["finetune:fast"]))
     with pytest.raises(RegistryError, match="unknown strategy 'pefd'"):
         load_suite(write_suite("pefd:osf"))
 
@@ -105,7 +106,7 @@ def test_an_argument_after_a_colon_is_the_setting_that_the_strategy_named(write_
 def test_equal_cells_have_equal_keys_and_settings_change_them(write_suite: Callable[..., str]) -> None:
     path = write_suite("finetune")
     one, two = load_suite(path).cells[0], load_suite(path).cells[0]
-    other = load_suite(path, Choice(overrides={"finetune.lr": 0.25})).cells[0]
+    other = load_suite(path, SuiteChanges(overrides={"finetune.lr": 0.25})).cells[0]
     assert one.key == two.key
     assert one.digest != other.digest
 
@@ -160,7 +161,7 @@ def test_what_is_no_suite_is_refused(tmp_path: Path, text: str) -> None:
 )
 def test_overrides_that_apply_to_nothing_are_refused(write_suite: Callable[..., str], key: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        load_suite(write_suite("finetune"), Choice(overrides={key: 1}))
+        load_suite(write_suite("finetune"), SuiteChanges(overrides={key: 1}))
     assert message in str(caught.value)
 
 

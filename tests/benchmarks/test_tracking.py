@@ -41,10 +41,10 @@ from clbench.spec.ledger import read_ledger, task_scores
 class Silent:
     """A listener that does nothing."""
 
-    def cell(self, *arguments: object) -> None:
+    def on_cell_start(self, *arguments: object) -> None:
         """Nothing."""
 
-    version = step = problem = cell
+    on_version_end = on_step = on_problem = on_cell_start
 
 
 def runs_of(uri: str, kind: str) -> list[Run]:
@@ -67,7 +67,7 @@ def check(uri: str, out: Path, tmp_path: Path) -> None:
     names = {item.path for item in client.list_artifacts(cell.info.run_id)}
     assert names >= {
         "ledger.parquet",
-        "matrix.json",
+        "result.json",
         "config.json",
         "environment.json",
         "R-task-id.csv",

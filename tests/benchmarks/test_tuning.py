@@ -18,9 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clbench.benchmarks.engine.cell import Cell
-from clbench.benchmarks.engine.execution import matrices
 from clbench.benchmarks.engine.runner import RunOptions
-from clbench.benchmarks.engine.suite import Choice, load_suite
+from clbench.benchmarks.engine.suite import SuiteChanges, load_suite
 from clbench.benchmarks.tuning.assignments import parse_grids
 from clbench.benchmarks.tuning.criterion import Criterion, criterion_of
 from clbench.benchmarks.tuning.grid import Point, Variant, trials_of, variants_of
@@ -44,16 +43,16 @@ class Killer:
         self._at = at
         self.begun = 0
 
-    def cell(self, index: int, cell: Cell, versions: int) -> None:
+    def on_cell_start(self, index: int, cell: Cell, versions: int) -> None:
         """Count, and interrupt at the given one."""
         if self.begun == self._at:
             raise KeyboardInterrupt
         self.begun += 1
 
-    def version(self, *arguments: object) -> None:
+    def on_version_end(self, *arguments: object) -> None:
         """Nothing."""
 
-    step = problem = version
+    on_step = on_problem = on_version_end
 
 
 def search(request: Request, out: Path, killer: Killer | None = None) -> Found:
@@ -144,7 +143,7 @@ def test_a_grid_for_one_strategy_goes_before_the_shared_one(write_suite: WriteSu
 
 def test_entries_that_differ_in_what_is_searched_are_one_and_others_are_several(write_suite: WriteSuite) -> None:
     entries = [{"name": "lora", "lr": 0.1}, {"name": "lora", "lr": 0.2}, {"name": "lora", "rank": 2, "label": "small"}]
-    cells = load_suite(write_suite(*entries), Choice(seeds=[1, 2])).cells
+    cells = load_suite(write_suite(*entries), SuiteChanges(seeds=[1, 2])).cells
     variants, _ = variants_of(cells, parse_grids(["lr=0.3,0.4"]))
     assert [(variant.given, len(variant.cells)) for variant in variants] == [({}, 2), ({"rank": 2}, 2)]
     assert [cell.label for cell in variants[1].cells_at((0,))] == ["lora lr=0.3 rank=2"] * 2
@@ -157,8 +156,8 @@ def test_lower_is_better_where_the_metric_says_so(write_suite: WriteSuite) -> No
     assert (forgetting.protocol, forgetting.direction) == ("union", "lower")
     last = criterion_of("mtil.last", stream)
     matrix = ScoreMatrix(("a", "b"), np.array([[0.1, 0.2], [0.9, 0.3], [0.6, 0.8]]))
-    assert last.value({"task-id": matrix}) == pytest.approx(0.7)
-    assert forgetting.value({"union": matrix}) == pytest.approx(0.3)
+    assert last.value_of(matrix) == pytest.approx(0.7)
+    assert forgetting.value_of(matrix) == pytest.approx(0.3)
     variant = grid_of(4)
     trials = [Trial(variant, (i,), (), value) for i, value in enumerate([0.3, 0.7, 0.3, None])]
     best = {c.direction: best_of(trials, c) for c in (last, forgetting)}
@@ -203,7 +202,7 @@ def test_over_several_seeds_a_value_is_their_mean(write_suite: WriteSuite, tmp_p
     assert [cell.key for cell in trial.cells] == [folder.name for folder in folders]
     lasts = []
     for cell in trial.cells:
-        scores = matrices(cell.load_stream(), plan_folder(tmp_path, cell))["task-id"].scores
+        scores = plan_folder(tmp_path, cell).result(cell.load_stream()).matrix("task-id").scores
         lasts.append(float(scores[-1].mean()))
     assert trial.value == pytest.approx(fmean(lasts))
 
@@ -217,7 +216,7 @@ def plan_folder(out: Path, cell: Cell) -> Any:
 
 def result(suite: str, *chosen: Chosen, seeds: tuple[int, ...] = (100,)) -> Tuned:
     """A made-up result for the tiny stream and learner."""
-    stream, learner, _ = load_suite(suite, Choice(overrides={"tuned": []})).cells[0].names
+    stream, learner, _ = load_suite(suite, SuiteChanges(overrides={"tuned": []})).cells[0].names
     values: dict[str, Any] = {
         "schema": 1,
         "suite": "suite",
@@ -258,9 +257,9 @@ def test_chosen_settings_fill_in_below_explicit_ones(write_suite: WriteSuite, tm
         ("lora lr=0.75 rank=2", 0.75, 0.125),
         ("finetune", 0.0003, 0.0),
     ]
-    (cell,) = load_suite(suite, Choice(strategies=["finetune"], overrides={"finetune.lr": 0.1})).cells
+    (cell,) = load_suite(suite, SuiteChanges(strategies=["finetune"], overrides={"finetune.lr": 0.1})).cells
     assert cell.config.model_dump()["lr"] == 0.1
-    untuned = load_suite(suite, Choice(strategies=["lora"], overrides={"tuned": []})).cells[0]
+    untuned = load_suite(suite, SuiteChanges(strategies=["lora"], overrides={"tuned": []})).cells[0]
     assert untuned.config.model_dump()["lr"] == 0.002
 
 
@@ -314,7 +313,7 @@ def test_every_result_that_ships_is_sound() -> None:
 def test_a_criterion_without_a_finite_value_has_none() -> None:
     never = Criterion("mtil.last", "task-id", "higher")
     with pytest.raises(ClbenchError, match="was not measured"):
-        never.value({"task-id": ScoreMatrix(("a",), np.array([[0.5], [np.nan]]))})
+        never.value_of(ScoreMatrix(("a",), np.array([[0.5], [np.nan]])))
     assert never.loss(None) == inf
 
 

@@ -23,9 +23,9 @@ def test_numbers_and_titles_are_whole(monkeypatch: pytest.MonkeyPatch, width: in
     monkeypatch.setenv("COLUMNS", str(width))
     cell: Any = SimpleNamespace(title=TITLE)
     with Bars(14) as bars:
-        bars.cell(3, cell, 10)
-        bars.step("train", 1, 123456)
-        bars.problem("[b]odd[/b] :star: thing")
+        bars.on_cell_start(3, cell, 10)
+        bars.on_step("train", 1, 123456)
+        bars.on_problem("[b]odd[/b] :star: thing")
         bars.refresh()
         shown = out.getvalue()
     text = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", shown)
@@ -43,6 +43,6 @@ def test_a_pipe_gets_a_line_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", out)
     cell: Any = SimpleNamespace(title=TITLE)
     with Bars(14) as bars:
-        bars.cell(3, cell, 10)
-        bars.step("train", 1, 123456)
+        bars.on_cell_start(3, cell, 10)
+        bars.on_step("train", 1, 123456)
     assert out.getvalue() == f"[4/14] {TITLE}\n"

@@ -4,19 +4,19 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from clbench.reports.image_metrics._task_rows import TaskRows
+from clbench.reports.image_metrics._measured_rows import MeasuredRows
 from clbench.spec.ledger import SCHEMA
 
 
 def rows_of(
     measures: Sequence[Mapping[str, float]], prediction: Sequence[str] = (), target: Sequence[str] = ()
-) -> TaskRows:
+) -> MeasuredRows:
     """Rows of a task; texts are empty where a metric does not read them."""
     empty = ("",) * len(measures)
-    return TaskRows("task", tuple(prediction) or empty, tuple(target) or empty, tuple(map(dict, measures)))
+    return MeasuredRows("task", tuple(prediction) or empty, tuple(target) or empty, tuple(map(dict, measures)))
 
 
-def ledger_of(tasks: Mapping[str, TaskRows | None], version: int = 1) -> pa.Table:
+def ledger_of(tasks: Mapping[str, MeasuredRows | None], version: int = 1) -> pa.Table:
     """A ledger of one version; a task without rows is one of texts, which has no measures."""
     rows = []
     for task, found in tasks.items():

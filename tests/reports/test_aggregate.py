@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 from tests.reports.matrices import matrix
 
-from clbench.reports.leaderboard.aggregate import aggregate, estimate, mean_matrix
-from clbench.reports.leaderboard.logged_cell import Cell
+from clbench.reports.compute_result import result_of_matrices
+from clbench.reports.estimates import estimate
+from clbench.reports.leaderboard.aggregate import aggregate, mean_matrix
+from clbench.reports.leaderboard.logged_cell import LoggedCell
 from clbench.reports.matrix import ScoreMatrix
 
 
-def cell(label: str, score: float | None, seed: int = 0, split: str = "test", **other: object) -> Cell:
-    made = Cell(
+def cell(label: str, score: float | None, seed: int = 0, split: str = "test", **other: object) -> LoggedCell:
+    made = LoggedCell(
         run_id=f"{label}{seed}{split}", key=f"{label}{seed}{split}", stream="s", learner="l", strategy=label,
         label=label, seed=str(seed), split=split, status="FINISHED" if score is not None else "FAILED", started=1,
-        matrices={} if score is None else {"task-id": matrix([0, 0], [0.2, 0], [0.1, score])},
+        result=None if score is None else result_of_matrices({"task-id": matrix([0, 0], [0.2, 0], [0.1, score])}),
         error="out of memory" if score is None else None,
     )  # fmt: skip
     return replace(made, **other)  # type: ignore[arg-type]
@@ -93,8 +95,8 @@ def test_a_seed_counts_once_and_the_page_says_that_there_were_more() -> None:
 
 
 def test_a_metric_that_some_seeds_lack_says_over_how_many() -> None:
-    gap = {"task-id": matrix([0, None], [0.2, 0], [0.1, 0.5])}
-    (section,) = aggregate([cell("a", 0.5), cell("a", 0.5, seed=1, matrices=gap)])
+    gap = result_of_matrices({"task-id": matrix([0, None], [0.2, 0], [0.1, 0.5])})
+    (section,) = aggregate([cell("a", 0.5), cell("a", 0.5, seed=1, result=gap)])
     result = section.standings[0].results["task-id"]
     assert (result.metrics["fwt.gem"].n, result.metrics["bwt.gem"].n) == (1, 2)
     assert result.matrix is not None
@@ -102,7 +104,7 @@ def test_a_metric_that_some_seeds_lack_says_over_how_many() -> None:
 
 
 def test_a_metric_that_no_seed_has_keeps_its_reason() -> None:
-    (section,) = aggregate([cell("a", 0.5, matrices={"task-id": matrix([0.1], [0.6])})])
+    (section,) = aggregate([cell("a", 0.5, result=result_of_matrices({"task-id": matrix([0.1], [0.6])}))])
     result = section.standings[0].results["task-id"]
     assert "bwt.gem" not in result.metrics
     assert "needs at least 2 tasks" in result.undefined["bwt.gem"]

@@ -8,10 +8,11 @@ from tests.reports.conftest import TASKS, Store, rows
 
 from clbench.core.errors import DataError, TrackingError
 from clbench.reports.leaderboard.collect import collect
-from clbench.reports.leaderboard.logged_cell import Cell, read_matrices
+from clbench.reports.leaderboard.logged_cell import LoggedCell
+from clbench.reports.leaderboard.runs_of_0_1 import read_matrices
 
 
-def by_label(cells: list[Cell]) -> dict[tuple[str, str, str], Cell]:
+def by_label(cells: list[LoggedCell]) -> dict[tuple[str, str, str], LoggedCell]:
     return {(cell.label, cell.seed, cell.split): cell for cell in cells}
 
 
@@ -19,8 +20,9 @@ def test_every_cell_comes_once_and_suites_do_not(store: Store) -> None:
     cells = collect(store.uri, "clbench")
     assert len(cells) == len(by_label(cells)) == 9 + 5 + 1 + 2
     codyra = by_label(cells)["codyra rank=16", "2", "test"]
-    assert list(codyra.matrices) == ["task-id", "union"]
-    assert codyra.matrices["task-id"].tasks == tuple(TASKS)
+    assert codyra.result is not None
+    assert list(codyra.result.protocols) == ["task-id", "union"]
+    assert codyra.result.matrix("task-id").tasks == tuple(TASKS)
     assert codyra.environment == {"clbench_version": "0.1.0", "gpu": "none"}
 
 
@@ -31,7 +33,8 @@ def test_pages_are_followed_to_the_end(store: Store) -> None:
 def test_the_newest_finished_run_of_a_cell_wins(store: Store) -> None:
     finetune = by_label(collect(store.uri, "clbench"))["finetune", "0", "test"]
     assert finetune.started == 1000  # an older one is finished, a newer one failed
-    assert finetune.matrices["task-id"].at(1, 1) == pytest.approx(0.893)
+    assert finetune.result is not None
+    assert finetune.result.matrix("task-id").at(1, 1) == pytest.approx(0.893)
 
 
 def test_the_newest_run_is_shown_where_none_finished(new_store: Callable[[], Store]) -> None:
@@ -47,13 +50,13 @@ def test_a_run_without_a_readable_result_is_a_row_that_says_so(new_store: Callab
     store.add("other-layout", protocols={"task-id": rows(0.5, 1.0)}, at=2, schema=2)
     store.client.log_text(store.add("damaged", at=4), "{", "matrix.json")
     run = store.add("later", at=5, protocols={"task-id": rows(0.5, 1.0)})
-    store.client.set_tag(run, "clbench.schema", "2")
+    store.client.set_tag(run, "clbench.schema", "3")
     errors = {cell.label: cell.error or "" for cell in collect(store.uri, store.experiment) if not cell.finished}
     assert "matrix.json of run" in errors["absent"]
     assert "cannot be read" in errors["absent"]
     assert errors["other-layout"] == "matrix.json: wanted schema 1, got 2"
     assert "cannot be read" in errors["damaged"]
-    assert errors["later"] == "clbench.schema of the run: wanted 1, got 2"
+    assert errors["later"] == "clbench.schema of the run: wanted 1 or 2, got 3"
     assert not any("\n" in error for error in errors.values())
 
 

@@ -17,15 +17,15 @@ from torchmetrics.detection import MeanAveragePrecision
 from clbench.core.errors import MetricError
 from clbench.core.registry import IMAGE_METRICS
 from clbench.reports.image_metrics._compute_images import challenge_report
-from clbench.reports.image_metrics._task_rows import TaskRows
+from clbench.reports.image_metrics._measured_rows import MeasuredRows
 from clbench.spec.ledger import SCHEMA
 
 
-def metric(name: str) -> Callable[[TaskRows], float]:
+def metric(name: str) -> Callable[[MeasuredRows], float]:
     return IMAGE_METRICS.get(name).value
 
 
-def classified(target: Sequence[int], probabilities: Any, names: Sequence[str] = ("b", "a", "c", "d")) -> TaskRows:
+def classified(target: Sequence[int], probabilities: Any, names: Sequence[str] = ("b", "a", "c", "d")) -> MeasuredRows:
     """Names are not in the order of the alphabet, which nothing may suppose."""
     table = np.asarray(probabilities, np.float64)
     measures = [{f"probability/{names[c]}": p for c, p in enumerate(row)} for row in table.tolist()]
@@ -84,10 +84,10 @@ def test_what_the_official_evaluator_calls_0_is_undefined() -> None:
         metric("classification.auc")(rows)
     with pytest.raises(MetricError, match=r"^all images are of class 'b'$"):
         metric("classification.mcc")(rows)
-    diverged = TaskRows("task", ("a", "a"), ("a", "b"), ({"probability/a": 0.5, "probability/b": 0.5}, {}))
+    diverged = MeasuredRows("task", ("a", "a"), ("a", "b"), ({"probability/a": 0.5, "probability/b": 0.5}, {}))
     with pytest.raises(MetricError, match=r"^1 of 2 samples have no measure 'probability/b'$"):
         metric("classification.auc")(diverged)
-    nothing = TaskRows("task", ("a", "a"), ("a", "b"), ({}, {}))
+    nothing = MeasuredRows("task", ("a", "a"), ("a", "b"), ({}, {}))
     assert nothing.kind == "classification"
     with pytest.raises(MetricError, match=r"^no sample has probabilities that are numbers$"):
         metric("classification.auc")(nothing)
@@ -106,7 +106,7 @@ IMAGE = st.tuples(
 )  # few different confidences, so that there are ties
 
 
-def boxed(images: Sequence[tuple[Any, Any]]) -> TaskRows:
+def boxed(images: Sequence[tuple[Any, Any]]) -> MeasuredRows:
     predictions = [
         json.dumps([[x, y, x + w, y + h, confidence / 10] for (x, y, w, h), confidence in found]) for found, _ in images
     ]
@@ -195,7 +195,7 @@ def test_the_report_of_a_mixed_stream() -> None:
     assert numbers["challenge/segmentation/dice"] == 0.75
     assert numbers["challenge/cyst/hausdorff"] == 4.0
     assert "challenge/lesion/auc" not in numbers
-    json.dumps(report.as_json(), allow_nan=False)
+    json.dumps(report.model_dump(), allow_nan=False)
 
 
 def test_other_versions_and_ledgers_without_measures_do_not_count() -> None:
@@ -219,7 +219,8 @@ def test_the_order_of_samples_does_not_matter(order: list[int]) -> None:
 
 @pytest.mark.parametrize("name", IMAGE_METRICS.names())
 def test_every_metric_says_what_it_is(name: str) -> None:
-    from clbench.reports.leaderboard.columns import ARROWS, read_docstring
+    from clbench.reports.headings import ARROWS
+    from clbench.reports.leaderboard.columns import read_docstring
 
     entry = IMAGE_METRICS.get(name)
     summary, facts, _ = read_docstring(inspect.getdoc(entry.value) or "")

@@ -15,6 +15,7 @@ from tests.reports.conftest import HOSTILE, Store
 from tests.reports.page_tags import Tags
 
 from clbench.core.errors import ClbenchError
+from clbench.reports.headings import NO_NUMBER, percent
 from clbench.reports.leaderboard.aggregate import Estimate
 from clbench.reports.leaderboard.board import make_board
 from clbench.reports.leaderboard.board_page import to_html
@@ -22,7 +23,7 @@ from clbench.reports.leaderboard.collect import collect
 from clbench.reports.leaderboard.columns import columns, read_docstring
 from clbench.reports.leaderboard.render import write_board, write_leaderboard
 from clbench.reports.leaderboard.tables import to_csv, to_json, to_markdown
-from clbench.reports.leaderboard.text import NOTHING, csv_text, markdown, percent, plain, with_error
+from clbench.reports.leaderboard.text import csv_text, markdown, plain, with_error
 
 FILES = ["index.html", "leaderboard.csv", "leaderboard.json", "leaderboard.md"]
 
@@ -169,10 +170,10 @@ def test_control_and_bidirectional_characters_are_dropped() -> None:
 
 
 def test_numbers_as_text() -> None:
-    assert [percent(x) for x in (0.1234, -0.0001, 1.0, float("nan"))] == ["12.3", "0.0", "100.0", NOTHING]
+    assert [percent(x) for x in (0.1234, -0.0001, 1.0, float("nan"))] == ["12.3", "0.0", "100.0", NO_NUMBER]
     assert with_error(Estimate(0.5, None, 1), 1) == "50.0"
     assert with_error(Estimate(0.5, 0.012, 2), 3) == "50.0 ± 1.2 (2 of 3 seeds)"
-    assert with_error(None, 3) == NOTHING
+    assert with_error(None, 3) == NO_NUMBER
 
 
 def test_every_metric_says_formula_unit_direction_and_source() -> None:

@@ -10,12 +10,12 @@ from statistics import fmean
 import pytest
 from tests.reports.conftest import Store, rows
 
+from clbench.reports.headings import NO_NUMBER
 from clbench.reports.leaderboard.board import Board, make_board
 from clbench.reports.leaderboard.board_page import to_html
 from clbench.reports.leaderboard.collect import collect
 from clbench.reports.leaderboard.published import WARNING, published_tables
 from clbench.reports.leaderboard.tables import to_csv, to_json, to_markdown
-from clbench.reports.leaderboard.text import NOTHING
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,8 @@ def test_they_are_shown_once_and_marked(board: Board) -> None:
     page, text = to_html(board), to_markdown(board)
     assert page.count(WARNING) == text.count(WARNING) == 1
     assert page.count("MoRAM</th>") == 1
-    assert f'<th scope="row">LwF</th><td>47.7</td><td>53.2</td><td>{NOTHING}</td>' in page
-    assert f"| LwF | 47.7 | 53.2 | {NOTHING} |" in text
+    assert f'<th scope="row">LwF</th><td>47.7</td><td>53.2</td><td>{NO_NUMBER}</td>' in page
+    assert f"| LwF | 47.7 | 53.2 | {NO_NUMBER} |" in text
 
 
 def test_they_never_mix_with_what_was_measured(board: Board) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from clbench.benchmarks.engine.suite import Choice, load_suite
+from clbench.benchmarks.engine.suite import SuiteChanges, load_suite
 from clbench.cli.main import main
 from clbench.contracts import Task
 from clbench.core.errors import DataError
@@ -19,7 +19,7 @@ SUITES = {"mtil": ("torchvision", 12), "mtil-5shot": ("torchvision", 12), "xtail
 @pytest.mark.parametrize("name", SUITES)
 def test_the_suites_are_sound(name: str, few_shot_roots: dict[str, Path]) -> None:
     convention, strategies = SUITES[name]
-    suite = load_suite(name, Choice(root=str(few_shot_roots[convention])))
+    suite = load_suite(name, SuiteChanges(root=str(few_shot_roots[convention])))
     assert len(suite.cells) == len(suite.config.streams) * strategies * 3
     assert len({cell.key for cell in suite.cells}) == len(suite.cells)
     with pytest.raises(DataError, match="--root"):

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.streams.fmc_root import FmcRoot, fmc_root
 from tests.streams.test_medical_values import FRAMES, NAMES, write_frames
 
-from clbench.benchmarks.engine.samples import encoded_chunks
+from clbench.benchmarks.engine.samples import SampleEncoder
 from clbench.contracts import Samples, Task
 from clbench.core.errors import BrokenSamplesError, DataError
 from clbench.learners._vit.encoding import encoded
@@ -35,7 +35,7 @@ class Encodes:
 def samples(task: Task, skip_broken: bool = False) -> Samples:
     """The test part, encoded; the chunk is the only one."""
     learner: Any = Encodes()
-    (chunk,) = encoded_chunks(learner, task.load("test"), task, "test", skip_broken, lambda done, total: None)
+    (chunk,) = SampleEncoder(learner, skip_broken).chunks(task.load("test"), task, "test")
     return chunk
 
 

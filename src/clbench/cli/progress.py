@@ -43,7 +43,7 @@ class Bars:
             self._progress.update(self._suite, completed=self._cells)
         self._progress.stop()
 
-    def cell(self, index: int, cell: Cell, versions: int) -> None:
+    def on_cell_start(self, index: int, cell: Cell, versions: int) -> None:
         """Show that a cell begins.
 
         Args:
@@ -56,11 +56,11 @@ class Bars:
         if not self._console.is_terminal:
             self._console.print(f"[{index + 1}/{self._cells}] {cell.title}")
 
-    def version(self, version: int) -> None:
+    def on_version_end(self, version: int) -> None:
         """Show that a version is done."""
         self._progress.update(self._cell, completed=version + 1)
 
-    def step(self, doing: str, step: int, total: int) -> None:
+    def on_step(self, doing: str, step: int, total: int) -> None:
         """Show progress within a version.
 
         Args:
@@ -76,6 +76,6 @@ class Bars:
         """Draw the bars now; else they are drawn four times a second."""
         self._progress.refresh()
 
-    def problem(self, message: str) -> None:
+    def on_problem(self, message: str) -> None:
         """Print a problem above the bars."""
         self._console.print(f"problem: {message}")

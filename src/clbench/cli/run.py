@@ -62,16 +62,16 @@ def run(
     stopped.
     """
     from clbench.benchmarks.engine.runner import RunOptions, choose_device, run_suite
-    from clbench.benchmarks.engine.suite import Choice, load_suite
-    from clbench.benchmarks.evaluation.probes import parse_probe
+    from clbench.benchmarks.engine.suite import SuiteChanges, load_suite
+    from clbench.benchmarks.evaluation.harness_probe import parse_probe
     from clbench.benchmarks.tracking.store import default_uri
     from clbench.cli.progress import Bars
     from clbench.core.config import parse_overrides
 
-    choice = Choice(
+    changes = SuiteChanges(
         _names(streams), _names(learners), _names(strategies), _numbers(seeds), parse_overrides(overrides or []), root
     )
-    chosen = load_suite(suite, choice)
+    chosen = load_suite(suite, changes)
     asked = parse_probe(probe) if probe else None
     for line in dict.fromkeys(line for cell in chosen.cells for line in cell.load_stream().data_deviations):
         print(f"not the published data: {line}", file=sys.stderr)
@@ -124,10 +124,11 @@ def _failure(outcome: "Outcome") -> str:
 
 
 def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, as_json: bool) -> None:
-    from clbench.benchmarks.engine.summary import columns_of, summarise
+    from clbench.benchmarks.engine.summary import summarise
     from clbench.benchmarks.tracking.store import runs_page
     from clbench.cli.output import print_json, print_table
     from clbench.core.mlflow_store import shown_uri, ui_command
+    from clbench.reports.headings import terminal_columns
 
     rows = summarise(result.outcomes)
     where = {"tracking_uri": shown_uri(uri), "leaderboard": str(page) if page else None}
@@ -136,7 +137,7 @@ def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, a
         return
     for stream, learner in dict.fromkeys((row["stream"], row["learner"]) for row in rows):
         own = [row for row in rows if (row["stream"], row["learner"]) == (stream, learner)]
-        columns = columns_of(own)
+        columns = terminal_columns(own)
         table = [
             [f"{row['strategy']} ({row['seed']})", *(_percent(row, key) for key in columns), str(row["status"])]
             for row in own
@@ -158,7 +159,9 @@ def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, a
 
 def _percent(row: "Mapping[str, object]", key: str) -> str:
     """A number of a row in percent; `n/a` if undefined, as for metrics of tasks that cannot be tested yet."""
+    from clbench.reports.headings import percent
+
     value = row.get(key)
     if isinstance(value, float):
-        return f"{100 * value:.1f}"
+        return percent(value)
     return "" if row["status"] == "failed" else "n/a"

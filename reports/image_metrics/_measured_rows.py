@@ -28,7 +28,7 @@ class DoesNotApplyError(MetricError):
 
 @final
 @dataclass(frozen=True)
-class TaskRows:
+class MeasuredRows:
     """The rows of one version, protocol and task.
 
     Attributes:
@@ -73,7 +73,7 @@ class TaskRows:
         return np.array([found[name] for found in self.measures])
 
 
-def tasks_of(rows: pa.Table) -> Iterator[TaskRows]:
+def tasks_of(rows: pa.Table) -> Iterator[MeasuredRows]:
     """The tasks that have measures, in the order of their first rows.
 
     Args:
@@ -83,4 +83,4 @@ def tasks_of(rows: pa.Table) -> Iterator[TaskRows]:
     for task in pc.unique(measured["task"]).to_pylist():
         own = measured.filter(pc.equal(measured["task"], task))
         measures = tuple(dict(found) for found in own["measures"].to_pylist())
-        yield TaskRows(task, tuple(own["prediction"].to_pylist()), tuple(own["target"].to_pylist()), measures)
+        yield MeasuredRows(task, tuple(own["prediction"].to_pylist()), tuple(own["target"].to_pylist()), measures)

@@ -17,7 +17,7 @@ from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.engine.execution import build_learner
 from clbench.benchmarks.engine.runner import RunOptions, SuiteResult, run_suite
 from clbench.benchmarks.engine.suite import Suite, load_suite
-from clbench.benchmarks.evaluation.probes import Probe
+from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
 from clbench.contracts import Learner
 from clbench.core.checkpoints import load_tensors
 from clbench.core.errors import ConfigError
@@ -36,13 +36,13 @@ CHOICES = ["fish", "bird"]
 class Silent:
     """A listener that does nothing."""
 
-    def cell(self, *arguments: object) -> None:
+    def on_cell_start(self, *arguments: object) -> None:
         """Nothing."""
 
-    version = step = problem = cell
+    on_version_end = on_step = on_problem = on_cell_start
 
 
-def run(suite: Suite, out: Path, probe: Probe | None) -> SuiteResult:
+def run(suite: Suite, out: Path, probe: HarnessProbe | None) -> SuiteResult:
     return run_suite(suite, RunOptions(out, CPU, f"sqlite:///{out / 'mlflow.db'}", probe=probe), Silent())
 
 
@@ -116,8 +116,8 @@ def test_a_finished_cell_is_probed_before_and_after_once(text_suite: Suite, harn
     out = tmp_path / "out"
     (trained,) = run(text_suite, out, None).outcomes
     assert trained.status == "finished"
-    assert trained.folder.probes() == {}
-    digest, probe = text_suite.cells[0].digest, Probe((harness_task,))
+    assert trained.folder.probes.all() == {}
+    digest, probe = text_suite.cells[0].digest, HarnessProbe((harness_task,))
     (kept,) = run(text_suite, out, probe).outcomes
     assert (kept.status, kept.error, kept.cell.digest) == ("kept", "", digest)
 
@@ -142,13 +142,13 @@ def test_a_finished_cell_is_probed_before_and_after_once(text_suite: Suite, harn
 
 
 def _items(folder: CellFolder) -> list[tuple[int, list[tuple[str, dict[str, float]]]]]:
-    return [(version, list(answers.items())) for version, answers in folder.probes().items()]
+    return [(version, list(answers.items())) for version, answers in folder.probes.all().items()]
 
 
 def test_a_learner_that_is_no_language_model_is_told_before_it_is_trained(
     write_suite: Callable[..., str], tmp_path: Path
 ) -> None:
-    (outcome,) = run(load_suite(write_suite("finetune")), tmp_path / "out", Probe(("mmlu",))).outcomes
+    (outcome,) = run(load_suite(write_suite("finetune")), tmp_path / "out", HarnessProbe(("mmlu",))).outcomes
     assert outcome.status == "failed"
     assert outcome.error == "tiny-clip: --probe is for language models with a tokenizer, which this is not"
     assert outcome.folder.last_version is None
@@ -187,15 +187,15 @@ def test_a_file_of_a_task_with_a_key_twice_is_told(harness_task: str) -> None:
     with Path(harness_task).open("a") as file:
         file.write("process_docs: !function utils.process\ntask: other\n")
     with pytest.raises(ConfigError, match=r"swims\.yaml is not sound YAML: key 'task' is there twice, in lines"):
-        Probe((harness_task,)).require()
+        HarnessProbe((harness_task,)).require()
 
 
 def test_numbers_of_probes_are_kept_by_version_and_question(tmp_path: Path) -> None:
     folder = CellFolder(tmp_path)
     (tmp_path / "versions" / "0002").mkdir(parents=True)
-    assert folder.unprobed(["a", "b"]) == {0: ["a", "b"], 2: ["a", "b"]}
-    folder.save_probe(0, "a", {"x": 0.5})
-    folder.save_probe(2, "a", {"x": 0.25})
-    folder.save_probe(2, "b", {"y": 1.0})
-    assert folder.probes() == {0: {"a": {"x": 0.5}}, 2: {"a": {"x": 0.25}, "b": {"y": 1.0}}}
-    assert folder.unprobed(["a", "b"]) == {0: ["b"]}
+    assert folder.probes.missing(["a", "b"], 2) == {0: ["a", "b"], 2: ["a", "b"]}
+    folder.probes.save(0, "a", {"x": 0.5})
+    folder.probes.save(2, "a", {"x": 0.25})
+    folder.probes.save(2, "b", {"y": 1.0})
+    assert folder.probes.all() == {0: {"a": {"x": 0.5}}, 2: {"a": {"x": 0.25}, "b": {"y": 1.0}}}
+    assert folder.probes.missing(["a", "b"], 2) == {0: ["b"]}

@@ -1,4 +1,4 @@
-"""What models can do besides the tasks of a stream, asked by others' programs: `--probe lm-eval:mmlu,hellaswag`."""
+"""Measures models on tasks of lm-evaluation-harness besides those of the stream: `--probe lm-eval:mmlu,hellaswag`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,31 +18,31 @@ from clbench.learners._text.loading import quiet
 
 LM_EVAL = "lm-eval"
 BATCH = 16
-"""Requests that the model answers together."""
+"""Batch size of requests to the model."""
 
 
 @dataclass(frozen=True)
-class Probe:
+class HarnessProbe:
     """Tasks of lm-evaluation-harness (Gao et al. 2021), few-shot and prompts as the tasks say.
 
-    They are measured before the first task and after the last one. That changes no training, so it is no setting of a
-    cell: a cell that is finished can be probed later.
+    They are measured before the first task and after the last one. They do not influence training, so they are no
+    setting of a cell, and a finished cell can be measured later.
 
     Attributes:
-        tasks: Names of the harness's tasks or groups, or paths of YAML files of tasks of your own. What the harness
-            knows to run for a task (functions that its YAML names) is run.
+        tasks: Names of the harness's tasks or groups, or paths of YAML files of own tasks. Any code that the harness
+            runs for a task (functions that its YAML names) is run.
     """
 
     tasks: tuple[str, ...]
 
     @cached_property
     def asked(self) -> dict[str, str]:
-        """Tasks by what decides their results besides the model: the harness's release, the name, a file's contents."""
+        """Tasks by what decides their results besides the model: release of the harness, name, hash of the file."""
         release = f"{LM_EVAL} {version('lm_eval')}"
         return {f"{release}: {_described(task)}": task for task in self.tasks}
 
     def require(self) -> None:
-        """Tell what is wrong before anything runs.
+        """Refuse unknown tasks and malformed files before anything runs.
 
         Raises:
             ConfigError: For a task that is not there, or a file with a key twice.
@@ -59,7 +59,7 @@ class Probe:
 
         Raises:
             ConfigError: For a learner that is no language model.
-            ClbenchError: When the harness cannot ask (a data set that cannot be fetched).
+            ClbenchError: When the harness fails (a data set that cannot be downloaded).
         """
         from lm_eval.evaluator import simple_evaluate
         from lm_eval.models.huggingface import HFLM
@@ -84,7 +84,7 @@ class Probe:
         return TaskManager(include_defaults=not all(map(_is_file, self.tasks)))
 
 
-def parse_probe(text: str) -> Probe:
+def parse_probe(text: str) -> HarnessProbe:
     """`lm-eval:` and tasks separated by commas.
 
     Raises:
@@ -96,13 +96,13 @@ def parse_probe(text: str) -> Probe:
         raise ConfigError(f"--probe must be {LM_EVAL}: and tasks separated by commas, got {text!r}")
     if find_spec("lm_eval") is None:
         raise ConfigError(f"--probe: {LM_EVAL} is not installed: pip install 'clbench[{LM_EVAL}]'")
-    probe = Probe(tasks)
+    probe = HarnessProbe(tasks)
     probe.require()
     return probe
 
 
 def _numbers(task: str, row: Mapping[str, object]) -> list[tuple[str, float]]:
-    """The harness calls them `metric,filter`; the filter `none` is left out."""
+    """Numbers of a row of the harness, which are named `metric,filter`; the filter `none` is left out."""
     return [
         (f"{LM_EVAL}/{task}/{key.removesuffix(',none').replace(',', '_')}", float(value))
         for key, value in row.items()
@@ -115,7 +115,7 @@ def _is_file(task: str) -> bool:
 
 
 def _require_sound(path: Path) -> None:
-    """The harness reads a task's file itself, and would let the later of two equal keys win."""
+    """Refuse a file with a key twice; the harness reads the file itself and would use the later one."""
     try:
         require_unique_keys(path.read_text(encoding="utf-8"))
     except (ConfigError, OSError, UnicodeDecodeError) as error:

@@ -1,0 +1,184 @@
+"""From the ledger and the records of a cell's versions to its result: the one place where a cell's numbers are made."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from types import MappingProxyType
+from typing import final
+
+import pyarrow as pa
+
+from clbench.reports.flips.stream_flips import stream_numbers
+from clbench.reports.image_metrics._compute_images import challenge_report
+from clbench.reports.matrix import ScoreMatrix
+from clbench.reports.metrics._compute import MetricReport, compute_all
+from clbench.reports.result import CellResult, ChallengeReport, ProtocolResult, VersionResult
+from clbench.reports.result_code import code_digest
+from clbench.spec.ledger import task_scores
+
+SECONDS = {"train": "train", "test": "eval", "decode": "decode", "taken_over": "taken_over"}
+"""Costs in seconds, and the numbers of a version's record that they add up."""
+PEAKS = ("peak_mb", "process_peak_mb")
+
+
+@final
+@dataclass(frozen=True)
+class StreamOutline:
+    """What a result has to know of a stream.
+
+    Attributes:
+        tasks: Kind of each task, in the order of the stream.
+        protocols: The headline protocol first.
+        releases: Of a stream of releases: what each version is made of.
+    """
+
+    tasks: Mapping[str, str]
+    protocols: Sequence[str]
+    releases: tuple[str, ...] = ()
+
+
+def score_matrices(outline: StreamOutline, rows: pa.Table) -> dict[str, ScoreMatrix]:
+    """R under every protocol, from the ledger rows of the versions that are there; NaN for the others."""
+    names = tuple(outline.tasks)
+    result: dict[str, ScoreMatrix] = {}
+    for protocol in outline.protocols:
+        cells = task_scores(rows, protocol)
+        versions = sorted({version for version, _ in cells})
+        result[protocol] = ScoreMatrix.from_rows(
+            names, {v: [cells.get((v, name), float("nan")) for name in names] for v in versions}, outline.releases
+        )
+    return result
+
+
+def compute_versions(
+    outline: StreamOutline, rows: pa.Table, versions: Iterable[int]
+) -> dict[str, dict[int, VersionResult]]:
+    """Results of some versions by protocol, without flips: all that is known before the last version is there.
+
+    Args:
+        outline: Of the stream.
+        rows: Ledger rows of these versions and of all earlier ones.
+        versions: Numbers of the versions.
+    """
+    wanted = list(versions)
+    return {
+        protocol: {v: _version(matrix, v, challenge_report(rows, v, protocol)) for v in wanted}
+        for protocol, matrix in score_matrices(outline, rows).items()
+    }
+
+
+def compute_result(outline: StreamOutline, rows: pa.Table, numbers: Sequence[Mapping[str, float]]) -> CellResult:
+    """The result of a finished cell.
+
+    Args:
+        outline: Of the stream.
+        rows: The whole ledger.
+        numbers: What the record of each version says of seconds and memory.
+
+    Raises:
+        DataError: When the ledger lacks a protocol, or a version was tested on a sample twice.
+    """
+    protocols: dict[str, ProtocolResult] = {}
+    for protocol, matrix in score_matrices(outline, rows).items():
+        flips = stream_numbers(rows, protocol, releases=bool(outline.releases))
+        versions = tuple(
+            _version(matrix, v, challenge_report(rows, v, protocol), flips.get(v, {})) for v in range(len(numbers))
+        )
+        kinds = _means_by_kind(outline.tasks, versions[-1].scores)
+        protocols[protocol] = ProtocolResult(versions=versions, kinds=kinds)
+    return CellResult(
+        code=code_digest(),
+        tasks=dict(outline.tasks),
+        releases=outline.releases,
+        protocols=protocols,
+        costs=_costs(numbers),
+    )
+
+
+def result_of_matrices(
+    matrices: Mapping[str, ScoreMatrix],
+    challenge: ChallengeReport | None = None,
+    costs: Mapping[str, float] = MappingProxyType({}),
+) -> CellResult:
+    """A result from R alone, for runs of earlier releases, whose ledger is not at hand: without flips and kinds.
+
+    Args:
+        matrices: R by protocol, of the same tasks.
+        challenge: Challenge metrics of the last version under the first protocol.
+        costs: By `cost/<name>`.
+    """
+    protocols: dict[str, ProtocolResult] = {}
+    for index, (protocol, matrix) in enumerate(matrices.items()):
+        last = len(matrix.made_of)
+        own = {last: challenge} if challenge and index == 0 else {}
+        versions = tuple(_version(matrix, v, own.get(v, ChallengeReport())) for v in range(last + 1))
+        protocols[protocol] = ProtocolResult(versions=versions)
+    first = next(iter(matrices.values()))
+    return CellResult(
+        code=code_digest(),
+        tasks=dict.fromkeys(first.tasks, ""),
+        releases=first.releases,
+        protocols=protocols,
+        costs=dict(costs),
+    )
+
+
+def with_current_metrics(result: CellResult) -> CellResult:
+    """The result with the metrics of R as this code computes them; flips and challenge metrics need the ledger."""
+    if result.code == code_digest():
+        return result
+    protocols: dict[str, ProtocolResult] = {}
+    for protocol, found in result.protocols.items():
+        matrix = result.matrix(protocol)
+        versions = tuple(_version(matrix, n, v.challenge, v.flips) for n, v in enumerate(found.versions))
+        protocols[protocol] = ProtocolResult(versions=versions, kinds=found.kinds)
+    return result.model_copy(update={"protocols": protocols})
+
+
+def _version(
+    matrix: ScoreMatrix, version: int, challenge: ChallengeReport, flips: Mapping[str, float] = MappingProxyType({})
+) -> VersionResult:
+    scores = tuple(None if math.isnan(score) else score for score in matrix.scores[version].tolist())
+    report = _metrics(matrix, version)
+    return VersionResult(
+        scores=scores, metrics=report.values, undefined=report.undefined, flips=dict(flips), challenge=challenge
+    )
+
+
+def _metrics(matrix: ScoreMatrix, version: int) -> MetricReport:
+    """All registered metrics of the stream cut after a version."""
+    return compute_all(_until(matrix, version)) if version else MetricReport({}, {})
+
+
+def _until(matrix: ScoreMatrix, version: int) -> ScoreMatrix:
+    """The matrix of the stream cut after a version and, where it learnt one, its task."""
+    if matrix.releases:
+        return ScoreMatrix(matrix.tasks, matrix.scores[: version + 1], matrix.releases[:version])
+    return ScoreMatrix(matrix.tasks[:version], matrix.scores[: version + 1, :version])
+
+
+def _means_by_kind(tasks: Mapping[str, str], scores: Sequence[float | None]) -> dict[str, float]:
+    """The mean score on the tasks of each kind of which all were measured; empty for tasks of a single kind."""
+    found: dict[str, list[float]] = {}
+    for kind, score in zip(tasks.values(), scores, strict=True):
+        found.setdefault(kind, []).append(math.nan if score is None else score)
+    means = {kind: fmean(several) for kind, several in found.items()}
+    return {kind: mean for kind, mean in means.items() if not math.isnan(mean)} if len(means) > 1 else {}
+
+
+def _costs(numbers: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """What the cell took, over all versions: sums of seconds, the highest peak of memory.
+
+    In folders of earlier code decoding is a part of training and testing, and has no number of its own.
+    """
+    costs = {
+        f"cost/{name}_seconds": sum(found[f"seconds/{key}"] for found in numbers)
+        for name, key in SECONDS.items()
+        if all(f"seconds/{key}" in found for found in numbers)
+    }
+    for name in PEAKS:
+        peaks = [found[f"memory/{name}"] for found in numbers if f"memory/{name}" in found]
+        if peaks:
+            costs[f"cost/{name}"] = max(peaks)
+    return costs

@@ -1,0 +1,125 @@
+"""The result of a cell: scores, metrics, flips and costs, computed once and read by everyone who shows them."""
+
+from collections.abc import Mapping
+from typing import Literal, final
+
+from pydantic import Field
+
+from clbench.core.config import Config, validate
+from clbench.core.errors import ConfigError, DataError
+from clbench.reports.matrix import ScoreMatrix
+
+FILE = "result.json"
+"""Name of the file in a cell's folder and of the artifact in MLflow."""
+Values = dict[str, float | None]
+
+
+@final
+class ChallengeReport(Config):
+    """Challenge metrics of the image tasks of one version; empty for a stream without such tasks."""
+
+    tasks: dict[str, Values] = Field({}, description="By task, then metric; None where a metric is not defined.")
+    kinds: dict[str, Values] = Field({}, description="By kind, then metric: the unweighted mean over its tasks.")
+    undefined: dict[str, str] = Field({}, description="Reasons, by `<task>/<metric>` and `<kind>/<metric>`.")
+
+    def numbers(self) -> dict[str, float]:
+        """The defined metrics, by `challenge/<task or kind>/<metric>`."""
+        groups = [*self.tasks.items(), *self.kinds.items()]
+        return {
+            f"challenge/{name}/{metric}": x for name, group in groups for metric, x in group.items() if x is not None
+        }
+
+
+@final
+class VersionResult(Config):
+    """What one version of the model reached under one protocol.
+
+    `metrics` are those of the stream cut after this version: the last version has those of the whole stream.
+    """
+
+    scores: tuple[float | None, ...] = Field(description="Row of R, a score for each task; None where not measured.")
+    metrics: Values = Field({}, description="Every registered metric, None where undefined; empty for version 0.")
+    undefined: dict[str, str] = Field({}, description="Why a metric is undefined, by its name.")
+    flips: dict[str, float] = Field({}, description="Flips against the version before, by the names of stream_numbers.")
+    challenge: ChallengeReport = Field(ChallengeReport(), description="Challenge metrics of tasks of images.")
+
+
+@final
+class ProtocolResult(Config):
+    """All versions under one protocol."""
+
+    versions: tuple[VersionResult, ...] = Field(min_length=2, description="Version 0 first.")
+    kinds: dict[str, float] = Field({}, description="Mean score of the last version by kind of task, if several.")
+
+    @property
+    def last(self) -> VersionResult:
+        """The result of the last version, which is that of the stream."""
+        return self.versions[-1]
+
+
+@final
+class CellResult(Config):
+    """All numbers of a finished cell."""
+
+    layout: Literal[1] = Field(1, alias="schema", description="Of this object; raised when its meaning changes.")
+    code: str = Field(description="Hash of the code that computed the numbers; see `result_code`.")
+    tasks: dict[str, str] = Field(min_length=1, description="Kind of each task, in the order of the stream.")
+    releases: tuple[str, ...] = Field((), description="Of a stream of releases: what each version is made of.")
+    protocols: dict[str, ProtocolResult] = Field(min_length=1, description="The stream's headline protocol first.")
+    costs: dict[str, float] = Field({}, description="Seconds and memory over all versions, by `cost/<name>`.")
+
+    @property
+    def last_version(self) -> int:
+        """Number of the last version."""
+        return len(self.releases) or len(self.tasks)
+
+    def at(self, version: int) -> dict[str, VersionResult]:
+        """The results of one version by protocol."""
+        return {protocol: found.versions[version] for protocol, found in self.protocols.items()}
+
+    def matrix(self, protocol: str) -> ScoreMatrix:
+        """The accuracy matrix R under one protocol, NaN where not measured.
+
+        Raises:
+            DataError: When the rows do not fit the tasks.
+        """
+        rows = {
+            number: [float("nan") if score is None else score for score in version.scores]
+            for number, version in enumerate(self.protocols[protocol].versions)
+        }
+        return ScoreMatrix.from_rows(tuple(self.tasks), rows, self.releases)
+
+    @property
+    def matrices(self) -> dict[str, ScoreMatrix]:
+        """R under every protocol."""
+        return {protocol: self.matrix(protocol) for protocol in self.protocols}
+
+    def challenge_numbers(self, version: int) -> dict[str, float]:
+        """Challenge metrics of a version; all protocols but the first have `<protocol>/` before their names."""
+        found: dict[str, float] = {}
+        for index, (protocol, result) in enumerate(self.at(version).items()):
+            prefix = f"{protocol}/" if index else ""
+            found |= {prefix + name: x for name, x in result.challenge.numbers().items()}
+        return found
+
+    def as_json(self) -> dict[str, object]:
+        """The object that `result.json` has under `result`."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def parse_result(values: Mapping[str, object]) -> CellResult:
+    """Read the content of a `result.json`.
+
+    Raises:
+        DataError: When it has no result, or one of another layout.
+    """
+    found = values.get("result")
+    if not isinstance(found, dict):
+        raise DataError(f"{FILE}: result must be an object, got {found!r:.60}")
+    try:
+        result = validate(CellResult, found, f"{FILE}: result")
+    except ConfigError as error:
+        raise DataError(str(error)) from None
+    for protocol in result.protocols:
+        result.matrix(protocol)
+    return result
