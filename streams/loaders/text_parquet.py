@@ -54,7 +54,7 @@ def _rows_of(parts: ParquetParts, split: Split) -> "Dataset":
 
     text, label = Value("string"), ClassLabel(names=list(parts.classes))
     features = Features({"sample_id": text, "text": text, "answer": text, "label": label})
-    table = parts.read(split, features)
+    table = parts.read(split, features.arrow_schema)
     _check(parts.path(split), table, parts.classes)
     return Dataset(InMemoryTable(table))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 
 from pydantic import Field
 
@@ -36,7 +37,7 @@ def load_ultrasound_sets(card: StreamCard, choice: DataChoice) -> Stream:
     found = find_all(
         card, root, [(t.name, partial(open_task, root, t.name, s.dataset, s.task)) for t, s in named], "tasks"
     )
-    refuse_shared_patients(found)
+    refuse_shared_patients(chain.from_iterable(item.patients() for item in found))
     tasks = tuple(item.made(task) for task, item in zip(card.tasks, found, strict=True))
     data_deviations = tuple(
         f"{item.task}: {line}"

@@ -1,7 +1,7 @@
 """Tasks made from rows: their parts, fingerprints and Arrow columns."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ from clbench.streams.card import TaskCard
 from clbench.streams.clip_domains.image_sets.image_part import Part
 from clbench.streams.ultrasound.labelled_image import ImageFile, Row
 from clbench.streams.ultrasound.patient_split import part_of
-from clbench.streams.ultrasound.task_sources import Answers
+from clbench.streams.ultrasound.task_sources import Answers, task_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -68,36 +68,25 @@ class TaskRows:
         Raises:
             DataError: When listed images are missing.
         """
-        from datasets import Dataset, Features, Image, Value
+        from datasets import Dataset
         from datasets.table import InMemoryTable
         from pyarrow import Table, array
 
         assert self._files(split).sizes is not None  # missing images are told here, in one line
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             made = list(pool.map(self._columns, self.parts[split]))
-        text = Value("string")
-        fields = {"sample_id": text, "image": Image(), "patient": text, "where": text}
-        features = Features({**fields, **self.answers.feature})
-        schema = features.arrow_schema
+        schema = self.answers.features.arrow_schema
         arrays = [array([row[field.name] for row in made], field.type) for field in schema]
         return Dataset(InMemoryTable(Table.from_arrays(arrays, schema=schema)))
 
     def made(self, card: TaskCard) -> Task:
-        """The task."""
-        asked = self.answers
-        return Task(
-            card.name,
-            card.kind,
-            card.metric,
-            self.load,
-            self.fingerprint,
-            asked.classes,
-            points=asked.points,
-            boxes=asked.boxes,
-            value_range=asked.value_range,
-            unit=asked.unit,
-            empty_masks=asked.empty_masks,
-        )
+        """The task of a card, read from these rows."""
+        return task_of(card, self.answers, self.load, self.fingerprint)
+
+    def patients(self) -> Iterator[tuple[str, Split, str]]:
+        """Patient, part and place of each row."""
+        for split, rows in self.parts.items():
+            yield from ((row.patient, split, row.where) for row in rows)
 
     def _files(self, split: Split) -> Part:
         names = dict.fromkeys(file.relative_to(self.root).as_posix() for row in self.parts[split] for file in row.files)
@@ -109,9 +98,8 @@ class TaskRows:
         return {**columns, **self._cells(row)}
 
     def _cells(self, row: Row) -> dict[str, Any]:
-        (name,) = self.answers.feature
         broken: dict[str, Any] = {}
-        cells: dict[str, Any] = {"image": row.image, name: row.truth}
+        cells: dict[str, Any] = {"image": row.image, self.answers.column: row.truth}
         for key, value in cells.items():
             if isinstance(value, ImageFile):
                 try:
@@ -122,18 +110,17 @@ class TaskRows:
         return cells | broken
 
 
-def refuse_shared_patients(tasks: Iterable[TaskRows]) -> None:
-    """Look for patients in two parts, over all tasks of a stream.
+def refuse_shared_patients(rows: Iterable[tuple[str, Split, str]]) -> None:
+    """Look for a patient who is in two parts.
+
+    Args:
+        rows: Patient (empty where unknown), part and place of each image, over all tasks of a stream.
 
     Raises:
-        DataError: For the first one, naming both rows.
+        DataError: For the first such patient, naming both places.
     """
     first: dict[str, tuple[Split, str]] = {}
-    for task in tasks:
-        for split, rows in task.parts.items():
-            for row in rows:
-                other, where = first.setdefault(row.patient, (split, row.where)) if row.patient else (split, "")
-                if other != split:
-                    raise DataError(
-                        f"{row.where}: patient {row.patient!r} is in {split!r}, but in {other!r} in {where}"
-                    )
+    for patient, split, where in rows:
+        earlier, place = first.setdefault(patient, (split, where)) if patient else (split, "")
+        if earlier != split:
+            raise DataError(f"{where}: patient {patient!r} is in {split!r}, but in {earlier!r} in {place}")

@@ -1,18 +1,17 @@
-"""Builds ultrasound-mini: `python -m clbench_tools.ultrasound_mini.build --out DATA`.
+"""Builds ultrasound-mini: `PYTHONPATH=tools python -m clbench_tools.ultrasound_mini.build --out DATA`.
 
 The same command gives the same bytes with the same releases of NumPy, SciPy and Pillow on the same kind of processor.
 """
 
 import argparse
 import logging
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from clbench_tools.ultrasound_mini.frames import PATIENTS, VIEWS, frame_of, patients_of
-from clbench_tools.ultrasound_mini.layout import Entry, write_task
+from clbench_tools.ultrasound_mini.pack import Entry, pack
 from clbench_tools.ultrasound_mini.tasks import TASKS, MiniTask
 
 LOG = logging.getLogger("build")
@@ -20,14 +19,12 @@ SEED = 0
 
 
 def main() -> None:
-    """Render and write all tasks."""
+    """Render all tasks and pack them into Parquet files."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the stream's data; its images are replaced")
-    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the stream's data; its files are replaced")
+    parser.add_argument("--processes", type=int, default=1, help="tasks that are built at once")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for folder in ("csv_files", *{task.folder for task in TASKS}):
-        shutil.rmtree(options.out / folder, ignore_errors=True)
     with ProcessPoolExecutor(options.processes) as pool:
         for task in pool.map(partial(build_task, out=options.out), TASKS):
             LOG.info("%s", task)
@@ -35,7 +32,7 @@ def main() -> None:
 
 def build_task(task: MiniTask, out: Path) -> str:
     """Write one task; returns its name."""
-    write_task(task, entries_of(task), out)
+    pack(task, entries_of(task), out)
     return task.name
 
 

@@ -1,13 +1,11 @@
 """The sub-tasks of ultrasound-mini: what is asked, of which organ, seen by which probes."""
 
 from dataclasses import dataclass
-from typing import Literal
 
+from clbench.spec.task import Kind
 from clbench_tools.ultrasound_mini.organs import breast, fetus, heart, lung, pelvis, thyroid, uterus
 from clbench_tools.ultrasound_mini.scene import Painter
 from clbench_tools.ultrasound_simulator.probe import CONVEX, LINEAR, PHASED, Probe
-
-Folder = Literal["Segmentation", "Classification", "Detection", "Regression"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +14,7 @@ class MiniTask:
 
     Attributes:
         name: Task id.
-        folder: Kind, as the challenge's folders call it.
+        kind: What is asked.
         many: Classes (background counted), boxes or points.
         paint: Makes a scene: one painter for each kind of patient, and kinds are equally frequent; in classification
             the kind is the class.
@@ -24,15 +22,10 @@ class MiniTask:
     """
 
     name: str
-    folder: Folder
+    kind: Kind
     many: int
     paint: tuple[Painter, ...]
     views: tuple[tuple[Probe, int], ...]
-
-    @property
-    def sub_folder(self) -> str:
-        """Number of classes, boxes or points in a word, as in the challenge's layout."""
-        return {1: "One", 2: "Two", 3: "Three", 4: "Four"}[self.many]
 
 
 WOMB = CONVEX.model_copy(update={"depth": 115, "focus": 62, "frequency": 3.2, "bandwidth": 0.55})
@@ -51,24 +44,24 @@ SECTOR_WIDE = PHASED.model_copy(update={"depth": 155, "field": 88, "frequency": 
 TASKS = (
     MiniTask(
         "breast_lesion",
-        "Segmentation",
+        "segmentation",
         2,
         (breast.benign, breast.malignant),
         ((SMALL_PARTS, 96), (SMALL_PARTS_WIDE, 96)),
     ),
-    MiniTask("lung_3cls", "Classification", 3, (lung.aerated, lung.b_lines, lung.consolidated), ((CHEST, 96),)),
-    MiniTask("fetal_femur", "Regression", 2, (fetus.thigh,), ((THIGH, 96), (WOMB, 96))),
-    MiniTask("thyroid_nodule_det", "Detection", 1, (thyroid.thyroid,), ((SMALL_PARTS_WIDE, 96), (SMALL_PARTS, 96))),
-    MiniTask("cardiac_multi", "Segmentation", 4, (heart.heart,), ((SECTOR, 104), (SECTOR_WIDE, 96))),
+    MiniTask("lung_3cls", "classification", 3, (lung.aerated, lung.b_lines, lung.consolidated), ((CHEST, 96),)),
+    MiniTask("fetal_femur", "regression", 2, (fetus.thigh,), ((THIGH, 96), (WOMB, 96))),
+    MiniTask("thyroid_nodule_det", "detection", 1, (thyroid.thyroid,), ((SMALL_PARTS_WIDE, 96), (SMALL_PARTS, 96))),
+    MiniTask("cardiac_multi", "segmentation", 4, (heart.heart,), ((SECTOR, 104), (SECTOR_WIDE, 96))),
     MiniTask(
         "breast_2cls",
-        "Classification",
+        "classification",
         2,
         (breast.benign, breast.malignant),
         ((SMALL_PARTS, 96), (SMALL_PARTS_WIDE, 96)),
     ),
-    MiniTask("fetal_abdomen_mm", "Regression", 1, (fetus.belly,), ((WOMB, 96),)),
-    MiniTask("uterine_fibroid_det", "Detection", 1, (uterus.uterus,), ((WOMB, 96), (WOMB_LOW, 96))),
-    MiniTask("fetal_head", "Segmentation", 2, (fetus.head,), ((WOMB, 96), (WOMB_LOW, 96))),
-    MiniTask("IUGC", "Regression", 3, (pelvis.pelvis,), ((WOMB_LOW, 96), (WOMB, 96))),
+    MiniTask("fetal_abdomen_mm", "regression", 1, (fetus.belly,), ((WOMB, 96),)),
+    MiniTask("uterine_fibroid_det", "detection", 1, (uterus.uterus,), ((WOMB, 96), (WOMB_LOW, 96))),
+    MiniTask("fetal_head", "segmentation", 2, (fetus.head,), ((WOMB, 96), (WOMB_LOW, 96))),
+    MiniTask("IUGC", "regression", 3, (pelvis.pelvis,), ((WOMB_LOW, 96), (WOMB, 96))),
 )
