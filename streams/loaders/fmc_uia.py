@@ -18,9 +18,9 @@ from clbench.streams.ultrasound.ultrasound_tasks import TaskRows, refuse_shared_
 
 
 class FmcSource(Answers):
-    """What `fmc-uia` needs to know of a task."""
+    """Settings of a task for `fmc-uia`."""
 
-    task_id: str = Field(min_length=1, description="As the CSV files have it.")
+    task_id: str = Field(min_length=1, description="Id of the task in the CSV files.")
 
 
 @LOADERS.register("fmc-uia", config=FmcSource, check="clbench.streams.ultrasound.check_fmc")
@@ -52,6 +52,12 @@ def source_of(card: StreamCard, task: TaskCard) -> FmcSource:
 
 def task_rows(root: Path, name: str, source: FmcSource, listed: Mapping[str, list[CsvRow]]) -> TaskRows:
     """The images of one task.
+
+    Args:
+        root: Folder with `csv_files` in it.
+        name: Name of the task.
+        source: What the card says of the task.
+        listed: Rows of all CSV files by task id.
 
     Raises:
         MissingSetError: When no CSV file has rows of it.

@@ -60,7 +60,7 @@ def _rows_of(parts: ParquetParts, split: Split) -> "Dataset":
 
 
 def _check(path: Path, table: pa.Table, classes: tuple[str, ...]) -> None:
-    """Refuse rows that ask nothing, and answers that are not the name of their label."""
+    """Refuse empty texts, and answers that are not the class name of their label."""
     row = pc.index(pc.equal(pc.utf8_trim_whitespace(table["text"]), ""), True).as_py()
     if row >= 0:
         raise DataError(f"{path}: row {row}: the text is empty")

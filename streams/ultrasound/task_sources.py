@@ -1,4 +1,4 @@
-"""What is asked of an image, as a card's `source` says it, and the column that it becomes."""
+"""What is asked of an image: a card's `source`, the columns of its rows, and the task made from both."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -20,7 +20,7 @@ METRICS = {
     "points": "point_accuracy",
     "value": "value_accuracy",
 }
-"""Score by kind, of regression by what is asked for."""
+"""Score by kind; that of regression by what is predicted."""
 
 
 class Answers(Config):
@@ -31,8 +31,8 @@ class Answers(Config):
     empty_masks: bool = Field(False, description="Whether a mask may be all background (no lesion).")
     boxes: int = Field(1, ge=1, description="Boxes of an image at most.")
     points: int = Field(0, ge=0, description="Keypoints of an image; 0 where one value is asked for.")
-    value_range: tuple[float, float] | None = Field(None, description="Least and largest value that there can be.")
-    unit: str = Field("", description="Of that value.")
+    value_range: tuple[float, float] | None = Field(None, description="Least and largest possible value.")
+    unit: str = Field("", description="Unit of that value.")
 
     @model_validator(mode="after")
     def _fits_the_kind(self) -> Self:

@@ -13,8 +13,8 @@ import numpy as np
 from clbench.core.errors import DataError
 from clbench.spec.task import SPLITS, Split, Task
 from clbench.streams.card import TaskCard
-from clbench.streams.clip_domains.image_sets.image_part import Part
-from clbench.streams.ultrasound.labelled_image import ImageFile, Row
+from clbench.streams.clip_domains.image_sets.image_part import ImagePart
+from clbench.streams.ultrasound.labelled_image import ImageFile, LabelledImage
 from clbench.streams.ultrasound.patient_split import part_of
 from clbench.streams.ultrasound.task_sources import Answers, task_of
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 BROKEN: dict[str, object] = {"bytes": b"", "path": None}
-"""An image that could not be made; whoever decodes it finds it broken, and may go on without it."""
+"""Cell of an image that could not be read; decoding reports it as broken, and `skip_broken` leaves it out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,29 +30,29 @@ class TaskRows:
     """The images of a task.
 
     Attributes:
-        task: Its name.
-        answers: What is asked.
+        task: Name of the task.
+        answers: What is asked of its images.
         root: Folder of the data.
-        where: What lists the images, for messages.
-        rows: All of them.
+        where: File or folder that lists the images, for messages.
+        rows: All images.
     """
 
     task: str
     answers: Answers
     root: Path
     where: Path
-    rows: Sequence[Row]
+    rows: Sequence[LabelledImage]
 
     @cached_property
-    def parts(self) -> Mapping[Split, list[Row]]:
+    def parts(self) -> Mapping[Split, list[LabelledImage]]:
         """The rows of each part, in their order."""
-        found: dict[Split, list[Row]] = {split: [] for split in SPLITS}
+        found: dict[Split, list[LabelledImage]] = {split: [] for split in SPLITS}
         for row in self.rows:
             found[part_of(row, self.root)].append(row)
         return found
 
     def fingerprint(self, split: Split) -> str:
-        """Says which images a part has, by path and size, and what is true of them.
+        """A hash of a part: paths and sizes of its files, and their truths.
 
         Raises:
             DataError: When listed images are missing.
@@ -63,7 +63,7 @@ class TaskRows:
         return self._files(split).digest(split, self.answers, truths)
 
     def load(self, split: Split) -> "Dataset":
-        """The rows `sample_id`, `image`, `patient`, `where` and what is true of them; files stay closed where they can.
+        """The rows `sample_id`, `image`, `patient`, `where` and the truth; files that Pillow reads stay closed.
 
         Raises:
             DataError: When listed images are missing.
@@ -72,7 +72,7 @@ class TaskRows:
         from datasets.table import InMemoryTable
         from pyarrow import Table, array
 
-        assert self._files(split).sizes is not None  # missing images are told here, in one line
+        assert self._files(split).sizes is not None  # raises for missing images, in one line
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             made = list(pool.map(self._columns, self.parts[split]))
         schema = self.answers.features.arrow_schema
@@ -88,16 +88,16 @@ class TaskRows:
         for split, rows in self.parts.items():
             yield from ((row.patient, split, row.where) for row in rows)
 
-    def _files(self, split: Split) -> Part:
+    def _files(self, split: Split) -> ImagePart:
         names = dict.fromkeys(file.relative_to(self.root).as_posix() for row in self.parts[split] for file in row.files)
-        return Part(self.where, self.root, tuple(names), np.zeros(len(names), dtype=np.int64))
+        return ImagePart(self.where, self.root, tuple(names), np.zeros(len(names), dtype=np.int64))
 
-    def _columns(self, row: Row) -> dict[str, Any]:
-        """The cells of a row; the reason why an image cannot be made goes where its place is told."""
+    def _columns(self, row: LabelledImage) -> dict[str, Any]:
+        """The cells of a row; if an image cannot be read, the reason is appended to `where`."""
         columns = {"sample_id": f"{self.task}/{row.name}", "patient": row.patient, "where": row.where}
         return {**columns, **self._cells(row)}
 
-    def _cells(self, row: Row) -> dict[str, Any]:
+    def _cells(self, row: LabelledImage) -> dict[str, Any]:
         broken: dict[str, Any] = {}
         cells: dict[str, Any] = {"image": row.image, self.answers.column: row.truth}
         for key, value in cells.items():

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clbench.spec.task import SPLITS, Split
-from clbench_tools.ultrasound_mini.build import SEED
+from clbench_tools.ultrasound_mini.build_ultrasound_mini import SEED
 from clbench_tools.ultrasound_mini.frames import Frame, frame_of, kind_of, patients_of
+from clbench_tools.ultrasound_mini.mini_tasks import TASKS, MiniTask
 from clbench_tools.ultrasound_mini.organs.fetus import perimeter
 from clbench_tools.ultrasound_mini.organs.pelvis import tangent
 from clbench_tools.ultrasound_mini.pack import Entry, pack
-from clbench_tools.ultrasound_mini.tasks import TASKS, MiniTask
 from clbench_tools.ultrasound_simulator.shapes import Blob
 
 STREAM = Path(str(files("clbench.streams"))) / "ultrasound"

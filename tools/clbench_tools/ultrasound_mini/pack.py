@@ -16,7 +16,7 @@ from clbench.spec.task import Kind
 from clbench.streams.card import read_card
 from clbench.streams.ultrasound.task_sources import Answers, answers_of
 from clbench_tools.ultrasound_mini.frames import Frame, Part
-from clbench_tools.ultrasound_mini.tasks import MiniTask
+from clbench_tools.ultrasound_mini.mini_tasks import MiniTask
 from clbench_tools.ultrasound_simulator.render import Grey
 from clbench_tools.ultrasound_simulator.scan import box_of
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
-from clbench_tools.ultrasound_mini.tasks import TASKS
+from clbench_tools.ultrasound_mini.mini_tasks import TASKS
 from clbench_tools.ultrasound_simulator.canvas import Labels
 
 IMAGES, SCALE, MARGIN, CAPTION = 6, 2, 4, 14

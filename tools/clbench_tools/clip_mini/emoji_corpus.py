@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from clbench_tools.clip_mini.domains import CORPUS_STYLES
+from clbench_tools.clip_mini.icons import IconSet, Pixels
 from clbench_tools.clip_mini.names import GROUPS, all_emoji
-from clbench_tools.clip_mini.render import IconSet, Pixels
 
 LEFT_OUT = re.compile(
     r"flag|keycap|skin-tone|tone[1-5]|regional-indicator|(^|-)[a-z0-9]-button|blood-type|input-latin|input-numbers|"

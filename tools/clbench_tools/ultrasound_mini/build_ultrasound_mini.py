@@ -1,4 +1,4 @@
-"""Builds ultrasound-mini: `PYTHONPATH=tools python -m clbench_tools.ultrasound_mini.build --out DATA`.
+"""Builds ultrasound-mini: `PYTHONPATH=tools python -m clbench_tools.ultrasound_mini.build_ultrasound_mini --out DATA`.
 
 The same command gives the same bytes with the same releases of NumPy, SciPy and Pillow on the same kind of processor.
 """
@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from clbench_tools.ultrasound_mini.frames import PATIENTS, VIEWS, frame_of, patients_of
+from clbench_tools.ultrasound_mini.mini_tasks import TASKS, MiniTask
 from clbench_tools.ultrasound_mini.pack import Entry, pack
-from clbench_tools.ultrasound_mini.tasks import TASKS, MiniTask
 
 LOG = logging.getLogger("build")
 SEED = 0

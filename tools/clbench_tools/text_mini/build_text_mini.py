@@ -1,4 +1,4 @@
-"""Builds text-mini: `python tools/clbench_tools/text_mini/build.py --out DATA --cache DIR --held-out FILE`.
+"""Builds text-mini: `PYTHONPATH=tools python -m clbench_tools.text_mini.build_text_mini --help` lists the arguments.
 
 Also writes `corpus.parquet`, `pairs.parquet` and `labels.txt` into the cache, for the pre-training of the mini
 language models.
@@ -13,8 +13,8 @@ import numpy as np
 from datasets import ClassLabel, Dataset, Features, Value
 
 from clbench.core.storage import written_whole
-from clbench_tools.text_mini.corpus import build_corpus, save_corpus
-from clbench_tools.text_mini.tasks import PROMPTS, Row, all_candidates, choose, rows_of
+from clbench_tools.text_mini.text_corpus import build_corpus, save_corpus
+from clbench_tools.text_mini.text_tasks import PROMPTS, Row, all_candidates, choose, rows_of
 
 LOG = logging.getLogger("build")
 SEED = 0

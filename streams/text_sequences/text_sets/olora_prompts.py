@@ -4,11 +4,16 @@ from clbench.streams.text_sequences.text_sets.text_set_facts import Collection
 
 
 def prompt(collection: Collection, dataset: str, text: str) -> str:
-    """What the model reads.
+    """The whole input of the model.
 
-    Where the collection has an instruction for the set: `Task:`, `Dataset:`, the instruction with its options, the text
-    and `Answer:`; with an empty instruction (COPA, whose texts ask for themselves) no options either. Otherwise the
-    text as it is (TRACE).
+    If the collection has an instruction for the set, the input is `Task:`, `Dataset:`, the instruction with its
+    options, the text and `Answer:`. An empty instruction (COPA, whose texts contain the question) has no options. If
+    there is no instruction (TRACE), the input is the text alone.
+
+    Args:
+        collection: What is known of the set's collection.
+        dataset: Name of the set.
+        text: Input of a row, without the prompt around it.
     """
     instruction = collection.instruction(dataset)
     if instruction is None:

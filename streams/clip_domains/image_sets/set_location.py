@@ -30,7 +30,7 @@ class Known(Protocol):
 
 
 @dataclass(frozen=True)
-class Place:
+class SetLocation:
     """Where a set was found.
 
     Attributes:
@@ -57,7 +57,7 @@ class Place:
         raise DataError(f"{self.folder}: {' or '.join(names)} is missing")
 
 
-def place_of(root: Path, facts: Known) -> Place:
+def locate_set(root: Path, facts: Known) -> SetLocation:
     """The set's folder and that of its images.
 
     Raises:
@@ -71,7 +71,7 @@ def place_of(root: Path, facts: Known) -> Place:
         for inside in facts.images:
             images = folder / inside
             if images.is_dir() and next(entries(images, facts.witness), None) is not None:
-                return Place(folder, images)
+                return SetLocation(folder, images)
     for folder in folders:
         for pattern, explanation in facts.mistakes.items():
             for found in entries(folder, pattern):

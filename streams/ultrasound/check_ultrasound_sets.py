@@ -8,7 +8,7 @@ from clbench.core.errors import DataError
 from clbench.streams.card import DataChoice, read_card, users_root
 from clbench.streams.data_report import SetReport
 from clbench.streams.loaders.ultrasound_sets import source_of
-from clbench.streams.ultrasound.check_task import Wanted, report_of, with_problems_of_all
+from clbench.streams.ultrasound.check_task import WantedTask, report_of, with_problems_of_all
 from clbench.streams.ultrasound.sets.known_ultrasound_sets import SETS, open_task
 
 
@@ -33,7 +33,7 @@ def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
         source = source_of(card, task)
         known = SETS[source.dataset]
         advice = (f"get it from {known.source}; licence: {known.licence}", f"put it under {root / known.folders[0]}")
-        wanted = Wanted(task, source.dataset, source.task, known.sizes.get(source.task), advice)
+        wanted = WantedTask(task, source.dataset, source.task, known.sizes.get(source.task), advice)
         find = partial(open_task, root, task.name, source.dataset, source.task)
         reports.append(report_of(wanted, find, images))
     return with_problems_of_all(stream, root, reports)
