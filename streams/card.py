@@ -1,4 +1,4 @@
-"""What a stream's card says, checked, and the stream made from it."""
+"""The card of a stream, and the stream made from it."""
 
 import os
 import re
@@ -21,13 +21,13 @@ class TaskCard(Config):
     """One task of a stream."""
 
     name: str = Field(min_length=1, description="Unique in the stream: letters, digits, `-`, `_`, `.`.")
-    kind: Kind = Field(description="What is asked of the model.")
+    kind: Kind = Field(description="Kind of the task.")
     metric: str = Field(description="Name of the per-sample score.")
     templates: tuple[str, ...] = Field(
         (), description="Prompts with `{}` for the class name; the loader's own when empty."
     )
-    description: str = Field("", description="What the samples are, part by part.")
-    source: dict[str, object] = Field({}, description="What the loader needs to know of this task.")
+    description: str = Field("", description="What the samples show.")
+    source: dict[str, object] = Field({}, description="Settings of the loader for this task.")
 
     @field_validator("name")
     @classmethod
@@ -54,13 +54,13 @@ class StreamCard(Config):
     data: str | None = Field(None, description="Folder of the data, relative to the card; the user's root when absent.")
     learner: str = Field(description="Learner that is used when a suite names none.")
     releases: tuple[str, ...] = Field(
-        (), description="Learners that come one after another while the tasks stay; empty where tasks come so."
+        (), description="Learners, in order of release, that are tested on the same tasks; empty for streams of tasks."
     )
     based_on: str | None = Field(
-        None, description="Stream, or card, whose tasks of the same names are taken, with their data and limits."
+        None, description="Stream, or card, whose tasks of the same names are used, with their data and limits."
     )
     protocols: tuple[Protocol, ...] = Field(
-        min_length=1, description="How test samples are told apart; the first is the headline."
+        min_length=1, description="How test samples are scored (task-id, union); the first is the headline."
     )
     order_reason: str = Field(description="Why the tasks come in this order.")
     limits: TextLimits | None = Field(None, description="Lengths of inputs and answers, for streams of texts.")
@@ -79,12 +79,12 @@ class StreamCard(Config):
 
 @dataclass(frozen=True)
 class DataChoice:
-    """Where a stream's data are and which of them are drawn.
+    """Where a stream's data are, and the seed of few-shot draws.
 
     Attributes:
-        folder: The card's own data folder, or the root that the user named; None when there is neither.
-        hub: Whether the user asked for the Hugging Face hub instead of a folder.
-        seed: Draws the shots of a few-shot stream.
+        folder: Data folder of the card, or the user's root; None when there is neither.
+        hub: Whether the data come from the Hugging Face hub instead of a folder.
+        seed: Seed that draws the shots of a few-shot stream.
     """
 
     folder: Path | None
@@ -93,21 +93,21 @@ class DataChoice:
 
 
 HUB = "hub"
-"""The root that stands for the Hugging Face hub."""
+"""Value of `--root` that means the Hugging Face hub."""
 
 
 def load_stream(name: str, root: str | None = None, seed: int = 0) -> Stream:
     """The stream of that name, or of the card in a YAML file; data are read when they are first needed.
 
     Args:
-        name: Of the stream, or the path of its card.
-        root: Folder of the data sets, or `hub`; for cards that have no data of their own.
-        seed: Draws the shots of a few-shot stream.
+        name: Name of the stream, or the path of its card.
+        root: Folder of the data sets, or `hub`; for cards without data of their own.
+        seed: Seed that draws the shots of a few-shot stream.
 
     Raises:
         RegistryError: For an unknown name.
-        ConfigError: For a card that does not fit.
-        DataError: For data that are missing.
+        ConfigError: For an invalid card.
+        DataError: For missing data.
     """
     file = STREAM_CARDS.get(name)
     card = read_card(file.values, file.path)
@@ -123,7 +123,7 @@ def load_stream(name: str, root: str | None = None, seed: int = 0) -> Stream:
 
 
 def users_root(card: StreamCard, choice: DataChoice) -> Path:
-    """The folder of a stream's data, normalised; for loaders that know of no copy on the hub.
+    """The folder of a stream's data, normalised; for loaders without a copy on the hub.
 
     Raises:
         DataError: When the card has none and the user named none.
@@ -136,10 +136,10 @@ def users_root(card: StreamCard, choice: DataChoice) -> Path:
 
 
 def read_card(values: Mapping[str, object], path: Path) -> StreamCard:
-    """Check what a card's file says.
+    """Validate the contents of a card's file.
 
     Raises:
-        ConfigError: For a card that does not fit.
+        ConfigError: For an invalid card.
     """
     card = validate(StreamCard, values, f"stream {path.name}")
     names = [task.name for task in card.tasks]

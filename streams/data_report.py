@@ -1,4 +1,4 @@
-"""What `clbench data check` says of a data set, and what it asks of all streams of texts before it looks."""
+"""The report of `clbench data check` on a data set, and the checks that all text streams share."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,16 +10,16 @@ from clbench.streams.card import StreamCard, read_card
 
 @dataclass(frozen=True)
 class SetReport:
-    """What was found of one data set.
+    """State of one data set on disk.
 
     Attributes:
-        task: Name in the stream.
+        task: Name of the task in the stream.
         dataset: Name of the set.
         convention: Whose split.
-        folder: Where it was found; None where it was not.
+        folder: Folder of the set; None where it was not found.
         numbers: Found and published numbers of classes and of images of each part; None where not found or published.
-        problems: One line each; empty when the set is complete.
-        advice: How to mend them, one line each.
+        problems: Problems, one line each; empty when the set is complete.
+        advice: How to solve them, one line each.
     """
 
     task: str
@@ -37,15 +37,15 @@ class SetReport:
 
 
 def card_of_texts(stream: str, root: Path, images: bool) -> StreamCard:
-    """The card of a stream of texts whose data sets are to be looked for.
+    """The card of a text stream whose data sets are to be checked.
 
     Args:
-        stream: Its name, or the path of its card.
+        stream: Name of the stream, or the path of its card.
         root: Folder of the data sets.
-        images: Whether images are to be decoded too.
+        images: Whether images are to be decoded too, which texts do not have.
 
     Raises:
-        ConfigError: When they are: texts have none.
+        ConfigError: When images are to be decoded.
         DataError: When there is no such root.
     """
     file = STREAM_CARDS.get(stream)

@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub, or folders in its layout: their commits and rows, with errors in one line."""
+"""Commits and rows of data sets of the Hugging Face hub, or of folders in its layout; each error is one line."""
 
 import zlib
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from clbench.core.errors import DataError
 
 
 def builder_of(repo: str, config: str | None, revision: str | None) -> Any:
-    """What the hub says of a repository without its data: its commit is `hash`, its columns are in `info`.
+    """The description of a repository without its data: its commit is `hash`, its columns are in `info`.
 
-    For a folder on this machine, which has no commits, `hash` is that of the state of its files.
+    A folder on this machine has no commits: its `hash` is a hash of its files.
 
     Args:
-        repo: Name, or a folder.
+        repo: Name of the repository, or a folder.
         config: Configuration; None where there is only one.
-        revision: Commit; of no meaning for a folder.
+        revision: Commit; ignored for a folder.
 
     Raises:
         DataError: When it is not there or cannot be read.
@@ -28,6 +28,12 @@ def builder_of(repo: str, config: str | None, revision: str | None) -> Any:
 def rows_of(repo: str, config: str | None, revision: str | None, split: str) -> Any:
     """A split at a commit, memory-mapped.
 
+    Args:
+        repo: Name of the repository, or a folder.
+        config: Configuration; None where there is only one.
+        revision: Commit; ignored for a folder.
+        split: Name of the split.
+
     Raises:
         DataError: When it is not there or cannot be read.
     """
@@ -35,7 +41,7 @@ def rows_of(repo: str, config: str | None, revision: str | None, split: str) -> 
 
 
 def _asked(repo: str, revision: str | None) -> str | None:
-    """The commit to ask for; a folder on this machine has only the state that it is in."""
+    """The commit to ask for; None for a folder on this machine, which has no commits."""
     return None if Path(repo).is_dir() else revision
 
 
@@ -54,7 +60,7 @@ def _rows(repo: str, config: str | None, revision: str | None, split: str) -> An
 
 
 def _tried(repo: str, read: Callable[[], Any]) -> Any:
-    """What a call of the hub's library answers; whatever goes wrong there becomes one line."""
+    """The result of a call of the hub's library; its errors become one line."""
     from datasets.exceptions import DatasetGenerationError, DatasetsError
 
     try:

@@ -1,4 +1,7 @@
-"""The files of data sets: nobody else walks a folder, so that what systems hide beside files is no image anywhere."""
+"""The files of a data set, without those that operating systems leave beside them.
+
+Every loader lists folders through this module (a test checks it), so that a system's file is nowhere taken as an image.
+"""
 
 import os
 from collections.abc import Iterator
@@ -8,12 +11,12 @@ from pathlib import Path
 from clbench.core.errors import DataError
 
 COMPANIONS = ("__macosx", "@eadir", "$recycle.bin", "thumbs.db", "ehthumbs.db", "desktop.ini")
-"""What macOS, Windows and network disks make themselves, in small letters. So is all that begins with a dot:
-`.DS_Store`, and `._NAME`, which macOS leaves beside NAME on disks that cannot hold its attributes."""
+"""Names that macOS, Windows and network disks create, in small letters. Names that begin with a dot count too:
+`.DS_Store`, and `._NAME`, which macOS writes beside NAME on disks that cannot hold its attributes."""
 
 
 def is_companion(name: str) -> bool:
-    """Whether a file or folder of this name was made by a system, beside the files that people put there."""
+    """Whether an operating system creates files or folders of this name beside those of people."""
     return name.startswith(".") or name.lower() in COMPANIONS
 
 

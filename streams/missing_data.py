@@ -1,4 +1,4 @@
-"""Data sets that are not there at all, told together in one line."""
+"""Missing data sets, reported together in one line."""
 
 import shlex
 from collections.abc import Callable, Iterable
@@ -13,23 +13,23 @@ T = TypeVar("T")
 
 
 class MissingSetError(DataError):
-    """A data set, or what a task is read from, that is not below the root at all."""
+    """A data set, or the source of a task, is not below the root."""
 
 
 def find_all(
     card: StreamCard, root: Path | None, finders: Iterable[tuple[str, Callable[[], T]]], what: str = "data sets"
 ) -> list[T]:
-    """What is read for each task of a stream, or one line that names all that is missing.
+    """The source of each task of a stream, or one line that names all that are missing.
 
     Args:
-        card: The stream's.
-        root: Where to look; None for the hub, where nothing is missing in this way.
-        finders: For each task, what messages call it by and what opens it.
-        what: Messages call them all.
+        card: Card of the stream.
+        root: Folder of the data; None for the hub.
+        finders: For each task, its name in messages and the function that opens its source.
+        what: Plural noun for the sources in messages.
 
     Raises:
-        MissingSetError: When a single one is missing, in its own words.
-        DataError: When several are, or one is damaged.
+        MissingSetError: When one source is missing, with its own message.
+        DataError: When several are missing, or one is damaged.
     """
     found, missing = [], list[tuple[str, MissingSetError]]()
     for name, find in finders:

@@ -1,10 +1,10 @@
-"""What all streams of Parquet files share: `<task>/{train,validation,test}.parquet` with class names in the schema."""
+"""Tasks in Parquet files, `<task>/{train,validation,test}.parquet`: what their loaders share."""
 
 import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,9 +15,6 @@ from clbench.core.storage import file_digest
 from clbench.core.strict_json import parse_json
 from clbench.spec.task import SPLITS, Split
 from clbench.streams.card import DataChoice, StreamCard
-
-if TYPE_CHECKING:
-    from datasets import Features
 
 
 def folder_of(card: StreamCard, choice: DataChoice) -> Path:
@@ -31,12 +28,13 @@ def folder_of(card: StreamCard, choice: DataChoice) -> Path:
     return choice.folder
 
 
+@final
 class ParquetParts:
-    """The three files of a task, which Hugging Face `datasets` wrote.
+    """The three files of a task, in the form that Hugging Face `datasets` writes.
 
     Args:
-        folder: Of the task.
-        columns: Wanted, `label` (a ClassLabel, whose names are the classes) and `sample_id` among them.
+        folder: Folder of the task.
+        columns: Columns that each file must have, `sample_id` among them. A column `label` must be a `ClassLabel`.
     """
 
     def __init__(self, folder: Path, columns: tuple[str, ...]) -> None:
@@ -46,7 +44,9 @@ class ParquetParts:
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """The class names, which all parts must share; reads no rows.
+        """The names of the classes by label, equal in all parts; `()` for files without `label`.
+
+        Only the schemas are read. So this is also the cheap check that all three files are there.
 
         Raises:
             DataError: When a file is missing, damaged or lacks a column.
@@ -60,16 +60,16 @@ class ParquetParts:
         """The file of a part."""
         return self._paths[split]
 
-    def read(self, split: Split, features: "Features") -> pa.Table:
-        """The rows of a part, checked.
+    def read(self, split: Split, schema: pa.Schema) -> pa.Table:
+        """The columns of a schema, `sample_id` among them, with the rows of a part, checked.
 
         Raises:
             DataError: When the file is damaged, or its rows are not what they should be.
         """
         path = self._paths[split]
         try:
-            table = pq.read_table(path, columns=list(self._columns), page_checksum_verification=True)
-            table = table.select(self._columns).cast(features.arrow_schema)
+            table = pq.read_table(path, columns=schema.names, page_checksum_verification=True)
+            table = table.select(schema.names).cast(schema)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise DataError(f"{path}: damaged: {str(error).splitlines()[0]}") from None
         _check(path, table, len(self.classes))
@@ -81,7 +81,7 @@ class ParquetParts:
 
 
 def _check(path: Path, table: pa.Table, classes: int) -> None:
-    """Refuse what would go wrong much later: no rows, nothing in a cell, an id twice, a label without a class."""
+    """Refuse what would fail much later: no rows, an empty cell, a repeated sample id, a label without a class."""
     if not len(table):
         raise DataError(f"{path}: wanted at least one row, got none")
     for name in table.column_names:
@@ -93,13 +93,15 @@ def _check(path: Path, table: pa.Table, classes: int) -> None:
     twice = next((item["values"] for item in counts if item["counts"] > 1), None)
     if twice is not None:
         raise DataError(f"{path}: the sample id {twice!r} is there more than once")
+    if "label" not in table.column_names:
+        return
     ends = pc.min_max(table["label"]).as_py()
     if ends["min"] < 0 or ends["max"] >= classes:
         raise DataError(f"{path}: labels must be 0 to {classes - 1}, got {ends['min']} to {ends['max']}")
 
 
 def _class_names(path: Path, columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Class names from the file's schema, without reading its rows."""
+    """The class names in a file's schema, which must have all columns; `()` where there is no `label`."""
     try:
         schema = pq.read_schema(path)
     except FileNotFoundError:
@@ -109,6 +111,8 @@ def _class_names(path: Path, columns: tuple[str, ...]) -> tuple[str, ...]:
     missing = [name for name in columns if name not in schema.names]
     if missing:
         raise DataError(f"{path}: column {missing[0]!r} is missing (wanted {', '.join(columns)})")
+    if "label" not in columns:
+        return ()
     if not pa.types.is_integer(schema.field("label").type):
         raise DataError(f"{path}: column 'label' must hold integers, got {schema.field('label').type}")
     metadata: Mapping[bytes, bytes] = schema.metadata or {}

@@ -41,4 +41,4 @@ def _rows_of(parts: ParquetParts, split: Split) -> "Dataset":
 
     label = ClassLabel(names=list(parts.classes))
     features = Features({"sample_id": Value("string"), "image": Image(), "label": label})
-    return Dataset(InMemoryTable(parts.read(split, features)))
+    return Dataset(InMemoryTable(parts.read(split, features.arrow_schema)))

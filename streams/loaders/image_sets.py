@@ -12,7 +12,7 @@ from clbench.core.registry import LOADERS
 from clbench.spec.stream import Stream
 from clbench.streams.card import DataChoice, StreamCard, TaskCard
 from clbench.streams.clip_domains.image_sets.hub_sets import open_hub
-from clbench.streams.clip_domains.image_sets.image_set_facts import Convention, Name, facts_of
+from clbench.streams.clip_domains.image_sets.image_set_facts import Convention, ImageSetName, facts_of
 from clbench.streams.clip_domains.image_sets.image_set_tasks import task_of_folder, task_of_hub
 from clbench.streams.clip_domains.image_sets.known_image_sets import data_deviations_of, open_set
 from clbench.streams.clip_domains.image_sets.shots import Shots
@@ -20,12 +20,12 @@ from clbench.streams.missing_data import find_all
 
 
 class ImageSource(Config):
-    """What `image-sets` needs to know of a task."""
+    """Settings of a task for `image-sets`."""
 
-    dataset: Name = Field(description="Which data set.")
+    dataset: ImageSetName = Field(description="Which data set.")
     convention: Convention = Field(description="Whose split: torchvision (MTIL) or coop (X-TAIL).")
     short: Literal["refuse", "repeat"] = Field(
-        "refuse", description="What becomes of a class with fewer training images than shots."
+        "refuse", description="What to do with a class that has fewer training images than shots."
     )
 
 

@@ -1,4 +1,4 @@
-"""Streams of model updates: releases of a model come one after another, on tasks of another stream."""
+"""Streams of model updates: successive releases of a model, tested on the tasks of another stream."""
 
 from clbench.core.errors import ConfigError, did_you_mean
 from clbench.core.registry import LEARNERS, LOADERS

@@ -13,21 +13,21 @@ from clbench.spec.task import CHOICE_METRICS, Task
 from clbench.streams.card import DataChoice, StreamCard, TaskCard
 from clbench.streams.missing_data import find_all
 from clbench.streams.updates.muscle_sets.found_muscle_set import TaskSet, open_set
-from clbench.streams.updates.muscle_sets.muscle_set_facts import SetName
+from clbench.streams.updates.muscle_sets.muscle_set_facts import MuscleSetName
 
 CHOOSING = ("piqa", "hellaswag")
-"""Sets whose samples have choices of their own."""
+"""Sets whose samples each have their own choices."""
 
 
-class SetSource(Config):
-    """What `task-sets` needs to know of a task."""
+class MuscleSource(Config):
+    """Settings of a task for `task-sets`."""
 
-    dataset: SetName = Field(description="Which data set.")
+    dataset: MuscleSetName = Field(description="Which data set.")
 
 
-@LOADERS.register("task-sets", config=SetSource, check="clbench.streams.updates.muscle_sets.check_muscle_sets")
+@LOADERS.register("task-sets", config=MuscleSource, check="clbench.streams.updates.muscle_sets.check_muscle_sets")
 def load_task_sets(card: StreamCard, choice: DataChoice) -> Stream:
-    """A stream of the tasks under which published updates of models were compared.
+    """A stream of the tasks on which published model updates were compared.
 
     All rows are read once to compare their numbers with the published ones.
 
@@ -48,14 +48,14 @@ def load_task_sets(card: StreamCard, choice: DataChoice) -> Stream:
     return Stream(card.name, tasks, card.protocols, card.learner, values, data_deviations)
 
 
-def source_of(card: StreamCard, task: TaskCard) -> SetSource:
+def source_of(card: StreamCard, task: TaskCard) -> MuscleSource:
     """A task's source, checked.
 
     Raises:
         ConfigError: For one that does not fit.
     """
     where = f"stream {card.name}: task {task.name}"
-    source = validate(SetSource, task.source, f"{where}: source")
+    source = validate(MuscleSource, task.source, f"{where}: source")
     known = CHOICE_METRICS if source.dataset in CHOOSING else tuple(SCORES)
     if task.metric not in known:
         raise ConfigError(f"{where}: metric: unknown score {task.metric!r}: {did_you_mean(task.metric, known)}")
@@ -68,7 +68,7 @@ def _check(card: StreamCard) -> None:
     if card.protocols != ("task-id",):
         got = ", ".join(card.protocols)
         raise ConfigError(
-            f"stream {card.name}: protocols must be [task-id]: each task has its way to be asked; got {got}"
+            f"stream {card.name}: protocols must be [task-id]: each task has a prompt of its own; got {got}"
         )
 
 

@@ -54,13 +54,13 @@ def _rows_of(parts: ParquetParts, split: Split) -> "Dataset":
 
     text, label = Value("string"), ClassLabel(names=list(parts.classes))
     features = Features({"sample_id": text, "text": text, "answer": text, "label": label})
-    table = parts.read(split, features)
+    table = parts.read(split, features.arrow_schema)
     _check(parts.path(split), table, parts.classes)
     return Dataset(InMemoryTable(table))
 
 
 def _check(path: Path, table: pa.Table, classes: tuple[str, ...]) -> None:
-    """Refuse rows that ask nothing, and answers that are not the name of their label."""
+    """Refuse empty texts, and answers that are not the class name of their label."""
     row = pc.index(pc.equal(pc.utf8_trim_whitespace(table["text"]), ""), True).as_py()
     if row >= 0:
         raise DataError(f"{path}: row {row}: the text is empty")

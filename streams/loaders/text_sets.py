@@ -13,8 +13,8 @@ from clbench.spec.stream import Stream
 from clbench.spec.task import Split, Task, TextLimits
 from clbench.streams.card import DataChoice, StreamCard, TaskCard, users_root
 from clbench.streams.missing_data import find_all
-from clbench.streams.text_sequences.text_sets.found_text_set import FoundSet, find_set
-from clbench.streams.text_sequences.text_sets.prompts import prompt
+from clbench.streams.text_sequences.text_sets.found_text_set import FoundTextSet, find_set
+from clbench.streams.text_sequences.text_sets.olora_prompts import prompt
 from clbench.streams.text_sequences.text_sets.text_set_facts import CollectionName, collection
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class TextSource(Config):
-    """What `text-sets` needs to know of a task."""
+    """Settings of a task for `text-sets`."""
 
     collection: CollectionName = Field(description="Whose files.")
     dataset: str = Field(description="Which data set of it.")
@@ -73,12 +73,12 @@ def _limits(card: StreamCard) -> TextLimits:
     return card.limits
 
 
-def _task(card: TaskCard, found: FoundSet, limits: TextLimits) -> Task:
+def _task(card: TaskCard, found: FoundTextSet, limits: TextLimits) -> Task:
     load = partial(_rows, card.name, found)
     return Task(card.name, card.kind, card.metric, load, found.fingerprint, found.labels, limits=limits)
 
 
-def _rows(task: str, found: FoundSet, split: Split) -> "Dataset":
+def _rows(task: str, found: FoundTextSet, split: Split) -> "Dataset":
     """Rows `sample_id`, `text`, `answer` and, where answers are classes, `label`; ids count through the file."""
     from datasets import ClassLabel, Dataset, Features, Value
 

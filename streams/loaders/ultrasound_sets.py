@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 
 from pydantic import Field
 
@@ -15,14 +16,14 @@ from clbench.streams.ultrasound.sets.known_ultrasound_sets import SETS, open_tas
 from clbench.streams.ultrasound.ultrasound_tasks import TaskRows, refuse_shared_patients
 
 
-class SetSource(Config):
-    """What `ultrasound-sets` needs to know of a task."""
+class UltrasoundSource(Config):
+    """Settings of a task for `ultrasound-sets`."""
 
     dataset: str = Field(description="Which data set.")
-    task: str = Field(description="What is asked of it.")
+    task: str = Field(description="Which of the set's tasks.")
 
 
-@LOADERS.register("ultrasound-sets", config=SetSource, check="clbench.streams.ultrasound.check_sets")
+@LOADERS.register("ultrasound-sets", config=UltrasoundSource, check="clbench.streams.ultrasound.check_ultrasound_sets")
 def load_ultrasound_sets(card: StreamCard, choice: DataChoice) -> Stream:
     """A stream of tasks on public data sets; their lists are read at once, images when they are needed.
 
@@ -36,7 +37,7 @@ def load_ultrasound_sets(card: StreamCard, choice: DataChoice) -> Stream:
     found = find_all(
         card, root, [(t.name, partial(open_task, root, t.name, s.dataset, s.task)) for t, s in named], "tasks"
     )
-    refuse_shared_patients(found)
+    refuse_shared_patients(chain.from_iterable(item.patients() for item in found))
     tasks = tuple(item.made(task) for task, item in zip(card.tasks, found, strict=True))
     data_deviations = tuple(
         f"{item.task}: {line}"
@@ -46,14 +47,14 @@ def load_ultrasound_sets(card: StreamCard, choice: DataChoice) -> Stream:
     return Stream(card.name, tasks, card.protocols, card.learner, card.model_dump(mode="json"), data_deviations)
 
 
-def source_of(card: StreamCard, task: TaskCard) -> SetSource:
+def source_of(card: StreamCard, task: TaskCard) -> UltrasoundSource:
     """A task's source, checked.
 
     Raises:
         ConfigError: For one that does not fit.
     """
     where = f"stream {card.name}: task {task.name}"
-    source = validate(SetSource, task.source, f"{where}: source")
+    source = validate(UltrasoundSource, task.source, f"{where}: source")
     if source.dataset not in SETS:
         raise ConfigError(f"{where}: source: unknown dataset {source.dataset!r}: {did_you_mean(source.dataset, SETS)}")
     known = SETS[source.dataset].tasks
@@ -65,8 +66,8 @@ def source_of(card: StreamCard, task: TaskCard) -> SetSource:
     return source
 
 
-def data_deviations_of(source: SetSource, found: TaskRows) -> Iterator[str]:
-    """Where the number of images is not the published one."""
+def data_deviations_of(source: UltrasoundSource, found: TaskRows) -> Iterator[str]:
+    """Differences from the published number of images."""
     wanted = SETS[source.dataset].sizes.get(source.task)
     if wanted is not None and len(found.rows) != wanted:
         yield f"wanted the published {wanted:,} images, got {len(found.rows):,}"

@@ -7,7 +7,7 @@ from clbench.core.cards import STREAM_CARDS
 from clbench.streams.card import DataChoice, read_card, users_root
 from clbench.streams.data_report import SetReport
 from clbench.streams.loaders.fmc_uia import source_of, task_rows
-from clbench.streams.ultrasound.check_task import Wanted, report_of, with_problems_of_all
+from clbench.streams.ultrasound.check_task import WantedTask, report_of, with_problems_of_all
 from clbench.streams.ultrasound.fmc_layout import read_tasks
 
 ADVICE = ("get the training data of the challenge: https://www.codabench.org/competitions/11539/",)
@@ -31,6 +31,6 @@ def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
     reports = []
     for task in card.tasks:
         source = source_of(card, task)
-        wanted = Wanted(task, source.task_id, "fmc-uia", None, ADVICE)
+        wanted = WantedTask(task, source.task_id, "fmc-uia", None, ADVICE)
         reports.append(report_of(wanted, partial(task_rows, root, task.name, source, listed), images))
     return with_problems_of_all(stream, root, reports)

@@ -1,4 +1,4 @@
-"""What of one task's images is there, as `clbench data check` tells it."""
+"""Checks the images of one task for `clbench data check`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ CHUNK = 256
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedTask:
     """What a stream wants of one task.
 
     Attributes:
@@ -34,13 +34,13 @@ class Wanted:
     advice: tuple[str, ...]
 
 
-def report_of(wanted: Wanted, find: Callable[[], TaskRows], images: bool) -> SetReport:
+def report_of(wanted: WantedTask, find: Callable[[], TaskRows], images: bool) -> SetReport:
     """Look for the images of a task.
 
     Args:
         wanted: What is looked for.
         find: Reads its lists.
-        images: Whether to decode every image too, and to check what is true of it.
+        images: Whether to decode every image too, and to check its truth.
     """
     numbers: dict[str, tuple[int | None, int | None]] = {"images": (None, wanted.published)}
     problems: list[str] = []
@@ -61,7 +61,13 @@ def report_of(wanted: Wanted, find: Callable[[], TaskRows], images: bool) -> Set
 
 
 def with_problems_of_all(stream: str, root: Path, reports: list[SetReport]) -> list[SetReport]:
-    """The reports; where each task is complete, with what is wrong between them (a patient in two parts)."""
+    """The reports; if each task is complete, with problems between tasks too (a patient in two parts).
+
+    Args:
+        stream: Name of the stream, or the path of its card.
+        root: Folder of the data.
+        reports: Reports of the tasks, one each.
+    """
     if not any(report.problems for report in reports):
         try:
             load_stream(stream, str(root))
@@ -74,7 +80,7 @@ def _problems(found: TaskRows, task: TaskCard, split: Split, images: bool) -> li
     if not found.parts[split]:
         return [f"{found.where}: its part {split!r} has no images"]
     try:
-        found.fingerprint(split)  # missing images are told here
+        found.fingerprint(split)  # raises for missing images
         if images:
             _decode(found, task, split)
     except DataError as error:

@@ -1,4 +1,4 @@
-"""Rows of CSV files, each knowing where it stands, with cells that are read as what they should be."""
+"""Rows of CSV files with their places; cells are read as texts, numbers or points, or refused."""
 
 import json
 import math
@@ -18,8 +18,8 @@ class CsvRow:
 
     Attributes:
         file: The file.
-        number: As a spreadsheet counts: the header is row 1.
-        cells: Its texts by column; the blanks around them belong to them.
+        number: Number of the row as in a spreadsheet: the header is row 1.
+        cells: Texts by column, with the blanks around them.
     """
 
     file: Path
@@ -36,7 +36,7 @@ class CsvRow:
         return self.cells.get(column, "").strip()
 
     def text(self, column: str) -> str:
-        """A text that must be there, as it is.
+        """A text that must be there, unchanged.
 
         Raises:
             DataError: When the column is missing or the cell is empty.
@@ -89,14 +89,14 @@ class CsvRow:
 
 
 def read_csv(file: Path, columns: Sequence[str], separator: str = ",") -> list[CsvRow]:
-    """The rows of a CSV file in UTF-8 (with or without a mark at its beginning) or GBK; empty lines are left out.
+    """The rows of a CSV file in UTF-8 (with or without a byte-order mark) or GBK; empty lines are left out.
 
-    Blanks around the names of columns are taken off.
+    Blanks around the names of columns are removed.
 
     Args:
         file: The file.
         columns: Names of columns of which at least one must be there.
-        separator: What stands between cells.
+        separator: Character between cells.
 
     Raises:
         DataError: When it cannot be read, or a row has not the cells that the header names.

@@ -12,7 +12,7 @@ from clbench.streams.image_files import entries
 from clbench.streams.missing_data import MissingSetError
 from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
 from clbench.streams.ultrasound.formats.by_name import image_in
-from clbench.streams.ultrasound.labelled_image import Row, Truth
+from clbench.streams.ultrasound.labelled_image import LabelledImage, Truth
 from clbench.streams.ultrasound.task_sources import Answers
 
 FOLDER = "csv_files"
@@ -41,8 +41,14 @@ def read_tasks(root: Path) -> dict[str, list[CsvRow]]:
     return dict(found)
 
 
-def rows_of(root: Path, task_id: str, listed: Sequence[CsvRow], answers: Answers) -> list[Row]:
-    """The images of a task; nothing is opened.
+def rows_of(root: Path, task_id: str, listed: Sequence[CsvRow], answers: Answers) -> list[LabelledImage]:
+    """The images of a task; no file is opened.
+
+    Args:
+        root: Folder with `csv_files` in it.
+        task_id: Id of the task in the CSV files.
+        listed: Rows with that id.
+        answers: What is asked of the images.
 
     Raises:
         DataError: When there are none, or a row is not what the task asks for, naming file and row.
@@ -55,7 +61,7 @@ def rows_of(root: Path, task_id: str, listed: Sequence[CsvRow], answers: Answers
     groups = _grouped(images, listed, answers)
     names = _names(root, groups)
     return [
-        Row(name, image_in(*key), _truth(root, rows, answers), rows[0].where, _patient(rows), _split(rows))
+        LabelledImage(name, image_in(*key), _truth(root, rows, answers), rows[0].where, _patient(rows), _split(rows))
         for name, (key, rows) in zip(names, groups.items(), strict=True)
     ]
 

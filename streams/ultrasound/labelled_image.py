@@ -1,4 +1,4 @@
-"""One image of a data set, with what is true of it; nothing is decoded before the rows are made."""
+"""One image of a data set with its truth; no file is decoded before the rows are made."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ Numbers: TypeAlias = tuple[tuple[float, ...], ...]
 """Boxes (x_min, y_min, x_max, y_max) or points (x, y), in pixels."""
 
 UNREADABLE = (DataError, *UNDECODABLE)
-"""What readers of images raise for files that are damaged or hold something else."""
+"""Errors that readers of images raise for damaged files or other contents."""
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image or a mask that is in files.
+    """The files of an image or a mask, and how it is read.
 
     Attributes:
-        files: What it is made from.
-        read: Makes it from these files; None where Pillow decodes the one file to what is wanted.
+        files: Files that it is made from.
+        read: Reads it from these files; None where Pillow decodes the one file.
     """
 
     files: tuple[Path, ...]
@@ -50,16 +50,16 @@ Truth: TypeAlias = int | float | ImageFile | Numbers
 
 
 @dataclass(frozen=True)
-class Row:
+class LabelledImage:
     """An image of a task.
 
     Attributes:
-        name: Unique in its task.
-        image: What the model sees.
-        truth: What it should say.
-        where: What lists it, and where there, for messages.
-        patient: Whose it is, unique over all patients of the stream; empty where that is not known.
-        split: Its part; None where no one has said.
+        name: Name of the image, unique in its task.
+        image: Input of the model.
+        truth: Label, value, mask, boxes or points.
+        where: File and row that list it, for messages.
+        patient: Patient, unique over the stream; empty where unknown.
+        split: Part that the data name; None where they name none.
     """
 
     name: str
@@ -71,5 +71,5 @@ class Row:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All files that it is made from."""
+        """Files of the image and, where it has one, of its mask."""
         return self.image.files + (self.truth.files if isinstance(self.truth, ImageFile) else ())

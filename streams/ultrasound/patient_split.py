@@ -1,22 +1,22 @@
-"""Which part an image is in: what the data say, else the hash of its patient, or of its path."""
+"""The part of an image: the one that the data name, else by the hash of its patient or path."""
 
 import hashlib
 from pathlib import Path
 
 from clbench.spec.task import Split
-from clbench.streams.ultrasound.labelled_image import Row
+from clbench.streams.ultrasound.labelled_image import LabelledImage
 
 TRAINED = 0.7
 VALIDATED = 0.1
-"""Shares of the parts; the rest tests."""
+"""Shares of the parts; the rest is for testing."""
 
 
-def part_of(row: Row, root: Path) -> Split:
+def part_of(row: LabelledImage, root: Path) -> Split:
     """The part of an image: the one that the data name, or 70 % training, 10 % validation and 20 % test by SHA-256.
 
-    All images of a patient have one hash, and so has an image that several tasks share, so nothing that one task
-    trains on tests another. The hash of a patient, or of a path below the root where no patient is known, is the same
-    for every seed and on every machine.
+    All images of a patient have one hash, and so has an image that several tasks share. So no image of one task's
+    training part is in another task's test part. The hash of a patient, or of a path below the root where no patient
+    is known, is the same for every seed and on every machine.
     """
     if row.split is not None:
         return row.split
@@ -27,10 +27,10 @@ def part_of(row: Row, root: Path) -> Split:
 
 
 def train_or_validation(key: str) -> Split:
-    """The part of an image that the publishers train on, where they name none to validate: a tenth, by the hash.
+    """The part of a published training image where no validation part is published: a tenth validates, by the hash.
 
     Args:
-        key: Its patient, or its name where no patient is known.
+        key: Patient of the image, or its name where no patient is known.
     """
     return "validation" if _share(key) >= 1 - VALIDATED else "train"
 

@@ -1,16 +1,17 @@
-"""What is asked of an image, as a card's `source` says it, and the column that it becomes."""
+"""What is asked of an image: a card's `source`, the columns of its rows, and the task made from both."""
 
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from clbench.core.config import Config
+from clbench.core.config import Config, validate
 from clbench.core.errors import ConfigError
-from clbench.spec.task import Kind
+from clbench.spec.task import Kind, Split, Task
+from clbench.streams.card import StreamCard, TaskCard
 
 if TYPE_CHECKING:
-    from datasets import Features
-
+    from datasets import Dataset, Features
 
 METRICS = {
     "classification": "accuracy",
@@ -19,7 +20,7 @@ METRICS = {
     "points": "point_accuracy",
     "value": "value_accuracy",
 }
-"""Score by kind, of regression by what is asked for."""
+"""Score by kind; that of regression by what is predicted."""
 
 
 class Answers(Config):
@@ -30,8 +31,8 @@ class Answers(Config):
     empty_masks: bool = Field(False, description="Whether a mask may be all background (no lesion).")
     boxes: int = Field(1, ge=1, description="Boxes of an image at most.")
     points: int = Field(0, ge=0, description="Keypoints of an image; 0 where one value is asked for.")
-    value_range: tuple[float, float] | None = Field(None, description="Least and largest value that there can be.")
-    unit: str = Field("", description="Of that value.")
+    value_range: tuple[float, float] | None = Field(None, description="Least and largest possible value.")
+    unit: str = Field("", description="Unit of that value.")
 
     @model_validator(mode="after")
     def _fits_the_kind(self) -> Self:
@@ -66,15 +67,65 @@ class Answers(Config):
             raise ConfigError(f"{where}: metric must be {fitting} for {self.kind}, got {metric!r}")
 
     @property
-    def feature(self) -> "Features":
+    def column(self) -> str:
         """The one column of the truth: `label`, `mask`, `boxes`, `points` or `value`."""
+        named = {"classification": "label", "segmentation": "mask", "detection": "boxes"}
+        return named.get(self.kind, "points" if self.points else "value")
+
+    @property
+    def features(self) -> "Features":
+        """The columns of a task's rows: `sample_id`, `image`, `patient`, `where` and the truth."""
         from datasets import ClassLabel, Features, Image, List, Value
 
-        numbers = List(List(Value("float64")))
-        columns: dict[str, Any] = {
-            "classification": {"label": ClassLabel(names=list(self.classes))} if self.classes else {},
-            "segmentation": {"mask": Image()},
-            "detection": {"boxes": numbers},
-            "regression": {"points": numbers} if self.points else {"value": Value("float64")},
-        }
-        return Features(columns[self.kind])
+        text, number = Value("string"), Value("float64")
+        truth: dict[str, Any] = {"mask": Image(), "value": number}
+        if self.column == "label":
+            truth["label"] = ClassLabel(names=list(self.classes))
+        fields = {"sample_id": text, "image": Image(), "patient": text, "where": text}
+        return Features({**fields, self.column: truth.get(self.column, List(List(number)))})
+
+
+A = TypeVar("A", bound=Answers)
+
+
+def answers_of(card: StreamCard, task: TaskCard, model: type[A]) -> A:
+    """What a card says of a task's answers, checked.
+
+    Args:
+        card: Card of the stream, for messages.
+        task: One of its tasks.
+        model: `Answers`, or a subclass with what else a loader reads from `source`.
+
+    Raises:
+        ConfigError: For a `source` or a metric that does not fit.
+    """
+    where = f"stream {card.name}: task {task.name}"
+    answers = validate(model, {**task.source, "kind": task.kind}, f"{where}: source")
+    answers.check_metric(task.metric, where)
+    return answers
+
+
+def task_of(
+    card: TaskCard, answers: Answers, load: Callable[[Split], "Dataset"], fingerprint: Callable[[Split], str]
+) -> Task:
+    """The task of a card.
+
+    Args:
+        card: Name, kind and metric of the task.
+        answers: What is asked of its images.
+        load: Reads the rows of a part.
+        fingerprint: Hash of the contents of a part.
+    """
+    return Task(
+        card.name,
+        card.kind,
+        card.metric,
+        load,
+        fingerprint,
+        answers.classes,
+        points=answers.points,
+        boxes=answers.boxes,
+        value_range=answers.value_range,
+        unit=answers.unit,
+        empty_masks=answers.empty_masks,
+    )

@@ -1,4 +1,4 @@
-"""XML of annotation tools, read without anything that XML can do beyond naming things."""
+"""XML of annotation tools, read without entities."""
 
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, fromstring

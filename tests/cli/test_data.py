@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from clbench.cli.data import app
 from clbench.core.errors import ConfigError, DataError
 from clbench.streams.card import load_stream
-from clbench.streams.clip_domains.image_sets.image_set_facts import Archive, Facts, facts_of
+from clbench.streams.clip_domains.image_sets.image_set_facts import Archive, ImageSetFacts, facts_of
 
 roots, new_root, write_card = made_up.roots, made_up.new_root, made_up.write_card
 CHECK = "clbench.streams.clip_domains.image_sets.check_image_sets"
@@ -194,7 +194,7 @@ def test_a_damaged_archive_leaves_nothing_behind(
 def test_archives_that_reach_outside_are_refused(
     tmp_path: Path, write_card: Callable[..., str], monkeypatch: pytest.MonkeyPatch, no_network: list[str], unsafe: str
 ) -> None:
-    facts: Facts = facts_of("eurosat").model_copy(
+    facts: ImageSetFacts = facts_of("eurosat").model_copy(
         update={"archives": (Archive(file="x.zip", into="eurosat", makes=("2750",), images=True),)}
     )
     monkeypatch.setattr(f"{PREPARE}.facts_of", lambda name: facts)

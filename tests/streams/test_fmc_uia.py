@@ -21,7 +21,7 @@ from clbench.scoring.images.truth import decode_rows
 from clbench.spec.task import SPLITS
 from clbench.streams.card import load_stream, read_card
 from clbench.streams.loaders.fmc_uia import source_of
-from clbench.streams.ultrasound.labelled_image import ImageFile, Row
+from clbench.streams.ultrasound.labelled_image import ImageFile, LabelledImage
 from clbench.streams.ultrasound.patient_split import part_of
 
 CHALLENGE = {
@@ -249,15 +249,17 @@ def test_fingerprints_say_what_a_part_has(root: FmcRoot, tmp_path_factory: pytes
 @given(st.text(min_size=1, max_size=12), st.lists(st.text("ab/0", min_size=1, max_size=8), min_size=1, max_size=6))
 def test_all_images_of_a_patient_are_in_one_part(patient: str, paths: list[str]) -> None:
     root = Path("/root")
-    rows = [Row(str(n), ImageFile((root / "p" / path,)), 0, "", patient) for n, path in enumerate(paths)]
+    rows = [LabelledImage(str(n), ImageFile((root / "p" / path,)), 0, "", patient) for n, path in enumerate(paths)]
     assert len({part_of(row, root) for row in rows}) == 1
 
 
 def test_the_shares_of_the_parts() -> None:
     root = Path("/root")
-    parts = [part_of(Row("", ImageFile((root / f"{n}.png",)), 0, ""), root) for n in range(10_000)]
+    parts = [part_of(LabelledImage("", ImageFile((root / f"{n}.png",)), 0, ""), root) for n in range(10_000)]
     assert [parts.count(split) / 10_000 for split in SPLITS] == pytest.approx([0.7, 0.1, 0.2], abs=0.015)
-    known = [part_of(Row("", ImageFile((root / name,)), 0, ""), root) for name in ("a.png", "y.png", "aa.png")]
+    known = [
+        part_of(LabelledImage("", ImageFile((root / name,)), 0, ""), root) for name in ("a.png", "y.png", "aa.png")
+    ]
     assert known == ["train", "validation", "test"]  # SHA-256 begins 7f07, bf22, d95b; parts of old data must stay
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from clbench.core.errors import DataError
 from clbench.streams.card import TaskCard, load_stream
 from clbench.streams.clip_domains.image_sets.hub_sets import open_hub
-from clbench.streams.clip_domains.image_sets.image_set_facts import Facts, Hub, facts_of
+from clbench.streams.clip_domains.image_sets.image_set_facts import HubCopy, ImageSetFacts, facts_of
 from clbench.streams.clip_domains.image_sets.image_set_tasks import task_of_hub
 from clbench.streams.clip_domains.image_sets.shots import Shots
 
@@ -47,9 +47,9 @@ def png(row: int) -> bytes:
     return buffer.getvalue()
 
 
-def facts_with(**hub: Any) -> Facts:
+def facts_with(**hub: Any) -> ImageSetFacts:
     values = {"image": "pic", "label": "kind", "splits": {"train": "train", "test": "test"}, **hub}
-    return facts_of("eurosat").model_copy(update={"hub": Hub(**values)})
+    return facts_of("eurosat").model_copy(update={"hub": HubCopy(**values)})
 
 
 def test_a_copy_is_read_with_our_class_names(copy: Path) -> None:

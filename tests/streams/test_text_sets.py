@@ -15,7 +15,7 @@ from tests.streams.text_roots import GROUPS, LABELS, TRACE, cl_benchmark, senten
 from clbench.core.cards import STREAM_CARDS
 from clbench.spec.task import SPLITS
 from clbench.streams.card import load_stream, read_card
-from clbench.streams.text_sequences.text_sets.published_rows import Row, validation_texts
+from clbench.streams.text_sequences.text_sets.published_rows import TextRow, validation_texts
 from clbench.streams.text_sequences.text_sets.text_set_facts import collection
 
 ORDERS = {
@@ -188,15 +188,15 @@ def test_cards_tell_the_licences_of_their_data() -> None:
 
 ANSWERS = st.sampled_from(["True", "False", "neutral"])
 ROWS = st.lists(st.tuples(st.text(min_size=1, max_size=3), ANSWERS), max_size=120).map(
-    lambda pairs: [Row(number, *pair) for number, pair in enumerate(pairs)]
+    lambda pairs: [TextRow(number, *pair) for number, pair in enumerate(pairs)]
 )
 
 
 @given(ROWS, st.randoms())
 def test_validation_texts_are_the_same_in_any_order_of_different_texts(
-    rows: list[Row], random: "Callable[..., object]"
+    rows: list[TextRow], random: "Callable[..., object]"
 ) -> None:
-    first: dict[str, Row] = {}
+    first: dict[str, TextRow] = {}
     for row in rows:
         first.setdefault(row.text, row)
     mixed = list(first.values())
@@ -205,7 +205,7 @@ def test_validation_texts_are_the_same_in_any_order_of_different_texts(
 
 
 @given(ROWS)
-def test_a_tenth_but_at_least_four_and_at_most_half_of_the_texts_of_an_answer_validate(rows: list[Row]) -> None:
+def test_a_tenth_but_at_least_four_and_at_most_half_of_the_texts_of_an_answer_validate(rows: list[TextRow]) -> None:
     chosen = validation_texts(rows)
     first: dict[str, str] = {}
     for row in rows:

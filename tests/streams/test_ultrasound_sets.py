@@ -339,7 +339,7 @@ VOC = "TN5000_forReview/Annotations/t00000.xml"
             "tn3k",
             "classification",
             edited("tn3k/label4trainval.csv", "0010.jpg,0", "0010.jpg,x"),
-            "row 3: wanted a pic",
+            "row 3: wanted an image",
         ),
         (
             "tn3k",

@@ -1,23 +1,25 @@
-"""ultrasound-mini as it is shipped: layout, sizes, truths, patients apart, and equal images when built again."""
+"""ultrasound-mini as it is shipped: sizes, truths, patients apart, and equal images when built again."""
 
-import csv
-import json
+import io
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from clbench_tools.ultrasound_mini.build import SEED
+from clbench.spec.task import SPLITS, Split
+from clbench_tools.ultrasound_mini.build_ultrasound_mini import SEED
 from clbench_tools.ultrasound_mini.frames import Frame, frame_of, kind_of, patients_of
-from clbench_tools.ultrasound_mini.layout import Entry, write_task
+from clbench_tools.ultrasound_mini.mini_tasks import TASKS, MiniTask
 from clbench_tools.ultrasound_mini.organs.fetus import perimeter
 from clbench_tools.ultrasound_mini.organs.pelvis import tangent
-from clbench_tools.ultrasound_mini.tasks import TASKS, MiniTask
+from clbench_tools.ultrasound_mini.pack import Entry, pack
 from clbench_tools.ultrasound_simulator.shapes import Blob
 
 STREAM = Path(str(files("clbench.streams"))) / "ultrasound"
@@ -28,76 +30,70 @@ EACH = pytest.mark.parametrize("task", TASKS, ids=[task.name for task in TASKS])
 
 
 @cache
-def rows_of(task: MiniTask) -> list[dict[str, str]]:
-    """The rows of a task's CSV file."""
-    (file,) = (DATA / "csv_files").glob(f"*_{task.name}.csv")
-    with file.open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
+def rows_of(task: MiniTask, split: Split) -> list[dict[str, Any]]:
+    """The rows of a part."""
+    rows: list[dict[str, Any]] = pq.read_table(DATA / task.name / f"{split}.parquet").to_pylist()
+    return rows
 
 
-def read(path: str) -> NDArray[np.uint8]:
-    """An image or a mask, by its path in a CSV file."""
-    with Image.open(DATA / "csv_files" / path) as image:
+def all_rows(task: MiniTask) -> list[dict[str, Any]]:
+    return [row for split in SPLITS for row in rows_of(task, split)]
+
+
+def read(cell: dict[str, Any]) -> NDArray[np.uint8]:
+    """An image or a mask."""
+    with Image.open(io.BytesIO(cell["bytes"])) as image:
         assert image.mode == "L"
         return np.asarray(image)
 
 
 def test_the_card_has_the_tasks_that_are_built() -> None:
-    assert [task["name"] for task in CARD["tasks"]] == [task.name for task in TASKS]
-    kinds = [task["kind"].capitalize() for task in CARD["tasks"]]
-    assert kinds == [task.folder for task in TASKS]
+    assert [(task["name"], task["kind"]) for task in CARD["tasks"]] == [(task.name, task.kind) for task in TASKS]
 
 
 def test_the_data_are_small() -> None:
     stored = [path for path in DATA.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in stored) < 8 * MEGABYTE
+    assert len(stored) == 3 * len(TASKS) + 1
 
 
-def test_no_image_is_there_twice_or_unlisted() -> None:
-    listed = {(DATA / "csv_files" / row["image_path"]).resolve() for task in TASKS for row in rows_of(task)}
-    assert listed == {path.resolve() for path in DATA.rglob("images/*.png")}
-    assert len({path.read_bytes() for path in listed}) == len(listed)
+def test_no_image_is_there_twice() -> None:
+    images = [row["image"]["bytes"] for task in TASKS for row in all_rows(task)]
+    assert len(set(images)) == len(images) == 1940
 
 
 @EACH
 def test_parts_have_their_sizes_and_no_patient_in_common(task: MiniTask) -> None:
-    parts: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
-    for row in rows_of(task):
-        parts[row["split"]].append(row["patient"])
+    parts = {split: [row["patient"] for row in rows_of(task, split)] for split in SPLITS}
     assert {part: len(patients) for part, patients in parts.items()} == {"train": 120, "validation": 24, "test": 50}
-    assert (
-        sum(len(set(patients)) for patients in parts.values()) == len({row["patient"] for row in rows_of(task)}) == 97
-    )
+    assert sum(len(set(patients)) for patients in parts.values()) == len(set().union(*parts.values())) == 97
 
 
 @EACH
 def test_truths_lie_in_the_image(task: MiniTask) -> None:
-    for row in rows_of(task):
-        height, width = read(row["image_path"]).shape
-        if "mask_path" in row:
-            mask = read(row["mask_path"])
+    for row in all_rows(task):
+        height, width = read(row["image"]).shape
+        if "mask" in row:
+            mask = read(row["mask"])
             assert mask.shape == (height, width)
             assert np.unique(mask).tolist() == list(range(task.many))
-        if "x_min" in row:
-            x_min, y_min, x_max, y_max = (int(row[key]) for key in ("x_min", "y_min", "x_max", "y_max"))
-            assert 0 <= x_min <= x_max - 5 < width
-            assert 0 <= y_min <= y_max - 5 < height
-            assert max(x_max - width, y_max - height) <= 0
-        for key in (key for key in row if key.startswith("point_")):
-            x, y = json.loads(row[key])
+        if "boxes" in row:
+            ((x_min, y_min, x_max, y_max),) = row["boxes"]
+            assert 0 <= x_min <= x_max - 5 <= width - 5
+            assert 0 <= y_min <= y_max - 5 <= height - 5
+        for x, y in row.get("points", ()):
             assert 0 <= x <= width - 1
             assert 0 <= y <= height - 1
         if "value" in row:
             least, most = next(t["source"]["value_range"] for t in CARD["tasks"] if t["name"] == task.name)
-            assert least < float(row["value"]) < most
+            assert least < row["value"] < most
 
 
 @pytest.mark.parametrize("name", ["lung_3cls", "breast_2cls"])
 def test_classes_are_even_in_every_part(name: str) -> None:
     task = next(task for task in TASKS if task.name == name)
-    for part in ("train", "validation", "test"):
-        labels = [int(row["mask"]) for row in rows_of(task) if row["split"] == part]
-        counts = np.bincount(labels, minlength=task.many)
+    for split in SPLITS:
+        counts = np.bincount([row["label"] for row in rows_of(task, split)], minlength=task.many)
         assert np.ptp(counts) <= 2
 
 
@@ -105,16 +101,19 @@ def test_classes_are_even_in_every_part(name: str) -> None:
 def test_images_are_built_again_as_they_were(task: MiniTask, tmp_path: Path) -> None:
     patient = patients_of("validation")[3]
     frame = frame_of(task, patient, 1, SEED)
-    write_task(task, [Entry("validation", patient, 1, frame)], tmp_path)
-    (file,) = (tmp_path / "csv_files").iterdir()
-    with file.open(encoding="utf-8", newline="") as lines:
-        (again,) = csv.DictReader(lines)
-    assert again in rows_of(task)
-    difference = np.abs(read(again["image_path"]).astype(int) - frame.image)
+    pack(task, [Entry("validation", patient, 1, frame)], tmp_path)
+    written = pq.read_table(tmp_path / task.name / "validation.parquet")
+    shipped = pq.read_table(DATA / task.name / "validation.parquet")
+    assert written.schema.equals(shipped.schema, check_metadata=True)
+    (again,) = written.to_pylist()
+    (before,) = (row for row in rows_of(task, "validation") if row["sample_id"] == again["sample_id"])
+    images = {"image", "mask"} & again.keys()
+    assert {name: again[name] for name in again.keys() - images} == {n: before[n] for n in before.keys() - images}
+    difference = np.abs(read(before["image"]).astype(int) - frame.image)
     assert difference.max() <= 8  # one of 32 greys: processors round the last bit of exp and log apart
     assert np.mean(difference > 0) < 0.002
-    if "mask_path" in again:
-        assert np.mean(read(again["mask_path"]) != frame.mask) < 0.002
+    if "mask" in before:
+        assert np.mean(read(before["mask"]) != frame.mask) < 0.002
 
 
 @EACH

@@ -11,9 +11,9 @@ from clbench.core.errors import ConfigError, DataError
 from clbench.core.image_reading import read_image
 from clbench.spec.task import SPLITS, Split
 from clbench.streams.card import StreamCard, read_card
-from clbench.streams.clip_domains.image_sets.found_image_set import Found
-from clbench.streams.clip_domains.image_sets.image_part import Part
-from clbench.streams.clip_domains.image_sets.image_set_facts import Convention, Facts, facts_of
+from clbench.streams.clip_domains.image_sets.found_image_set import FoundImageSet
+from clbench.streams.clip_domains.image_sets.image_part import ImagePart
+from clbench.streams.clip_domains.image_sets.image_set_facts import Convention, ImageSetFacts, facts_of
 from clbench.streams.clip_domains.image_sets.known_image_sets import open_set, part_of
 from clbench.streams.clip_domains.image_sets.shots import Shots, drawn
 from clbench.streams.data_report import SetReport
@@ -23,8 +23,16 @@ LOADER = "image-sets"
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a stream wants of one data set."""
+class WantedSet:
+    """What a stream wants of one data set.
+
+    Attributes:
+        task: Name of the task.
+        dataset: Name of the set.
+        convention: Whose split.
+        shots: Training images a class; None for all.
+        repeat: Whether smaller classes are drawn from with replacement.
+    """
 
     task: str
     dataset: str
@@ -33,7 +41,7 @@ class Wanted:
     repeat: bool
 
 
-def wanted_sets(stream: str) -> list[Wanted]:
+def wanted_sets(stream: str) -> list[WantedSet]:
     """The data sets of a stream, in training order.
 
     Raises:
@@ -42,7 +50,7 @@ def wanted_sets(stream: str) -> list[Wanted]:
     card = _card(stream)
     sources = [(task.name, source_of(card, task)) for task in card.tasks]
     return [
-        Wanted(name, source.dataset, source.convention, card.shots, source.short == "repeat")
+        WantedSet(name, source.dataset, source.convention, card.shots, source.short == "repeat")
         for name, source in sources
     ]
 
@@ -65,8 +73,14 @@ def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
     return [_check(root, item, images) for item in wanted]
 
 
-def advice_for(root: Path, facts: Facts, convention: Convention) -> tuple[str, ...]:
-    """Where to get a set and where to put it, one line each."""
+def advice_for(root: Path, facts: ImageSetFacts, convention: Convention) -> tuple[str, ...]:
+    """Where to get a set and where to put it, one line each.
+
+    Args:
+        root: Folder of the data sets.
+        facts: What is known of the set.
+        convention: The split that is wanted; CoOp's has a file of its own.
+    """
     home = root / facts.archives[0].into.partition("/")[0] if facts.archives[0].into != "." else root / facts.folders[0]
     lines = [facts.by_hand] if facts.by_hand else []
     links = [archive.url for archive in facts.archives if archive.url]
@@ -85,7 +99,7 @@ def _card(stream: str) -> StreamCard:
     return card
 
 
-def _check(root: Path, wanted: Wanted, images: bool) -> SetReport:
+def _check(root: Path, wanted: WantedSet, images: bool) -> SetReport:
     facts = facts_of(wanted.dataset)
     published = facts.expected[wanted.convention].model_dump(exclude_none=True)
     found_numbers: dict[str, int] = {}
@@ -109,7 +123,9 @@ def _check(root: Path, wanted: Wanted, images: bool) -> SetReport:
     return SetReport(wanted.task, wanted.dataset, wanted.convention, folder, numbers, tuple(problems), advice)
 
 
-def _check_part(found: Found, wanted: Wanted, split: Split, numbers: dict[str, int], images: bool) -> Iterator[str]:
+def _check_part(
+    found: FoundImageSet, wanted: WantedSet, split: Split, numbers: dict[str, int], images: bool
+) -> Iterator[str]:
     try:
         part = part_of(found, wanted.dataset, wanted.convention, split)
         numbers[split] = len(part.names)
@@ -124,7 +140,7 @@ def _check_part(found: Found, wanted: Wanted, split: Split, numbers: dict[str, i
         yield str(error)
 
 
-def _decode(part: Part) -> None:
+def _decode(part: ImagePart) -> None:
     def problem(name: str) -> str:
         try:
             read_image(part.folder / name, repr(name))

@@ -7,10 +7,10 @@ from pathlib import Path
 from clbench.core.errors import DataError
 from clbench.core.strict_json import parse_json
 from clbench.spec.task import Split
-from clbench.streams.clip_domains.image_sets.found_image_set import Found, class_names
-from clbench.streams.clip_domains.image_sets.image_part import Part, new_part
-from clbench.streams.clip_domains.image_sets.image_set_facts import Facts
-from clbench.streams.clip_domains.image_sets.place import Place, unnested
+from clbench.streams.clip_domains.image_sets.found_image_set import FoundImageSet, class_names
+from clbench.streams.clip_domains.image_sets.image_part import ImagePart, new_part
+from clbench.streams.clip_domains.image_sets.image_set_facts import ImageSetFacts
+from clbench.streams.clip_domains.image_sets.set_location import SetLocation, unnested
 
 KEYS: Mapping[Split, str] = {"train": "train", "validation": "val", "test": "test"}
 
@@ -18,21 +18,23 @@ Row = tuple[str, int, str]
 """Path below the folder of images, label, class name."""
 
 
-def read_split_file(place: Place, facts: Facts) -> Found:
+def read_split_file(location: SetLocation, facts: ImageSetFacts) -> FoundImageSet:
     """A set by its split file, from which its class names come too."""
     assert facts.split is not None  # every set of this convention has one, its file of facts says
-    file = place.find(facts.split)
+    file = location.find(facts.split)
     stat = file.stat()
     splits = _rows(file, (stat.st_mtime_ns, stat.st_size))
     classes = class_names(file, _names(file, [row for rows in splits.values() for row in rows]), {})
-    return Found(place.folder, classes, {split: partial(_part, file, place, rows) for split, rows in splits.items()})
+    return FoundImageSet(
+        location.folder, classes, {split: partial(_part, file, location, rows) for split, rows in splits.items()}
+    )
 
 
-def _part(file: Path, place: Place, rows: tuple[Row, ...]) -> Part:
+def _part(file: Path, location: SetLocation, rows: tuple[Row, ...]) -> ImagePart:
     tops = {name.partition("/")[0] for name, _, _ in rows if "/" in name}
-    moved = {top: unnested(place.images, top) for top in tops}
+    moved = {top: unnested(location.images, top) for top in tops}
     names = [moved.get(top := name.partition("/")[0], top) + name.removeprefix(top) for name, _, _ in rows]
-    return new_part(file, place.images, names, [label for _, label, _ in rows])
+    return new_part(file, location.images, names, [label for _, label, _ in rows])
 
 
 def _names(file: Path, rows: list[Row]) -> list[str]:

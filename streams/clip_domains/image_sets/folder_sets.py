@@ -11,54 +11,56 @@ from pathlib import Path
 
 from clbench.core.errors import DataError
 from clbench.spec.task import Split
-from clbench.streams.clip_domains.image_sets.found_image_set import Found, class_names, label_of, read_lines
-from clbench.streams.clip_domains.image_sets.image_part import Part, new_part
-from clbench.streams.clip_domains.image_sets.image_set_facts import Facts
-from clbench.streams.clip_domains.image_sets.place import Place
+from clbench.streams.clip_domains.image_sets.found_image_set import FoundImageSet, class_names, label_of, read_lines
+from clbench.streams.clip_domains.image_sets.image_part import ImagePart, new_part
+from clbench.streams.clip_domains.image_sets.image_set_facts import ImageSetFacts
+from clbench.streams.clip_domains.image_sets.set_location import SetLocation
 from clbench.streams.image_files import entries, files_below
 
 SEED = 42
 TRAIN = 0.8
 
 
-def read_caltech(place: Place, facts: Facts) -> Found:
+def read_caltech(location: SetLocation, facts: ImageSetFacts) -> FoundImageSet:
     """Caltech-101, without the background class."""
-    return _by_folder(place, facts, "image_")
+    return _by_folder(location, facts, "image_")
 
 
-def read_eurosat(place: Place, facts: Facts) -> Found:
+def read_eurosat(location: SetLocation, facts: ImageSetFacts) -> FoundImageSet:
     """EuroSAT, the RGB images."""
-    return _by_folder(place, facts, "")
+    return _by_folder(location, facts, "")
 
 
-def read_sun(place: Place, facts: Facts) -> Found:
+def read_sun(location: SetLocation, facts: ImageSetFacts) -> FoundImageSet:
     """SUN397; classes lie up to three folders deep (`a/apartment_building/outdoor`)."""
-    file = place.find("ClassName.txt")
+    file = location.find("ClassName.txt")
     raw = [line.removeprefix("/")[2:] for line in read_lines(file)]
     labels = {name: label for label, name in enumerate(raw)}
 
     @cache
-    def listed() -> Part:
-        names = _below(place.images, "sun_")
+    def listed() -> ImagePart:
+        names = _below(location.images, "sun_")
         found = [label_of(file, labels, name.partition("/")[2].rpartition("/")[0]) for name in names]
-        return new_part(place.images, place.images, names, found)
+        return new_part(location.images, location.images, names, found)
 
-    return Found(place.folder, class_names(file, raw, facts.classes), _halves(listed))
+    return FoundImageSet(location.folder, class_names(file, raw, facts.classes), _halves(listed))
 
 
-def _by_folder(place: Place, facts: Facts, start: str) -> Found:
-    raw = [path.name for path in entries(place.images) if path.is_dir() and path.name in facts.classes]
+def _by_folder(location: SetLocation, facts: ImageSetFacts, start: str) -> FoundImageSet:
+    raw = [path.name for path in entries(location.images) if path.is_dir() and path.name in facts.classes]
     if not raw:
-        raise DataError(f"{place.images}: has none of the class folders {', '.join(list(facts.classes)[:3])}, ...")
+        raise DataError(f"{location.images}: has none of the class folders {', '.join(list(facts.classes)[:3])}, ...")
 
     @cache
-    def listed() -> Part:
+    def listed() -> ImagePart:
         rows = [
-            (f"{name}/{file}", label) for label, name in enumerate(raw) for file in _below(place.images / name, start)
+            (f"{name}/{file}", label)
+            for label, name in enumerate(raw)
+            for file in _below(location.images / name, start)
         ]
-        return new_part(place.images, place.images, [name for name, _ in rows], [label for _, label in rows])
+        return new_part(location.images, location.images, [name for name, _ in rows], [label for _, label in rows])
 
-    return Found(place.folder, class_names(place.images, raw, facts.classes), _halves(listed))
+    return FoundImageSet(location.folder, class_names(location.images, raw, facts.classes), _halves(listed))
 
 
 def _below(folder: Path, start: str) -> list[str]:
@@ -66,11 +68,11 @@ def _below(folder: Path, start: str) -> list[str]:
     return [path for path in files_below(folder) if path.rpartition("/")[2].startswith(start) and path.endswith(".jpg")]
 
 
-def _halves(listed: Callable[[], Part]) -> dict[Split, Callable[[], Part]]:
+def _halves(listed: Callable[[], ImagePart]) -> dict[Split, Callable[[], ImagePart]]:
     return {"train": partial(_half, listed, "train"), "test": partial(_half, listed, "test")}
 
 
-def _half(listed: Callable[[], Part], split: Split) -> Part:
+def _half(listed: Callable[[], ImagePart], split: Split) -> ImagePart:
     import torch
 
     part = listed()

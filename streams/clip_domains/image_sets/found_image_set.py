@@ -8,11 +8,11 @@ from pathlib import Path
 from clbench.core.csv_files import read_text
 from clbench.core.errors import DataError
 from clbench.spec.task import Split
-from clbench.streams.clip_domains.image_sets.image_part import Part
+from clbench.streams.clip_domains.image_sets.image_part import ImagePart
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class FoundImageSet:
     """A data set on disk.
 
     Attributes:
@@ -23,7 +23,7 @@ class Found:
 
     folder: Path
     classes: tuple[str, ...]
-    parts: Mapping[Split, Callable[[], Part]]
+    parts: Mapping[Split, Callable[[], ImagePart]]
 
 
 def class_names(where: Path, raw: Sequence[str], ours: Mapping[str, str]) -> tuple[str, ...]:
@@ -51,6 +51,11 @@ def class_names(where: Path, raw: Sequence[str], ours: Mapping[str, str]) -> tup
 
 def label_of(where: Path, classes: Mapping[str, int], name: str) -> int:
     """The label of a class that a list of images names.
+
+    Args:
+        where: The list, for messages.
+        classes: Labels by class name.
+        name: Class that the list names.
 
     Raises:
         DataError: For a class that is not among the set's.

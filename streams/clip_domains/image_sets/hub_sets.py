@@ -12,7 +12,7 @@ from clbench.core.errors import DataError
 from clbench.spec.task import Split
 from clbench.streams.clip_domains.image_sets.found_image_set import class_names
 from clbench.streams.clip_domains.image_sets.image_part import numbered
-from clbench.streams.clip_domains.image_sets.image_set_facts import Facts, Hub
+from clbench.streams.clip_domains.image_sets.image_set_facts import HubCopy, ImageSetFacts
 from clbench.streams.hub import builder_of, rows_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class HubSet:
     """
 
     name: str
-    hub: Hub
+    hub: HubCopy
     commit: str
     classes: tuple[str, ...]
 
@@ -77,7 +77,7 @@ class HubSet:
         return rows.cast_column("label", ClassLabel(names=list(self.classes)))
 
 
-def open_hub(name: str, facts: Facts) -> HubSet:
+def open_hub(name: str, facts: ImageSetFacts) -> HubSet:
     """A data set's copy on the hub; the names of its classes are read, its images are not.
 
     Raises:

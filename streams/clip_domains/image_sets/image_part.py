@@ -24,7 +24,7 @@ STAT_CHUNK = 1024
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ImagePart:
     """Images of one split.
 
     Attributes:
@@ -41,7 +41,7 @@ class Part:
     labels: NDArray[np.int64]
     arrays: NDArray[np.uint8] | None = None
 
-    def select(self, rows: Sequence[int] | NDArray[np.int64]) -> "Part":
+    def select(self, rows: Sequence[int] | NDArray[np.int64]) -> "ImagePart":
         """The part with only these rows, in this order."""
         rows = np.asarray(rows, dtype=np.int64)
         names = tuple(self.names[row] for row in rows)
@@ -113,8 +113,15 @@ def new_part(
     names: Sequence[str],
     labels: Sequence[int] | NDArray[np.int64],
     arrays: NDArray[np.uint8] | None = None,
-) -> Part:
+) -> ImagePart:
     """The part that a file or folder lists.
+
+    Args:
+        where: The file or folder that lists the images, for messages.
+        folder: Folder of the images, or the file that holds them as arrays.
+        names: Paths of the images relative to `folder`, or their rows in the file.
+        labels: Class of each image, `(n,)`.
+        arrays: `(n, height, width)` or `(n, height, width, 3)` uint8; None where images are files.
 
     Raises:
         DataError: When it lists no images, one twice or one elsewhere.
@@ -127,7 +134,7 @@ def new_part(
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
         raise DataError(f"{where}: {name!r} is listed {count} times")
-    return Part(where, folder, tuple(names), np.asarray(labels, dtype=np.int64), arrays)
+    return ImagePart(where, folder, tuple(names), np.asarray(labels, dtype=np.int64), arrays)
 
 
 def _is_below(name: str) -> bool:

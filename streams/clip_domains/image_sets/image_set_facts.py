@@ -14,7 +14,7 @@ from clbench.spec.task import Split
 Convention = Literal["coop", "torchvision"]
 """Which split: `torchvision`, the one of MTIL (Zheng et al. 2023), or `coop`, the one of X-TAIL (Zhou et al. 2022)."""
 
-Name = Literal[
+ImageSetName = Literal[
     "aircraft",
     "caltech101",
     "cifar100",
@@ -49,7 +49,7 @@ class Archive(Config):
     md5: str | None = None
 
 
-class Hub(Config):
+class HubCopy(Config):
     """A copy on the Hugging Face hub."""
 
     repo: str
@@ -61,7 +61,7 @@ class Hub(Config):
     note: str = Field("", description="How its split differs from the published ones.")
 
 
-class Facts(Config):
+class ImageSetFacts(Config):
     """One data set."""
 
     title: str
@@ -76,14 +76,14 @@ class Facts(Config):
     classes: dict[str, str] = Field({}, description="Class as the data call it, and its name in prompts, by label.")
     archives: tuple[Archive, ...] = ()
     by_hand: str = Field("", description="What has to be fetched by a person.")
-    hub: Hub | None = None
+    hub: HubCopy | None = None
     licence: str
     source: str
     citation: str
 
 
 @cache
-def facts_of(name: str) -> Facts:
+def facts_of(name: str) -> ImageSetFacts:
     """The data file of a set."""
     path = Path(str(files(__package__))) / "datasets" / f"{name}.yaml"
-    return validate(Facts, read_yaml(path, "data set"), f"data set {path.name}")
+    return validate(ImageSetFacts, read_yaml(path, "data set"), f"data set {path.name}")

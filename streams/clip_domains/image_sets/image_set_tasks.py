@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from clbench.spec.task import Split, Task
 from clbench.streams.card import TaskCard
-from clbench.streams.clip_domains.image_sets.found_image_set import Found
+from clbench.streams.clip_domains.image_sets.found_image_set import FoundImageSet
 from clbench.streams.clip_domains.image_sets.hub_sets import HubSet
-from clbench.streams.clip_domains.image_sets.image_part import Part
+from clbench.streams.clip_domains.image_sets.image_part import ImagePart
 from clbench.streams.clip_domains.image_sets.image_set_facts import Convention, facts_of
 from clbench.streams.clip_domains.image_sets.known_image_sets import part_of
 from clbench.streams.clip_domains.image_sets.shots import Shots, drawn
@@ -19,11 +19,21 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-def task_of_folder(card: TaskCard, found: Found, name: str, convention: Convention, shots: Shots | None) -> Task:
-    """A task whose images lie in a folder."""
+def task_of_folder(
+    card: TaskCard, found: FoundImageSet, name: str, convention: Convention, shots: Shots | None
+) -> Task:
+    """A task whose images lie in a folder.
+
+    Args:
+        card: Name, kind, metric and templates of the task.
+        found: The data set.
+        name: Name of the data set.
+        convention: Whose split and templates.
+        shots: How training images are drawn; None for all of them.
+    """
 
     @cache
-    def part(split: Split) -> Part:
+    def part(split: Split) -> ImagePart:
         whole = part_of(found, name, convention, split)
         if split != "train" or shots is None:
             return whole
@@ -40,7 +50,14 @@ def task_of_folder(card: TaskCard, found: Found, name: str, convention: Conventi
 
 
 def task_of_hub(card: TaskCard, found: HubSet, convention: Convention, shots: Shots | None) -> Task:
-    """A task whose images are a copy on the hub."""
+    """A task whose images are a copy on the hub.
+
+    Args:
+        card: Name, kind, metric and templates of the task.
+        found: The copy.
+        convention: Whose templates.
+        shots: How training images are drawn; None for all of them.
+    """
 
     @cache
     def rows(split: Split) -> tuple[int, ...] | None:

@@ -1,41 +1,42 @@
-"""Which reader a set and a convention need."""
+"""The reader that a data set and a convention need."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from clbench.core.errors import DataError
 from clbench.spec.task import Split
-from clbench.streams.clip_domains.image_sets import array_files as arrays
-from clbench.streams.clip_domains.image_sets import coop
-from clbench.streams.clip_domains.image_sets import folder_sets as folders
-from clbench.streams.clip_domains.image_sets import matlab_files as matlab
-from clbench.streams.clip_domains.image_sets import official_splits as official
-from clbench.streams.clip_domains.image_sets.found_image_set import Found
-from clbench.streams.clip_domains.image_sets.image_part import Part
-from clbench.streams.clip_domains.image_sets.image_set_facts import Convention, Facts, facts_of
-from clbench.streams.clip_domains.image_sets.place import Place, place_of
+from clbench.streams.clip_domains.image_sets import array_files, coop, folder_sets, matlab_files, official_splits
+from clbench.streams.clip_domains.image_sets.found_image_set import FoundImageSet
+from clbench.streams.clip_domains.image_sets.image_part import ImagePart
+from clbench.streams.clip_domains.image_sets.image_set_facts import Convention, ImageSetFacts, facts_of
+from clbench.streams.clip_domains.image_sets.set_location import SetLocation, locate_set
 
-Reader = Callable[[Place, Facts], Found]
+Reader = Callable[[SetLocation, ImageSetFacts], FoundImageSet]
 
 OWN_READERS: dict[str, Reader] = {
-    "aircraft": official.read_aircraft,
-    "caltech101": folders.read_caltech,
-    "cifar100": arrays.read_cifar,
-    "dtd": official.read_dtd,
-    "eurosat": folders.read_eurosat,
-    "food101": official.read_food,
-    "mnist": arrays.read_mnist,
-    "oxford_flowers": matlab.read_flowers,
-    "oxford_pets": official.read_pets,
-    "stanford_cars": matlab.read_cars,
-    "sun397": folders.read_sun,
+    "aircraft": official_splits.read_aircraft,
+    "caltech101": folder_sets.read_caltech,
+    "cifar100": array_files.read_cifar,
+    "dtd": official_splits.read_dtd,
+    "eurosat": folder_sets.read_eurosat,
+    "food101": official_splits.read_food,
+    "mnist": array_files.read_mnist,
+    "oxford_flowers": matlab_files.read_flowers,
+    "oxford_pets": official_splits.read_pets,
+    "stanford_cars": matlab_files.read_cars,
+    "sun397": folder_sets.read_sun,
 }
 
 TRAINED_AND_TESTED: tuple[Split, Split] = ("train", "test")
 
 
-def open_set(root: Path, name: str, convention: Convention) -> Found:
+def open_set(root: Path, name: str, convention: Convention) -> FoundImageSet:
     """A data set below a root; its lists of images are read when a part is asked for.
+
+    Args:
+        root: Folder of the data sets.
+        name: Name of the data set.
+        convention: Whose split.
 
     Raises:
         DataError: When it is missing, damaged or not in the layout of the convention.
@@ -43,13 +44,19 @@ def open_set(root: Path, name: str, convention: Convention) -> Found:
     facts = facts_of(name)
     if convention not in facts.expected:
         raise DataError(f"data set {name}: the convention {convention!r} has no {facts.title}")
-    place = place_of(root, facts)
+    location = locate_set(root, facts)
     read = coop.read_split_file if convention == "coop" and facts.split else OWN_READERS[name]
-    return read(place, facts)
+    return read(location, facts)
 
 
-def part_of(found: Found, name: str, convention: Convention, split: Split) -> Part:
+def part_of(found: FoundImageSet, name: str, convention: Convention, split: Split) -> ImagePart:
     """One part of a set.
+
+    Args:
+        found: The data set.
+        name: Name of the data set, for messages.
+        convention: Whose split, for messages.
+        split: Which part.
 
     Raises:
         DataError: When the convention has no such part, or its list or images are missing or damaged.
@@ -60,8 +67,13 @@ def part_of(found: Found, name: str, convention: Convention, split: Split) -> Pa
     return found.parts[split]()
 
 
-def data_deviations_of(found: Found, name: str, convention: Convention) -> list[str]:
-    """Where classes and numbers of images, trained and tested, are not those that were published, one line each.
+def data_deviations_of(found: FoundImageSet, name: str, convention: Convention) -> list[str]:
+    """Differences from the published numbers of classes, training images and test images, one line each.
+
+    Args:
+        found: The data set.
+        name: Name of the data set.
+        convention: Whose published numbers.
 
     Raises:
         DataError: When a list of images is missing or damaged.

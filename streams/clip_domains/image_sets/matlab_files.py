@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from clbench.core.errors import DataError
 from clbench.spec.task import Split
-from clbench.streams.clip_domains.image_sets.found_image_set import Found, class_names
-from clbench.streams.clip_domains.image_sets.image_part import Part, new_part
-from clbench.streams.clip_domains.image_sets.image_set_facts import Facts
-from clbench.streams.clip_domains.image_sets.place import Place, unnested
+from clbench.streams.clip_domains.image_sets.found_image_set import FoundImageSet, class_names
+from clbench.streams.clip_domains.image_sets.image_part import ImagePart, new_part
+from clbench.streams.clip_domains.image_sets.image_set_facts import ImageSetFacts
+from clbench.streams.clip_domains.image_sets.set_location import SetLocation, unnested
 
 HEADER, COMPRESSED = 128, 15
 """Of MATLAB's format: bytes before the first part, and the kind of a compressed part."""
@@ -22,39 +22,39 @@ HEADER, COMPRESSED = 128, 15
 FLOWER_KEYS: dict[Split, str] = {"train": "trnid", "validation": "valid", "test": "tstid"}
 
 
-def read_flowers(place: Place, facts: Facts) -> Found:
+def read_flowers(location: SetLocation, facts: ImageSetFacts) -> FoundImageSet:
     """Oxford Flowers; the files only number the classes, so their names are ours."""
-    label_file, split_file = place.find("imagelabels.mat"), place.find("setid.mat")
+    label_file, split_file = location.find("imagelabels.mat"), location.find("setid.mat")
     names = list(facts.classes.values())
     labels = _numbers(label_file, "labels", _variable(label_file, "labels"), len(names))
     classes = tuple(names[: int(labels.max(initial=0)) + 1])
 
-    def part(key: str) -> Part:
+    def part(key: str) -> ImagePart:
         rows = _numbers(split_file, key, _variable(split_file, key), len(labels))
-        return new_part(split_file, place.images, [f"image_{row + 1:05d}.jpg" for row in rows], labels[rows])
+        return new_part(split_file, location.images, [f"image_{row + 1:05d}.jpg" for row in rows], labels[rows])
 
-    return Found(place.folder, classes, {split: partial(part, key) for split, key in FLOWER_KEYS.items()})
+    return FoundImageSet(location.folder, classes, {split: partial(part, key) for split, key in FLOWER_KEYS.items()})
 
 
-def read_cars(place: Place, facts: Facts) -> Found:
+def read_cars(location: SetLocation, facts: ImageSetFacts) -> FoundImageSet:
     """Stanford Cars; `cars_test_annos_withlabels.mat` is not in the devkit and has to be got separately."""
-    meta = place.find("devkit/cars_meta.mat", "car_devkit/devkit/cars_meta.mat", "cars_meta.mat")
+    meta = location.find("devkit/cars_meta.mat", "car_devkit/devkit/cars_meta.mat", "cars_meta.mat")
     raw = [str(name) for name in np.atleast_1d(_variable(meta, "class_names"))]
 
-    def part(listings: tuple[str, ...], folder: str) -> Part:
-        listing = place.find(*listings)
-        inside = unnested(place.images, folder)
+    def part(listings: tuple[str, ...], folder: str) -> ImagePart:
+        listing = location.find(*listings)
+        inside = unnested(location.images, folder)
         rows = np.atleast_1d(_variable(listing, "annotations"))
         fields = rows.dtype.names or ()
         if "fname" not in fields or "class" not in fields:
             raise DataError(f"{listing}: annotations lack the fields class and fname")
         labels = _numbers(listing, "class", rows["class"], len(raw))
-        return new_part(listing, place.images, [f"{inside}/{name}" for name in rows["fname"]], labels)
+        return new_part(listing, location.images, [f"{inside}/{name}" for name in rows["fname"]], labels)
 
     train = ("devkit/cars_train_annos.mat", "car_devkit/devkit/cars_train_annos.mat", "cars_train_annos.mat")
     test = ("cars_test_annos_withlabels.mat", "devkit/cars_test_annos_withlabels.mat")
     parts: dict[Split, Any] = {"train": partial(part, train, "cars_train"), "test": partial(part, test, "cars_test")}
-    return Found(place.folder, class_names(meta, raw, facts.classes), parts)
+    return FoundImageSet(location.folder, class_names(meta, raw, facts.classes), parts)
 
 
 def _numbers(path: Path, name: str, values: Any, most: int) -> NDArray[np.int64]:

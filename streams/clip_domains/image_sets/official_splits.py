@@ -8,84 +8,86 @@ from typing import Any
 from clbench.core.errors import DataError
 from clbench.core.strict_json import parse_json
 from clbench.spec.task import Split
-from clbench.streams.clip_domains.image_sets.found_image_set import Found, class_names, label_of, read_lines
-from clbench.streams.clip_domains.image_sets.image_part import Part, new_part
-from clbench.streams.clip_domains.image_sets.image_set_facts import Facts
-from clbench.streams.clip_domains.image_sets.place import Place
+from clbench.streams.clip_domains.image_sets.found_image_set import FoundImageSet, class_names, label_of, read_lines
+from clbench.streams.clip_domains.image_sets.image_part import ImagePart, new_part
+from clbench.streams.clip_domains.image_sets.image_set_facts import ImageSetFacts
+from clbench.streams.clip_domains.image_sets.set_location import SetLocation
 
 THREE: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
 
 
-def read_aircraft(place: Place, facts: Facts) -> Found:
+def read_aircraft(location: SetLocation, facts: ImageSetFacts) -> FoundImageSet:
     """FGVC-Aircraft by variant; MTIL and X-TAIL train on the part `train`, without `val`."""
-    file = place.find("variants.txt")
+    file = location.find("variants.txt")
     raw = read_lines(file)
     labels = {name: label for label, name in enumerate(raw)}
 
-    def part(name: str) -> Part:
-        listing = place.find(f"images_variant_{name}.txt")
+    def part(name: str) -> ImagePart:
+        listing = location.find(f"images_variant_{name}.txt")
         rows = [line.partition(" ") for line in read_lines(listing)]
         found = [label_of(listing, labels, variant.strip()) for _, _, variant in rows]
-        return new_part(listing, place.images, [f"{image}.jpg" for image, _, _ in rows], found)
+        return new_part(listing, location.images, [f"{image}.jpg" for image, _, _ in rows], found)
 
-    return Found(place.folder, class_names(file, raw, facts.classes), _parts(part, THREE))
+    return FoundImageSet(location.folder, class_names(file, raw, facts.classes), _parts(part, THREE))
 
 
-def read_dtd(place: Place, facts: Facts) -> Found:
+def read_dtd(location: SetLocation, facts: ImageSetFacts) -> FoundImageSet:
     """DTD, partition 1."""
-    first = place.find("labels/train1.txt")
+    first = location.find("labels/train1.txt")
     raw = sorted({line.partition("/")[0] for line in read_lines(first)})
     labels = {name: label for label, name in enumerate(raw)}
 
-    def part(name: str) -> Part:
-        listing = place.find(f"labels/{name}1.txt")
+    def part(name: str) -> ImagePart:
+        listing = location.find(f"labels/{name}1.txt")
         names = read_lines(listing)
         return new_part(
-            listing, place.images, names, [label_of(listing, labels, row.partition("/")[0]) for row in names]
+            listing, location.images, names, [label_of(listing, labels, row.partition("/")[0]) for row in names]
         )
 
-    return Found(place.folder, class_names(first, raw, facts.classes), _parts(part, THREE))
+    return FoundImageSet(location.folder, class_names(first, raw, facts.classes), _parts(part, THREE))
 
 
-def read_food(place: Place, facts: Facts) -> Found:
+def read_food(location: SetLocation, facts: ImageSetFacts) -> FoundImageSet:
     """Food-101."""
-    first = place.find("meta/train.json")
+    first = location.find("meta/train.json")
     raw = sorted(_lists(first))
     labels = {name: label for label, name in enumerate(raw)}
 
-    def part(name: str) -> Part:
-        listing = place.find(f"meta/{name}.json")
+    def part(name: str) -> ImagePart:
+        listing = location.find(f"meta/{name}.json")
         rows = [(row, label_of(listing, labels, key)) for key, names in _lists(listing).items() for row in names]
-        return new_part(listing, place.images, [f"{row}.jpg" for row, _ in rows], [label for _, label in rows])
+        return new_part(listing, location.images, [f"{row}.jpg" for row, _ in rows], [label for _, label in rows])
 
-    return Found(place.folder, class_names(first, raw, facts.classes), _parts(part, {"train": "train", "test": "test"}))
+    return FoundImageSet(
+        location.folder, class_names(first, raw, facts.classes), _parts(part, {"train": "train", "test": "test"})
+    )
 
 
-def read_pets(place: Place, facts: Facts) -> Found:
+def read_pets(location: SetLocation, facts: ImageSetFacts) -> FoundImageSet:
     """Oxford-IIIT Pet; trained on `trainval`."""
-    first = place.find("annotations/trainval.txt")
+    first = location.find("annotations/trainval.txt")
     breeds = {label: row.rpartition("_")[0] for row, label in _pets(first)}
     if sorted(breeds) != list(range(len(breeds))):
         raise DataError(f"{first}: the {len(breeds)} classes must be numbered from 1, got numbers to {max(breeds) + 1}")
     raw = [" ".join(word.title() for word in breeds[label].split("_")) for label in range(len(breeds))]
 
-    def part(name: str) -> Part:
-        listing = place.find(f"annotations/{name}.txt")
+    def part(name: str) -> ImagePart:
+        listing = location.find(f"annotations/{name}.txt")
         rows = _pets(listing)
         if max(label for _, label in rows) >= len(raw):
             raise DataError(f"{listing}: labels must be 1 to {len(raw)}, got {max(label for _, label in rows) + 1}")
-        return new_part(listing, place.images, [f"{row}.jpg" for row, _ in rows], [label for _, label in rows])
+        return new_part(listing, location.images, [f"{row}.jpg" for row, _ in rows], [label for _, label in rows])
 
     names = class_names(first, raw, facts.classes)
-    return Found(place.folder, names, _parts(part, {"train": "trainval", "test": "test"}))
+    return FoundImageSet(location.folder, names, _parts(part, {"train": "trainval", "test": "test"}))
 
 
-def _parts(part: Callable[[str], Part], names: dict[Split, str]) -> dict[Split, Callable[[], Part]]:
+def _parts(part: Callable[[str], ImagePart], names: dict[Split, str]) -> dict[Split, Callable[[], ImagePart]]:
     return {split: partial(part, name) for split, name in names.items()}
 
 
 def _pets(path: Path) -> list[tuple[str, int]]:
-    """ImageFile and label of each line `Abyssinian_100 1 1 1`."""
+    """Image and label of each line `Abyssinian_100 1 1 1`."""
     rows = []
     for line in read_lines(path):
         words = line.split()

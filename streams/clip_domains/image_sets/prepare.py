@@ -6,10 +6,10 @@ from pathlib import Path
 
 from clbench.core.errors import DataError
 from clbench.spec.task import Split
-from clbench.streams.clip_domains.image_sets.check_image_sets import Wanted, advice_for, wanted_sets
-from clbench.streams.clip_domains.image_sets.image_set_facts import Archive, Facts, facts_of
+from clbench.streams.clip_domains.image_sets.check_image_sets import WantedSet, advice_for, wanted_sets
+from clbench.streams.clip_domains.image_sets.image_set_facts import Archive, ImageSetFacts, facts_of
 from clbench.streams.clip_domains.image_sets.known_image_sets import open_set, part_of
-from clbench.streams.clip_domains.image_sets.place import existing_folders, place_of
+from clbench.streams.clip_domains.image_sets.set_location import existing_folders, locate_set
 from clbench.streams.clip_domains.image_sets.unpack import fetch, unpack
 
 NEEDED: tuple[Split, ...] = ("train", "test")
@@ -49,7 +49,7 @@ def prepare_stream(stream: str, root: Path) -> Iterator[Preparation]:
         yield _prepare(root, item)
 
 
-def _prepare(root: Path, wanted: Wanted) -> Preparation:
+def _prepare(root: Path, wanted: WantedSet) -> Preparation:
     facts = facts_of(wanted.dataset)
     done: list[str] = []
     problems: list[str] = []
@@ -69,7 +69,7 @@ def _prepare(root: Path, wanted: Wanted) -> Preparation:
     return Preparation(wanted.dataset, False, tuple(done), (*problems, trouble, *by_hand))
 
 
-def _trouble(root: Path, wanted: Wanted) -> str | None:
+def _trouble(root: Path, wanted: WantedSet) -> str | None:
     """Why a set cannot be used yet."""
     try:
         found = open_set(root, wanted.dataset, wanted.convention)
@@ -81,7 +81,7 @@ def _trouble(root: Path, wanted: Wanted) -> str | None:
     return None
 
 
-def _bring(root: Path, facts: Facts, archive: Archive) -> list[str]:
+def _bring(root: Path, facts: ImageSetFacts, archive: Archive) -> list[str]:
     """Unpack an archive that lies below the root, or download it first where that is possible."""
     folders = existing_folders(root, facts)
     home = _home(root, folders, archive)
@@ -109,9 +109,9 @@ def _home(root: Path, folders: list[Path], archive: Archive) -> Path:
     return root if first == "." else (folders[0] if folders else root / first) / rest
 
 
-def _has_images(root: Path, facts: Facts) -> bool:
+def _has_images(root: Path, facts: ImageSetFacts) -> bool:
     try:
-        place_of(root, facts)
+        locate_set(root, facts)
     except DataError:
         return False
     return True

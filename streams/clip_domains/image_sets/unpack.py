@@ -1,4 +1,4 @@
-"""Archives unpacked safely: nothing lands outside their folder, and what they make appears whole or not at all."""
+"""Archives, unpacked safely: nothing is written outside their folder, and each result appears whole or not at all."""
 
 import hashlib
 import lzma
@@ -38,6 +38,11 @@ def unpack(file: Path, archive: Archive, place: Path) -> None:
 
     A file that is no archive (MATLAB, idx) is copied.
 
+    Args:
+        file: The archive.
+        archive: What is known of it: what it makes, and its checksum.
+        place: Folder that it is unpacked into.
+
     Raises:
         DataError: When it is damaged, unsafe, or lacks what it should make.
     """
@@ -59,6 +64,11 @@ def unpack(file: Path, archive: Archive, place: Path) -> None:
 
 def fetch(url: str, archive: Archive, place: Path) -> None:
     """Download a file to `place`, whole and with the right checksum or not at all.
+
+    Args:
+        url: Address of the file.
+        archive: Name and checksum of the file.
+        place: Folder that it is written to.
 
     Raises:
         DataError: When the network or the server does not give it.

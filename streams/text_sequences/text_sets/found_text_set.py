@@ -10,11 +10,11 @@ from clbench.core.errors import DataError
 from clbench.core.storage import file_digest
 from clbench.spec.task import SPLITS, Split
 from clbench.streams.missing_data import MissingSetError
-from clbench.streams.text_sequences.text_sets.prompts import prompt
+from clbench.streams.text_sequences.text_sets.olora_prompts import prompt
 from clbench.streams.text_sequences.text_sets.published_rows import (
     AT_LEAST,
     SHARE,
-    Row,
+    TextRow,
     read_list,
     read_rows,
     validation_texts,
@@ -23,7 +23,7 @@ from clbench.streams.text_sequences.text_sets.text_set_facts import Collection
 
 
 @dataclass(frozen=True, eq=False)
-class FoundSet:
+class FoundTextSet:
     """A data set on disk.
 
     Attributes:
@@ -45,7 +45,7 @@ class FoundSet:
         """The file that a part is in."""
         return self.folder / self.collection.files.get(split, self.collection.files["train"])
 
-    def rows(self, split: Split) -> list[Row]:
+    def rows(self, split: Split) -> list[TextRow]:
         """The labelled rows of a part, in the order of their file.
 
         Raises:
@@ -58,7 +58,7 @@ class FoundSet:
         return [row for row in rows if (row.text in chosen) == (split == "validation")]
 
     def counts(self, split: Split) -> tuple[int, int]:
-        """How many rows a part's file has, and how many of them have no label; read again only when it has changed.
+        """Numbers of rows and of unlabelled rows in a part's file, which is read again only when it has changed.
 
         Raises:
             DataError: As `rows`.
@@ -72,7 +72,7 @@ class FoundSet:
         return _counts(path, (stat.st_mtime_ns, stat.st_size), keys, self.labels, known.unlabelled)
 
     def data_deviations(self) -> Iterator[str]:
-        """Where the files are not those that were published, one line each.
+        """Differences from the published files, one line each.
 
         Raises:
             DataError: As `rows`.
@@ -89,7 +89,7 @@ class FoundSet:
                 yield f"labels.json: wanted {', '.join(self.labels)}, got {_short(got)}"
 
     def left_out(self) -> Iterator[str]:
-        """Which published rows are in no part, one line for each file that has such.
+        """Numbers of published rows that are in no part, one line for each file with such rows.
 
         Raises:
             DataError: As `rows`.
@@ -100,7 +100,7 @@ class FoundSet:
                 yield f"{split}: {unlabelled:,} of {rows:,} rows have no label and are left out"
 
     def fingerprint(self, split: Split) -> str:
-        """Says which rows a part has and how they are asked, by the file's contents."""
+        """A hash of a part's file and of how its rows are asked."""
         asked = prompt(self.collection, self.name, "")
         words = (split, file_digest(self.path(split)), asked, self.labels, self.collection.unlabelled, SHARE, AT_LEAST)
         return hashlib.sha256(repr(words).encode()).hexdigest()
@@ -109,13 +109,18 @@ class FoundSet:
         """The parts that have files of their own."""
         return [split for split in SPLITS if split in self.collection.files]
 
-    def _read(self, split: Split) -> list[Row]:
+    def _read(self, split: Split) -> list[TextRow]:
         known = self.collection
         return _checked(self.path(split), (known.text, known.answer), self.labels, known.unlabelled)
 
 
-def find_set(root: Path, collection: Collection, name: str) -> FoundSet:
+def find_set(root: Path, collection: Collection, name: str) -> FoundTextSet:
     """A data set below a root, or in it if the root is the collection's own folder.
+
+    Args:
+        root: Folder of the data sets.
+        collection: What is known of the collection.
+        name: Name of the data set.
 
     Raises:
         MissingSetError: When its folder is not there.
@@ -128,10 +133,10 @@ def find_set(root: Path, collection: Collection, name: str) -> FoundSet:
     if not folder.is_dir():
         wanted = "/".join(part for part in (collection.folders[0], collection.sets[name].group, name) if part)
         raise MissingSetError(f"{root}: data set {name} is missing (wanted a folder {wanted})")
-    return FoundSet(name, collection, folder)
+    return FoundTextSet(name, collection, folder)
 
 
-def _checked(path: Path, keys: tuple[str, str], labels: tuple[str, ...], unlabelled: str | None) -> list[Row]:
+def _checked(path: Path, keys: tuple[str, str], labels: tuple[str, ...], unlabelled: str | None) -> list[TextRow]:
     rows = read_rows(path, *keys)
     allowed = {*labels, unlabelled}
     odd = next((row for row in rows if labels and row.answer not in allowed), None)

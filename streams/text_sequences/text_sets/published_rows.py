@@ -17,7 +17,7 @@ AT_LEAST = 4
 POINTER = b"version https://git-lfs"
 
 
-class Row(NamedTuple):
+class TextRow(NamedTuple):
     """A row of a file.
 
     Attributes:
@@ -31,7 +31,7 @@ class Row(NamedTuple):
     answer: str
 
 
-def read_rows(path: Path, text: str, answer: str) -> list[Row]:
+def read_rows(path: Path, text: str, answer: str) -> list[TextRow]:
     """The rows of a JSON list of objects with two texts each; other keys are ignored.
 
     Args:
@@ -46,7 +46,7 @@ def read_rows(path: Path, text: str, answer: str) -> list[Row]:
     if not values:
         raise DataError(f"{path}: wanted at least one row, got none")
     return [
-        Row(number, _text(path, number, value, text), _text(path, number, value, answer))
+        TextRow(number, _text(path, number, value, text), _text(path, number, value, answer))
         for number, value in enumerate(values)
     ]
 
@@ -74,7 +74,7 @@ def read_list(path: Path) -> list[Any]:
     return values
 
 
-def validation_texts(rows: Iterable[Row]) -> set[str]:
+def validation_texts(rows: Iterable[TextRow]) -> set[str]:
     """The texts that validate: of each answer those with the smallest hashes.
 
     Equal texts stay together, so that none is learnt and validated; a text with two answers counts for its first.

@@ -15,7 +15,7 @@ CollectionName = Literal["cl-benchmark", "trace"]
 """Whose files: O-LoRA's CL_Benchmark (Wang et al. 2023a) or TRACE (Wang et al. 2023b)."""
 
 
-class SetFacts(Config):
+class TextSetFacts(Config):
     """One data set; sizes are those of the published files."""
 
     title: str
@@ -41,7 +41,7 @@ class Collection(Config):
         {}, description="Instruction by group; inputs are whole prompts already where the group is absent."
     )
     get_it: str = Field(description="Where to get the data.")
-    sets: dict[str, SetFacts]
+    sets: dict[str, TextSetFacts]
 
     def instruction(self, dataset: str) -> str | None:
         """The instruction of a set, empty if its prompts have none; None where inputs are whole prompts."""

@@ -1,4 +1,4 @@
-"""Which reader a file needs, by the end of its name."""
+"""The reader of a file, chosen by the end of its name."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +16,7 @@ READERS: dict[tuple[str, ...], Callable[..., Array]] = {
     (".mha", ".mhd"): read_metaimage,
     (".dcm", ".dicom"): read_dicom,
 }
-"""By the ends of names; whatever ends otherwise is left to Pillow."""
+"""Readers by the ends of file names; Pillow reads all others."""
 
 
 def image_in(file: Path, frame: int | None = None, mask: bool = False) -> ImageFile:
@@ -25,7 +25,7 @@ def image_in(file: Path, frame: int | None = None, mask: bool = False) -> ImageF
     Args:
         file: The file.
         frame: Which of its frames, from 0; None where there is only one.
-        mask: Whether it is a mask, whose values are class ids; one of a single frame is the mask of whatever frame.
+        mask: Whether it is a mask, whose values are class ids. A mask of one frame is the mask of every frame.
     """
     reader = next((found for ends, found in READERS.items() if file.name.lower().endswith(ends)), read_plain)
     if frame is None and (not mask or reader is read_plain):

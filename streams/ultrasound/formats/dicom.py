@@ -17,11 +17,11 @@ DAMAGES = (AttributeError, EOFError, LookupError, NotImplementedError, OSError, 
 
 
 def read_dicom(file: Path, frame: int | None = None, mask: bool = False) -> Array:
-    """One frame, `(height, width)` grey or `(height, width, 3)` RGB, of whatever photometric interpretation.
+    """One frame, `(height, width)` grey or `(height, width, 3)` RGB; every photometric interpretation is read.
 
-    Palettes are looked up, YBR becomes RGB, planes of colours are put together and MONOCHROME1 is turned round, so that
-    bright is an echo. Samples of more than 8 bits keep their upper 8. Those of a mask are taken as they are stored, by
-    slope and intercept where the file has them.
+    Palettes are looked up, YBR becomes RGB, colour planes are merged, and MONOCHROME1 is inverted so that echoes are
+    bright. Samples of more than 8 bits keep their upper 8. The samples of a mask are not scaled, except by the file's
+    slope and intercept.
 
     Args:
         file: The file.

@@ -14,11 +14,11 @@ class Ellipse:
     """An ellipse in pixels.
 
     Attributes:
-        x: Of its centre.
-        y: Of its centre.
-        a: One half axis.
-        b: The other one.
-        angle: Of `a` to the x axis, in radians.
+        x: Column of the centre.
+        y: Row of the centre.
+        a: First half axis.
+        b: Second half axis.
+        angle: Angle of `a` to the x axis, in radians.
     """
 
     x: float
@@ -43,7 +43,7 @@ class Ellipse:
 
 
 def fitted(marks: NDArray[np.bool_]) -> Ellipse:
-    """The ellipse that is nearest to the marked pixels.
+    """The ellipse nearest to the marked pixels.
 
     Least squares of the algebraic distance under 4 A C - B^2 = 1, in the numerically stable form of Halir and Flusser
     (1998, after Fitzgibbon, Pilu, Fisher 1996).
@@ -60,12 +60,13 @@ def fitted(marks: NDArray[np.bool_]) -> Ellipse:
     found = _conic(u, v)
     if found is None:
         raise DataError("the outline is no ellipse")
-    cx, cy, a, b, angle = found
-    return Ellipse(cx * scale + centre_x, cy * scale + centre_y, a * scale, b * scale, angle)
+    return Ellipse(
+        found.x * scale + centre_x, found.y * scale + centre_y, found.a * scale, found.b * scale, found.angle
+    )
 
 
-def _conic(u: NDArray[np.float64], v: NDArray[np.float64]) -> tuple[float, float, float, float, float] | None:
-    """Centre, half axes and angle of the best conic A u^2 + B u v + C v^2 + D u + E v + F that is an ellipse."""
+def _conic(u: NDArray[np.float64], v: NDArray[np.float64]) -> Ellipse | None:
+    """The best conic A u^2 + B u v + C v^2 + D u + E v + F that is an ellipse; None where there is none."""
     quadratic = np.stack([u * u, u * v, v * v], axis=1)
     linear = np.stack([u, v, np.ones_like(u)], axis=1)
     s1, s2, s3 = quadratic.T @ quadratic, quadratic.T @ linear, linear.T @ linear
@@ -81,12 +82,12 @@ def _conic(u: NDArray[np.float64], v: NDArray[np.float64]) -> tuple[float, float
     if not len(good):
         return None
     first = vectors[:, good[0]]
-    return _axes(*first, *(t @ first))
+    return _axes(first, t @ first)
 
 
-def _axes(
-    a: float, b: float, c: float, d: float, e: float, f: float
-) -> tuple[float, float, float, float, float] | None:
+def _axes(quadratic: NDArray[np.float64], linear: NDArray[np.float64]) -> Ellipse | None:
+    """The ellipse of a conic with the coefficients A, B, C and D, E, F; None where it is another conic."""
+    (a, b, c), (d, e, f) = quadratic, linear
     centre = np.linalg.solve(np.array([[2 * a, b], [b, 2 * c]]), np.array([-d, -e]))
     level = f + (d * centre[0] + e * centre[1]) / 2
     values, vectors = np.linalg.eigh(np.array([[a, b / 2], [b / 2, c]]))
@@ -94,4 +95,5 @@ def _axes(
     if not (squares > 0).all():
         return None
     half = np.sqrt(squares)
-    return float(centre[0]), float(centre[1]), float(half[0]), float(half[1]), math.atan2(vectors[1, 0], vectors[0, 0])
+    angle = math.atan2(vectors[1, 0], vectors[0, 0])
+    return Ellipse(float(centre[0]), float(centre[1]), float(half[0]), float(half[1]), angle)

@@ -1,4 +1,4 @@
-"""Readers of medical formats come with the extra `ultrasound`; where it is missing, one line says so."""
+"""Packages of the extra `ultrasound` that read medical formats; a missing one is an error in one line."""
 
 from importlib import import_module
 from typing import Any
@@ -13,8 +13,8 @@ def imported(name: str, file: object) -> Any:
     """A package of the extra.
 
     Args:
-        name: Of the package, one of `EXTRA`.
-        file: What is to be read, for the message.
+        name: Name of the package, one of `EXTRA`.
+        file: File to be read, for the message.
 
     Raises:
         ClbenchError: When it is not installed.

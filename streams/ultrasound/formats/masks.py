@@ -1,4 +1,4 @@
-"""Masks that come as bright marks: above a threshold, several of them as one, contours and polygons filled."""
+"""Masks made from bright marks: thresholds, unions of several masks, filled contours and polygons."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from clbench.core.errors import DataError
 from clbench.core.image_values import Array
 from clbench.spec.task import Split
-from clbench.streams.clip_domains.image_sets.place import Place
+from clbench.streams.clip_domains.image_sets.set_location import SetLocation
 from clbench.streams.image_files import entries
-from clbench.streams.ultrasound.labelled_image import ImageFile, Row
-from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, natural, some
+from clbench.streams.ultrasound.labelled_image import ImageFile, LabelledImage
+from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, natural_key, not_empty
 from clbench.streams.ultrasound.task_sources import Answers
 
 PARTS: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
@@ -38,19 +38,23 @@ DAMAGES = (
 CLASSES = ("malignant", "normal or benign")
 
 
-def read(place: Place, _task: str) -> list[Row]:
+def read(location: SetLocation, _task: str) -> list[LabelledImage]:
     """The largest of `breastmnist.npz` (28 pixels), `_64`, `_128` and `_224`, with the parts that it has.
 
     It shows the images of BUSI: do not put both into one stream.
     """
-    file = max(entries(place.images, "breastmnist*.npz"), key=natural)
+    file = max(entries(location.images, "breastmnist*.npz"), key=natural_key)
     arrays = _arrays(file, file.stat().st_mtime_ns)
     rows = []
     for split, part in PARTS.items():
         for number, label in enumerate(arrays[f"{part}_labels"]):
             image = ImageFile((file,), partial(_image, part=part, number=number))
-            rows.append(Row(f"{part}/{number:04d}", image, int(label), f"{file}: {part}_images[{number}]", split=split))
-    return some(rows, file, "images")
+            rows.append(
+                LabelledImage(
+                    f"{part}/{number:04d}", image, int(label), f"{file}: {part}_images[{number}]", split=split
+                )
+            )
+    return not_empty(rows, file, "images")
 
 
 def _image(file: Path, part: str, number: int) -> Array:

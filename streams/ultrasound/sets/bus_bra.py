@@ -4,32 +4,39 @@ import json
 import math
 
 from clbench.core.errors import DataError
-from clbench.streams.clip_domains.image_sets.place import Place
+from clbench.streams.clip_domains.image_sets.set_location import SetLocation
 from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
 from clbench.streams.ultrasound.formats.masks import bright
-from clbench.streams.ultrasound.labelled_image import ImageFile, Row, Truth
-from clbench.streams.ultrasound.sets.public_set import LESION, TUMOUR, UltrasoundSet, existing, named, plain
+from clbench.streams.ultrasound.labelled_image import ImageFile, LabelledImage, Truth
+from clbench.streams.ultrasound.sets.public_set import (
+    LESION,
+    TUMOUR,
+    UltrasoundSet,
+    existing_file,
+    label_named,
+    plain_file_name,
+)
 from clbench.streams.ultrasound.task_sources import Answers
 
 
-def read(place: Place, task: str) -> list[Row]:
+def read(location: SetLocation, task: str) -> list[LabelledImage]:
     """`bus_data.csv` with `Images/bus_0001-l.png` and `Masks/mask_0001-l.png`; patients (`Case`) stay together."""
     rows = []
-    for row in read_csv(place.find("bus_data.csv"), ("ID",)):
-        name = plain(row.text("ID").strip(), row.where, "ID")
-        image = existing(place.images / "Images" / f"{name}.png", f"{row.where}: ID")
-        truth = _truth(place, row, name, task)
-        rows.append(Row(name, ImageFile((image,)), truth, row.where, f"bus-bra/{row.text('Case').strip()}"))
+    for row in read_csv(location.find("bus_data.csv"), ("ID",)):
+        name = plain_file_name(row.text("ID").strip(), row.where, "ID")
+        image = existing_file(location.images / "Images" / f"{name}.png", f"{row.where}: ID")
+        truth = _truth(location, row, name, task)
+        rows.append(LabelledImage(name, ImageFile((image,)), truth, row.where, f"bus-bra/{row.text('Case').strip()}"))
     return rows
 
 
-def _truth(place: Place, row: CsvRow, name: str, task: str) -> Truth:
+def _truth(location: SetLocation, row: CsvRow, name: str, task: str) -> Truth:
     if task == "classification":
-        return named(row.text("Pathology"), TUMOUR.classes, row.where, "Pathology")
+        return label_named(row.text("Pathology"), TUMOUR.classes, row.where, "Pathology")
     if task == "detection":
         return (_box(row),)
-    mask = place.images / "Masks" / f"mask_{name.removeprefix('bus_')}.png"
-    return ImageFile((existing(mask, f"the mask of {name}"),), bright)
+    mask = location.images / "Masks" / f"mask_{name.removeprefix('bus_')}.png"
+    return ImageFile((existing_file(mask, f"the mask of {name}"),), bright)
 
 
 def _box(row: CsvRow) -> tuple[float, ...]:

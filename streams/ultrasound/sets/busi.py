@@ -3,36 +3,36 @@
 import re
 from pathlib import Path
 
-from clbench.streams.clip_domains.image_sets.place import Place
+from clbench.streams.clip_domains.image_sets.set_location import SetLocation
 from clbench.streams.image_files import entries
 from clbench.streams.ultrasound.formats.masks import marked
-from clbench.streams.ultrasound.labelled_image import ImageFile, Row, Truth
-from clbench.streams.ultrasound.sets.public_set import LESION, UltrasoundSet, existing, natural, some
+from clbench.streams.ultrasound.labelled_image import ImageFile, LabelledImage, Truth
+from clbench.streams.ultrasound.sets.public_set import LESION, UltrasoundSet, existing_file, natural_key, not_empty
 from clbench.streams.ultrasound.task_sources import Answers
 
 CLASSES = ("benign", "malignant", "normal")
 
 
-def read(place: Place, task: str) -> list[Row]:
+def read(location: SetLocation, task: str) -> list[LabelledImage]:
     """`benign/benign (1).png` with `benign (1)_mask.png`, `_mask_1.png`, ...: one mask a lesion, together one mask.
 
     Masks of normal breasts are black. Some masks are RGB or RGBA. Patients are not known.
     """
     rows = []
     for label, name in enumerate(CLASSES):
-        folder = place.images / name
+        folder = location.images / name
         images = [path for path in entries(folder, "*.png") if "_mask" not in path.name]
-        for path in sorted(images, key=natural):
+        for path in sorted(images, key=natural_key):
             truth: Truth = label if task == "classification" else ImageFile(_masks(path), marked)
-            rows.append(Row(path.stem, ImageFile((path,)), truth, str(path)))
-    return some(rows, place.images, "images in benign, malignant and normal")
+            rows.append(LabelledImage(path.stem, ImageFile((path,)), truth, str(path)))
+    return not_empty(rows, location.images, "images in benign, malignant and normal")
 
 
 def _masks(path: Path) -> tuple[Path, ...]:
-    first = existing(path.with_name(f"{path.stem}_mask.png"), f"the mask of {path.name}")
+    first = existing_file(path.with_name(f"{path.stem}_mask.png"), f"the mask of {path.name}")
     more = re.compile(re.escape(path.stem) + r"_mask_\d+\.png")
     others = (other for other in entries(path.parent) if more.fullmatch(other.name))
-    return (first, *sorted(others, key=natural))
+    return (first, *sorted(others, key=natural_key))
 
 
 SET = UltrasoundSet(

@@ -6,11 +6,11 @@ from pathlib import Path
 from clbench.core.errors import DataError
 from clbench.spec.task import Split
 from clbench.streams.clip_domains.image_sets.found_image_set import read_lines
-from clbench.streams.clip_domains.image_sets.place import Place
+from clbench.streams.clip_domains.image_sets.set_location import SetLocation
 from clbench.streams.image_files import entries
 from clbench.streams.ultrasound.formats.by_name import image_in
-from clbench.streams.ultrasound.labelled_image import Row, Truth
-from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, named
+from clbench.streams.ultrasound.labelled_image import LabelledImage, Truth
+from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, label_named
 from clbench.streams.ultrasound.task_sources import Answers
 
 VIEWS = ("2CH", "4CH")
@@ -19,17 +19,17 @@ QUALITIES = ("Poor", "Medium", "Good")
 GROUPS: dict[Split, str] = {"train": "training", "validation": "validation", "test": "testing"}
 
 
-def read(place: Place, task: str) -> list[Row]:
+def read(location: SetLocation, task: str) -> list[LabelledImage]:
     """`patient0001/patient0001_2CH_ED.nii.gz` with `..._gt.nii.gz` (or `.mhd`); sequences are not read.
 
     The parts are those of `database_split`, where it is there; else patients are divided by their hashes.
     """
-    parts = _parts(place)
-    folders = sorted(path for path in entries(place.images, "patient*") if path.is_dir())
+    parts = _parts(location)
+    folders = sorted(path for path in entries(location.images, "patient*") if path.is_dir())
     return [_row(folder, view, instant, task, parts) for folder in folders for view in VIEWS for instant in INSTANTS]
 
 
-def _row(folder: Path, view: str, instant: str, task: str, parts: dict[str, Split]) -> Row:
+def _row(folder: Path, view: str, instant: str, task: str, parts: dict[str, Split]) -> LabelledImage:
     patient = folder.name
     if parts and patient not in parts:
         raise DataError(f"{folder}: no file of database_split names {patient}")
@@ -42,7 +42,7 @@ def _row(folder: Path, view: str, instant: str, task: str, parts: dict[str, Spli
     else:
         truth = _quality(folder / f"Info_{view}.cfg")
     file = _file(folder, name)
-    return Row(name, image_in(file), truth, str(file), f"camus/{patient}", parts.get(patient))
+    return LabelledImage(name, image_in(file), truth, str(file), f"camus/{patient}", parts.get(patient))
 
 
 def _file(folder: Path, stem: str) -> Path:
@@ -56,14 +56,14 @@ def _quality(file: Path) -> int:
     for line in read_lines(file):
         key, _, value = line.partition(":")
         if key.strip() == "ImageQuality":
-            return named(value, QUALITIES, str(file), "ImageQuality")
+            return label_named(value, QUALITIES, str(file), "ImageQuality")
     raise DataError(f"{file}: names no ImageQuality")
 
 
-def _parts(place: Place) -> dict[str, Split]:
+def _parts(location: SetLocation) -> dict[str, Split]:
     """The part of each patient; empty where the published split is not there."""
     try:
-        files = {split: place.find(f"database_split/subgroup_{name}.txt") for split, name in GROUPS.items()}
+        files = {split: location.find(f"database_split/subgroup_{name}.txt") for split, name in GROUPS.items()}
     except DataError:
         return {}
     found: dict[str, Split] = {}

@@ -2,34 +2,34 @@
 
 from clbench.core.errors import DataError
 from clbench.spec.task import Split
-from clbench.streams.clip_domains.image_sets.place import Place
+from clbench.streams.clip_domains.image_sets.set_location import SetLocation
 from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
-from clbench.streams.ultrasound.labelled_image import ImageFile, Row
+from clbench.streams.ultrasound.labelled_image import ImageFile, LabelledImage
 from clbench.streams.ultrasound.patient_split import train_or_validation
-from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, named, plain, some
+from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, label_named, not_empty, plain_file_name
 from clbench.streams.ultrasound.task_sources import Answers
 
 PLANES = ("Fetal abdomen", "Fetal brain", "Fetal femur", "Fetal thorax", "Maternal cervix", "Other")
 BRAIN = ("Trans-thalamic", "Trans-cerebellum", "Trans-ventricular", "Other")
 
 
-def read(place: Place, task: str) -> list[Row]:
+def read(location: SetLocation, task: str) -> list[LabelledImage]:
     """`FETAL_PLANES_DB_data.csv` (semicolons; names without an extension) beside `Images`.
 
     Patients with `Train` 1 train, a tenth of them validates; the others test. `brain-plane` has the brains only.
     """
-    file = place.find("FETAL_PLANES_DB_data.csv")
+    file = location.find("FETAL_PLANES_DB_data.csv")
     rows = []
     for row in read_csv(file, ("Image_name", "Plane"), ";"):
         if task == "brain-plane" and row.text("Plane").strip() != "Fetal brain":
             continue
         known, column = (PLANES, "Plane") if task == "plane" else (BRAIN, "Brain_plane")
-        label = named(row.text(column), known, row.where, column)
-        name = plain(row.text("Image_name").strip(), row.where, "Image_name")
+        label = label_named(row.text(column), known, row.where, column)
+        name = plain_file_name(row.text("Image_name").strip(), row.where, "Image_name")
         patient = f"fetal-planes/{row.count_in('Patient_num')}"
-        image = ImageFile((place.images / "Images" / f"{name}.png",))
-        rows.append(Row(name, image, label, row.where, patient, _split(row, patient)))
-    return some(rows, file, "rows of brains")
+        image = ImageFile((location.images / "Images" / f"{name}.png",))
+        rows.append(LabelledImage(name, image, label, row.where, patient, _split(row, patient)))
+    return not_empty(rows, file, "rows of brains")
 
 
 def _split(row: CsvRow, patient: str) -> Split:

@@ -4,17 +4,17 @@ import re
 from pathlib import Path
 
 from clbench.core.errors import DataError
-from clbench.streams.clip_domains.image_sets.place import Place
+from clbench.streams.clip_domains.image_sets.set_location import SetLocation
 from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
 from clbench.streams.ultrasound.formats.masks import inside_ellipse
-from clbench.streams.ultrasound.labelled_image import ImageFile, Row, Truth
-from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, existing, plain
+from clbench.streams.ultrasound.labelled_image import ImageFile, LabelledImage, Truth
+from clbench.streams.ultrasound.sets.public_set import UltrasoundSet, existing_file, plain_file_name
 from clbench.streams.ultrasound.task_sources import Answers
 
 SIZE, CIRCUMFERENCE = "pixel size(mm)", "head circumference (mm)"
 
 
-def read(place: Place, task: str) -> list[Row]:
+def read(location: SetLocation, task: str) -> list[LabelledImage]:
     """The training set, `000_HC.png` with `000_HC_Annotation.png`; `010_2HC.png` shows the head of `010_HC.png` again.
 
     The published test set has no truths, so test images come from the training set; images with one number, which
@@ -22,16 +22,18 @@ def read(place: Place, task: str) -> list[Row]:
     `circumference-pixels` divides it by the size of a pixel, which no image shows.
     """
     rows = []
-    for row in read_csv(place.find("training_set_pixel_size_and_HC.csv"), ("filename",)):
-        name = plain(row.text("filename").strip(), row.where, "filename")
-        file = existing(place.images / name, f"{row.where}: filename")
-        rows.append(Row(file.stem, ImageFile((file,)), _truth(row, file, task), row.where, _patient(row, file)))
+    for row in read_csv(location.find("training_set_pixel_size_and_HC.csv"), ("filename",)):
+        name = plain_file_name(row.text("filename").strip(), row.where, "filename")
+        file = existing_file(location.images / name, f"{row.where}: filename")
+        rows.append(
+            LabelledImage(file.stem, ImageFile((file,)), _truth(row, file, task), row.where, _patient(row, file))
+        )
     return rows
 
 
 def _truth(row: CsvRow, file: Path, task: str) -> Truth:
     if task == "segmentation":
-        outline = existing(file.with_name(f"{file.stem}_Annotation.png"), f"the outline of {file.name}")
+        outline = existing_file(file.with_name(f"{file.stem}_Annotation.png"), f"the outline of {file.name}")
         return ImageFile((outline,), inside_ellipse)
     millimetres = row.number_in(CIRCUMFERENCE)
     if task == "circumference":

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clbench.streams.clip_domains.image_sets.place import place_of
+from clbench.streams.clip_domains.image_sets.set_location import locate_set
 from clbench.streams.ultrasound.sets import (
     breast_mnist,
     bus_bra,
@@ -46,5 +46,5 @@ def open_task(root: Path, name: str, dataset: str, asked: str) -> TaskRows:
         DataError: When it is damaged, or not in a layout that is known.
     """
     known = SETS[dataset]
-    place = place_of(root, known)
+    place = locate_set(root, known)
     return TaskRows(name, known.tasks[asked], place.images, place.folder, known.read(place, asked))

@@ -1,4 +1,4 @@
-"""What is known of a public data set, and the questions that most of them share."""
+"""What is known of a public data set, and what the readers of most sets share."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clbench.core.errors import DataError
-from clbench.streams.clip_domains.image_sets.place import Place
-from clbench.streams.ultrasound.labelled_image import Row
+from clbench.streams.clip_domains.image_sets.set_location import SetLocation
+from clbench.streams.ultrasound.labelled_image import LabelledImage
 from clbench.streams.ultrasound.task_sources import Answers
 
 LESION = Answers(kind="segmentation", classes=("background", "lesion"))
@@ -38,19 +38,19 @@ class UltrasoundSet:
     witness: str
     tasks: Mapping[str, Answers]
     sizes: Mapping[str, int]
-    read: Callable[[Place, str], list[Row]]
+    read: Callable[[SetLocation, str], list[LabelledImage]]
     source: str
     licence: str
     citation: str
     mistakes: Mapping[str, str] = field(default_factory=dict)
 
 
-def natural(path: Path) -> list[tuple[int, str]]:
+def natural_key(path: Path) -> list[tuple[int, str]]:
     """A key that sorts by the numbers in a name: `benign (2)` before `benign (10)`."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
 
-def existing(file: Path, what: str) -> Path:
+def existing_file(file: Path, what: str) -> Path:
     """A file that must be there.
 
     Raises:
@@ -61,8 +61,13 @@ def existing(file: Path, what: str) -> Path:
     return file
 
 
-def plain(name: str, where: str, column: str) -> str:
-    """A name from a list, which must not lead to another folder.
+def plain_file_name(name: str, where: str, column: str) -> str:
+    """The name of a file from a list, which must not lead to another folder.
+
+    Args:
+        name: Name in the list.
+        where: Place in the list, for messages.
+        column: Column of the name, for messages.
 
     Raises:
         DataError: When it does.
@@ -72,8 +77,13 @@ def plain(name: str, where: str, column: str) -> str:
     return name
 
 
-def some(rows: list[Row], folder: Path, what: str) -> list[Row]:
-    """The rows, of which there must be some.
+def not_empty(rows: list[LabelledImage], folder: Path, what: str) -> list[LabelledImage]:
+    """The rows, of which there must be at least one.
+
+    Args:
+        rows: Rows that were found.
+        folder: Folder or file that was searched, for messages.
+        what: What was looked for, for messages.
 
     Raises:
         DataError: When there are none.
@@ -83,8 +93,14 @@ def some(rows: list[Row], folder: Path, what: str) -> list[Row]:
     return rows
 
 
-def named(label: str, known: Iterable[str], where: str, column: str) -> int:
-    """The label of a class by its name, whatever its case and the blanks around it.
+def label_named(label: str, known: Iterable[str], where: str, column: str) -> int:
+    """The label of a class by its name; capitals and blanks around it do not matter.
+
+    Args:
+        label: Name in the data.
+        known: Names of the classes by label.
+        where: Place in the data, for messages.
+        column: Column of the name, for messages.
 
     Raises:
         DataError: For a name that is none of them.

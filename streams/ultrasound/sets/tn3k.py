@@ -6,17 +6,24 @@ from clbench.core.csv_files import read_cells
 from clbench.core.errors import DataError
 from clbench.core.strict_json import parse_json
 from clbench.spec.task import Split
-from clbench.streams.clip_domains.image_sets.place import Place
+from clbench.streams.clip_domains.image_sets.set_location import SetLocation
 from clbench.streams.image_files import entries
 from clbench.streams.ultrasound.formats.masks import bright
-from clbench.streams.ultrasound.labelled_image import ImageFile, Row, Truth
+from clbench.streams.ultrasound.labelled_image import ImageFile, LabelledImage, Truth
 from clbench.streams.ultrasound.patient_split import train_or_validation
-from clbench.streams.ultrasound.sets.public_set import LESION, TUMOUR, UltrasoundSet, existing, natural, some
+from clbench.streams.ultrasound.sets.public_set import (
+    LESION,
+    TUMOUR,
+    UltrasoundSet,
+    existing_file,
+    natural_key,
+    not_empty,
+)
 
 FOLD = "tn3k-trainval-fold0.json"
 
 
-def read(place: Place, task: str) -> list[Row]:
+def read(location: SetLocation, task: str) -> list[LabelledImage]:
     """`trainval-image/0000.jpg` with `trainval-mask/0000.jpg`, and the same of `test`; labels in `label4trainval.csv`.
 
     The fold 0 says who validates, by places in the list of files sorted by number; without its file a tenth does, by
@@ -24,22 +31,24 @@ def read(place: Place, task: str) -> list[Row]:
     """
     rows = []
     for part in ("trainval", "test"):
-        folder = place.images / f"{part}-image"
-        files = sorted(entries(folder, "*.jpg"), key=natural)
-        validated = _validated(place, len(files)) if part == "trainval" else set[int]()
-        labels = _labels(place.find(f"label4{part}.csv")) if task == "classification" else {}
+        folder = location.images / f"{part}-image"
+        files = sorted(entries(folder, "*.jpg"), key=natural_key)
+        validated = _validated(location, len(files)) if part == "trainval" else set[int]()
+        labels = _labels(location.find(f"label4{part}.csv")) if task == "classification" else {}
         for number, file in enumerate(files):
             split: Split = "test" if part == "test" else _split(number, file, validated)
             rows.append(
-                Row(f"{part}/{file.stem}", ImageFile((file,)), _truth(file, part, labels), str(file), split=split)
+                LabelledImage(
+                    f"{part}/{file.stem}", ImageFile((file,)), _truth(file, part, labels), str(file), split=split
+                )
             )
-    return some(rows, place.images, "images in trainval-image and test-image")
+    return not_empty(rows, location.images, "images in trainval-image and test-image")
 
 
 def _truth(file: Path, part: str, labels: dict[int, int]) -> Truth:
     if not labels:
         mask = file.parent.with_name(f"{part}-mask") / file.name
-        return ImageFile((existing(mask, f"the mask of {file.name}"),), bright)
+        return ImageFile((existing_file(mask, f"the mask of {file.name}"),), bright)
     if not file.stem.isdecimal() or int(file.stem) not in labels:
         raise DataError(f"{file}: label4{part}.csv has no label of it")
     return labels[int(file.stem)]
@@ -51,10 +60,10 @@ def _split(number: int, file: Path, validated: set[int] | None) -> Split:
     return "validation" if number in validated else "train"
 
 
-def _validated(place: Place, files: int) -> set[int] | None:
+def _validated(location: SetLocation, files: int) -> set[int] | None:
     """Places of the images that validate; None where the file of the fold is not there."""
     try:
-        file = place.find(FOLD)
+        file = location.find(FOLD)
     except DataError:
         return None
     try:

@@ -7,9 +7,9 @@ from xml.etree.ElementTree import Element
 from clbench.core.errors import DataError
 from clbench.spec.task import Split
 from clbench.streams.clip_domains.image_sets.found_image_set import read_lines
-from clbench.streams.clip_domains.image_sets.place import Place
-from clbench.streams.ultrasound.labelled_image import ImageFile, Row, Truth
-from clbench.streams.ultrasound.sets.public_set import TUMOUR, UltrasoundSet, plain
+from clbench.streams.clip_domains.image_sets.set_location import SetLocation
+from clbench.streams.ultrasound.labelled_image import ImageFile, LabelledImage, Truth
+from clbench.streams.ultrasound.sets.public_set import TUMOUR, UltrasoundSet, plain_file_name
 from clbench.streams.ultrasound.task_sources import Answers
 from clbench.streams.ultrasound.xml_file import read_xml
 
@@ -17,19 +17,21 @@ PARTS: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-def read(place: Place, task: str) -> list[Row]:
+def read(location: SetLocation, task: str) -> list[LabelledImage]:
     """`JPEGImages/*.jpg` and `Annotations/*.xml`; `ImageSets/Main/{train,val,test}.txt` name those of each part.
 
     Corners are taken as they are, though VOC counts pixels from 1. Patients are not known.
     """
     rows = []
     for split, part in PARTS.items():
-        listing = place.find(f"ImageSets/Main/{part}.txt")
+        listing = location.find(f"ImageSets/Main/{part}.txt")
         for number, line in enumerate(read_lines(listing), 1):
-            name = plain(line.split()[0], f"{listing}: row {number}", "image")
-            file = place.images / "Annotations" / f"{name}.xml"
-            image = ImageFile((place.images / "JPEGImages" / f"{name}.jpg",))
-            rows.append(Row(name, image, _truth(file, task), f"{listing}: row {number}: {file.name}", split=split))
+            name = plain_file_name(line.split()[0], f"{listing}: row {number}", "image")
+            file = location.images / "Annotations" / f"{name}.xml"
+            image = ImageFile((location.images / "JPEGImages" / f"{name}.jpg",))
+            rows.append(
+                LabelledImage(name, image, _truth(file, task), f"{listing}: row {number}: {file.name}", split=split)
+            )
     return rows
 
 

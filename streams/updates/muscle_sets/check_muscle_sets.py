@@ -6,7 +6,7 @@ from clbench.core.errors import DataError
 from clbench.streams.data_report import SetReport, card_of_texts
 from clbench.streams.loaders.task_sets import source_of
 from clbench.streams.updates.muscle_sets.found_muscle_set import open_set
-from clbench.streams.updates.muscle_sets.muscle_set_facts import SetName, facts_of
+from clbench.streams.updates.muscle_sets.muscle_set_facts import MuscleSetName, facts_of
 
 
 def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
@@ -25,7 +25,7 @@ def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
     return [_check(root, task.name, source_of(card, task).dataset) for task in card.tasks]
 
 
-def _check(root: Path, task: str, name: SetName) -> SetReport:
+def _check(root: Path, task: str, name: MuscleSetName) -> SetReport:
     facts, folder = facts_of(name), None
     counts: dict[str, int] = {}
     problems: list[str] = []

@@ -12,7 +12,7 @@ from clbench.core.errors import DataError
 from clbench.spec.task import Split
 from clbench.streams.hub import builder_of, rows_of
 from clbench.streams.missing_data import MissingSetError
-from clbench.streams.updates.muscle_sets.muscle_set_facts import SetFacts, SetName, facts_of
+from clbench.streams.updates.muscle_sets.muscle_set_facts import MuscleSetFacts, MuscleSetName, facts_of
 from clbench.streams.updates.muscle_sets.prompted_rows import ASK, Asked
 
 if TYPE_CHECKING:
@@ -34,20 +34,20 @@ class TaskSet:
         commit: Of the repository; None for a folder, whose rows say what it is.
     """
 
-    name: SetName
+    name: MuscleSetName
     repo: str
     commit: str | None
 
     @property
-    def facts(self) -> SetFacts:
+    def facts(self) -> MuscleSetFacts:
         """What was published."""
         return facts_of(self.name)
 
     def part(self, split: Split) -> Numbered:
         """The rows of a part with their numbers in the published file, those without a text or an answer left out.
 
-        The texts of a fifth of the training rows' distinct texts validate, those with the smallest SHA-256: the same
-        for every seed and machine, and equal texts stay together.
+        Of the distinct texts of the training rows, the fifth with the smallest SHA-256 validates: the same for every
+        seed and machine, and equal texts stay together.
 
         Raises:
             DataError: When it cannot be read.
@@ -78,11 +78,11 @@ class TaskSet:
         return Dataset.from_dict(columns, features=Features(features))
 
     def fingerprint(self, split: Split) -> str:
-        """Says which rows a part has and how they are asked, wherever they come from."""
+        """A hash of a part's rows as they are asked; equal for the hub and for a folder."""
         return hashlib.sha256(json.dumps(self.part(split)).encode()).hexdigest()
 
     def data_deviations(self) -> Iterator[str]:
-        """Where the rows are not those that were published, one line each.
+        """Differences from the published rows, one line each.
 
         Raises:
             DataError: When they cannot be read.
@@ -96,7 +96,7 @@ class TaskSet:
                 yield f"{file}: {total - len(rows):,} of {total:,} rows have no text or no answer and are left out"
 
     def size(self, file: File) -> int:
-        """How many rows a published part has."""
+        """Number of rows of a published part."""
         return len(self._rows(file))
 
     @cached_property
@@ -134,7 +134,7 @@ class TaskSet:
         return found
 
 
-def open_set(name: SetName, root: Path | None) -> TaskSet:
+def open_set(name: MuscleSetName, root: Path | None) -> TaskSet:
     """A set below a root, or from the hub.
 
     Raises:

@@ -11,10 +11,10 @@ from clbench.core.cards import read_yaml
 from clbench.core.config import Config, validate
 from clbench.spec.task import Split
 
-SetName = Literal["piqa", "hellaswag", "gsm8k", "samsum"]
+MuscleSetName = Literal["piqa", "hellaswag", "gsm8k", "samsum"]
 
 
-class SetFacts(Config):
+class MuscleSetFacts(Config):
     """One data set; sizes are those of the published parts."""
 
     title: str
@@ -33,15 +33,15 @@ class SetFacts(Config):
 class _Known(Config):
     """The data file."""
 
-    piqa: SetFacts
-    hellaswag: SetFacts
-    gsm8k: SetFacts
-    samsum: SetFacts
+    piqa: MuscleSetFacts
+    hellaswag: MuscleSetFacts
+    gsm8k: MuscleSetFacts
+    samsum: MuscleSetFacts
 
 
-def facts_of(name: SetName) -> SetFacts:
+def facts_of(name: MuscleSetName) -> MuscleSetFacts:
     """What is known of a set."""
-    found: SetFacts = getattr(_known(), name)
+    found: MuscleSetFacts = getattr(_known(), name)
     return found
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from clbench.streams.updates.muscle_sets.muscle_set_facts import SetName
+from clbench.streams.updates.muscle_sets.muscle_set_facts import MuscleSetName
 
 BRACKETS = re.compile(r"\[.*?\]")
 
@@ -47,7 +47,7 @@ def samsum(row: Mapping[str, Any]) -> Asked:
     return Asked(f"Dialogue:\n{dialogue}\nSummary:" if dialogue else "", summary)
 
 
-ASK: Mapping[SetName, Callable[[Mapping[str, Any]], Asked]] = {
+ASK: Mapping[MuscleSetName, Callable[[Mapping[str, Any]], Asked]] = {
     "piqa": piqa,
     "hellaswag": hellaswag,
     "gsm8k": gsm8k,

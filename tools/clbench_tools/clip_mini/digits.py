@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from clbench_tools.clip_mini.icons import SIDE, Pixels
 from clbench_tools.clip_mini.packages import DIGITS, wheel
-from clbench_tools.clip_mini.render import SIDE, Pixels
 
 
 def digit_images(cache: Path) -> list[list[tuple[int, Pixels]]]:

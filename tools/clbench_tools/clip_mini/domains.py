@@ -5,6 +5,7 @@ from pathlib import Path
 
 from clbench_tools.clip_mini.digits import digit_images
 from clbench_tools.clip_mini.glyphs import LETTERS, letter_images
+from clbench_tools.clip_mini.icons import IconSet, Pixels
 from clbench_tools.clip_mini.names import (
     COUNTRIES,
     GROUPS,
@@ -15,7 +16,6 @@ from clbench_tools.clip_mini.names import (
     slug,
 )
 from clbench_tools.clip_mini.packages import TYPEFACES
-from clbench_tools.clip_mini.render import IconSet, Pixels
 
 EMOJI_STYLES = {
     "train": ["fluent-emoji-flat", "fluent-emoji", "fluent-emoji-high-contrast", "emojione-v1"],

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from clbench_tools.clip_mini.render import Pixels
+from clbench_tools.clip_mini.icons import Pixels
 
 NEAR = 0.06
 """Root mean square difference, in units of full white, below which two images look the same at a glance."""

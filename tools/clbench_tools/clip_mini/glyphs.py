@@ -9,8 +9,8 @@ from fontTools.pens.boundsPen import BoundsPen
 from fontTools.pens.svgPathPen import SVGPathPen
 from fontTools.ttLib import TTFont
 
+from clbench_tools.clip_mini.icons import Pixels, svg_image
 from clbench_tools.clip_mini.packages import TYPEFACE_VERSION, member, npm
-from clbench_tools.clip_mini.render import Pixels, svg_image
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MARGIN = 0.12

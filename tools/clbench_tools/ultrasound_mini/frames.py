@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clbench.core.seeding import derive
-from clbench_tools.ultrasound_mini.tasks import MiniTask
+from clbench_tools.ultrasound_mini.mini_tasks import MiniTask
 from clbench_tools.ultrasound_simulator.canvas import Labels
 from clbench_tools.ultrasound_simulator.grid import grid_of
 from clbench_tools.ultrasound_simulator.render import Grey, compressed, envelope

@@ -1,4 +1,7 @@
-"""The simulator against theory: `python -m clbench_tools.ultrasound_simulator.measured` prints a Markdown table."""
+"""The simulator against theory, as a table in Markdown.
+
+`PYTHONPATH=tools python -m clbench_tools.ultrasound_simulator.measured` prints it.
+"""
 
 import logging
 

@@ -1,7 +1,7 @@
 """Frames for pre-training: organs and probes that no task of a stream has.
 
-`python -m clbench_tools.ultrasound_simulator.pretraining --frames 4000 --size 96 --out FILE.npz` writes them as
-`frames`, `(n, size, size)` uint8, for scripts that may not import streams.
+`PYTHONPATH=tools python -m clbench_tools.ultrasound_simulator.pretraining --frames 4000 --size 96 --out FILE.npz`
+writes them as `frames`, `(n, size, size)` uint8, for scripts that may not import streams.
 """
 
 import argparse

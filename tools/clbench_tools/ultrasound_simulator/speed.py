@@ -1,4 +1,4 @@
-"""Seconds a frame of 1024 x 384: `python -m clbench_tools.ultrasound_simulator.speed`.
+"""Seconds a frame of 1024 x 384: `PYTHONPATH=tools python -m clbench_tools.ultrasound_simulator.speed`.
 
 Prints processor time of the one thread, which other programs on the machine change little, and wall-clock time.
 """

@@ -2,7 +2,7 @@
 
 `PYTHONPATH=tools python -m clbench_tools.pretraining.mini_clip.pretrain_clip --corpus CACHE/corpus.npz`.
 
-The corpus is written by `tools/clbench_tools/clip_mini/build.py`. Writes the files of this folder. Build-time
+The corpus is written by `tools/clbench_tools/clip_mini/build_clip_mini.py`. Writes the files of this folder. Build-time
 code: nothing imports it when clbench runs.
 """
 

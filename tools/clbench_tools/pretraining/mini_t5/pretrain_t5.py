@@ -2,7 +2,7 @@
 
 `PYTHONPATH=tools python -m clbench_tools.pretraining.mini_t5.pretrain_t5 --corpus CACHE --teacher FOLDER`.
 
-The corpus is written by `tools/clbench_tools/text_mini/build.py`, the teacher is all-MiniLM-L6-v2. Writes the
+The corpus is written by `tools/clbench_tools/text_mini/build_text_mini.py`, the teacher is all-MiniLM-L6-v2. Writes the
 files of this folder. Build-time code: nothing imports it when clbench runs.
 """
 
