@@ -72,14 +72,12 @@ class Report:
 
     def print(self) -> None:
         """Print tables on standard output, as wide as the terminal."""
-        tables = [(("machine and settings", ""), _texts({**self.machine, **self.settings}))]
+        _print_table(("machine and settings", ""), _texts({**self.machine, **self.settings}))
         for item in self.comparisons:
             rows = [(way, f"{item.median(way):.4g}", f"{item.ratio(way):.3f}") for way in item.measured]
-            tables.append(((item.work, item.unit, f"ratio to {item.reference}"), rows))
+            _print_table((item.work, item.unit, f"ratio to {item.reference}"), rows)
         if self.figures:
-            tables.append((("figures", ""), _texts(self.figures)))
-        for columns, rows in tables:
-            sys.stdout.writelines(f"{line}\n" for line in (*lines_of_table(columns, rows), ""))
+            _print_table(("figures", ""), _texts(self.figures))
 
     def write(self, path: Path) -> None:
         """Write the report as JSON."""
@@ -102,5 +100,9 @@ def lines_of_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Ite
         yield from lines
 
 
-def _texts(values: Mapping[str, object]) -> list[tuple[str, ...]]:
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in (*lines_of_table(columns, rows), ""))
+
+
+def _texts(values: Mapping[str, object]) -> list[tuple[str, str]]:
     return [(name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in values.items()]

@@ -8,6 +8,7 @@ import argparse
 import subprocess
 import sys
 from functools import partial
+from typing import Any, cast
 
 import pyarrow as pa
 import torch
@@ -57,8 +58,9 @@ class Setup:
         self.batch = 64 if self.device.type == "cuda" else 8
         self.learner: Learner = build_learner(learner, 0, self.device)
         size = self.learner.test_batch if self.device.type == "cuda" else self.batch
-        side = int(self.learner.module.visual.image_size[0])  # type: ignore[union-attr,index,arg-type]  # open_clip
-        images = torch.randint(0, 256, (size, 3, side, side), dtype=torch.uint8, device=self.device)
+        self._clip = cast(Any, self.learner.module)  # open_clip has no types
+        height, width = self._clip.visual.image_size
+        images = torch.randint(0, 256, (size, 3, height, width), dtype=torch.uint8, device=self.device)
         labels = torch.arange(size, device=self.device) % CLASSES[0]
         ids = pa.array([str(i) for i in range(size)])
         self.samples = Samples(ids, {"image": images, "label": labels})
@@ -85,11 +87,10 @@ class Setup:
         """A batch of images through the bare model, and through the predictor with prompts encoded before."""
         floats = self.samples.tensors["image"].float() / 255
         task = made_up_task(TESTED_CLASSES)
-        encode = self.learner.module.encode_image
         with torch.no_grad(), self.learner.autocast():
             predict = self.learner.predictor([task], ("task-id", "union"))
             ways = {
-                "bare forward pass": partial(self.clock.seconds, partial(encode, floats)),  # type: ignore[arg-type]
+                "bare forward pass": partial(self.clock.seconds, partial(self._clip.encode_image, floats)),
                 "predictor": partial(self.clock.seconds, lambda: predict(self.samples.batch(slice(None)), task)),
             }
             return take_turns(ways, turns, "testing")
