@@ -1,164 +1,151 @@
-"""What gated low-rank updates cost beside plain ones: `python -m clbench.benchmarks.performance.adapters`.
+"""What the gated low-rank updates of `codyra` cost beside the plain ones of `lora`, on a CLIP of published size.
 
-On a CLIP of published size with random weights, `lora` and `codyra` at one rank on the same layers, step by step in
-turn, so that a busy machine slows both alike; then merging, peak memory (a process each), and what the text of the
-classes of a task adds to a step.
+Weights and images are random. Both strategies have one rank on the same layers. Further measured: peak memory (a
+process for each strategy), merging, the text of more classes, and testing beside the bare forward pass.
 """
 
-import itertools
-import statistics
+import argparse
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 import pyarrow as pa
 import torch
 
 from clbench.benchmarks.engine.execution import build_learner
 from clbench.benchmarks.forecast.memory_use import memory_above_now, memory_mib
-from clbench.contracts import Budget, Context, Learner, Samples, Strategy, StrategyConfig, Task
-from clbench.core import strict_json
-from clbench.core.registry import STRATEGIES
+from clbench.benchmarks.performance._measuring import (
+    DeviceClock,
+    StepTimer,
+    default_device,
+    describe_machine,
+    note_progress,
+    take_turns,
+)
+from clbench.benchmarks.performance._report import Comparison, Report
+from clbench.benchmarks.performance._training_work import TrainingWork, no_rows
+from clbench.contracts import Budget, Learner, Samples, Task
 from clbench.strategies._adapters.gated import GatedAdapter
 
-LEARNER = "open_clip:ViT-B-16"
-RANK = 16
 TURNS = 5
+STRATEGIES = ("lora", "codyra")
 STEPS = 3
 CLASSES = (10, 100, 397)
+"""Classes of a task, whose prompts are encoded in every step; SUN397 has 397."""
+TESTED_CLASSES = 1100
+"""Classes of all tasks together in testing: about those of X-TAIL."""
+MEASURE_PEAK = "from clbench.benchmarks.performance.adapters import print_peak; import sys; print_peak(*sys.argv[1:])"
 
 
 def made_up_task(classes: int) -> Task:
-    """A task of that many classes; its data are never read."""
-
-    def no_rows(split: str) -> object:
-        raise AssertionError(f"made up samples are not loaded, got {split}")
-
+    """A task of so many classes without data."""
     return Task("made-up", "classification", "accuracy", no_rows, str, tuple(f"class {i}" for i in range(classes)))
 
 
-class Bench:
-    """A learner with random weights and images on one device."""
+class Setup:
+    """A learner with random weights, and random images on its device.
 
-    def __init__(self, device: torch.device, batch: int) -> None:
-        self.device, self.batch = device, batch
-        self.learner: Learner = build_learner(LEARNER, 0, device)
-        size = self.learner.test_batch if device.type == "cuda" else batch
-        images = torch.randint(0, 256, (size, 3, 224, 224), dtype=torch.uint8, device=device)
-        labels = torch.arange(size, device=device) % CLASSES[0]
+    Args:
+        learner: Specification of a CLIP.
+        rank: Of the adapters.
+    """
+
+    def __init__(self, learner: str, rank: int) -> None:
+        self.rank = rank
+        self.device = default_device()
+        self.clock = DeviceClock(self.device)
+        self.batch = 64 if self.device.type == "cuda" else 8
+        self.learner: Learner = build_learner(learner, 0, self.device)
+        size = self.learner.test_batch if self.device.type == "cuda" else self.batch
+        self._clip = cast(Any, self.learner.module)  # open_clip has no types
+        height, width = self._clip.visual.image_size
+        images = torch.randint(0, 256, (size, 3, height, width), dtype=torch.uint8, device=self.device)
+        labels = torch.arange(size, device=self.device) % CLASSES[0]
         ids = pa.array([str(i) for i in range(size)])
         self.samples = Samples(ids, {"image": images, "label": labels})
+        budget = Budget(steps=STEPS, batch_size=self.batch)
+        self.work = TrainingWork(self.learner, budget, lambda task, split: self.samples)
 
-    def strategy(self, name: str, step: Callable[[], None]) -> Strategy[StrategyConfig]:
-        """A strategy of the shared rank, with a step's end told to `step`."""
-        entry = STRATEGIES.get(name)
-        assert entry.config is not None
-        settings = cast(StrategyConfig, entry.config.model_validate({"rank": RANK, "lr": 1e-6}))
-        context = Context(
-            learner=self.learner,
-            budget=Budget(steps=STEPS, batch_size=self.batch),
-            seed=0,
-            samples=lambda task, split: self.samples,
-            new_learner=lambda: self.learner,
-            progress=lambda done, total: step(),
-            record=lambda key, value: None,
-        )
-        return cast(Strategy[StrategyConfig], entry.value(settings, context))
+    def train(self, name: str, task: Task) -> StepTimer:
+        """One update by a strategy."""
+        timer = StepTimer(self.clock)
+        self.work.strategy(name, {"rank": self.rank, "lr": 1e-6}, timer.end_step).update(task)
+        return timer
 
-    def clock(self) -> float:
-        """Seconds, the device waited for."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
-    def step_seconds(self, name: str, task: Task) -> float:
-        """The quickest of the steps after the first one of an update."""
-        times: list[float] = []
-        self.strategy(name, lambda: times.append(self.clock())).update(task)
-        return min(later - earlier for earlier, later in itertools.pairwise(times))
+    def step_seconds(self, name: str, classes: int) -> float:
+        """The quickest step of an update after its first step."""
+        return min(self.train(name, made_up_task(classes)).seconds())
 
     def merge_seconds(self) -> tuple[int, float]:
-        """How many adapters, and what merging them takes."""
+        """Number of adapters, and seconds to merge them."""
         names = [layer.name for layer in self.learner.linear_layers() if layer.role != "other"]
-        adapter = GatedAdapter(self.learner.module, names, RANK, torch.Generator().manual_seed(0))
-        started = self.clock()
-        adapter.merge(self.learner.module)
-        return len(names), self.clock() - started
+        adapter = GatedAdapter(self.learner.module, names, self.rank, torch.Generator().manual_seed(0))
+        return len(names), self.clock.seconds(lambda: adapter.merge(self.learner.module))
 
-    def forward_seconds(self) -> tuple[float, float]:
-        """A batch of images through the bare model, and through the predictor over ten tasks' classes."""
-        model, images = self.learner.module, self.samples.tensors["image"]
-        tasks = [made_up_task(110)]
-        bare, ours = [], []
+    def forward_seconds(self, turns: int) -> dict[str, list[float]]:
+        """A batch of images through the bare model, and through the predictor with prompts encoded before."""
+        floats = self.samples.tensors["image"].float() / 255
+        task = made_up_task(TESTED_CLASSES)
         with torch.no_grad(), self.learner.autocast():
-            floats = images.float() / 255
-            predict = self.learner.predictor(tasks, ("task-id", "union"))
-            for _ in range(TURNS + 1):
-                started = self.clock()
-                model.encode_image(floats)  # type: ignore[operator]  # an open_clip model
-                bare.append(self.clock() - started)
-                started = self.clock()
-                predict(self.samples.batch(slice(None)), tasks[0])
-                ours.append(self.clock() - started)
-        return statistics.median(bare[1:]), statistics.median(ours[1:])
+            predict = self.learner.predictor([task], ("task-id", "union"))
+            ways = {
+                "bare forward pass": partial(self.clock.seconds, partial(self._clip.encode_image, floats)),
+                "predictor": partial(self.clock.seconds, lambda: predict(self.samples.batch(slice(None)), task)),
+            }
+            return take_turns(ways, turns, "testing")
 
 
-def peak_mib(name: str) -> float:
-    """Peak memory of three steps of a strategy in a process of its own."""
-    code = f"from clbench.benchmarks.performance.adapters import peak_of; peak_of({name!r})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return float(done.stdout)
+def peak_mib(name: str, learner: str, rank: int) -> float:
+    """Peak memory of an update by a strategy in a process of its own, in MiB."""
+    command = [sys.executable, "-c", MEASURE_PEAK, name, learner, str(rank)]
+    found = float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    note_progress(f"peak memory, {name}: {found:.0f} MiB")
+    return found
 
 
-def peak_of(name: str) -> None:
-    """Print the peak memory of this process, or of the device, in MiB after one update."""
-    device, batch = _where()
-    bench = Bench(device, batch)
-    resting = memory_mib(device)
-    with memory_above_now(device) as above:  # the system's own account of a peak would begin with the parent's
-        bench.strategy(name, lambda: None).update(made_up_task(CLASSES[0]))
-    print(resting + above[0])  # noqa: T201
+def print_peak(name: str, learner: str, rank: str) -> None:
+    """Print the peak memory of this process, or of the device, over one update.
+
+    Args:
+        name: Registered name of the strategy.
+        learner: Specification of a CLIP.
+        rank: Of the adapters.
+    """
+    setup = Setup(learner, int(rank))
+    resting = memory_mib(setup.device)
+    with memory_above_now(setup.device) as above:  # the system's own account of a peak would begin with the parent's
+        setup.train(name, made_up_task(CLASSES[0]))
+    sys.stdout.write(f"{resting + above[0]}\n")
 
 
-def _where() -> tuple[torch.device, int]:
-    return (torch.device("cuda"), 64) if torch.cuda.is_available() else (torch.device("cpu"), 8)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Learner and rank."""
+    parser.add_argument("--learner", default="open_clip:ViT-B-16", help="a CLIP (default: %(default)s)")
+    parser.add_argument("--rank", type=int, default=16, help="rank of the adapters (default: %(default)s)")
 
 
-def main() -> None:
-    """Measure and print as JSON."""
-    device, batch = _where()
-    bench = Bench(device, batch)
-    times: dict[str, list[float]] = {"lora": [], "codyra": []}
-    for turn in range(TURNS + 1):
-        for name, kept in times.items():
-            seconds = bench.step_seconds(name, made_up_task(CLASSES[0]))
-            if turn:
-                kept.append(seconds)
-    step = {name: statistics.median(kept) for name, kept in times.items()}
-    text = {n: statistics.median(bench.step_seconds("codyra", made_up_task(n)) for _ in range(3)) for n in CLASSES}
-    adapters, merging = bench.merge_seconds()
-    bare, ours = bench.forward_seconds()
-    memory = {name: peak_mib(name) for name in times}
-    report = {
-        "learner": LEARNER,
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads",
-        "rank": RANK,
-        "batch": batch,
-        "seconds_a_step": step,
-        "codyra_step_over_lora": step["codyra"] / step["lora"],
-        "images_a_second_in_training": batch / step["codyra"],
-        "adapters": adapters,
-        "seconds_to_merge": merging,
-        "peak_mib": memory,
-        "codyra_peak_over_lora": memory["codyra"] / memory["lora"],
-        "codyra_step_by_classes": text,
-        "images_a_second_in_testing": len(bench.samples) / ours,
-        "bare_forward_over_testing": bare / ours,
+def measure(options: argparse.Namespace) -> Report:
+    """Steps, peak memory, steps by number of classes, testing, merging."""
+    setup = Setup(options.learner, options.rank)
+    steps = {name: partial(setup.step_seconds, name, CLASSES[0]) for name in STRATEGIES}
+    texts = {f"{number} classes": partial(setup.step_seconds, "codyra", number) for number in CLASSES}
+    comparisons = [
+        Comparison("a step", "s", "lora", take_turns(steps, options.turns, "a step")),
+        Comparison(
+            "a step of codyra", "s", f"{CLASSES[0]} classes", take_turns(texts, min(3, options.turns), "codyra")
+        ),
+        Comparison("testing a batch", "s", "bare forward pass", setup.forward_seconds(options.turns)),
+        Comparison(
+            "peak memory", "MiB", "lora", {name: [peak_mib(name, options.learner, options.rank)] for name in STRATEGIES}
+        ),
+    ]
+    adapters, merging = setup.merge_seconds()
+    figures = {
+        "adapters": float(adapters),
+        "merging all adapters, s": merging,
+        "training images a second, codyra": setup.batch / comparisons[0].median("codyra"),
+        "test images a second": len(setup.samples) / comparisons[2].median("predictor"),
     }
-    print(strict_json.dumps(report, indent=1))  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()
+    settings = {"learner": options.learner, "rank": options.rank, "batch": setup.batch}
+    return Report("adapters", describe_machine(setup.device), settings, comparisons, figures)

@@ -1,15 +1,14 @@
-"""How fast two large ledgers are compared, beside a plain join with pyarrow.
+"""How fast `clbench compare` compares two large ledgers, beside a plain join of the same files with pyarrow.
 
-It makes two ledgers (10 million rows unless told otherwise) and measures `clbench compare --json` and the join, each in
-a process of its own: seconds, and the peak of resident memory.
+Both run in a process of their own. Measured are seconds, processor seconds and the peak of resident memory.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clbench.core import strict_json
+from clbench.benchmarks.performance._measuring import default_device, describe_machine, note_progress, take_turns
+from clbench.benchmarks.performance._report import Comparison, Report
 from clbench.spec.ledger import SCHEMA
 
 Integers = npt.NDArray[np.int64]
+TURNS = 1
 CHUNK = 1_000_000
 CLASSES = 100
 TASKS = 10
@@ -33,45 +34,83 @@ old, new = (pq.read_table(path, columns=columns) for path in sys.argv[1:])
 joined = old.join(new, keys=["task", "sample_id"], join_type="full outer", right_suffix=" new")
 print(joined.group_by(["correct", "correct new"]).aggregate([([], "count_all")]).to_pylist())
 """
+LAUNCHER = """
+import os, subprocess, sys, time
+start = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+sys.exit(1 if status else 0)
+"""
+"""Starts a command from a small process: a peak of memory begins with that of the process that starts it."""
 
 
-def main() -> None:
-    """Make the ledgers, measure both ways, print JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.partition(":")[0] if __doc__ else None)
-    parser.add_argument("--rows", type=int, default=10_000_000)
-    parser.add_argument("--repeat", type=int, default=1, help="The fastest of so many counts.")
-    arguments = parser.parse_args()
+@dataclass(frozen=True)
+class MeasuredCommand:
+    """A command that is run again and again, and what its processes used.
+
+    Attributes:
+        command: Program and arguments.
+        processor_seconds: Of each run.
+        peak_mib: Peak of resident memory in each run.
+    """
+
+    command: Sequence[str]
+    processor_seconds: list[float] = field(default_factory=list)
+    peak_mib: list[float] = field(default_factory=list)
+
+    def run(self) -> float:
+        """Run the command once and return its wall-clock seconds.
+
+        Raises:
+            SystemExit: When the command fails.
+        """
+        done = subprocess.run([sys.executable, "-c", LAUNCHER, *self.command], stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(self.command[:4])} ... failed")
+        seconds, processor, peak = map(float, done.stdout.split())
+        self.processor_seconds.append(processor)
+        self.peak_mib.append(peak)
+        return seconds
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Size of the ledgers."""
+    parser.add_argument("--rows", type=int, default=10_000_000, help="rows of each ledger (default: %(default)s)")
+
+
+def measure(options: argparse.Namespace) -> Report:
+    """Make the ledgers, then measure both ways."""
     with tempfile.TemporaryDirectory() as name:
-        old, new = (Path(name) / f"{side}.parquet" for side in ("old", "new"))
-        write_random_ledger(old, arguments.rows, 1)
-        write_random_ledger(new, arguments.rows, 2)
-        ways = {
-            "clbench": [sys.executable, "-m", "clbench", "compare", str(old), str(new), "--json"],
-            "pyarrow": [sys.executable, "-c", REFERENCE, str(old), str(new)],
+        old, new = (Path(name) / f"{version}.parquet" for version in ("old", "new"))
+        for seed, path in enumerate((old, new), 1):
+            note_progress(f"writing {options.rows:,} rows to {path.name}")
+            write_random_ledger(path, options.rows, seed)
+        commands = {
+            "pyarrow": MeasuredCommand([sys.executable, "-c", REFERENCE, str(old), str(new)]),
+            "clbench": MeasuredCommand([sys.executable, "-m", "clbench", "compare", str(old), str(new), "--json"]),
         }
-        found = {way: best([measure(command) for _ in range(arguments.repeat)]) for way, command in ways.items()}
-    ratio = found["clbench"]["seconds"] / found["pyarrow"]["seconds"]
-    print(strict_json.dumps({"rows": arguments.rows, "cpus": os.cpu_count(), **found, "ratio": ratio}, indent=1))  # noqa: T201
-
-
-def best(runs: list[dict[str, float]]) -> dict[str, float]:
-    """The fastest run."""
-    return min(runs, key=lambda run: run["seconds"])
-
-
-def measure(command: list[str]) -> dict[str, float]:
-    """Seconds, seconds of the processors and peak memory of a command."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    if status:
-        raise SystemExit(f"{' '.join(command[:4])} ... failed")
-    return {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_mb": usage.ru_maxrss / 1024}
+        seconds = take_turns({way: command.run for way, command in commands.items()}, options.turns, "wall-clock time")
+    counted = slice(-options.turns, None)
+    processor = {way: command.processor_seconds[counted] for way, command in commands.items()}
+    memory = {way: command.peak_mib[counted] for way, command in commands.items()}
+    comparisons = [
+        Comparison("wall-clock time", "s", "pyarrow", seconds),
+        Comparison("processor time", "s", "pyarrow", processor),
+        Comparison("peak memory", "MiB", "pyarrow", memory),
+    ]
+    machine = {**describe_machine(default_device()), "clock": "wall-clock"}
+    return Report("comparison", machine, {"rows": options.rows}, comparisons)
 
 
 def write_random_ledger(path: Path, rows: int, seed: int) -> None:
-    """A ledger of answers that are right seven times in ten, its samples in an order of its own."""
+    """Write a ledger of random answers, seven in ten right, in a random order of samples.
+
+    Args:
+        path: File to write.
+        rows: Number of samples.
+        seed: Draws answers and order; the targets are the same for all seeds.
+    """
     rng = np.random.default_rng(seed)
     targets = np.random.default_rng(0).integers(0, CLASSES, rows)
     order = rng.permutation(rows)
@@ -102,7 +141,3 @@ def _chunk(sample: Integers, targets: Integers, rng: np.random.Generator) -> pa.
 
 def _named(codes: npt.NDArray[np.integer[Any]], names: list[str]) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(names)).dictionary_decode()
-
-
-if __name__ == "__main__":
-    main()

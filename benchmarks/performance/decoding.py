@@ -1,14 +1,11 @@
-"""What testing by decoding costs beside the bare model: `python -m clbench.benchmarks.performance.decoding [LEARNER]`.
+"""What testing by decoding costs beside the bare model: the evaluator beside `generate` on the same batches.
 
-All test samples of text-mini under `open`, once through the evaluator (order, batches, texts, scores, ledger rows) and
-once through `generate` alone on the same batches, in turn, so that a busy machine slows both alike.
+All test samples of a text stream under `open`. The evaluator adds order, batches, texts, scores and ledger rows.
 """
 
-import statistics
-import sys
+import argparse
 import tempfile
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,67 +13,64 @@ import torch
 from clbench.benchmarks.engine.execution import build_learner
 from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.evaluation.evaluator import Evaluator, test_order
+from clbench.benchmarks.performance._measuring import DeviceClock, default_device, describe_machine, take_turns
+from clbench.benchmarks.performance._report import Comparison, Report
 from clbench.contracts import Batch, Stream, Task
-from clbench.core import strict_json
+from clbench.core.errors import ConfigError
 from clbench.learners._text.text_learner import TextLearner
 from clbench.streams.card import load_stream
 
 TURNS = 3
 
 
-def main() -> None:
-    """Measure and print as JSON."""
-    name = sys.argv[1] if len(sys.argv) > 1 else "mini-t5"
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    learner = build_learner(name, 0, device)
-    assert isinstance(learner, TextLearner), f"{name} is no language model"
-    whole = load_stream("text-mini")
+def generate_all(learner: TextLearner, batches: list[tuple[Task, Batch]]) -> int:
+    """Decode all batches; returns how many tokens were written, padding included."""
+    tokens = 0
+    with torch.no_grad(), learner.autocast():
+        for task, batch in batches:
+            assert task.limits is not None
+            tokens += learner.generate(batch, task.limits.answer_tokens).numel()
+    return tokens
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Learner and stream."""
+    parser.add_argument("learner", nargs="?", default="mini-t5", help="a language model (default: %(default)s)")
+    parser.add_argument("--stream", default="text-mini", help="stream of texts (default: %(default)s)")
+
+
+def measure(options: argparse.Namespace) -> Report:
+    """The evaluator and `generate` alone, in turn.
+
+    Raises:
+        ConfigError: For a learner that is no language model.
+    """
+    device = default_device()
+    clock = DeviceClock(device)
+    learner = build_learner(options.learner, 0, device)
+    if not isinstance(learner, TextLearner):
+        raise ConfigError(f"learner: wanted a language model, got {options.learner}")
+    whole = load_stream(options.stream)
     stream = Stream(whole.name, whole.tasks, ("open",), whole.learner)
     with tempfile.TemporaryDirectory() as folder:
-        samples = SampleStore(device, Path(folder)).of(whole.name, learner, name)
+        samples = SampleStore(device, Path(folder)).of(whole.name, learner, options.learner)
         evaluator = Evaluator(stream, "test", samples)
         batches = [
             (task, samples(task, "test").batch(index))
             for task in stream.tasks
             for index in test_order(samples(task, "test"), learner)
         ]
-        ours, bare, tokens = [], [], 0
-        for _ in range(TURNS + 1):  # the first turn warms up
-            ours.append(_seconds(device, lambda: evaluator.evaluate(learner, 0)))
-            bare.append(_seconds(device, lambda: _decode(learner, batches)))
-        with torch.no_grad(), learner.autocast():
-            for task, batch in batches:
-                tokens += learner.generate(batch, _limit(task)).numel()
-    seconds, alone = statistics.median(ours[1:]), statistics.median(bare[1:])
-    report = {
-        "learner": name,
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads",
-        "samples": sum(len(samples(task, "test")) for task in stream.tasks),
-        "tokens": tokens,
-        "tokens_a_second": tokens / seconds,
-        "bare_generate_over_testing": alone / seconds,
+        ways = {
+            "generate alone": partial(clock.seconds, partial(generate_all, learner, batches)),
+            "evaluator": partial(clock.seconds, partial(evaluator.evaluate, learner, 0)),
+        }
+        found = Comparison("testing", "s", "generate alone", take_turns(ways, options.turns, "testing"))
+    tokens, seconds = generate_all(learner, batches), found.median("evaluator")
+    figures = {
+        "samples": float(sum(len(samples(task, "test")) for task in stream.tasks)),
+        "tokens": float(tokens),
+        "tokens a second, evaluator": tokens / seconds,
+        "bare time over ours": 1 / found.ratio("evaluator"),
     }
-    print(strict_json.dumps(report, indent=1))  # noqa: T201
-
-
-def _decode(learner: TextLearner, batches: list[tuple[Task, Batch]]) -> None:
-    with torch.no_grad(), learner.autocast():
-        for task, batch in batches:
-            learner.generate(batch, _limit(task))
-
-
-def _limit(task: Task) -> int:
-    assert task.limits is not None
-    return task.limits.answer_tokens
-
-
-def _seconds(device: torch.device, work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - started
-
-
-if __name__ == "__main__":
-    main()
+    settings = {"learner": options.learner, "stream": options.stream}
+    return Report("decoding", describe_machine(device), settings, [found], figures)

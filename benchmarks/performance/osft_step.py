@@ -1,66 +1,75 @@
-"""What `osft` costs beside full fine-tuning and PEFT's OSF: `python -m clbench.benchmarks.performance.osft_step`.
+"""What a step of `osft` costs beside full fine-tuning and beside PEFT's OSF, on a LLaMA with random weights.
 
-Steps of AdamW on a LLaMA of 23 million random weights, some steps of each kind in turn, so that a busy machine slows
-all alike; then how long the decomposition takes beside a singular value decomposition, on the two shapes of T5-large's
-288 matrices. A few of each are timed and the rest is extrapolated; with `--t5-large` all are.
+Steps of AdamW, some of each kind in turn. The default model has 23 million weights.
 """
 
 import argparse
-import itertools
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import pyarrow as pa
 import torch
 from torch import nn
 
-from clbench.contracts import Budget, Context, Learner, Samples, Strategy, StrategyConfig, Task, TextLimits
-from clbench.core import strict_json
-from clbench.core.registry import STRATEGIES
+from clbench.benchmarks.performance._measuring import (
+    DeviceClock,
+    StepTimer,
+    default_device,
+    describe_machine,
+    take_turns,
+)
+from clbench.benchmarks.performance._report import Comparison, Report
+from clbench.benchmarks.performance._training_work import TrainingWork, no_rows
+from clbench.contracts import Budget, Learner, Samples, Strategy, StrategyConfig, Task, TextLimits
 from clbench.learners._text.decoder import DecoderLearner
 from clbench.learners._text.loading import ByteTokens
 from clbench.learners._text.tokens import TextTokens
-from clbench.strategies._linalg.subspaces import decompose
 from clbench.strategies._training.optimization import clip_gradient
 
-WIDTH, LAYERS, VOCABULARY = 512, 6, 8000
-BATCH, TOKENS = 8, 128
 TURNS = 3
+VOCABULARY = 8000
+BATCH, TOKENS = 8, 128
 COUNTED = 8
-"""Steps a turn that are timed: two of them project the weights, one computes whole gradients; one before, one after."""
-DECOMPOSED = 9
-"""Matrices of a shape that are decomposed, by turns with the other way: the time of one varies by a fifth."""
+"""Timed steps a turn: two of them project the weights, one computes whole gradients. One more step comes before."""
 LR = 1e-6
-KINDS: dict[str, tuple[str, dict[str, object]]] = {
-    "finetune": ("finetune", {}),
-    "osft, half": ("osft", {"fraction": 0.5}),
-    "osft, half, weights at every step": ("osft", {"fraction": 0.5, "weights_every": 1}),
-    "osft, 0.8": ("osft", {"fraction": 0.8}),
-    "osft, 0.8, weights at every step": ("osft", {"fraction": 0.8, "weights_every": 1}),
+FULL = "finetune"
+PROTECTED = {"rank_rule": "fixed", "protect_pretrained": True}
+WAYS: Mapping[str, tuple[str, Mapping[str, object]]] = {
+    FULL: ("finetune", {}),
+    "osft, half": ("osft", {**PROTECTED, "fraction": 0.5}),
+    "osft, half, weights at every step": ("osft", {**PROTECTED, "fraction": 0.5, "weights_every": 1}),
+    "osft, 0.8": ("osft", {**PROTECTED, "fraction": 0.8}),
+    "osft, 0.8, weights at every step": ("osft", {**PROTECTED, "fraction": 0.8, "weights_every": 1}),
 }
 PEFT = "PEFT OSF, half"
-T5_LARGE = {(1024, 1024): 192, (4096, 1024): 96}
+MADE_UP = Task("made-up", "generation", "exact_match", no_rows, str, limits=TextLimits())
 
 
-def new_learner() -> Learner:
-    """The LLaMA."""
-    from transformers import LlamaConfig, LlamaForCausalLM
+@dataclass(frozen=True)
+class Shape:
+    """Width and number of layers of the LLaMA."""
 
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=WIDTH,
-        intermediate_size=1376,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=8,
-        num_key_value_heads=8,
-        tie_word_embeddings=True,
-    )
-    torch.manual_seed(0)
-    module: nn.Module = LlamaForCausalLM(config)
-    module.to("cuda" if torch.cuda.is_available() else "cpu")
-    return DecoderLearner("llama-23m", module, TextTokens(ByteTokens(), "llama-23m", ends_inputs=False))
+    width: int
+    layers: int
+
+    def build(self, device: torch.device) -> Learner:
+        """The LLaMA with random weights, the same each time."""
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        config = LlamaConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=self.width,
+            intermediate_size=self.width * 43 // 16,
+            num_hidden_layers=self.layers,
+            num_attention_heads=8,
+            num_key_value_heads=8,
+            tie_word_embeddings=True,
+        )
+        torch.manual_seed(0)
+        module: nn.Module = LlamaForCausalLM(config)
+        return DecoderLearner("llama", module.to(device), TextTokens(ByteTokens(), "llama", ends_inputs=False))
 
 
 def random_tokens(device: torch.device) -> Samples:
@@ -71,136 +80,84 @@ def random_tokens(device: torch.device) -> Samples:
     return Samples(pa.array([str(i) for i in range(BATCH)]), {**tensors, **lengths})
 
 
-def made_up_task() -> Task:
-    """Its data are never read."""
+class Setup:
+    """One model for all strategies, another one for PEFT.
 
-    def no_rows(split: str) -> object:
-        raise AssertionError(f"made up samples are not loaded, got {split}")
+    Args:
+        shape: Of both models.
+    """
 
-    return Task("made-up", "generation", "exact_match", no_rows, str, limits=TextLimits())
+    def __init__(self, shape: Shape) -> None:
+        device = default_device()
+        self.clock = DeviceClock(device)
+        self.learner = shape.build(device)
+        self.samples = random_tokens(device)
+        budget = Budget(steps=COUNTED + 2, batch_size=BATCH)
+        self.work = TrainingWork(self.learner, budget, lambda task, split: self.samples)
+        self._peft, self._optimizer = _with_peft(shape.build(device))
 
+    def strategy(self, way: str, timer: StepTimer) -> Strategy[StrategyConfig]:
+        """A strategy that is constrained in its first task already."""
+        name, settings = WAYS[way]
+        return self.work.strategy(name, {"lr": LR, **settings}, timer.end_step)
 
-def clock() -> float:
-    """Seconds, the device waited for; with one thread the processor's, which other programs disturb less."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-        return time.perf_counter()
-    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+    def step_seconds(self, way: str) -> float:
+        """Mean of the counted steps."""
+        timer = StepTimer(self.clock)
+        if way == PEFT:
+            self._train_peft(timer)
+        else:
+            self.strategy(way, timer).update(MADE_UP)
+        return (timer.ends[COUNTED] - timer.ends[0]) / COUNTED
 
+    def size_of_bases(self, way: str) -> float:
+        """Bytes of the bases of a strategy over those of the matrices that it constrains."""
+        state = self.learner.state_dict()
+        weights = sum(4 * state[f"{layer.name}.weight"].numel() for layer in self.learner.linear_layers())
+        return _bytes_of_bases(self.strategy(way, StepTimer(self.clock))) / weights
 
-def strategy_of(kind: str, learner: Learner, samples: Samples, told: Callable[[], None]) -> Strategy[StrategyConfig]:
-    """A strategy whose first task is constrained; `told` is called after each step."""
-    name, settings = KINDS[kind]
-    entry = STRATEGIES.get(name)
-    assert entry.config is not None
-    if name == "osft":
-        settings = {"rank_rule": "fixed", "protect_pretrained": True, **settings}
-    config = cast(StrategyConfig, entry.config.model_validate({"lr": LR, **settings}))
-    context = Context(
-        learner=learner,
-        budget=Budget(steps=COUNTED + 2, batch_size=BATCH),
-        seed=0,
-        samples=lambda task, split: samples,
-        new_learner=lambda: learner,
-        progress=lambda done, total: told(),
-        record=lambda key, value: None,
-    )
-    return cast(Strategy[StrategyConfig], entry.value(config, context))
-
-
-def strategy_seconds(kind: str, learner: Learner, samples: Samples) -> float:
-    """Mean of the counted steps; the first and the last of an update are not."""
-    times: list[float] = []
-    strategy_of(kind, learner, samples, lambda: times.append(clock())).update(made_up_task())
-    return (times[COUNTED] - times[0]) / COUNTED
-
-
-def peft_seconds(learner: Learner, samples: Samples, optimizer: torch.optim.Optimizer) -> float:
-    """The same of a plain loop over PEFT's layers."""
-    parameters = cast(list[nn.Parameter], optimizer.param_groups[0]["params"])
-    times: list[float] = []
-    learner.module.train()
-    for _ in range(COUNTED + 1):
-        learner.loss(samples.batch(slice(None)), made_up_task()).backward()
-        clip_gradient(parameters, 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        times.append(clock())
-    return (times[COUNTED] - times[0]) / COUNTED
+    def _train_peft(self, timer: StepTimer) -> None:
+        parameters = cast(list[nn.Parameter], self._optimizer.param_groups[0]["params"])
+        self._peft.module.train()
+        for _ in range(COUNTED + 1):
+            self._peft.loss(self.samples.batch(slice(None)), MADE_UP).backward()
+            clip_gradient(parameters, 1.0)
+            self._optimizer.step()
+            self._optimizer.zero_grad(set_to_none=True)
+            timer.end_step()
 
 
-def peft_learner() -> tuple[Learner, torch.optim.Optimizer]:
-    """The LLaMA with half of every rank retained by PEFT, and an optimizer for the rest."""
+def _bytes_of_bases(strategy: Strategy[StrategyConfig]) -> float:
+    return float(strategy.footprint()["bytes_of_bases"])
+
+
+def _with_peft(learner: Learner) -> tuple[Learner, torch.optim.Optimizer]:
+    """The model with half of every rank retained by PEFT, and an optimizer for the rest."""
     from peft import OSFConfig, get_peft_model
 
-    learner = new_learner()
     targets = [layer.name.rpartition(".")[2] for layer in learner.linear_layers()]
     get_peft_model(learner.module, OSFConfig(effective_rank=0.5, target_modules=sorted(set(targets))))
     trained = [p for p in learner.module.parameters() if p.requires_grad]
     return learner, torch.optim.AdamW(trained, lr=LR, weight_decay=0.0, fused=True)
 
 
-def step_report() -> dict[str, object]:
-    """Seconds a step of every kind, and what the bases take."""
-    learner = new_learner()
-    samples = random_tokens(learner.device)
-    theirs, optimizer = peft_learner()
-    times: dict[str, list[float]] = {kind: [] for kind in (*KINDS, PEFT)}
-    for turn, kind in itertools.product(range(TURNS + 1), times):
-        plain = kind != PEFT
-        seconds = strategy_seconds(kind, learner, samples) if plain else peft_seconds(theirs, samples, optimizer)
-        if turn:
-            times[kind].append(seconds)
-    weights = sum(4 * learner.state_dict()[f"{layer.name}.weight"].numel() for layer in learner.linear_layers())
-    bases = {
-        kind: strategy_of(kind, learner, samples, lambda: None).footprint()["bytes_of_bases"] / weights
-        for kind in KINDS
-        if "osft" in kind
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Shape of the model."""
+    parser.add_argument("--width", type=int, default=512, help="width, a multiple of 16 (default: %(default)s)")
+    parser.add_argument("--layers", type=int, default=6, help="layers (default: %(default)s)")
+
+
+def measure(options: argparse.Namespace) -> Report:
+    """Seconds a step of every kind, and the size of the bases."""
+    setup = Setup(Shape(options.width, options.layers))
+    measured = take_turns({way: partial(setup.step_seconds, way) for way in (*WAYS, PEFT)}, options.turns, "a step")
+    half = {way: measured[way] for way in ("osft, half", PEFT)}
+    comparisons = [
+        Comparison("a step", "s", FULL, measured),
+        Comparison("a step, half retained", "s", PEFT, half),
+    ]
+    figures = {
+        f"bytes of bases over those of the targets, {way}": setup.size_of_bases(way) for way in WAYS if way != FULL
     }
-    step = {kind: statistics.median(kept) for kind, kept in times.items()}
-    ratios = {
-        kind: statistics.median(a / b for a, b in zip(kept, times["finetune"], strict=True))
-        for kind, kept in times.items()
-    }
-    over = [a / b for a, b in zip(times["osft, half"], times[PEFT], strict=True)]
-    return {
-        "seconds_a_step": step,
-        "over_finetune": ratios,
-        "osft_half_over_peft_half": statistics.median(over),
-        "bytes_of_bases_over_those_of_the_targets": bases,
-    }
-
-
-def decomposition_report(all_matrices: bool) -> dict[str, object]:
-    """Seconds for the matrices of T5-large, 0.8 of every rank retained, by us and by `torch.linalg.svd`."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    totals, timed = {"osft": 0.0, "svd": 0.0}, {}
-    for shape, count in T5_LARGE.items():
-        spent: dict[str, list[float]] = {"osft": [], "svd": []}
-        for number in range((count if all_matrices else DECOMPOSED) + 1):
-            matrix = torch.randn(1, *shape, device=device) / shape[1] ** 0.5
-            started = clock()
-            decompose(matrix, [int(0.8 * min(shape))], "factor")
-            between = clock()
-            torch.linalg.svd(matrix, full_matrices=False)
-            if number:
-                spent["osft"].append(between - started)
-                spent["svd"].append(clock() - between)
-        timed[f"{shape[0]} x {shape[1]}"] = len(spent["osft"])
-        for name, seconds in spent.items():
-            totals[name] += sum(seconds) if all_matrices else statistics.median(seconds) * count
-    return {"matrices_timed": timed, "seconds_for_t5_large": totals, "osft_over_svd": totals["osft"] / totals["svd"]}
-
-
-def main() -> None:
-    """Measure and print as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--t5-large", action="store_true", help="decompose all 288 matrices instead of a few")
-    given = parser.parse_args()
-    where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
-    report = {"device": where, **step_report(), "decomposition": decomposition_report(given.t5_large)}
-    print(strict_json.dumps(report, indent=1))  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()
+    settings = {"width": options.width, "layers": options.layers, "batch": BATCH, "tokens": TOKENS}
+    return Report("osft_step", describe_machine(setup.clock.device), settings, comparisons, figures)

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from clbench.cli.layout import lay_out, printable, reflowed
 from clbench.cli.output import print_table
+from clbench.core.table_layout import lay_out, printable, reflowed
 from clbench.reports.flips.comparison_tables import interval, number, p_value
 from clbench.reports.flips.statistics import Interval
 

@@ -13,7 +13,7 @@ def print_json(value: object) -> None:
 
 def print_prose(text: str) -> None:
     """Print a docstring and an empty line: wrapped for a terminal, unchanged for a file or a pipe."""
-    from clbench.cli.layout import printable, reflowed
+    from clbench.core.table_layout import printable, reflowed
 
     width = _width()
     print("\n".join(reflowed(text, width) if width else [printable(text)]), end="\n\n")
@@ -34,7 +34,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     from rich.console import Console
     from rich.text import Text
 
-    from clbench.cli.layout import MARGIN, lay_out, printable, wrapped
+    from clbench.core.table_layout import MARGIN, lay_out, printable, wrapped
 
     console, width = Console(soft_wrap=True), _width()
     rule = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" if console.encoding.startswith("utf") else "-"

@@ -82,7 +82,7 @@ class ClipLearner(Learner):
     def logits(self, batch: Batch, tasks: Sequence[Task]) -> Tensor:
         """Scaled cosine of each image with each class name of `tasks` (first template), `(n, classes)`."""
         prompts = tuple(filled(task.templates[0], name) for task in tasks for name in task.classes)
-        return self._logits(self.image_features(batch), F.normalize(self._encode_text(self._tokenise(prompts)), dim=-1))
+        return self._logits(self.image_features(batch), self.text_features(prompts))
 
     def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
         """Nearest class name; text features are encoded here, the mean over all templates of a task."""
@@ -146,6 +146,10 @@ class ClipLearner(Learner):
     def image_features(self, batch: Batch) -> Tensor:
         """Unit image features `(n, embedding)`."""
         return F.normalize(self._clip.encode_image(self._normalise(batch["image"])), dim=-1)
+
+    def text_features(self, prompts: tuple[str, ...]) -> Tensor:
+        """Unit text features `(prompts, embedding)`."""
+        return F.normalize(self._encode_text(self._tokenise(prompts)), dim=-1)
 
     def _class_features(self, task: Task) -> Tensor:
         """Unit text features `(classes, embedding)`, the normalised mean over the task's templates."""

@@ -209,8 +209,8 @@ def _read(path: Path) -> tuple[Tensor, Tensor, list[str]]:
     """Images in [0, 1] `(n, 3, 32, 32)`, labels `(n,)` and class names of one part."""
     table = pq.read_table(path)
     features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
-    images = [np.asarray(Image.open(io.BytesIO(row["bytes"]))) for row in table["image"].to_pylist()]
-    images = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+    pixels = [np.asarray(Image.open(io.BytesIO(row["bytes"]))) for row in table["image"].to_pylist()]
+    images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
     return images, torch.tensor(table["label"].to_pylist()), features["label"]["names"]
 
 
