@@ -108,7 +108,7 @@ class Evaluator:
 
 
 def test_order(samples: Samples, learner: Learner) -> list[Tensor | slice]:
-    """Batches of positions: as they come, or the longest first where samples are padded.
+    """Batches of positions: in the order of the samples, or the longest first where samples are padded.
 
     Batches of long samples are small, so that none takes more memory than `test_batch` samples of `test_width`.
     """

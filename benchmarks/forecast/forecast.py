@@ -102,21 +102,21 @@ def forecast_suite(
     found: list[Forecast] = []
     tasks: dict[str, tuple[TaskSize, ...]] = {}
     problems: list[str] = []
-    bench: _Bench | None = None
+    bench: Bench | None = None
     known: dict[tuple[str, str, str], Forecast] = {}
     for cell in cells:
         key = (cell.stream, cell.learner, cell.label)
         if key not in known:
             told(cell.title)
             if bench is None or (bench.cell.stream, bench.cell.learner) != key[:2]:
-                bench = _Bench(cell, device, problems)
+                bench = Bench(cell, device, problems)
                 tasks[cell.names[0]] = bench.sizes
             known[key] = bench.forecast(cell)
         found.append(replace(known[key], cell=cell))
     return SuiteForecast(tuple(found), tasks, tuple(dict.fromkeys(problems)))
 
 
-class _Bench:
+class Bench:
     """One stream and learner on one device, ready to be measured."""
 
     def __init__(self, cell: Cell, device: torch.device, problems: list[str]) -> None:
@@ -171,7 +171,7 @@ class _Bench:
         try:
             return build_learner(self._specification, self.cell.seed, self._device, self.cell.precision)
         except CheckpointError as error:
-            for stand_in in _random_in_place_of(self._specification):
+            for stand_in in with_random_weights(self._specification):
                 with contextlib.suppress(CheckpointError, ConfigError):
                     learner = build_learner(stand_in, self.cell.seed, self._device, self.cell.precision)
                     problems.append(str(error))
@@ -289,7 +289,7 @@ class _Measured:
     memory_mib: float
 
 
-def _random_in_place_of(learner: str) -> tuple[str, str]:
+def with_random_weights(learner: str) -> tuple[str, str]:
     """Learners with random weights that may have the same architecture: of language models, and of CLIP."""
     name, _, argument = learner.partition(":")
     return f"{name}:random:{argument.rpartition('/')[2].lower()}", learner.partition("/")[0]

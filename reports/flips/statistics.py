@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from clbench.core.errors import MetricError
+from clbench.reports.estimates import estimate
 from clbench.reports.flips.binomial import binomial_cdf, binomial_cdf_inverse
 
 if TYPE_CHECKING:
@@ -177,15 +178,13 @@ def over_seeds(values: Sequence[float], level: float = LEVEL) -> SeedSummary:
     """
     from scipy.special import stdtrit
 
-    n = len(values)
-    if n == 0:
+    if not values:
         raise MetricError("a mean over seeds needs at least 1 value, got none")
-    mean = math.fsum(values) / n
-    if n == 1:
-        return SeedSummary(1, mean, None, None)
-    error = float(np.std(values, ddof=1)) / math.sqrt(n)
-    reach = float(stdtrit(n - 1, (1 + level) / 2)) * error
-    return SeedSummary(n, mean, error, Interval(mean - reach, mean + reach))
+    found = estimate(values)
+    if found.standard_error is None:
+        return SeedSummary(found.n, found.mean, None, None)
+    reach = float(stdtrit(found.n - 1, (1 + level) / 2)) * found.standard_error
+    return SeedSummary(found.n, found.mean, found.standard_error, Interval(found.mean - reach, found.mean + reach))
 
 
 def noise_floor(flips_of: "Callable[[int, int], ContingencyTable]", seeds: int, metric: "FlipMetric") -> float | None:

@@ -20,7 +20,7 @@ class Run:
         self.shared = SharedResults(limit=10**9)
         self.clock = self.shared.clock
         self._works = works
-        self._decoded: dict[str, float] = {}
+        self.decoded: dict[str, float] = {}
         self._prepared: set[str] = set()
 
     def cell(self, steps: list[tuple[str, int]]) -> tuple[float, float, float, float]:
@@ -53,12 +53,12 @@ class Run:
                 self.shared.once(number, lambda: self._all(self._works[str(number)]), lambda _: 1)
 
     def _split(self, name: str, seconds: float) -> None:
-        if name in self._decoded:
-            self.clock.need({name: self._decoded[name]})
+        if name in self.decoded:
+            self.clock.need({name: self.decoded[name]})
             return
         with self.clock.stopped() as took:
             self.time += seconds
-        self._decoded[name] = took[0]
+        self.decoded[name] = took[0]
         self.clock.need({name: took[0]}, decoded_now=True)
 
 
@@ -109,7 +109,7 @@ def test_what_was_counted_and_not_taken_over_was_spent(
 def test_what_a_cell_prepares_for_its_later_versions_is_in_no_price(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first cell prepares within its first test (7 s of it are decoding), the second within its own first one."""
     run = Run(monkeypatch, {"1": [("prepare", 5), ("work", 10)], "2": [("prepare", 5), ("work", 10)]})
-    run._decoded["split 0"] = 7.0
+    run.decoded["split 0"] = 7.0
     first = run.cell([("shared", 1), ("prepare", 5), ("work", 10)])
     second = run.cell([("shared", 1), ("prepare", 5), ("work", 10)])
     assert first == (25.0, 7.0, 7.0, 25.0)

@@ -71,7 +71,7 @@ def test_seconds_are_those_of_the_steps(
 ) -> None:
     clock = SimpleNamespace(now=0.0, digests=set())
     monkeypatch.setitem(sys.modules, "virtual_clock", clock)
-    monkeypatch.setattr(forecast._Bench, "_clock", lambda self: clock.now)
+    monkeypatch.setattr(forecast.Bench, "_clock", lambda self: clock.now)
     (tmp_path / "paced.py").write_text(SLOW)
     suite = load_suite(write_suite(str(tmp_path / "paced.py"), budget={"steps": 100, "batch_size": 32}, seeds=[0, 1]))
     found = forecast_suite(suite.cells, CPU)
@@ -111,8 +111,8 @@ def test_the_command_prints_and_writes_nothing(
 
 
 def test_random_weights_in_place_of_ones_that_cannot_be_had() -> None:
-    assert forecast._random_in_place_of("t5:google-t5/t5-large")[0] == "t5:random:t5-large"
-    assert forecast._random_in_place_of("open_clip:ViT-B-16/openai")[1] == "open_clip:ViT-B-16"
+    assert forecast.with_random_weights("t5:google-t5/t5-large")[0] == "t5:random:t5-large"
+    assert forecast.with_random_weights("open_clip:ViT-B-16/openai")[1] == "open_clip:ViT-B-16"
 
 
 def test_weights_that_cannot_be_had_are_a_problem(

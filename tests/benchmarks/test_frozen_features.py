@@ -10,7 +10,7 @@ from tests.strategies.cut_runs import run
 from tests.tiny_images import write_stream
 from torch import Tensor
 
-from clbench.benchmarks.engine import frozen_features as prefixes
+from clbench.benchmarks.engine import frozen_features
 from clbench.benchmarks.engine.frozen_features import Continued, FrozenFeatureCache
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.contracts import Batch, Samples, Split, Stream, Task
@@ -72,7 +72,7 @@ def test_kept_or_not_the_ledger_is_the_same_to_the_bit(
     (tmp_path / "suite.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     cell = load_suite(str(tmp_path / "suite.yaml")).cells[0]
     kept = run(cell, tmp_path / "kept")
-    monkeypatch.setattr(prefixes, "SHARE", 0)
+    monkeypatch.setattr(frozen_features, "SHARE", 0)
     anew = run(cell, tmp_path / "anew")
     assert read_ledger(kept.path / "ledger.parquet").equals(read_ledger(anew.path / "ledger.parquet"))
     assert [kept.record(v).digest for v in range(4)] == [anew.record(v).digest for v in range(4)]
@@ -84,7 +84,7 @@ def test_a_prefix_is_the_same_wherever_it_is_kept(
 ) -> None:
     learner, found, counted = kept_of(stream, tmp_path)
     if where == "nowhere":
-        monkeypatch.setattr(prefixes, "SHARE", 0)
+        monkeypatch.setattr(frozen_features, "SHARE", 0)
     elif where == "disk":
         monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 0}))
     task = stream.tasks[0]

@@ -15,8 +15,8 @@ from tests.reports.conftest import HOSTILE, Store
 from tests.reports.page_tags import Tags
 
 from clbench.core.errors import ClbenchError
+from clbench.reports.estimates import Estimate
 from clbench.reports.headings import NO_NUMBER, percent
-from clbench.reports.leaderboard.aggregate import Estimate
 from clbench.reports.leaderboard.board import make_board
 from clbench.reports.leaderboard.board_page import to_html
 from clbench.reports.leaderboard.collect import collect
