@@ -24,8 +24,8 @@ def entries(folder: Path, pattern: str = "*") -> Iterator[Path]:
     """Files and folders that fit a pattern, sorted, without companions; none where there is no such folder.
 
     Args:
-        folder: Where to look.
-        pattern: As of `Path.glob`, without `**`: `*.png`, `[A-Z]*/*.jpg`.
+        folder: Folder to be listed.
+        pattern: Pattern of `Path.glob`, without `**`: `*.png`, `[A-Z]*/*.jpg`.
 
     Raises:
         DataError: When a folder cannot be read.

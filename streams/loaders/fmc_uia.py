@@ -28,7 +28,7 @@ def load_fmc_uia(card: StreamCard, choice: DataChoice) -> Stream:
     """A stream of ultrasound tasks of several kinds; all CSV files are read at once, images when they are needed.
 
     Raises:
-        ConfigError: For a task whose source does not fit.
+        ConfigError: For a task with an invalid source.
         DataError: When there is no root, or tasks below it are missing or damaged.
     """
     sources = [source_of(card, task) for task in card.tasks]
@@ -45,7 +45,7 @@ def source_of(card: StreamCard, task: TaskCard) -> FmcSource:
     """A task's source, checked.
 
     Raises:
-        ConfigError: For one that does not fit.
+        ConfigError: For an invalid source.
     """
     return answers_of(card, task, FmcSource)
 
@@ -56,7 +56,7 @@ def task_rows(root: Path, name: str, source: FmcSource, listed: Mapping[str, lis
     Args:
         root: Folder with `csv_files` in it.
         name: Name of the task.
-        source: What the card says of the task.
+        source: Settings of the task.
         listed: Rows of all CSV files by task id.
 
     Raises:

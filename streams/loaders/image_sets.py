@@ -34,7 +34,7 @@ def load_image_sets(card: StreamCard, choice: DataChoice) -> Stream:
     """A stream of public data sets in the folders in which their guides put them; images are read when needed.
 
     Raises:
-        ConfigError: For a task whose source does not fit.
+        ConfigError: For a task with an invalid source.
         DataError: When there is no root, or data sets below it are missing or damaged.
     """
     sources = [source_of(card, task) for task in card.tasks]
@@ -49,7 +49,7 @@ def source_of(card: StreamCard, task: TaskCard) -> ImageSource:
     """A task's source, checked.
 
     Raises:
-        ConfigError: For one that does not fit.
+        ConfigError: For an invalid source.
     """
     return validate(ImageSource, task.source, f"stream {card.name}: task {task.name}: source")
 

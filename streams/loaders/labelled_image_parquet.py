@@ -36,7 +36,7 @@ def load_labelled_image_parquet(card: StreamCard, choice: DataChoice) -> Stream:
     `value` (number).
 
     Raises:
-        ConfigError: For a task whose source does not fit.
+        ConfigError: For a task with an invalid source.
         DataError: When a file is missing, damaged or lacks a column, or a patient is in two parts.
     """
     folder = folder_of(card, choice)
@@ -58,7 +58,7 @@ class LabelledParts:
 
     Attributes:
         folder: Folder of the task.
-        answers: What is asked of its images.
+        answers: Kind of the answers: classes, boxes, points or a value.
     """
 
     folder: Path

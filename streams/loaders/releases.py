@@ -12,9 +12,9 @@ def load_releases(card: StreamCard, choice: DataChoice) -> Stream:
     """A stream whose tasks are those of `based_on` and whose versions are `releases`.
 
     Raises:
-        ConfigError: For a card that does not fit, or tasks that the other stream does not have.
+        ConfigError: For an invalid card, or tasks that the other stream does not have.
         RegistryError: For an unknown stream or learner.
-        DataError: For data that are missing.
+        DataError: For missing data.
     """
     _check(card)
     assert card.based_on is not None

@@ -32,7 +32,7 @@ def load_task_sets(card: StreamCard, choice: DataChoice) -> Stream:
     All rows are read once to compare their numbers with the published ones.
 
     Raises:
-        ConfigError: For a card that does not fit.
+        ConfigError: For an invalid card.
         DataError: When there is no root, or data sets are missing or damaged.
     """
     _check(card)
@@ -52,7 +52,7 @@ def source_of(card: StreamCard, task: TaskCard) -> MuscleSource:
     """A task's source, checked.
 
     Raises:
-        ConfigError: For one that does not fit.
+        ConfigError: For an invalid source.
     """
     where = f"stream {card.name}: task {task.name}"
     source = validate(MuscleSource, task.source, f"{where}: source")

@@ -35,7 +35,7 @@ def load_text_sets(card: StreamCard, choice: DataChoice) -> Stream:
     All files are read once to compare them with the published sizes; rows are made when they are needed.
 
     Raises:
-        ConfigError: For a card that does not fit.
+        ConfigError: For an invalid card.
         DataError: When there is no root, or data sets below it are missing or damaged.
     """
     limits = _limits(card)
@@ -55,7 +55,7 @@ def source_of(card: StreamCard, task: TaskCard) -> TextSource:
     """A task's source, checked.
 
     Raises:
-        ConfigError: For one that does not fit.
+        ConfigError: For an invalid source.
     """
     where = f"stream {card.name}: task {task.name}"
     source = validate(TextSource, task.source, f"{where}: source")

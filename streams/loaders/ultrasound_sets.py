@@ -28,7 +28,7 @@ def load_ultrasound_sets(card: StreamCard, choice: DataChoice) -> Stream:
     """A stream of tasks on public data sets; their lists are read at once, images when they are needed.
 
     Raises:
-        ConfigError: For a task whose source does not fit.
+        ConfigError: For a task with an invalid source.
         DataError: When there is no root, or sets below it are missing or damaged.
     """
     sources = [source_of(card, task) for task in card.tasks]
@@ -51,7 +51,7 @@ def source_of(card: StreamCard, task: TaskCard) -> UltrasoundSource:
     """A task's source, checked.
 
     Raises:
-        ConfigError: For one that does not fit.
+        ConfigError: For an invalid source.
     """
     where = f"stream {card.name}: task {task.name}"
     source = validate(UltrasoundSource, task.source, f"{where}: source")

@@ -17,7 +17,7 @@ def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
     """Look for the tasks of a stream below a root.
 
     Args:
-        stream: Its name, or the path of its card.
+        stream: Name of the stream, or the path of its card.
         root: The folder with `csv_files` in it.
         images: Whether to decode every image too.
 

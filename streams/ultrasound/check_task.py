@@ -20,11 +20,11 @@ class WantedTask:
     """What a stream wants of one task.
 
     Attributes:
-        task: Of the stream's card.
-        dataset: What its data are called.
-        convention: Whose layout.
+        task: Card of the task.
+        dataset: Name of its data.
+        convention: Name of the layout.
         published: Published number of images; None where it is not known.
-        advice: How to mend what is missing, one line each.
+        advice: How to solve problems, one line each.
     """
 
     task: TaskCard
@@ -38,7 +38,7 @@ def report_of(wanted: WantedTask, find: Callable[[], TaskRows], images: bool) ->
     """Look for the images of a task.
 
     Args:
-        wanted: What is looked for.
+        wanted: Task to be checked.
         find: Reads its lists.
         images: Whether to decode every image too, and to check its truth.
     """

@@ -19,7 +19,7 @@ FOLDER = "csv_files"
 BOX = ("x_min", "y_min", "x_max", "y_max")
 
 Key: TypeAlias = tuple[Path, int | None]
-"""A file, and which of its frames if its row names one."""
+"""A file, and the frame that a row names; None where it names none."""
 
 
 def read_tasks(root: Path) -> dict[str, list[CsvRow]]:
@@ -48,7 +48,7 @@ def rows_of(root: Path, task_id: str, listed: Sequence[CsvRow], answers: Answers
         root: Folder with `csv_files` in it.
         task_id: Id of the task in the CSV files.
         listed: Rows with that id.
-        answers: What is asked of the images.
+        answers: Kind of the answers: classes, boxes, points or a value.
 
     Raises:
         DataError: When there are none, or a row is not what the task asks for, naming file and row.

@@ -93,7 +93,7 @@ def answers_of(card: StreamCard, task: TaskCard, model: type[A]) -> A:
 
     Args:
         card: Card of the stream, for messages.
-        task: One of its tasks.
+        task: Card of the task.
         model: `Answers`, or a subclass with what else a loader reads from `source`.
 
     Raises:
@@ -112,7 +112,7 @@ def task_of(
 
     Args:
         card: Name, kind and metric of the task.
-        answers: What is asked of its images.
+        answers: Kind of the answers: classes, boxes, points or a value.
         load: Reads the rows of a part.
         fingerprint: Hash of the contents of a part.
     """

@@ -31,7 +31,7 @@ class TaskRows:
 
     Attributes:
         task: Name of the task.
-        answers: What is asked of its images.
+        answers: Kind of the answers: classes, boxes, points or a value.
         root: Folder of the data.
         where: File or folder that lists the images, for messages.
         rows: All images.

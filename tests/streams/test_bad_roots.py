@@ -180,11 +180,11 @@ def test_bad_data_are_one_clear_line(
 ) -> None:
     root = new_root(convention)
     damage(root)
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as caught:
         load_stream(write_card(name, convention=convention), str(root)).tasks[0].load("train")
-    assert message in str(told.value)
-    assert "\n" not in str(told.value)
-    assert str(root) in str(told.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert str(root) in str(caught.value)
 
 
 def test_missing_sets_are_named_together(new_root: Callable[[str], Path], write_card: Callable[..., str]) -> None:
@@ -205,9 +205,9 @@ def test_a_part_that_the_convention_lacks(
     task = load_stream(write_card(name, convention=convention), str(roots[convention])).tasks[0]
     split: Split = "validation"
     for ask in (task.load, task.fingerprint):
-        with pytest.raises(DataError) as told:
+        with pytest.raises(DataError) as caught:
             ask(split)
-        assert str(told.value) == (
+        assert str(caught.value) == (
             f"data set {name}: the convention 'torchvision' has no part 'validation' (it has {has})"
         )
 
@@ -273,16 +273,16 @@ def test_whatever_bytes_a_file_has_there_is_no_traceback(
     if path.suffix == ".mat":  # damage to the header itself can crash scipy's reader, so let it be
         start = max(start, 136)
     path.write_bytes(whole[:start] + junk + (b"" if cut else whole[start + len(junk) :]))
-    told = ""
+    message = ""
     try:
         found = open_set(one_root, name, "torchvision")
         part = part_of(found, name, "torchvision", "train")
         assert part.arrays is not None or part.sizes
     except DataError as error:
-        told = str(error)
+        message = str(error)
     finally:
         path.write_bytes(whole)
-    assert "\n" not in told
+    assert "\n" not in message
 
 
 JSON = st.recursive(
@@ -297,6 +297,6 @@ JSON = st.recursive(
 def test_whatever_a_split_file_says_there_is_no_traceback(one_root: Path, values: object) -> None:
     path = one_root / "dtd/dtd/split_zhou_DescribableTextures.json"
     path.write_text(json.dumps(values), encoding="utf-8")
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as caught:
         part_of(open_set(one_root, "dtd", "coop"), "dtd", "coop", "train")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)

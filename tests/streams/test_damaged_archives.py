@@ -36,7 +36,7 @@ def damaged(data: bytes, place: float, bit: int, cut: bool) -> bytes:
     return data[:at] if cut else data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]
 
 
-def told(read: Read, path: Path) -> object:
+def read_or_none(read: Read, path: Path) -> object:
     """What a reader gives; None where it refuses the file in one line that names it."""
     try:
         return read(path)
@@ -86,7 +86,7 @@ def test_an_archive_is_unpacked_as_it_was_packed_or_not_at_all(name: str, place:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(damaged(ARCHIVES[name], place, bit, cut))
-        found = told(unpacked, path)
+        found = read_or_none(unpacked, path)
         if found is None:
             assert not list((Path(folder) / "place").iterdir())
         elif isinstance(found, dict):  # names have no checksum in a zip file, nor the time in one of gzip
@@ -108,7 +108,7 @@ def test_gzip_is_read_to_its_end(place: float, bit: int, cut: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.gz"
         path.write_bytes(damaged(gzip.compress(NOISE, mtime=0), place, bit, cut))
-        assert told(read_unpacked, path) in (None, NOISE)
+        assert read_or_none(read_unpacked, path) in (None, NOISE)
         path.with_suffix("").write_bytes(NOISE)
         assert read_unpacked(path.with_suffix("")) == NOISE
     with pytest.raises(DataError, match="cannot be read: No such file"):
@@ -143,7 +143,7 @@ def test_a_numpy_archive_is_its_arrays_or_refused(compressed: bool, place: float
         path.write_bytes(NPZ[compressed])
         sound = images(path)
         path.write_bytes(damaged(NPZ[compressed], place, bit, cut))
-        assert told(images, path) in (None, sound)
+        assert read_or_none(images, path) in (None, sound)
 
 
 @pytest.mark.parametrize("change", [lambda images: images / 255, lambda images: images.astype(np.uint16) * 257])

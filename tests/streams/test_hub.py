@@ -92,10 +92,10 @@ def test_the_commit_is_in_the_fingerprint(copy: Path) -> None:
     ],
 )
 def test_a_copy_that_does_not_fit(copy: Path, hub: dict[str, Any], message: str) -> None:
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as caught:
         open_hub("eurosat", facts_with(**{"repo": str(copy), **hub}))
-    assert message.format(copy=copy) in str(told.value)
-    assert "\n" not in str(told.value)
+    assert message.format(copy=copy) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_part_that_the_copy_lacks(copy: Path) -> None:

@@ -63,11 +63,11 @@ def test_nobody_else_opens_an_image(path: Path) -> None:
 
 def clip_parts(root: Path, name: str) -> dict[str, Any]:
     found = open_set(root, name, "torchvision")
-    told: dict[str, Any] = {"classes": found.classes}
+    found_parts: dict[str, Any] = {"classes": found.classes}
     for split in found.parts:
         part = part_of(found, name, "torchvision", split)
-        told[split] = (part.names, part.labels.tolist(), part.digest())
-    return told
+        found_parts[split] = (part.names, part.labels.tolist(), part.digest())
+    return found_parts
 
 
 def test_the_splits_of_clip_sets_are_the_same_beside_companions(tmp_path: Path) -> None:

@@ -73,11 +73,11 @@ def with_names(names: object) -> bytes:
 def test_bad_files_are_one_clear_line(copy: Path, change: Callable[[pa.Table], pa.Table], message: str) -> None:
     path = copy / "data/one/train.parquet"
     rewrite(path, change)
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as caught:
         load_stream(str(copy / "tiny.yaml")).tasks[0].load("train")
-    assert message in str(told.value)
-    assert "\n" not in str(told.value)
-    assert str(path.parent) in str(told.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert str(path.parent) in str(caught.value)
 
 
 @pytest.mark.parametrize(

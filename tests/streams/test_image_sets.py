@@ -16,7 +16,7 @@ from PIL import Image
 from torchvision import datasets as tv
 
 from clbench.core.cards import STREAM_CARDS
-from clbench.core.errors import ConfigError, DataError
+from clbench.core.errors import ConfigError, DataError, RegistryError
 from clbench.spec.task import Split, Task
 from clbench.streams.card import load_stream
 from clbench.streams.clip_domains.image_sets.image_set_facts import facts_of
@@ -162,9 +162,11 @@ def test_shots_are_drawn_by_the_seed(
 
 
 def test_too_few_images_for_the_shots(roots: dict[str, Path], write_card: Callable[..., str]) -> None:
-    with pytest.raises(DataError, match=r"class 'banded' of task 'dtd' has 5 training images, wanted 6 shots") as told:
+    with pytest.raises(
+        DataError, match=r"class 'banded' of task 'dtd' has 5 training images, wanted 6 shots"
+    ) as caught:
         only(write_card("dtd", shots=6), roots["coop"]).load("train")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
     rows = only(write_card("dtd", shots=6, short="repeat"), roots["coop"]).load("train")
     assert Counter(rows["label"]) == {0: 6, 1: 6}
     assert len(set(rows["sample_id"])) == 12
@@ -223,6 +225,18 @@ def test_only_images_of_rows_that_are_used_are_encoded(roots: dict[str, Path], w
     rows = only(write_card("mnist", shots=1), roots["coop"]).load("train").with_format("arrow")[:]
     assert len(rows) == 10
     assert all(Image.open(io.BytesIO(row["bytes"])).format == "PNG" for row in rows["image"].to_pylist())
+
+
+def test_the_former_name_of_the_loader_is_one_line_that_says_the_new_one(
+    roots: dict[str, Path], write_card: Callable[..., str]
+) -> None:
+    card = Path(write_card("mnist"))
+    card.write_text(card.read_text(encoding="utf-8").replace("image-sets", "picture-sets"), encoding="utf-8")
+    with pytest.raises(RegistryError) as caught:
+        load_stream(str(card), str(roots["coop"]))
+    assert "picture-sets" in str(caught.value)
+    assert "image-sets" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", MTIL)
@@ -296,9 +310,9 @@ def test_a_source_is_checked(
     roots: dict[str, Path], write_card: Callable[..., str], settings_: dict[str, str], message: str
 ) -> None:
     task = {"name": "x", "kind": "classification", "metric": "accuracy", "source": settings_}
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         load_stream(write_card(tasks=[task]), str(roots["coop"]))
-    assert message in str(told.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("stream", ["mtil-order1", "mtil-order2", "xtail"])

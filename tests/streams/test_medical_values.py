@@ -69,7 +69,7 @@ def nifti(
     return bytes(head) + bytes(4) + stored.tobytes(order="F")
 
 
-def told(read: Callable[..., Any], file: Path, *args: Any, **options: Any) -> NDArray[np.uint8] | None:
+def read_or_none(read: Callable[..., Any], file: Path, *args: Any, **options: Any) -> NDArray[np.uint8] | None:
     """What a reader gives; None where it refuses the file in one line that names it."""
     try:
         found: NDArray[np.uint8] = read(file, *args, **options)
@@ -126,7 +126,7 @@ def test_nifti_of_every_type_and_scale(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / ("a.nii.gz" if packed else "a.nii")
         file.write_bytes(gzip.compress(data) if packed else data)
-        found = told(read_nifti, file, mask=mask)
+        found = read_or_none(read_nifti, file, mask=mask)
     scaled = np.isfinite(slope) and slope != 0
     if kind == "c8" or (scaled and not np.isfinite(inter)):
         assert found is None
@@ -159,7 +159,7 @@ def test_metaimage_of_every_type(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"a.{end}"
         SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(file), packed)
-        found = told(read_metaimage, file, mask=mask)
+        found = read_or_none(read_metaimage, file, mask=mask)
     wanted = right(values.astype("f8"), mask, kind == "u1")
     assert (None if found is None else found.tolist()) == (None if wanted is None else wanted.astype(int).tolist())
 
@@ -201,7 +201,7 @@ def test_dicom_of_every_depth(bits: int, seed: int, signed: bool, inverted: bool
     with tempfile.TemporaryDirectory() as folder:
         photometric = "MONOCHROME1" if inverted else "MONOCHROME2"
         file = dicom(Path(folder) / "a.dcm", values.astype(kind), bits, signed, PhotometricInterpretation=photometric)
-        found = told(read_dicom, file, mask=mask)
+        found = read_or_none(read_dicom, file, mask=mask)
     if mask:  # ids are taken as they are stored
         wanted = right(values.astype("f8"), True, False)
     else:
@@ -324,7 +324,7 @@ def test_damaged_files_are_one_line(name: str, place: float, bit: int, cut: bool
         for mask in (False, True):
             read = image_in(file, frame, mask).read
             assert read is not None
-            found = told(read, file)
+            found = read_or_none(read, file)
             if checked and found is not None:  # such a file has a checksum: nothing else may come of it
                 assert (found == SOUND_BYTES).all()
             if cut and name != "a.dcm":

@@ -84,11 +84,11 @@ def test_a_fifth_of_the_training_rows_validates(stream: Stream) -> None:
 
 
 def test_what_is_not_as_published_is_told(stream: Stream) -> None:
-    told = [f"{name}: train: wanted the published {sizes[0]:,} rows, got 20" for name, sizes in SIZES.items()]
-    told += [f"{name}: test: wanted the published {sizes[1]:,} rows, got 5" for name, sizes in SIZES.items()]
+    expected = [f"{name}: train: wanted the published {sizes[0]:,} rows, got 20" for name, sizes in SIZES.items()]
+    expected += [f"{name}: test: wanted the published {sizes[1]:,} rows, got 5" for name, sizes in SIZES.items()]
     left_out = [f"samsum: {part}: 1 of {n} rows have no text or no answer and are left out" for part, n in
                 (("train", 20), ("test", 5))]  # fmt: skip
-    assert sorted(stream.data_deviations) == sorted(told + left_out)
+    assert sorted(stream.data_deviations) == sorted(expected + left_out)
 
 
 @pytest.mark.parametrize("name", RELEASES)
@@ -157,10 +157,10 @@ def with_a_strange_label(root: Path) -> None:
 def test_damage_is_one_line(root: Path, tmp_path: Path, damage: Callable[[Path], Any], message: str) -> None:
     other = shutil.copytree(root, tmp_path / "damaged")
     damage(other)
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as caught:
         load_stream("muscle-tasks", str(other))
-    assert message in str(told.value)
-    assert "\n" not in str(told.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -178,9 +178,9 @@ def test_cards_that_do_not_fit(root: Path, tmp_path: Path, change: dict[str, Any
     values = {**STREAM_CARDS.get("muscle-tasks").values, **change}
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(values), "utf-8")
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         load_stream(str(path), str(root))
-    assert message in str(told.value)
+    assert message in str(caught.value)
 
 
 def test_without_a_root_it_says_what_it_needs() -> None:

@@ -84,11 +84,11 @@ def test_rows_classes_and_limits_arrive(card: Path) -> None:
 def test_bad_rows_are_one_clear_line(card: Path, rows: dict[str, list[Any]], message: str) -> None:
     path = card.parent / "data/pets/train.parquet"
     write(path, rows)
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as caught:
         load_stream(str(card)).tasks[0].load("train")
-    assert message in str(told.value)
-    assert str(path) in str(told.value)
-    assert "\n" not in str(told.value)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def relabelled(values: list[int]) -> Callable[[pa.Table], pa.Table]:
@@ -117,10 +117,10 @@ def relabelled(values: list[int]) -> Callable[[pa.Table], pa.Table]:
 def test_bad_files_are_one_clear_line(card: Path, change: Callable[[pa.Table], pa.Table], message: str) -> None:
     path = card.parent / "data/pets/train.parquet"
     pq.write_table(change(pq.read_table(path)), path)
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as caught:
         load_stream(str(card)).tasks[0].load("train")
-    assert message in str(told.value)
-    assert "\n" not in str(told.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -295,8 +295,8 @@ def test_fingerprints_tell_rows_and_parts_apart(tmp_path: Path) -> None:
 
 
 def test_what_is_not_as_published_is_told(root: Path, tmp_path: Path) -> None:
-    told = load_stream("long-sequence-order4", str(root)).data_deviations
-    assert told[:3] == (
+    deviations = load_stream("long-sequence-order4", str(root)).data_deviations
+    assert deviations[:3] == (
         "MNLI: train: wanted the published 3,000 rows, got 36",
         "MNLI: test: wanted the published 7,600 rows, got 10",
         "MNLI: test: 1 of 10 rows have no label and are left out",

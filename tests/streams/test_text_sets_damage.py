@@ -100,10 +100,10 @@ def test_sets_that_are_missing(root: Path, tmp_path: Path) -> None:
         load_stream("trace-order1", str(root))
     empty = tmp_path / "my 'data'"
     empty.mkdir()
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as caught:
         load_stream("trace-order1", str(empty))
     command = ["clbench", "data", "check", "trace-order1", "--root", str(empty)]
-    assert shlex.split(str(told.value).split("`")[1]) == command
+    assert shlex.split(str(caught.value).split("`")[1]) == command
     with pytest.raises(DataError, match=r"/nowhere: no such folder"):
         load_stream("trace-order1", str(root / "nowhere"))
 

@@ -29,7 +29,7 @@ class WantedSet:
     Attributes:
         task: Name of the task.
         dataset: Name of the set.
-        convention: Whose split.
+        convention: Name of the split's source.
         shots: Training images a class; None for all.
         repeat: Whether smaller classes are drawn from with replacement.
     """
@@ -59,7 +59,7 @@ def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
     """Look for a stream's data sets below a root.
 
     Args:
-        stream: Its name, or the path of its card.
+        stream: Name of the stream, or the path of its card.
         root: Folder of the data sets.
         images: Whether to decode every image too.
 
@@ -78,7 +78,7 @@ def advice_for(root: Path, facts: ImageSetFacts, convention: Convention) -> tupl
 
     Args:
         root: Folder of the data sets.
-        facts: What is known of the set.
+        facts: Facts of the set.
         convention: The split that is wanted; CoOp's has a file of its own.
     """
     home = root / facts.archives[0].into.partition("/")[0] if facts.archives[0].into != "." else root / facts.folders[0]
@@ -130,7 +130,7 @@ def _check_part(
         part = part_of(found, wanted.dataset, wanted.convention, split)
         numbers[split] = len(part.names)
         if part.arrays is None:
-            assert part.sizes  # a missing image is told here
+            assert part.sizes  # raises for missing images
         if split == "train" and wanted.shots:
             shots = Shots(wanted.shots, 0, wanted.repeat)
             drawn(shots, part.where, part.labels, wanted.task, found.classes)

@@ -2,7 +2,7 @@
 
 MTIL draws it with `torch.utils.data.random_split` and a generator of seed 42 over torchvision's order of the images.
 That order is sorted for Caltech-101 and EuroSAT. For SUN397 torchvision takes the order of the disk, which differs
-between machines; here it is sorted, so MTIL's own SUN397 split cannot be had again by anybody.
+between machines; here it is sorted, so MTIL's own SUN397 split cannot be reproduced.
 """
 
 from collections.abc import Callable

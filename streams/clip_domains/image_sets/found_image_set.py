@@ -30,7 +30,7 @@ def class_names(where: Path, raw: Sequence[str], ours: Mapping[str, str]) -> tup
     """Class names for prompts: ours where there is one, else the data's own with spaces for underscores.
 
     Args:
-        where: What the data's names were read from, for messages.
+        where: File or folder that the names were read from, for messages.
         raw: Names by label, as the data have them.
         ours: Names for some of them.
 

@@ -24,9 +24,9 @@ class HubSet:
     """A data set of the hub at one commit.
 
     Attributes:
-        name: Of the set, for messages.
-        hub: Which repository.
-        commit: Its commit; two runs with the same one have the same images.
+        name: Name of the set, for messages.
+        hub: Repository, columns and splits.
+        commit: Commit of the repository; runs with the same commit have the same images.
         classes: Class names for prompts, by label.
     """
 
@@ -59,7 +59,7 @@ class HubSet:
         """The rows `sample_id`, `image` (encoded) and `label`.
 
         Args:
-            split: Which part.
+            split: Part to be read.
             task: Name that sample ids begin with.
             chosen: Rows that were drawn; all when None.
 

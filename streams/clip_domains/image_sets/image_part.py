@@ -1,4 +1,4 @@
-"""One part of a data set: which images, of which class; nothing is decoded."""
+"""One part of a data set: its images and their classes; no image is decoded."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 STAT_CHUNK = 1024
-"""Files that one thread asks about at a time: on a network disk the answers are waited for together."""
+"""Files per task of a thread pool: on a network disk, many requests run at the same time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class ImagePart:
     Attributes:
         where: The file or folder that lists them, for messages.
         folder: Images are files below it; the images' own file where they are arrays.
-        names: Of each image: its path relative to `folder`, or its row in the file of arrays.
+        names: Path of each image relative to `folder`, or its row in the file of arrays.
         labels: `(n,)` int64.
         arrays: `(n, height, width)` or `(n, height, width, 3)` uint8; None where images are files.
     """
@@ -67,13 +67,13 @@ class ImagePart:
         return sizes
 
     def digest(self, *words: object) -> str:
-        """SHA-256 of which images these are and of their labels, wherever the root lies.
+        """SHA-256 of the images and their labels, independent of the root.
 
-        Images in files count by path and size (reading gigabytes to name a cell would cost minutes), images in
-        arrays by their contents.
+        Images in files are hashed by path and size (reading gigabytes would take minutes), images in arrays by their
+        contents.
 
         Args:
-            words: What else belongs to it.
+            words: Further values that are hashed.
         """
         digest = hashlib.sha256(repr(words).encode())
         digest.update("\0".join(self.names).encode())
@@ -103,7 +103,7 @@ class ImagePart:
     def _images(self) -> list[dict[str, object]]:
         if self.arrays is not None:
             return [{"bytes": png(image), "path": None} for image in self.arrays]
-        assert self.sizes  # missing images are told here, in one line
+        assert self.sizes  # raises for missing images, in one line
         return [{"bytes": None, "path": str(self.folder / name)} for name in self.names]
 
 

@@ -1,4 +1,4 @@
-"""What is known of a data set before it is read: folder names, sizes, class names, prompts, where to get it."""
+"""Facts of a data set, known before it is read: folder names, sizes, class names, prompts, download addresses."""
 
 from functools import cache
 from importlib.resources import files
@@ -12,7 +12,7 @@ from clbench.core.config import Config, validate
 from clbench.spec.task import Split
 
 Convention = Literal["coop", "torchvision"]
-"""Which split: `torchvision`, the one of MTIL (Zheng et al. 2023), or `coop`, the one of X-TAIL (Zhou et al. 2022)."""
+"""Whose split: that of `torchvision`, as in MTIL (Zheng et al. 2023), or of `coop` (Zhou et al. 2022), as in X-TAIL."""
 
 ImageSetName = Literal[
     "aircraft",

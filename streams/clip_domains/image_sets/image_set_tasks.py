@@ -28,7 +28,7 @@ def task_of_folder(
         card: Name, kind, metric and templates of the task.
         found: The data set.
         name: Name of the data set.
-        convention: Whose split and templates.
+        convention: Source of the split and the templates.
         shots: How training images are drawn; None for all of them.
     """
 
@@ -55,7 +55,7 @@ def task_of_hub(card: TaskCard, found: HubSet, convention: Convention, shots: Sh
     Args:
         card: Name, kind, metric and templates of the task.
         found: The copy.
-        convention: Whose templates.
+        convention: Source of the templates.
         shots: How training images are drawn; None for all of them.
     """
 

@@ -36,7 +36,7 @@ def open_set(root: Path, name: str, convention: Convention) -> FoundImageSet:
     Args:
         root: Folder of the data sets.
         name: Name of the data set.
-        convention: Whose split.
+        convention: Name of the split's source.
 
     Raises:
         DataError: When it is missing, damaged or not in the layout of the convention.
@@ -55,8 +55,8 @@ def part_of(found: FoundImageSet, name: str, convention: Convention, split: Spli
     Args:
         found: The data set.
         name: Name of the data set, for messages.
-        convention: Whose split, for messages.
-        split: Which part.
+        convention: Name of the split's source, for messages.
+        split: Part to be read.
 
     Raises:
         DataError: When the convention has no such part, or its list or images are missing or damaged.
@@ -73,7 +73,7 @@ def data_deviations_of(found: FoundImageSet, name: str, convention: Convention) 
     Args:
         found: The data set.
         name: Name of the data set.
-        convention: Whose published numbers.
+        convention: Source of the split, whose numbers were published.
 
     Raises:
         DataError: When a list of images is missing or damaged.

@@ -1,4 +1,4 @@
-"""Data sets made ready below a root: archives unpacked, files downloaded where that needs no person."""
+"""Prepares data sets below a root: unpacks archives, and downloads files that need no registration by a person."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ class Preparation:
     """What was done for one data set.
 
     Attributes:
-        dataset: Its name.
+        dataset: Name of the data set.
         ready: Whether its training and test part can be listed now.
-        done: What was unpacked or downloaded.
-        problems: What went wrong or is left to do by hand, one line each.
+        done: Files that were unpacked or downloaded, one line each.
+        problems: Errors, and steps that are left to a person, one line each.
     """
 
     dataset: str
@@ -33,10 +33,10 @@ class Preparation:
 
 
 def prepare_stream(stream: str, root: Path) -> Iterator[Preparation]:
-    """Do for a stream's data sets, one after another, what needs no person; doing it again changes nothing.
+    """Prepare a stream's data sets one after another; a second call changes nothing.
 
-    Nothing is written outside the root, and what is there already is never overwritten. A set that fails does not keep
-    the others from being prepared.
+    Nothing is written outside the root, and existing files are never overwritten. If a set fails, the others are still
+    prepared.
 
     Raises:
         ConfigError: For a stream that has data of its own.
@@ -75,7 +75,7 @@ def _trouble(root: Path, wanted: WantedSet) -> str | None:
         found = open_set(root, wanted.dataset, wanted.convention)
         for split in NEEDED:
             part = part_of(found, wanted.dataset, wanted.convention, split)
-            assert part.arrays is not None or part.sizes  # a missing image is told here
+            assert part.arrays is not None or part.sizes  # raises for missing images
     except DataError as error:
         return str(error)
     return None

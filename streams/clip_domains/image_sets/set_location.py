@@ -1,4 +1,4 @@
-"""Where a data set lies below the root, whatever its guide calls the folder."""
+"""Finds the folder of a data set below the root, under each of the names that guides give it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from clbench.streams.missing_data import MissingSetError
 
 
 class Known(Protocol):
-    """What is known of where a data set may lie; see `Facts` for what the names mean."""
+    """Names of the folders and files of a data set; see `ImageSetFacts` for their meaning."""
 
     @property
     def title(self) -> str: ...  # noqa: D102
@@ -35,7 +35,7 @@ class SetLocation:
 
     Attributes:
         folder: The set's own folder below the root.
-        images: Where its images are.
+        images: Folder of its images.
     """
 
     folder: Path
@@ -83,7 +83,7 @@ def locate_set(root: Path, facts: Known) -> SetLocation:
 
 
 def existing_folders(root: Path, facts: Known) -> list[Path]:
-    """The set's folders below the root, best known name first; on disks that ignore case each one once."""
+    """The set's folders below the root, the usual name first; on disks that ignore case, each folder once."""
     found: list[Path] = []
     for name in facts.folders:
         folder = root / name

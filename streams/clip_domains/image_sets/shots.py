@@ -1,4 +1,4 @@
-"""Few-shot training parts: so many images a class, drawn by the seed."""
+"""Few-shot training parts: a number of images a class, drawn by the seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from clbench.core.seeding import derive
 
 @dataclass(frozen=True)
 class Shots:
-    """How many training images a class, and how they are drawn.
+    """Number of training images a class, and how they are drawn.
 
     Attributes:
-        number: Of each class.
-        seed: The cell's.
+        number: Training images of each class.
+        seed: Seed of the cell.
         repeat: Draw from smaller classes with replacement, as X-TAIL's code does, instead of refusing them.
     """
 
@@ -29,14 +29,14 @@ class Shots:
 def drawn(shots: Shots, where: Path, labels: NDArray[np.int64], task: str, classes: Sequence[str]) -> NDArray[np.int64]:
     """The rows of the drawn images, class by class, without replacement.
 
-    The code of X-TAIL draws with Python's global generator whenever it makes a data set, so the published shots cannot
-    be had again; ours depend on the seed and the task's name alone.
+    The code of X-TAIL draws with Python's global generator each time it makes a data set, so the published shots cannot
+    be reproduced; ours depend on the seed and the task's name alone.
 
     Args:
-        shots: How many, and how.
-        where: What lists the images, for messages.
-        labels: `(n,)` of all training images.
-        task: Its name gives each task a generator of its own.
+        shots: Number of images, and how they are drawn.
+        where: File or folder that lists the images, for messages.
+        labels: Class of each training image, `(n,)`.
+        task: Name of the task, which seeds a generator of its own.
         classes: Class names by label.
 
     Raises:

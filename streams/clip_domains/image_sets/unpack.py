@@ -40,7 +40,7 @@ def unpack(file: Path, archive: Archive, place: Path) -> None:
 
     Args:
         file: The archive.
-        archive: What is known of it: what it makes, and its checksum.
+        archive: Facts of the archive: its contents and its checksum.
         place: Folder that it is unpacked into.
 
     Raises:
@@ -67,7 +67,7 @@ def fetch(url: str, archive: Archive, place: Path) -> None:
 
     Args:
         url: Address of the file.
-        archive: Name and checksum of the file.
+        archive: Facts of the file: its name and its checksum.
         place: Folder that it is written to.
 
     Raises:

@@ -14,7 +14,7 @@ def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
     """Look for a stream's data sets below a root.
 
     Args:
-        stream: Its name, or the path of its card.
+        stream: Name of the stream, or the path of its card.
         root: Folder of the data sets.
         images: Whether to decode every image too.
 

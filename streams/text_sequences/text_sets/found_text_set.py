@@ -27,9 +27,9 @@ class FoundTextSet:
     """A data set on disk.
 
     Attributes:
-        name: As its folder is called.
-        collection: What is known of it and its like.
-        folder: Its own folder.
+        name: Name of the set and of its folder.
+        collection: Facts of the collection that it belongs to.
+        folder: Folder of the set.
     """
 
     name: str
@@ -119,7 +119,7 @@ def find_set(root: Path, collection: Collection, name: str) -> FoundTextSet:
 
     Args:
         root: Folder of the data sets.
-        collection: What is known of the collection.
+        collection: Facts of the collection.
         name: Name of the data set.
 
     Raises:

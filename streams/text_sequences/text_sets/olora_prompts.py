@@ -11,7 +11,7 @@ def prompt(collection: Collection, dataset: str, text: str) -> str:
     there is no instruction (TRACE), the input is the text alone.
 
     Args:
-        collection: What is known of the set's collection.
+        collection: Facts of the set's collection.
         dataset: Name of the set.
         text: Input of a row, without the prompt around it.
     """

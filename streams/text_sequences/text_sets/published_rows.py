@@ -1,4 +1,4 @@
-"""Rows of published JSON files, and those of them that are set aside for validation."""
+"""Rows of published JSON files, and the choice of those that validate."""
 
 import hashlib
 from collections import defaultdict
@@ -12,7 +12,7 @@ from clbench.core.strict_json import parse_json
 SHARE = 0.1
 """Part of the training texts of each answer that validates."""
 AT_LEAST = 4
-"""So many texts of each answer validate even if the share is smaller, but never more than half of them."""
+"""Least number of texts of each answer that validate, but never more than half of them."""
 
 POINTER = b"version https://git-lfs"
 
@@ -21,9 +21,9 @@ class TextRow(NamedTuple):
     """A row of a file.
 
     Attributes:
-        number: Its position in the file, from 0.
-        text: What is asked, without the prompt around it.
-        answer: What is to be answered.
+        number: Position of the row in the file, from 0.
+        text: Input, without the prompt around it.
+        answer: Expected answer.
     """
 
     number: int
@@ -40,7 +40,7 @@ def read_rows(path: Path, text: str, answer: str) -> list[TextRow]:
         answer: Key of its answer.
 
     Raises:
-        DataError: When the file is missing or no such list, or a text is missing or empty.
+        DataError: When the file is missing or is no list of objects, or a text is missing or empty.
     """
     values = read_list(path)
     if not values:
@@ -75,9 +75,9 @@ def read_list(path: Path) -> list[Any]:
 
 
 def validation_texts(rows: Iterable[TextRow]) -> set[str]:
-    """The texts that validate: of each answer those with the smallest hashes.
+    """The texts that validate: for each answer, those with the smallest hashes.
 
-    Equal texts stay together, so that none is learnt and validated; a text with two answers counts for its first.
+    Equal texts stay in one part; a text with two answers counts for its first answer.
     """
     first: dict[str, str] = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""What is known of published text data sets before they are read: layout, sizes, labels, instructions, licences."""
+"""Facts of published text data sets, known before they are read: layout, sizes, labels, instructions, licences."""
 
 from functools import cache
 from importlib.resources import files

@@ -24,7 +24,7 @@ def image_in(file: Path, frame: int | None = None, mask: bool = False) -> ImageF
 
     Args:
         file: The file.
-        frame: Which of its frames, from 0; None where there is only one.
+        frame: Number of the frame, from 0; None where there is only one.
         mask: Whether it is a mask, whose values are class ids. A mask of one frame is the mask of every frame.
     """
     reader = next((found for ends, found in READERS.items() if file.name.lower().endswith(ends)), read_plain)

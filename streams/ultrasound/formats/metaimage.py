@@ -26,7 +26,7 @@ def read_metaimage(file: Path, frame: int | None = None, mask: bool = False) -> 
 
     Args:
         file: The file.
-        frame: Which slice, from 0; None where there is only one.
+        frame: Number of the slice, from 0; None where there is only one.
         mask: Whether the values are class ids; else they must be those of 8 bits.
 
     Raises:

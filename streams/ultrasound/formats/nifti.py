@@ -20,13 +20,13 @@ SECOND_VERSION = 540
 def read_nifti(file: Path, frame: int | None = None, mask: bool = False) -> Array:
     """One frame `(height, width)` of a NIfTI file, which is unpacked to its end, so that its checksum is compared.
 
-    NIfTI keeps (width, height): the array is transposed, so that the first row is the top of the image, as SimpleITK
-    gives it and the makers of CAMUS show it. (Loaders that turn the array by 90 degrees instead see its mirror image.)
+    NIfTI stores (width, height). The array is transposed, so that the first row is the top of the image, as in
+    SimpleITK and in the figures of CAMUS. (Loaders that rotate the array by 90 degrees show the mirror image.)
 
     Args:
         file: The file.
-        frame: Which frame, from 0, along the one axis behind height and width that has several places; None where there
-            is only one.
+        frame: Number of the frame, from 0, along the one axis after height and width that is longer than 1; None where
+            there is only one frame.
         mask: Whether the values are class ids; else they must be those of 8 bits.
 
     Raises:

@@ -13,7 +13,7 @@ def read_plain(file: Path, frame: int | None = None, mask: bool = False) -> Arra
 
     Args:
         file: The file.
-        frame: Which frame, from 0; None where there is only one.
+        frame: Number of the frame, from 0; None where there is only one.
         mask: Whether the values are class ids.
 
     Raises:

@@ -37,9 +37,9 @@ def open_task(root: Path, name: str, dataset: str, asked: str) -> TaskRows:
 
     Args:
         root: Folder of the data sets.
-        name: Of the task in its stream.
-        dataset: One of `SETS`.
-        asked: One of the set's tasks.
+        name: Name of the task in its stream.
+        dataset: Name of the set, one of `SETS`.
+        asked: Name of the set's task.
 
     Raises:
         MissingSetError: When the set is not below the root.

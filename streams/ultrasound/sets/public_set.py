@@ -19,15 +19,15 @@ class UltrasoundSet:
     """A data set.
 
     Attributes:
-        title: Its name.
-        folders: What its folder below the root may be called.
-        images: Where in that folder the published layout may begin, depending on how it was unpacked.
+        title: Name of the set.
+        folders: Possible names of its folder below the root.
+        images: Folders in it where the published layout may begin, depending on how it was unpacked.
         witness: Glob of what is there.
-        tasks: What can be asked, by the names that cards use.
+        tasks: Answers of its tasks, by the names that cards use.
         sizes: Published numbers of images, by task; a task whose number is not known is absent.
         read: Lists the images of a task.
-        source: Where to get it.
-        licence: Its terms.
+        source: Address of the data.
+        licence: Licence of the data.
         citation: Who made it.
         mistakes: Glob of what people put there by mistake, and what it is.
     """

@@ -29,9 +29,9 @@ class TaskSet:
     """A set that can be read.
 
     Attributes:
-        name: Which one.
+        name: Name of the set.
         repo: Name on the hub, or a folder.
-        commit: Of the repository; None for a folder, whose rows say what it is.
+        commit: Commit of the repository; None for a folder.
     """
 
     name: MuscleSetName

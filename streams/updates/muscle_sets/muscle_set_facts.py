@@ -1,4 +1,4 @@
-"""What is known of the task sets before they are read: repositories, splits, sizes, licences."""
+"""Facts of the task sets, known before they are read: repositories, splits, sizes, licences."""
 
 from functools import cache
 from importlib.resources import files
@@ -20,10 +20,10 @@ class MuscleSetFacts(Config):
     title: str
     folder: str = Field(description="Name of a copy of the repository below the root.")
     repo: str = Field(description="Repository on the hub.")
-    config: str | None = Field(None, description="Its configuration; absent where there is one only.")
-    revision: str | None = Field(None, description="Its commit; the newest, which is recorded, when absent.")
-    splits: dict[Split, str] = Field(description="What it calls the parts; `validation` is drawn from `train`.")
-    columns: tuple[str, ...] = Field(description="What prompts and answers are made of.")
+    config: str | None = Field(None, description="Configuration; absent where there is only one.")
+    revision: str | None = Field(None, description="Commit; the newest one, which is recorded, when absent.")
+    splits: dict[Split, str] = Field(description="Its names of the parts; `validation` is drawn from `train`.")
+    columns: tuple[str, ...] = Field(description="Columns of prompts and answers.")
     train: int
     test: int
     source: str
@@ -40,7 +40,7 @@ class _Known(Config):
 
 
 def facts_of(name: MuscleSetName) -> MuscleSetFacts:
-    """What is known of a set."""
+    """The facts of a set."""
     found: MuscleSetFacts = getattr(_known(), name)
     return found
 

@@ -1,4 +1,4 @@
-"""How the rows of the sets are asked: prompts, choices and answers as lm-evaluation-harness has them."""
+"""Prompts, choices and answers of the sets' rows, equal to those of lm-evaluation-harness."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,9 +14,9 @@ class Asked(NamedTuple):
 
     Attributes:
         text: The whole input.
-        answer: What is to be answered.
-        choices: Among which; empty where the answer is written freely.
-        label: Which of them is right, from 0.
+        answer: Expected answer.
+        choices: Possible answers; empty where the answer is free text.
+        label: Index of the right choice, from 0.
     """
 
     text: str
@@ -31,18 +31,18 @@ def piqa(row: Mapping[str, Any]) -> Asked:
 
 
 def hellaswag(row: Mapping[str, Any]) -> Asked:
-    """Activity and scene, four endings; marks of the part that is from WikiHow are taken out."""
+    """Activity and scene, four endings; the markup of the rows from WikiHow is removed."""
     scene = f"{row['activity_label']}: {row['ctx_a']} {row['ctx_b'].capitalize()}"
     return _chosen(_without_marks(scene), tuple(map(_without_marks, row["endings"])), row["label"])
 
 
 def gsm8k(row: Mapping[str, Any]) -> Asked:
-    """The question; the answer with its steps, its number behind `####`."""
+    """The question; the answer with its steps and, after `####`, its number."""
     return Asked(f"Question: {row['question']}\nAnswer:", row["answer"])
 
 
 def samsum(row: Mapping[str, Any]) -> Asked:
-    """The dialogue; the summary. The prompt was not published; its words are where the paper stops decoding."""
+    """The dialogue; the summary. The prompt was not published; ours has the words at which the paper stops decoding."""
     dialogue, summary = (str(row[name] or "").replace("\r\n", "\n").strip() for name in ("dialogue", "summary"))
     return Asked(f"Dialogue:\n{dialogue}\nSummary:" if dialogue else "", summary)
 

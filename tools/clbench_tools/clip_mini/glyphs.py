@@ -5,10 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fontTools.pens.boundsPen import BoundsPen
-from fontTools.pens.svgPathPen import SVGPathPen
-from fontTools.ttLib import TTFont
-
 from clbench_tools.clip_mini.icons import Pixels, svg_image
 from clbench_tools.clip_mini.packages import TYPEFACE_VERSION, member, npm
 
@@ -19,6 +15,8 @@ MARGIN = 0.12
 
 def letter_images(typeface: str, cache: Path) -> dict[str, Pixels]:
     """All capital letters of a typeface, each scaled to fill the image, black on white."""
+    from fontTools.ttLib import TTFont  # only builds need it
+
     archive = npm(f"@fontsource/{typeface}@{TYPEFACE_VERSION}", cache)
     font = TTFont(io.BytesIO(member(archive, f"files/{typeface}-latin-400-normal.woff")))
     glyphs, names = font.getGlyphSet(), font.getBestCmap()
@@ -26,6 +24,9 @@ def letter_images(typeface: str, cache: Path) -> dict[str, Pixels]:
 
 
 def _draw(glyphs: Mapping[str, Any], name: str) -> Pixels:
+    from fontTools.pens.boundsPen import BoundsPen
+    from fontTools.pens.svgPathPen import SVGPathPen
+
     bounds, path = BoundsPen(glyphs), SVGPathPen(glyphs)
     glyphs[name].draw(bounds)
     glyphs[name].draw(path)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import resvg_py
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -20,6 +19,8 @@ Pixels = NDArray[np.uint8]
 
 def svg_image(body: str, left: float, top: float, width: float, height: float) -> Pixels:
     """Render the body of an SVG, fitted into the square, `(32, 32, 3)` uint8."""
+    import resvg_py  # only builds need it
+
     side = SIDE * OVERSAMPLING
     svg = (
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '

@@ -119,7 +119,7 @@ COUNTRIES = [
     "Zambia",
     "Zimbabwe",
 ]
-"""States whose flags can be told apart at 32 pixels (so no Chad beside Romania, no Monaco beside Indonesia)."""
+"""States whose flags differ at 32 pixels (so no Chad beside Romania, no Monaco beside Indonesia)."""
 
 TURKEY = "Türkiye"
 """The name in Unicode; the icon sets still use the older one."""

@@ -1,7 +1,7 @@
-"""Builds text-mini: `PYTHONPATH=tools python -m clbench_tools.text_mini.build_text_mini --help` lists the arguments.
+"""Builds text-mini, with the arguments `--out DATA --cache DIR --held-out FILE`.
 
-Also writes `corpus.parquet`, `pairs.parquet` and `labels.txt` into the cache, for the pre-training of the mini
-language models.
+The command is `PYTHONPATH=tools python -m clbench_tools.text_mini.build_text_mini`. It also writes `corpus.parquet`,
+`pairs.parquet` and `labels.txt` into the cache, for the pre-training of the mini language models.
 """
 
 import argparse

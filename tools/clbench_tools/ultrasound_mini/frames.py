@@ -25,7 +25,7 @@ GREYS = 32
 
 @dataclass(frozen=True)
 class Frame:
-    """An image `(height, width)` and what is true of it: mask, class, points in pixels x, y, and value."""
+    """An image `(height, width)` and its truth: mask, class, points (x, y) in pixels, and value."""
 
     image: Grey
     mask: Labels

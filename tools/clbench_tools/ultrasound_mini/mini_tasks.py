@@ -1,4 +1,4 @@
-"""The sub-tasks of ultrasound-mini: what is asked, of which organ, seen by which probes."""
+"""The tasks of ultrasound-mini: kind, organ and probes."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ from clbench_tools.ultrasound_simulator.probe import CONVEX, LINEAR, PHASED, Pro
 
 @dataclass(frozen=True)
 class MiniTask:
-    """A sub-task.
+    """A task of the stream.
 
     Attributes:
-        name: Task id.
-        kind: What is asked.
+        name: Name of the task.
+        kind: Kind of the task.
         many: Classes (background counted), boxes or points.
         paint: Makes a scene: one painter for each kind of patient, and kinds are equally frequent; in classification
             the kind is the class.

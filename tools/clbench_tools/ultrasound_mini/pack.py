@@ -29,7 +29,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Entry:
-    """An image and who is on it."""
+    """An image, its part, patient and view."""
 
     part: Part
     patient: int
@@ -92,5 +92,5 @@ def _truth(kind: Kind, frame: Frame) -> dict[str, Any]:
 
 
 def _rounded(value: float) -> float:
-    """To a tenth of a millimetre or pixel."""
+    """A number rounded to a tenth of a millimetre or pixel."""
     return round(float(value), 1)

@@ -16,7 +16,7 @@ Random: TypeAlias = np.random.Generator
 
 @dataclass(frozen=True)
 class Scene:
-    """What a painter returns.
+    """The result of a painter.
 
     Attributes:
         canvas: Maps and labels; for a detection task, label 1 is what the box is drawn around.
@@ -41,7 +41,7 @@ def moved(view: Random, across: float, down: float, middle: float = 0.0) -> tupl
 
 
 def scanner(view: Random, tgc: float, **changes: float | None) -> Settings:
-    """Settings as somebody would leave them: gain, dynamic range and noise vary from image to image."""
+    """Settings of the scanner: gain, dynamic range and noise vary from image to image, as in clinics."""
     settings = {
         "tgc": tgc * view.uniform(0.92, 1.08),
         "dynamic_range": view.uniform(54, 66),

@@ -15,7 +15,7 @@ SHARPNESS = 4
 """Power of the cosine between beam and normal: how soon an oblique boundary is lost."""
 
 WANDER = 0.25
-"""Of the phase of an interface, radians after 1 mm: no interface is flat to a part of a wavelength."""
+"""Spread of the phase of an interface, radians after 1 mm: no interface is flat to a part of a wavelength."""
 
 SMOOTHING = 0.6
 """Boundaries are drawn in steps of samples; their direction is taken over this distance, mm."""

@@ -3,6 +3,7 @@
 `PYTHONPATH=tools python -m clbench_tools.ultrasound_simulator.measured` prints it.
 """
 
+import argparse
 import logging
 
 import numpy as np
@@ -29,6 +30,7 @@ Row = tuple[str, float, float]
 
 def main() -> None:
     """Print measured values beside those of theory."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     LOG.info("| quantity | theory | measured |\n|---|---:|---:|")
     for part in (first_order(), greys(), looks(), widths(), sparse(), contrasts(), attenuation()):

@@ -1,4 +1,4 @@
-"""How the probe is held: between the body, in which organs are described, and the probe's plane."""
+"""Pose of the probe: between the body, in which organs are described, and the probe's plane."""
 
 from dataclasses import dataclass
 

@@ -38,7 +38,7 @@ def pretraining_frames(seed: int, n: int, size: int) -> Iterator[Grey]:
     """Yield `n` grey images, `(size, size)` uint8, squashed to a square as learners do.
 
     Args:
-        seed: Same seed, same images, whatever `n` is.
+        seed: Seed; the first images do not depend on `n`.
         n: How many.
         size: Side of an image, pixels.
     """

@@ -9,7 +9,7 @@ from pydantic import Field
 from clbench.core.config import Config
 
 SPEED = 1.54
-"""Of sound in soft tissue, mm per microsecond."""
+"""Speed of sound in soft tissue, mm per microsecond."""
 
 FWHM = 2 * math.sqrt(2 * math.log(2))
 """Full width at half maximum of a Gaussian, in standard deviations."""
@@ -38,7 +38,7 @@ class Probe(Config):
 
     @property
     def wavelength(self) -> float:
-        """In mm."""
+        """Wavelength in mm."""
         return SPEED / self.frequency
 
     @property

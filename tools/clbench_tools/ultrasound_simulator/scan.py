@@ -46,7 +46,7 @@ class Converter:
 
     @property
     def width(self) -> int:
-        """Of the images, pixels."""
+        """Width of the images, pixels."""
         left, _, right, _ = self.box
         return round((right - left) / self.pixel)
 

@@ -3,6 +3,7 @@
 Prints processor time of the one thread, which other programs on the machine change little, and wall-clock time.
 """
 
+import argparse
 import logging
 import statistics
 import time
@@ -24,6 +25,7 @@ TURNS = 11
 
 def main() -> None:
     """Time the steps of a frame with a cyst and a stone; medians, the first turn left out."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     grid, rng = grid_of(CONVEX), np.random.default_rng(0)
     converter = converter_of(grid, 256)

@@ -95,7 +95,7 @@ def thigh(grid: Grid, patient: Random, view: Random) -> Scene:
 
 
 def perimeter(a: float, b: float) -> float:
-    """Of an ellipse with these half axes (Ramanujan's first formula, as in HC18)."""
+    """Perimeter of an ellipse with these half axes (Ramanujan's first formula, as in HC18)."""
     return float(np.pi * (3 * (a + b) - np.sqrt((3 * a + b) * (a + 3 * b))))
 
 

@@ -41,7 +41,10 @@ def _lung(grid: Grid, patient: Random, view: Random, label: int) -> Scene:
     canvas = Canvas(grid, MUSCLE, pose)
     below = surface(canvas, 1.5, patient.uniform(2.5, 6), patient.uniform(5, 9), patient)
     pleura = float(np.median(grid.depth[np.argmin(np.abs(below), axis=0)]))
-    _reverberation(canvas, below, pleura, tgc, lines=label == 0 or patient.random() < 0.3, patient=patient)
+    lines = label == 0 or patient.random() < 0.3
+    _reverberation(canvas, below, tgc, patient)
+    if lines:
+        _repeated_lines(canvas, below, pleura, patient)
     rays = {0: int(view.random() < 0.25), 1: int(view.integers(3, 6)), 2: int(view.integers(0, 3))}[label]
     canvas.fill(np.abs(below) < 0.45, CONNECTIVE.but(echo=19, attenuation=tgc))
     if label == 2:
@@ -55,12 +58,15 @@ def _lung(grid: Grid, patient: Random, view: Random, label: int) -> Scene:
     return Scene(canvas, scanner(view, tgc))
 
 
-def _reverberation(canvas: Canvas, below: Floats, pleura: float, tgc: float, lines: bool, patient: Random) -> None:
+def _reverberation(canvas: Canvas, below: Floats, tgc: float, patient: Random) -> None:
     behind = below > 0
     canvas.fill(behind, LUNG.but(attenuation=tgc, impedance=1.68))
     canvas.echo[behind] = -9 - 0.45 * below[behind]
     canvas.vary(behind, (14, 4), 2.5, patient)
-    for time in (1, 2, 3) if lines else ():
+
+
+def _repeated_lines(canvas: Canvas, below: Floats, pleura: float, patient: Random) -> None:
+    for time in (1, 2, 3):
         line = np.abs(below - time * pleura) < 0.5
         canvas.echo[line] = 11 - 5 * time
         canvas.vary(line, (8, 8), 2.0, patient)
