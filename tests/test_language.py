@@ -39,7 +39,9 @@ def modules(room: str) -> Iterator[tuple[Path, ast.Module]]:
 
 
 def public_functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
-    for node in [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name[0] != "_")]:
+    classes = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and not node.name.startswith("_"))
+    owners: list[ast.Module | ast.ClassDef] = [tree, *classes]
+    for node in owners:
         yield from (item for item in node.body if isinstance(item, ast.FunctionDef) and not item.name.startswith("_"))
 
 
