@@ -1,1 +1,1 @@
-"""Strategies: what turns version t of a model into version t + 1. One file a strategy."""
+"""Strategies: what turns version t of a model into version t + 1. Each strategy is one file."""

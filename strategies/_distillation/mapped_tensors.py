@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 class MappedTensorFile:
-    """Rows of one shape and type in a temporary file, which is deleted at the latest when the process ends.
+    """Rows of one shape and type in a temporary file, which `whole` deletes after mapping it.
 
-    numpy's memmap has no bfloat16, and its file would need a name and a shape before the last part is written.
+    numpy's memmap has no bfloat16, so torch maps the file.
     """
 
     def __init__(self) -> None:
