@@ -95,7 +95,8 @@ def _card(stream: str) -> StreamCard:
     file = STREAM_CARDS.get(stream)
     card = read_card(file.values, file.path)
     if card.loader != LOADER:
-        raise ConfigError(f"stream {card.name!r} is read by {card.loader!r}: only data of {LOADER!r} can be checked")
+        wanted = f"wanted a stream of published data sets, for example one that is read by {LOADER!r}"
+        raise ConfigError(f"stream {card.name!r} is read by {card.loader!r}: {wanted}")
     return card
 
 
