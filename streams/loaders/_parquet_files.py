@@ -120,7 +120,7 @@ def _class_names(path: Path, columns: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _names_in(metadata: bytes, path: Path) -> tuple[str, ...]:
-    """The class names in what `datasets` writes beside the columns."""
+    """The class names in the metadata that `datasets` writes."""
     wanted = f"{path}: the column 'label' has no class names (wanted a ClassLabel feature in the schema"
     try:
         values: Any = parse_json(metadata)

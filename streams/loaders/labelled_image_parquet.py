@@ -127,5 +127,5 @@ class LabelledParts:
 
 
 def _is_numbers(item: Sequence[float | None] | None, length: int) -> bool:
-    """Whether an item is a list of so many finite numbers."""
+    """Whether an item is a list of `length` finite numbers."""
     return item is not None and len(item) == length and all(v is not None and math.isfinite(v) for v in item)
