@@ -1,1 +1,1 @@
-"""Streams: which tasks, in which order."""
+"""Streams: sequences of tasks or of model releases."""

@@ -38,7 +38,7 @@ class TaskCard(Config):
 
 
 class LicenceCard(Config):
-    """Where data come from and on which terms."""
+    """Source and licence of data."""
 
     source: str
     licence: str

@@ -15,7 +15,7 @@ class SetReport:
     Attributes:
         task: Name of the task in the stream.
         dataset: Name of the set.
-        convention: Name of the split's source.
+        convention: Source of the split.
         folder: Folder of the set; None where it was not found.
         numbers: Found and published numbers of classes and of images of each part; None where not found or published.
         problems: Problems, one line each; empty when the set is complete.

@@ -39,7 +39,7 @@ class ParquetParts:
 
     def __init__(self, folder: Path, columns: tuple[str, ...]) -> None:
         self._paths: dict[Split, Path] = {split: folder / f"{split}.parquet" for split in SPLITS}
-        self._folder = folder
+        self.folder = folder
         self._columns = columns
 
     @cached_property
@@ -53,7 +53,7 @@ class ParquetParts:
         """
         names = [_class_names(path, self._columns) for path in self._paths.values()]
         if any(other != names[0] for other in names):
-            raise DataError(f"{self._folder}: the splits do not have the same class names")
+            raise DataError(f"{self.folder}: the splits do not have the same class names")
         return names[0]
 
     def path(self, split: Split) -> Path:
@@ -120,7 +120,7 @@ def _class_names(path: Path, columns: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _names_in(metadata: bytes, path: Path) -> tuple[str, ...]:
-    """The class names in what `datasets` writes beside the columns."""
+    """The class names in the metadata that `datasets` writes."""
     wanted = f"{path}: the column 'label' has no class names (wanted a ClassLabel feature in the schema"
     try:
         values: Any = parse_json(metadata)

@@ -23,7 +23,7 @@ class ImageSource(Config):
     """Settings of a task for `image-sets`."""
 
     dataset: ImageSetName = Field(description="Which data set.")
-    convention: Convention = Field(description="Whose split: torchvision (MTIL) or coop (X-TAIL).")
+    convention: Convention = Field(description="Source of the split: torchvision (MTIL) or coop (X-TAIL).")
     short: Literal["refuse", "repeat"] = Field(
         "refuse", description="What to do with a class that has fewer training images than shots."
     )
@@ -31,7 +31,7 @@ class ImageSource(Config):
 
 @LOADERS.register("image-sets", config=ImageSource)
 def load_image_sets(card: StreamCard, choice: DataChoice) -> Stream:
-    """A stream of public data sets in the folders in which their guides put them; images are read when needed.
+    """A stream of public data sets in the folder layouts of their guides; images are read when needed.
 
     Raises:
         ConfigError: For a task with an invalid source.

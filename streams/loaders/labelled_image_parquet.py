@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import pyarrow as pa
@@ -40,9 +39,12 @@ def load_labelled_image_parquet(card: StreamCard, choice: DataChoice) -> Stream:
         DataError: When a file is missing, damaged or lacks a column, or a patient is in two parts.
     """
     folder = folder_of(card, choice)
-    found = [LabelledParts(folder / task.name, answers_of(card, task, Answers)) for task in card.tasks]
-    for parts in found:
-        parts.check_classes()
+    found = []
+    for task in card.tasks:
+        answers = answers_of(card, task, Answers)
+        files = ParquetParts(folder / task.name, ("sample_id", "image", "patient", answers.column))
+        found.append(LabelledParts(files, answers))
+        found[-1].check_classes()
     refuse_shared_patients(chain.from_iterable(parts.patients() for parts in found))
     tasks = tuple(
         task_of(task, parts.answers, parts.load, parts.fingerprint)
@@ -57,17 +59,12 @@ class LabelledParts:
     """The three files of a task.
 
     Attributes:
-        folder: Folder of the task.
+        files: The files, with the columns that they must have.
         answers: Kind of the answers: classes, boxes, points or a value.
     """
 
-    folder: Path
+    files: ParquetParts
     answers: Answers
-
-    @property
-    def files(self) -> ParquetParts:
-        """The files, with the columns that they must have."""
-        return ParquetParts(self.folder, ("sample_id", "image", "patient", self.answers.column))
 
     def check_classes(self) -> None:
         """Compare the class names of the files with those of the card.
@@ -78,7 +75,7 @@ class LabelledParts:
         got = self.files.classes
         if self.answers.column == "label" and got != self.answers.classes:
             wanted = ", ".join(self.answers.classes)
-            raise DataError(f"{self.folder}: the card wants the classes {wanted}, got {', '.join(got)}")
+            raise DataError(f"{self.files.folder}: the card wants the classes {wanted}, got {', '.join(got)}")
 
     def patients(self) -> Iterator[tuple[str, Split, str]]:
         """Patient, part and place of each row; no image is read.
@@ -117,7 +114,7 @@ class LabelledParts:
         return f"{self.files.path(split)}: row {row}"
 
     def _check(self, truth: Any, where: str) -> None:
-        """Refuse numbers that a score could not read; whether they lie in the image is seen when that is decoded."""
+        """Refuse values outside the card's range, and lists of a wrong length; `decode_rows` checks the rest."""
         if self.answers.value_range is not None:
             least, most = self.answers.value_range
             if not least <= truth <= most:
@@ -130,5 +127,5 @@ class LabelledParts:
 
 
 def _is_numbers(item: Sequence[float | None] | None, length: int) -> bool:
-    """Whether an item is a list of so many finite numbers."""
+    """Whether an item is a list of `length` finite numbers."""
     return item is not None and len(item) == length and all(v is not None and math.isfinite(v) for v in item)

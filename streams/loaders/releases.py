@@ -50,7 +50,7 @@ def _check(card: StreamCard) -> None:
 
 
 def _taken(card: StreamCard, wanted: TaskCard, base: Stream) -> Task:
-    """The other stream's task of that name, which must be what the card says."""
+    """The other stream's task of that name, which must agree with the card."""
     where = f"stream {card.name}, task {wanted.name!r}"
     known = {task.name: task for task in base.tasks}
     if wanted.name not in known:

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 class TextSource(Config):
     """Settings of a task for `text-sets`."""
 
-    collection: CollectionName = Field(description="Whose files.")
+    collection: CollectionName = Field(description="Source of the files.")
     dataset: str = Field(description="Which data set of it.")
 
 
 @LOADERS.register("text-sets", config=TextSource, check="clbench.streams.text_sequences.text_sets.check_text_sets")
 def load_text_sets(card: StreamCard, choice: DataChoice) -> Stream:
-    """A stream of published text data sets in the layout in which they are published.
+    """A stream of published text data sets in their published layouts.
 
     All files are read once to compare them with the published sizes; rows are made when they are needed.
 
@@ -79,7 +79,7 @@ def _task(card: TaskCard, found: FoundTextSet, limits: TextLimits) -> Task:
 
 
 def _rows(task: str, found: FoundTextSet, split: Split) -> "Dataset":
-    """Rows `sample_id`, `text`, `answer` and, where answers are classes, `label`; ids count through the file."""
+    """Rows `sample_id`, `text`, `answer` and, where answers are classes, `label`; ids are the row numbers."""
     from datasets import ClassLabel, Dataset, Features, Value
 
     rows, stem = found.rows(split), found.path(split).stem

@@ -1,4 +1,4 @@
-"""Public ultrasound data sets below one root, each in the layout in which it is published."""
+"""Public ultrasound data sets below one root, each in its published layout."""
 
 from collections.abc import Iterator
 from functools import partial

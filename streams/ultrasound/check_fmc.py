@@ -1,4 +1,4 @@
-"""What of a stream in the layout of FMC_UIA is below a root."""
+"""Checks a stream in the layout of FMC_UIA below a root."""
 
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ ADVICE = ("get the training data of the challenge: https://www.codabench.org/com
 
 
 def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
-    """Look for the tasks of a stream below a root.
+    """Check the tasks of a stream below a root.
 
     Args:
         stream: Name of the stream, or the path of its card.

@@ -35,7 +35,7 @@ class WantedTask:
 
 
 def report_of(wanted: WantedTask, find: Callable[[], TaskRows], images: bool) -> SetReport:
-    """Look for the images of a task.
+    """Check the images of a task.
 
     Args:
         wanted: Task to be checked.

@@ -1,4 +1,4 @@
-"""What of a stream's public ultrasound sets is below a root, compared with the published numbers."""
+"""Checks a stream's public ultrasound sets below a root against the published numbers."""
 
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from clbench.streams.ultrasound.sets.known_ultrasound_sets import SETS, open_tas
 
 
 def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
-    """Look for a stream's data sets below a root.
+    """Check a stream's data sets below a root.
 
     Args:
         stream: Name of the stream, or the path of its card.

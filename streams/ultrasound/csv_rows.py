@@ -71,7 +71,7 @@ class CsvRow:
         return int(value)
 
     def point_in(self, column: str) -> tuple[float, float]:
-        """A point `[x, y]` in JSON; (0, 0) where the cell is empty, as the challenge has it.
+        """A point `[x, y]` in JSON; (0, 0) where the cell is empty, as in the challenge.
 
         Raises:
             DataError: When the column is missing or holds something else.

@@ -134,7 +134,7 @@ def _split(rows: Iterable[CsvRow]) -> Split | None:
 
 
 def _agreed(rows: Iterable[CsvRow], column: str) -> str:
-    """What all rows of an image say in a column; empty where they say nothing."""
+    """The value of a column on which all rows of an image agree; empty where none has one."""
     named = {row.optional(column): row for row in rows}
     if len(named) > 1:
         where = list(named.values())[-1].where
@@ -156,7 +156,7 @@ def _below(root: Path, row: CsvRow, column: str) -> Path:
 
 
 def _names(root: Path, images: Iterable[Key]) -> list[str]:
-    """The stems of files; the whole path below the root where a task has a stem twice; the number of a frame behind."""
+    """Stems of files, or whole paths below the root where two files share a stem; then the number of the frame."""
     images = list(images)
     stems = Counter(path.stem for path in {path for path, _ in images})
     named = [path.stem if stems[path.stem] == 1 else path.relative_to(root).as_posix() for path, _ in images]

@@ -31,7 +31,7 @@ class ImageFile:
     read: Callable[..., Array] | None = None
 
     def cell(self) -> dict[str, object]:
-        """The image as `datasets.Image` keeps it: the path of its file, or the PNG of what was made.
+        """The image as a cell of `datasets.Image`: the path of its file, or PNG bytes.
 
         Raises:
             DataError: When it cannot be made.

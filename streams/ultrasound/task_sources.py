@@ -24,7 +24,7 @@ METRICS = {
 
 
 class Answers(Config):
-    """What a task asks of an image."""
+    """The kind of answer that a task asks for, and its details."""
 
     kind: Kind
     classes: tuple[str, ...] = Field((), description="Names by label; of masks the background first.")
@@ -57,7 +57,7 @@ class Answers(Config):
         return self
 
     def check_metric(self, metric: str, where: str) -> None:
-        """Compare a card's metric with the one that scores such answers.
+        """Compare a card's metric with the score of these answers.
 
         Raises:
             ConfigError: When it is another one.
@@ -89,7 +89,7 @@ A = TypeVar("A", bound=Answers)
 
 
 def answers_of(card: StreamCard, task: TaskCard, model: type[A]) -> A:
-    """What a card says of a task's answers, checked.
+    """The answers of a task, validated.
 
     Args:
         card: Card of the stream, for messages.

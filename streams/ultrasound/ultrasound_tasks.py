@@ -111,7 +111,7 @@ class TaskRows:
 
 
 def refuse_shared_patients(rows: Iterable[tuple[str, Split, str]]) -> None:
-    """Look for a patient who is in two parts.
+    """Refuse a patient who is in two parts.
 
     Args:
         rows: Patient (empty where unknown), part and place of each image, over all tasks of a stream.

@@ -1,1 +1,1 @@
-"""Streams in which a new release of the model comes and the tasks stay."""
+"""Streams of model releases: the model changes, the tasks stay."""

@@ -1,1 +1,1 @@
-"""Public image data sets in the layouts in which people have them, for MTIL and X-TAIL."""
+"""Public image data sets in their usual folder layouts, for MTIL and X-TAIL."""

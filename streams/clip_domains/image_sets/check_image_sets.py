@@ -1,4 +1,4 @@
-"""What of a stream's data sets is below a root, compared with the published numbers."""
+"""Checks a stream's data sets below a root against the published numbers."""
 
 import os
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class WantedSet:
     Attributes:
         task: Name of the task.
         dataset: Name of the set.
-        convention: Name of the split's source.
+        convention: Source of the split.
         shots: Training images a class; None for all.
         repeat: Whether smaller classes are drawn from with replacement.
     """
@@ -56,7 +56,7 @@ def wanted_sets(stream: str) -> list[WantedSet]:
 
 
 def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
-    """Look for a stream's data sets below a root.
+    """Check a stream's data sets below a root.
 
     Args:
         stream: Name of the stream, or the path of its card.
@@ -74,7 +74,7 @@ def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
 
 
 def advice_for(root: Path, facts: ImageSetFacts, convention: Convention) -> tuple[str, ...]:
-    """Where to get a set and where to put it, one line each.
+    """Lines that say where to get a set and where to put it.
 
     Args:
         root: Folder of the data sets.
@@ -95,7 +95,8 @@ def _card(stream: str) -> StreamCard:
     file = STREAM_CARDS.get(stream)
     card = read_card(file.values, file.path)
     if card.loader != LOADER:
-        raise ConfigError(f"stream {card.name!r} is read by {card.loader!r}: only data of {LOADER!r} can be checked")
+        wanted = f"wanted a stream of published data sets, for example one that is read by {LOADER!r}"
+        raise ConfigError(f"stream {card.name!r} is read by {card.loader!r}: {wanted}")
     return card
 
 

@@ -19,7 +19,7 @@ Row = tuple[str, int, str]
 
 
 def read_split_file(location: SetLocation, facts: ImageSetFacts) -> FoundImageSet:
-    """A set by its split file, from which its class names come too."""
+    """A set read by its split file, which has its class names too."""
     assert facts.split is not None  # every set of this convention has one, its file of facts says
     file = location.find(facts.split)
     stat = file.stat()

@@ -64,7 +64,7 @@ def _by_folder(location: SetLocation, facts: ImageSetFacts, start: str) -> Found
 
 
 def _below(folder: Path, start: str) -> list[str]:
-    """The JPEG files below a folder whose names begin so: their paths from there, sorted."""
+    """Paths of the JPEG files below a folder whose names begin with `start`, relative to it, sorted."""
     return [path for path in files_below(folder) if path.rpartition("/")[2].startswith(start) and path.endswith(".jpg")]
 
 

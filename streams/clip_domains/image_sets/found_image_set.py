@@ -1,4 +1,4 @@
-"""A data set that was found: its classes, and its parts as they are asked for."""
+"""A data set on disk: its classes, and its parts, which are read on demand."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Data sets from the Hugging Face hub: another copy, with the splits that its makers chose."""
+"""Data sets from the Hugging Face hub: copies with the splits of their makers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class HubSet:
     classes: tuple[str, ...]
 
     def part(self, split: Split) -> str:
-        """What the copy calls a split.
+        """The copy's name of a split.
 
         Raises:
             DataError: When it has no such part.

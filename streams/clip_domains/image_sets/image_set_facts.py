@@ -12,7 +12,7 @@ from clbench.core.config import Config, validate
 from clbench.spec.task import Split
 
 Convention = Literal["coop", "torchvision"]
-"""Whose split: that of `torchvision`, as in MTIL (Zheng et al. 2023), or of `coop` (Zhou et al. 2022), as in X-TAIL."""
+"""Source of a split: `torchvision`, as in MTIL (Zheng et al. 2023), or `coop` (Zhou et al. 2022), as in X-TAIL."""
 
 ImageSetName = Literal[
     "aircraft",
@@ -39,11 +39,11 @@ class Sizes(Config):
 
 
 class Archive(Config):
-    """A file that is downloaded, and what comes out of it."""
+    """A file that is downloaded, and its contents."""
 
-    file: str = Field(description="Its name, as people download it.")
+    file: str = Field(description="Name of the file.")
     into: str = Field(description="Folder below the root where it is unpacked, unless it lies in the set's own folder.")
-    makes: tuple[str, ...] = Field(min_length=1, description="What is there afterwards, relative to that folder.")
+    makes: tuple[str, ...] = Field(min_length=1, description="Its contents, relative to that folder.")
     images: bool = Field(False, description="Whether it holds the set's images.")
     url: str | None = Field(None, description="Where it can be downloaded; absent where there is no such place.")
     md5: str | None = None
@@ -75,7 +75,7 @@ class ImageSetFacts(Config):
     templates: dict[Convention, tuple[str, ...]]
     classes: dict[str, str] = Field({}, description="Class as the data call it, and its name in prompts, by label.")
     archives: tuple[Archive, ...] = ()
-    by_hand: str = Field("", description="What has to be fetched by a person.")
+    by_hand: str = Field("", description="Files that a person must fetch.")
     hub: HubCopy | None = None
     licence: str
     source: str

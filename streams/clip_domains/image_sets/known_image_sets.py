@@ -36,7 +36,7 @@ def open_set(root: Path, name: str, convention: Convention) -> FoundImageSet:
     Args:
         root: Folder of the data sets.
         name: Name of the data set.
-        convention: Name of the split's source.
+        convention: Source of the split.
 
     Raises:
         DataError: When it is missing, damaged or not in the layout of the convention.
@@ -55,7 +55,7 @@ def part_of(found: FoundImageSet, name: str, convention: Convention, split: Spli
     Args:
         found: The data set.
         name: Name of the data set, for messages.
-        convention: Name of the split's source, for messages.
+        convention: Source of the split, for messages.
         split: Part to be read.
 
     Raises:

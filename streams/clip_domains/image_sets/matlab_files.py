@@ -17,7 +17,7 @@ from clbench.streams.clip_domains.image_sets.image_set_facts import ImageSetFact
 from clbench.streams.clip_domains.image_sets.set_location import SetLocation, unnested
 
 HEADER, COMPRESSED = 128, 15
-"""Of MATLAB's format: bytes before the first part, and the kind of a compressed part."""
+"""Bytes before the first part of a MATLAB file, and the type number of a compressed part."""
 
 FLOWER_KEYS: dict[Split, str] = {"train": "trnid", "validation": "valid", "test": "tstid"}
 

@@ -17,7 +17,7 @@ NEEDED: tuple[Split, ...] = ("train", "test")
 
 @dataclass(frozen=True)
 class Preparation:
-    """What was done for one data set.
+    """The result of preparing one data set.
 
     Attributes:
         dataset: Name of the data set.
@@ -70,7 +70,7 @@ def _prepare(root: Path, wanted: WantedSet) -> Preparation:
 
 
 def _trouble(root: Path, wanted: WantedSet) -> str | None:
-    """Why a set cannot be used yet."""
+    """The reason why a set cannot be used yet; None where it can."""
     try:
         found = open_set(root, wanted.dataset, wanted.convention)
         for split in NEEDED:
@@ -104,7 +104,7 @@ def _bring(root: Path, facts: ImageSetFacts, archive: Archive) -> list[str]:
 
 
 def _home(root: Path, folders: list[Path], archive: Archive) -> Path:
-    """Where an archive is unpacked that does not lie in the set's folder."""
+    """The folder for an archive that does not lie in the set's folder."""
     first, _, rest = archive.into.partition("/")
     return root if first == "." else (folders[0] if folders else root / first) / rest
 

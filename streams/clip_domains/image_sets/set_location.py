@@ -31,7 +31,7 @@ class Known(Protocol):
 
 @dataclass(frozen=True)
 class SetLocation:
-    """Where a set was found.
+    """Folders of a data set on disk.
 
     Attributes:
         folder: The set's own folder below the root.
@@ -42,7 +42,7 @@ class SetLocation:
     images: Path
 
     def find(self, *names: str) -> Path:
-        """The first of these files that exists, beside the images, among them, or in the set's folder.
+        """The first of these files that exists: beside the images, among them, or in the set's folder.
 
         Raises:
             DataError: When there is none of them.

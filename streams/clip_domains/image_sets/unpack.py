@@ -30,11 +30,11 @@ UNREADABLE = (
     RuntimeError,  # zipfile's, for a password
     ValueError,
 )
-"""What damaged or encrypted archives raise."""
+"""Errors of damaged or encrypted archives."""
 
 
 def unpack(file: Path, archive: Archive, place: Path) -> None:
-    """Unpack an archive so that `place` has all that it makes; what was there already is left alone.
+    """Unpack an archive into `place`; existing files are not changed.
 
     A file that is no archive (MATLAB, idx) is copied.
 
@@ -124,7 +124,7 @@ def _refuse_unsafe(file: Path, item: zipfile.ZipInfo) -> None:
 
 @contextmanager
 def _aside(place: Path) -> Iterator[Path]:
-    """A folder in `place` (so that moving out of it is one step) that is gone afterwards."""
+    """A temporary folder in `place`, so that moving a file out of it is one step."""
     folder = place / f".clbench-{uuid.uuid4().hex[:8]}.part"
     folder.mkdir()
     try:

@@ -1,1 +1,1 @@
-"""Published text data sets of continual learning: what is known of them, and how their files become rows."""
+"""Published text data sets of continual learning: their facts, and the rows made from their files."""

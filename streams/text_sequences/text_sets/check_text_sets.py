@@ -1,4 +1,4 @@
-"""What of a stream's text data sets is below a root, compared with the published numbers."""
+"""Checks a stream's text data sets below a root against the published numbers."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from clbench.streams.text_sequences.text_sets.text_set_facts import Collection, 
 
 
 def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
-    """Look for a stream's data sets below a root.
+    """Check a stream's data sets below a root.
 
     Args:
         stream: Name of the stream, or the path of its card.

@@ -1,4 +1,4 @@
-"""A text data set that was found below a root: its rows, part by part, and where it is not the published one."""
+"""A text data set on disk: the rows of its parts, and its differences from the published one."""
 
 import hashlib
 from collections.abc import Iterator

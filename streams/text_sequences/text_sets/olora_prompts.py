@@ -1,4 +1,4 @@
-"""Prompts as O-LoRA's code writes them, character for character."""
+"""Prompts, equal to those of O-LoRA's code in every character."""
 
 from clbench.streams.text_sequences.text_sets.text_set_facts import Collection
 

@@ -10,7 +10,7 @@ from clbench.core.errors import DataError
 from clbench.core.strict_json import parse_json
 
 SHARE = 0.1
-"""Part of the training texts of each answer that validates."""
+"""Share of each answer's training texts that validates."""
 AT_LEAST = 4
 """Least number of texts of each answer that validate, but never more than half of them."""
 

@@ -12,7 +12,7 @@ from clbench.core.config import Config, validate
 from clbench.spec.task import Split
 
 CollectionName = Literal["cl-benchmark", "trace"]
-"""Whose files: O-LoRA's CL_Benchmark (Wang et al. 2023a) or TRACE (Wang et al. 2023b)."""
+"""Source of the files: O-LoRA's CL_Benchmark (Wang et al. 2023a) or TRACE (Wang et al. 2023b)."""
 
 
 class TextSetFacts(Config):

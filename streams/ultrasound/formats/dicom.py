@@ -13,7 +13,7 @@ from clbench.core.image_values import Array, class_ids, eight_bits, frame_of
 from clbench.streams.ultrasound.formats.extra import imported
 
 DAMAGES = (AttributeError, EOFError, LookupError, NotImplementedError, OSError, RuntimeError, struct.error, zlib.error)
-"""What pydicom raises for damaged files, besides its own error and that of a value or type."""
+"""Errors of pydicom for damaged files, besides its own and `ValueError` and `TypeError`."""
 
 
 def read_dicom(file: Path, frame: int | None = None, mask: bool = False) -> Array:
@@ -49,7 +49,7 @@ def read_dicom(file: Path, frame: int | None = None, mask: bool = False) -> Arra
 
 
 def _pixels(dataset: Any, frame: int, mask: bool) -> tuple[NDArray[Any], int | None]:
-    """The samples of a frame, and which value is white; None where nothing says it."""
+    """The samples of a frame, and the value of white; None where it is unknown."""
     from pydicom.pixels.processing import apply_color_lut, apply_rescale
     from pydicom.pixels.utils import pixel_array
 

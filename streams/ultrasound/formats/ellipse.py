@@ -29,7 +29,7 @@ class Ellipse:
 
     @property
     def circumference(self) -> float:
-        """Ramanujan's first approximation, as HC18 has it: pi (3 (a + b) - sqrt((3 a + b) (a + 3 b)))."""
+        """Ramanujan's first approximation, as in HC18: pi (3 (a + b) - sqrt((3 a + b) (a + 3 b)))."""
         a, b = self.a, self.b
         return math.pi * (3 * (a + b) - math.sqrt((3 * a + b) * (a + 3 * b)))
 

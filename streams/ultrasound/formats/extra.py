@@ -6,7 +6,7 @@ from typing import Any
 from clbench.core.errors import ClbenchError
 
 EXTRA = {"nibabel": "NIfTI", "SimpleITK": "MHA and MHD", "pydicom": "DICOM"}
-"""What each package reads."""
+"""Format that each package reads."""
 
 
 def imported(name: str, file: object) -> Any:

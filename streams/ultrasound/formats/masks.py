@@ -43,7 +43,7 @@ def inside_ellipse(file: Path) -> Array:
 
 
 def inside_polygons(file: Path, polygons: Sequence[Sequence[tuple[float, float]]]) -> Array:
-    """1 inside one of the polygons, on an image as large as that in a file.
+    """1 inside one of the polygons, else 0, in an array of the size of an image.
 
     Args:
         file: The image.

@@ -15,11 +15,11 @@ from clbench.streams.ultrasound.formats.extra import imported
 LAST_KEY = b"ElementDataFile"
 PACKED = re.compile(rb"^\s*CompressedData\s*=\s*(true|1)\s*$", re.IGNORECASE | re.MULTILINE)
 EITHER = 32 + zlib.MAX_WBITS
-"""For zlib: the stream is one of zlib or of gzip, as its first bytes say."""
+"""Argument of zlib: the first bytes decide whether the stream is zlib or gzip."""
 
 
 def read_metaimage(file: Path, frame: int | None = None, mask: bool = False) -> Array:
-    """One frame `(height, width)` of a MetaImage file; of three equal channels the first.
+    """One frame `(height, width)` of a MetaImage file; the first of three equal channels.
 
     Channels may be pixels of three values, or three slices. A compressed file is unpacked to its end first, so that its
     checksum is compared: SimpleITK does not look at it.

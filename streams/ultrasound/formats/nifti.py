@@ -14,7 +14,7 @@ from clbench.core.storage import read_unpacked
 from clbench.streams.ultrasound.formats.extra import imported
 
 SECOND_VERSION = 540
-"""Bytes of the header of NIfTI-2, with which its files begin in either byte order."""
+"""Size of the header of NIfTI-2, which is the first number of its files, in either byte order."""
 
 
 def read_nifti(file: Path, frame: int | None = None, mask: bool = False) -> Array:

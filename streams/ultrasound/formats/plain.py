@@ -1,4 +1,4 @@
-"""One frame of several in what Pillow reads: TIFF, GIF, animated PNG and WebP."""
+"""One frame of a file that Pillow reads: TIFF, GIF, animated PNG or WebP."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""Public ultrasound data sets in the layouts in which they are published; one file a set."""
+"""Public ultrasound data sets in their published layouts; one file a set."""

@@ -1,4 +1,4 @@
-"""BreastMNIST: BUSI made small by MedMNIST, in one NumPy archive."""
+"""BreastMNIST: the images of BUSI, reduced by MedMNIST, in one NumPy archive."""
 
 import struct
 import zipfile
@@ -34,7 +34,7 @@ DAMAGES = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What NumPy raises for files that are no sound archive."""
+"""Errors that NumPy raises for damaged archives and other files."""
 CLASSES = ("malignant", "normal or benign")
 
 

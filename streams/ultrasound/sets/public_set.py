@@ -1,4 +1,4 @@
-"""What is known of a public data set, and what the readers of most sets share."""
+"""Facts of a public data set, and what the readers of most sets share."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping

@@ -1,1 +1,1 @@
-"""The four tasks under which published updates were compared: what is known of them, and how their rows are asked."""
+"""The four tasks on which published updates were compared: their facts and their prompts."""

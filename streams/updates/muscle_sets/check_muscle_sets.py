@@ -1,4 +1,4 @@
-"""What of the task sets is below a root, compared with the published numbers."""
+"""Checks the task sets below a root against the published numbers."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from clbench.streams.updates.muscle_sets.muscle_set_facts import MuscleSetName, 
 
 
 def check_stream(stream: str, root: Path, images: bool) -> list[SetReport]:
-    """Look for a stream's data sets below a root.
+    """Check a stream's data sets below a root.
 
     Args:
         stream: Name of the stream, or the path of its card.

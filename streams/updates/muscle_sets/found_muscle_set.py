@@ -1,4 +1,4 @@
-"""A task set, from the hub or from a folder in its layout: its parts, and where it is not the published one."""
+"""A task set, from the hub or a folder in its layout: its parts, and its differences from the published one."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 SHARE = 0.2
-"""Part of the published training rows that validates, as in the paper."""
+"""Share of the published training rows that validates, as in the paper."""
 File = Literal["train", "test"]
 Numbered = list[tuple[int, Asked]]
 
@@ -40,7 +40,7 @@ class TaskSet:
 
     @property
     def facts(self) -> MuscleSetFacts:
-        """What was published."""
+        """The published facts."""
         return facts_of(self.name)
 
     def part(self, split: Split) -> Numbered:
