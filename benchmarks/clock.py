@@ -1,4 +1,4 @@
-"""What cells take, each as if it were alone: what another had computed counts as if it had been, and is told."""
+"""Costs of cells, each as if it ran alone: results taken from another cell count with the time that they took there."""
 
 import time
 from collections.abc import Hashable, Iterator, Mapping
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Price:
-    """What a piece of work takes whoever does it again.
+    """The time that a piece of work takes if it is done again.
 
     Attributes:
-        seconds: Of the work itself: without decoding, and without what a cell prepares once for all its versions.
-        splits: Seconds of decoding for each split of samples that the work needs.
+        seconds: Seconds of the work, without decoding and without what a cell prepares once for all its versions.
+        splits: Seconds of decoding each split of samples that the work needs.
     """
 
     seconds: float = 0.0
@@ -22,12 +22,12 @@ class Price:
 class Clock:
     """The clock of the cells of a run, one after another.
 
-    Decoding is apart: samples are decoded once for all cells, by whichever comes first. Each cell that needs them is
-    told their price, once.
+    Decoding is counted apart: samples are decoded once, by the first cell that needs them. Their time is counted once
+    for each cell that needs them.
 
     Attributes:
-        decoding: Seconds that the splits needed so far took to decode, each counted once a cell.
-        taken_over: Seconds that were counted and not spent again, of work and of decoding.
+        decoding: Seconds of decoding the splits needed so far, each split once for each cell.
+        taken_over: Seconds of work and decoding that were counted and not spent again.
     """
 
     def __init__(self) -> None:
@@ -39,16 +39,16 @@ class Clock:
         self._open: list[Price] = []
 
     def new_cell(self) -> None:
-        """The splits of samples that the cells before have needed count again."""
+        """Start the next cell: splits that earlier cells needed count again."""
         self._needed.clear()
 
     def now(self) -> float:
-        """Seconds without those of decoding, and with those that were taken over."""
+        """The time in seconds, without decoding and with work that was taken over."""
         return time.perf_counter() + self._offset
 
     @contextmanager
     def stopped(self) -> Iterator[list[float]]:
-        """For decoding: a list that holds, afterwards, how many seconds it took, which `now` does not count."""
+        """Measure decoding, which `now` does not count; the list holds its seconds afterwards."""
         started, took = time.perf_counter(), list[float]()
         try:
             yield took
@@ -58,7 +58,7 @@ class Clock:
 
     @contextmanager
     def preparing(self) -> Iterator[None]:
-        """For what a cell computes once and keeps for its later versions: no part of any price."""
+        """Mark work that a cell does once and keeps for its later versions; no price includes it."""
         started = self.now()
         try:
             yield
@@ -67,7 +67,7 @@ class Clock:
 
     @contextmanager
     def pricing(self) -> Iterator[Price]:
-        """A price that holds, afterwards, what the work took; what it took over itself is part of it."""
+        """Measure work; the price is filled in afterwards and includes work that was taken over."""
         started, prepared = self.now(), self._prepared
         self._open.append(price := Price())
         try:
@@ -81,7 +81,7 @@ class Clock:
 
         Args:
             splits: Seconds of decoding by split.
-            decoded_now: Whether these seconds were spent just now, rather than taken over.
+            decoded_now: Whether these seconds were spent just now; otherwise they were taken over.
         """
         for price in self._open:
             price.splits.update(splits)
@@ -91,7 +91,7 @@ class Clock:
         self.taken_over += 0.0 if decoded_now else seconds
 
     def take_over(self, price: Price) -> None:
-        """Count work that was done before."""
+        """Count work whose result is taken from an earlier computation."""
         self._offset += price.seconds
         self.taken_over += price.seconds
         self.need(price.splits)

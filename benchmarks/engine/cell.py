@@ -21,9 +21,9 @@ from clbench.spec.task import Split
 from clbench.streams.card import StreamCard, load_stream, read_card
 
 READERS = ("clbench.cli", "clbench.reports", "clbench.benchmarks.tracking")
-"""Code that reads results and decides none: an edited one does not make another cell."""
+"""Packages that only read results: an edit there does not make another cell."""
 SCHEMA = 2
-"""Version of the files that a cell leaves; raised when their meaning changes."""
+"""Version of the files in a cell's folder and of its MLflow run; raised when their meaning changes."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,19 @@ class Cell:
     """One (stream, learner, strategy, seed) of a suite, with all settings resolved.
 
     Attributes:
-        stream: Name or card file.
+        stream: Registered name or card file.
         learner: Learner specification (`mini-clip`, `open_clip:ViT-B-16`).
         strategy: Registered name or file.
-        label: What tables call the strategy.
-        config: The strategy's settings.
-        budget: What the strategy may spend on a task.
-        seed: Of everything random.
-        split: The part of the tasks that is tested.
+        label: Name of the strategy with its settings, as tables show it.
+        config: Settings of the strategy.
+        budget: Training budget for each task.
+        seed: Seed of all random numbers.
+        split: Part of the tasks that is tested.
         root: Folder of the data sets, or `hub`, for streams without data of their own.
         skip_broken: Whether samples that do not decode are left out.
-        precision: What the learner computes in.
-        last_only: Whether only the last version is tested, which is all that a search by `mtil.last` looks at.
-        streams: Streams that are loaded already, shared by the cells of a suite: to list a large one takes seconds.
+        precision: Precision of the learner's computation.
+        last_only: Whether only the last version is tested, which suffices for a search by `mtil.last`.
+        streams: Streams that are already loaded, shared by the cells of a suite, as a large one takes seconds to list.
     """
 
     stream: str
@@ -62,7 +62,7 @@ class Cell:
 
     @cached_property
     def names(self) -> tuple[str, str, str]:
-        """Stream, learner and strategy as tables call them: registered names, or the stems of files."""
+        """Names of stream, learner and strategy in tables: registered names, or the stems of files."""
         return (
             STREAM_CARDS.get(self.stream).name,
             _learner_name(self.learner),
@@ -71,7 +71,7 @@ class Cell:
 
     @cached_property
     def encoding(self) -> dict[str, object]:
-        """What decides version 0 of the learner and its tensors: name, source, files of weights by their contents."""
+        """What decides version 0 and its encoding: name, hash of the source, hashes of the files of weights."""
         return _encoding(self.learner)
 
     def _releases(self) -> list[dict[str, object]]:
@@ -79,7 +79,7 @@ class Cell:
 
     @cached_property
     def resolved(self) -> dict[str, object]:
-        """Everything that decides the result, as JSON; with the sources and data it names, enough to run it again.
+        """Everything that decides the result, as JSON; with the named sources and data it can be run again.
 
         Raises:
             DataError: When data are missing.
@@ -111,7 +111,7 @@ class Cell:
 
     @cached_property
     def tested(self) -> tuple[str, ...]:
-        """What decides, with a version's weights, its predictions: equal in cells that differ in strategy or seed."""
+        """Everything besides a version's weights that decides its predictions; equal for all strategies and seeds."""
         parts = ("stream", "learner", "split", "skip_broken", "precision")
         return tuple(json.dumps(self.resolved[part], sort_keys=True) for part in parts)
 
@@ -132,23 +132,23 @@ class Cell:
 
     @cached_property
     def digest(self) -> str:
-        """Hash of `resolved`: equal cells have equal digests, wherever their files lie."""
+        """Hash of `resolved`; it does not depend on where files lie."""
         return hashlib.sha256(json.dumps(self.resolved, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def key(self) -> str:
-        """Name of the cell's folder: readable, and unique by the digest."""
+        """Name of the cell's folder: readable, and unique by its digest."""
         parts = (self.names[0], self.names[1], self.label, f"seed{self.seed}", self.digest)
         return "--".join(re.sub(r"[^A-Za-z0-9_.=-]+", "_", part)[-60:] for part in parts)
 
     @property
     def title(self) -> str:
-        """How messages call the cell."""
+        """Name of the cell in messages."""
         return f"{self.names[0]} / {self.names[1]} / {self.label} / seed {self.seed}"
 
 
 def engine_file() -> Path:
-    """The file from which all code is reached that decides a result besides strategy, learner and loader."""
+    """The file whose imports reach all code that decides a result, besides strategy, learner and loader."""
     return Path(str(files("clbench.benchmarks.engine"))) / "execution.py"
 
 
@@ -159,7 +159,7 @@ def _engine_digest() -> str:
 
 
 def _loader_digests(card: StreamCard) -> list[str]:
-    """SHA-256 of the code that makes a stream's rows, and of that of the stream which it is based on."""
+    """SHA-256 of the loader of a stream, and of the loader of the stream on which it is based."""
     digests = [LOADERS.digest(card.loader)[:16]]
     if card.based_on is not None:
         file = STREAM_CARDS.get(card.based_on)
@@ -183,7 +183,7 @@ def _encoding(learner: str) -> dict[str, object]:
 
 
 def _weights(learner: str) -> list[Path]:
-    """The file or folder that a learner's argument names: the whole of it, or what follows the architecture."""
+    """The file or folder of weights that a learner's argument names, alone or after the architecture."""
     argument = learner.partition(":")[2]
     folder = [Path(argument)] if argument and Path(argument).is_dir() else []
     return folder or [path for path in (Path(argument), Path(argument.partition("/")[2])) if path.is_file()]

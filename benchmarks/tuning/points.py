@@ -1,4 +1,4 @@
-"""Which points of a grid are tried, and in which order: all where they are few enough, else what Optuna suggests."""
+"""Which points of a grid are tried, and in which order: all if they are few enough, else those that Optuna suggests."""
 
 import random
 from typing import TYPE_CHECKING
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 TRIES = 20
-"""Suggestions that may be points tried before, until one is drawn among those that are left."""
+"""Number of suggestions that may repeat earlier points, before one of the other points is drawn at random."""
 
 
 class Points:
-    """The points of one strategy's grid, no point twice; told values decide what is suggested next.
+    """The points of one strategy's grid, each at most once; the values of earlier trials decide the next suggestion.
 
     A grid of at most `trials` points is tried whole, in order. A larger one is searched by the tree-structured Parzen
     estimator (Bergstra et al., 2011): half of the trials at random, the rest near the best so far. Numbers are searched
@@ -23,9 +23,9 @@ class Points:
     points.
 
     Args:
-        variant: Has the grid.
-        trials: The most that are tried.
-        seed: Of the suggestions.
+        variant: The strategy with its grid.
+        trials: Most points that are tried.
+        seed: Seed of the suggestions.
     """
 
     def __init__(self, variant: Variant, trials: int, seed: int) -> None:

@@ -18,16 +18,16 @@ from clbench.reports.result import FILE
 
 @dataclass(frozen=True)
 class Trial:
-    """How a trial ended.
+    """One trial and how it ended.
 
     Attributes:
-        variant: Of which strategy.
-        point: Where in its grid.
-        cells: One a seed.
-        value: The criterion, mean over the seeds; None where there is none.
-        error: Why there is none.
-        diverged: Whether the settings are the reason, so that it counts as the worst: training diverged, or gave a
-            model for which the criterion is not defined. Anything else is to be mended and tried again.
+        variant: The strategy with its grid.
+        point: Position in the grid.
+        cells: One for each seed.
+        value: The criterion, mean over the seeds; None where it is missing.
+        error: Why the value is missing.
+        diverged: Whether the settings are the reason, so that the trial counts as the worst: training diverged, or gave
+            a model for which the criterion is not defined. After any other error the trial is repeated.
     """
 
     variant: Variant
@@ -44,10 +44,10 @@ class Trials(Sequence[Cell]):
     A trial that has diverged in an earlier call is not tried again, so there may be fewer than `len` says.
 
     Args:
-        variants: What is tuned.
-        number: Trials of each, at most.
-        criterion: Makes a number of a cell.
-        folder: Where the cells are kept.
+        variants: The strategies with their grids.
+        number: Most trials of each variant.
+        criterion: The number that decides.
+        folder: Folder of the cells.
         fresh: Whether diverged trials are tried again.
     """
 
@@ -64,12 +64,12 @@ class Trials(Sequence[Cell]):
         """The trials that have ended."""
 
     def __len__(self) -> int:
-        """The most cells there can be."""
+        """Largest possible number of cells."""
         return sum(points.number * len(variant.cells) for variant, points in self._plan)
 
     @property
     def planned(self) -> int:
-        """How many trials there are in the end."""
+        """Number of trials at the end."""
         return sum(points.number for _, points in self._plan)
 
     @overload
@@ -87,11 +87,11 @@ class Trials(Sequence[Cell]):
         return self._known[index]  # an IndexError past the last one, which ends a loop over a sequence
 
     def folder_of(self, cell: Cell) -> CellFolder:
-        """Where a cell is kept."""
+        """Folder of a cell."""
         return CellFolder(self.folder / cell.key)
 
     def diverged(self, cell: Cell) -> bool:
-        """Whether a cell failed in training, as its folder says; any other failure says nothing of the settings."""
+        """Whether a cell failed in training, by its folder; other failures do not depend on the settings."""
         try:
             found = read_json(self.folder_of(cell).path / FILE)
         except ClbenchError:
@@ -114,7 +114,7 @@ class Trials(Sequence[Cell]):
                 points.tell(self._criterion.loss(trial.value))
 
     def _outcome(self, trial: Trial) -> Trial:
-        """The trial as its cells have left it on disk."""
+        """The trial with its value or error, read from the folders of its cells."""
         try:
             if all(self.folder_of(cell).finished for cell in trial.cells):
                 found = [self.folder_of(cell).result(cell.load_stream()) for cell in trial.cells]

@@ -1,1 +1,1 @@
-"""Official metrics of tasks of images, from the rows of a ledger: one file a kind, in pixels, units and shares."""
+"""Challenge metrics of image tasks, computed from ledger rows: one file a kind, in pixels, units and shares."""

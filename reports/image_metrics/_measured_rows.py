@@ -1,4 +1,4 @@
-"""What the ledger says of one version on one task of images."""
+"""The ledger rows of one version on one image task, with their measures."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ MARKS = {
     "mre": "regression",
     "mae": "regression",
 }
-"""How the measures of a kind begin."""
+"""Beginnings of the names of measures, and the kind of task that has them."""
 
 
 class DoesNotApplyError(MetricError):
-    """The metric is not meant for tasks like this one; nothing is missing."""
+    """The metric is not meant for this task, and no data are missing."""
 
 
 @final
@@ -32,10 +32,10 @@ class MeasuredRows:
     """The rows of one version, protocol and task.
 
     Attributes:
-        task: Its name.
-        prediction: As in the ledger.
-        target: As in the ledger.
-        measures: As in the ledger; empty for a sample without any.
+        task: Name of the task.
+        prediction: Texts of the ledger's column, one for each sample.
+        target: Texts of the ledger's column, one for each sample.
+        measures: Numbers of each sample by name; empty for a sample without any.
     """
 
     task: str
@@ -50,7 +50,7 @@ class MeasuredRows:
 
     @property
     def kind(self) -> str:
-        """Of the task, as its measures tell it; no others than probabilities can be missing in all samples."""
+        """Kind of the task, by the names of its measures; only probabilities can be missing in all samples."""
         kinds = (MARKS[mark] for name in self.names for mark in MARKS if name.startswith(mark))
         return next(kinds, "classification")
 
@@ -63,7 +63,7 @@ class MeasuredRows:
 
         Raises:
             DoesNotApplyError: When no sample has it.
-            MetricError: When some have not.
+            MetricError: When some samples lack it.
         """
         if name not in self.names:
             raise DoesNotApplyError(f"no sample has the measure {name!r}")
@@ -77,7 +77,7 @@ def tasks_of(rows: pa.Table) -> Iterator[MeasuredRows]:
     """The tasks that have measures, in the order of their first rows.
 
     Args:
-        rows: Of one version under one protocol of a ledger.
+        rows: Ledger rows of one version under one protocol.
     """
     measured = rows.filter(pc.is_valid(rows["measures"]))
     for task in pc.unique(measured["task"]).to_pylist():

@@ -1,4 +1,4 @@
-"""The MLflow store as the leaderboard needs it: opened without creating anything, failures in one clear line."""
+"""Read access to an MLflow store: opening it creates nothing, and failures are one line."""
 
 import contextlib
 import os
@@ -35,7 +35,7 @@ class RunStore:
     """
 
     def __init__(self, tracking_uri: str, experiment: str) -> None:
-        """Look the experiment up, so that a store that does not answer is told at once."""
+        """Look the experiment up, so that a store that does not answer is an error at once."""
         self._uri, self._shown = tracking_uri, shown_uri(tracking_uri)
         self._experiment = experiment
         with one_line_errors(tracking_uri, DEAF):
@@ -88,7 +88,7 @@ class RunStore:
 
 
 def _check_that_it_answers(uri: str) -> None:
-    """Fail fast: MLflow creates a database that is not there, and asks a dead server for minutes."""
+    """Fail early: MLflow would create a missing database, and would wait minutes for a server that is down."""
     if (file := sqlite_file(uri)) and not file.is_file():
         raise FileNotFoundError("no such file")
     if uri.startswith(("http://", "https://")):
@@ -106,7 +106,7 @@ def _knock(address: str) -> None:
 
 @contextlib.contextmanager
 def _no_progress_bar() -> Iterator[None]:
-    """MLflow draws a bar for every file, and one file a run is thousands of bars."""
+    """Turn off the progress bar that MLflow draws for every file."""
     before = os.environ.get(QUIET)
     os.environ[QUIET] = "false"
     try:

@@ -1,4 +1,4 @@
-"""The columns of the leaderboard: every registered metric, with what its docstring says of it."""
+"""The columns of the leaderboard: every registered metric, explained by its docstring."""
 
 import inspect
 import re
@@ -12,10 +12,14 @@ from clbench.reports.headings import ARROWS, MAIN, arrowed, metric_title
 @final
 @dataclass(frozen=True)
 class Column:
-    """A metric as a reader meets it.
+    """A metric with its explanation.
 
     Args:
-        facts: Formula, unit, direction and source as the docstring gives them.
+        name: Registered name.
+        title: Heading without arrow.
+        direction: `higher`, `lower` or empty.
+        summary: First line of the docstring.
+        facts: Formula, unit, direction and source, from the docstring.
         remarks: The other paragraphs of the docstring.
     """
 
@@ -28,12 +32,12 @@ class Column:
 
     @property
     def arrow(self) -> str:
-        """Where better is; empty when the metric does not say."""
+        """Arrow of the better direction; empty where the metric declares none."""
         return ARROWS.get(self.direction, "")
 
     @property
     def heading(self) -> str:
-        """Title and arrow, which stay on one line."""
+        """Title and arrow, which are not separated by a line break."""
         return arrowed(self.title, self.direction)
 
     @property

@@ -12,7 +12,7 @@ SCHEMA_OF_0_1 = "1"
 """Layout of the runs of clbench 0.1: R is the artifact `matrix.json`, all else is read from the run's metrics."""
 COST_NOTE = (
     "Each run is counted as if it were alone; what had been computed before, for another run or an earlier version, is "
-    "counted and told as taken over. Where decoding has no number, it is a part of training and testing."
+    "counted and shown as taken over. Where decoding has no number, it is a part of training and testing."
 )
 
 
