@@ -1,1 +1,1 @@
-"""The command line: parses, calls one function of a room, prints."""
+"""The command line: each command parses its arguments, calls one function of another room and prints the result."""

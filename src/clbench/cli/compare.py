@@ -1,7 +1,6 @@
 """`clbench compare`: which answers got worse from one model to another."""
 
 import contextlib
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -66,6 +65,8 @@ def compare(
     Prints how many answers got worse (negative flips) and better, with metrics, tests and intervals, by task; then the
     worst flips. Exit status 1 if --max-nfr is exceeded.
     """
+    from tempfile import TemporaryDirectory
+
     from clbench.benchmarks.tracking.store import EXPERIMENT, default_uri
     from clbench.cli.output import print_json
     from clbench.cli.samples import samples_of
@@ -79,7 +80,7 @@ def compare(
         check_budget(max_nfr)
     options = InputOptions(protocol, metric, tracking_uri or default_uri(out), EXPERIMENT)
     with contextlib.ExitStack() as stack:
-        folders = [Path(stack.enter_context(_folder())) for _ in range(2)]
+        folders = [Path(stack.enter_context(TemporaryDirectory(prefix="clbench-compare-"))) for _ in range(2)]
         models = [load_predictions(old, options, folders[0], new), load_predictions(new, options, folders[1], old)]
         found = compare_predictions(*models, dead_band=dead_band, lower_is_better=lower_is_better)
     gate = None if max_nfr is None else decide(found, max_nfr)
@@ -100,10 +101,6 @@ def compare(
         _print_flips(found, gate, html)
     if gate is not None and not gate.passed:
         raise typer.Exit(1)
-
-
-def _folder() -> "tempfile.TemporaryDirectory[str]":
-    return tempfile.TemporaryDirectory(prefix="clbench-compare-")
 
 
 def _print_numbers(found: "Comparison") -> None:

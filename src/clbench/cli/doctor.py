@@ -65,4 +65,4 @@ def _flat(values: dict[str, object], prefix: str = "") -> list[tuple[str, object
 def _short(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "nothing"
-    return "not there" if value is None else str(value)
+    return "none" if value is None else str(value)

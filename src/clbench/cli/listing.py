@@ -6,23 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from clbench.core.cards import STREAM_CARDS, SUITE_CARDS, CardFile, Cards
 from clbench.core.errors import ClbenchError, ConfigError, did_you_mean
-from clbench.core.registry import IMAGE_METRICS, LEARNERS, METRICS, STRATEGIES, Registry
 
 if TYPE_CHECKING:
     from clbench.contracts import Learner
+    from clbench.core.cards import CardFile, Cards
+    from clbench.core.registry import Registry
 
 
-REGISTRIES: dict[str, Registry[Any] | Cards] = {
-    "strategy": STRATEGIES,
-    "stream": STREAM_CARDS,
-    "learner": LEARNERS,
-    "suite": SUITE_CARDS,
-    "metric": METRICS,
-    "image-metric": IMAGE_METRICS,
-}
-PLURALS = {kind: "strategies" if kind == "strategy" else f"{kind}s" for kind in REGISTRIES}
+KINDS = ("strategy", "stream", "learner", "suite", "metric", "image-metric")
+PLURALS = {kind: "strategies" if kind == "strategy" else f"{kind}s" for kind in KINDS}
 
 
 def list_components(
@@ -34,7 +27,7 @@ def list_components(
 
     singulars = {plural: singular for singular, plural in PLURALS.items()}
     wanted = [_known(kind, singulars)] if kind else list(singulars)
-    found = {plural: _rows(REGISTRIES[singulars[plural]]) for plural in wanted}
+    found = {plural: _rows(_registry_of(singulars[plural])) for plural in wanted}
     if as_json:
         print_json(found[kind] if kind else found)
         return
@@ -87,7 +80,24 @@ def _known(kind: str, kinds: Iterable[str]) -> str:
     return kind
 
 
-def _rows(registry: Registry[Any] | Cards) -> list[dict[str, str]]:
+def _registry_of(kind: str) -> "Registry[Any] | Cards":
+    from clbench.core.cards import STREAM_CARDS, SUITE_CARDS
+    from clbench.core.registry import IMAGE_METRICS, LEARNERS, METRICS, STRATEGIES
+
+    registries: dict[str, Registry[Any] | Cards] = {
+        "strategy": STRATEGIES,
+        "stream": STREAM_CARDS,
+        "learner": LEARNERS,
+        "suite": SUITE_CARDS,
+        "metric": METRICS,
+        "image-metric": IMAGE_METRICS,
+    }
+    return registries[kind]
+
+
+def _rows(registry: "Registry[Any] | Cards") -> list[dict[str, str]]:
+    from clbench.core.cards import Cards
+
     if isinstance(registry, Cards):
         cards = [registry.get(name) for name in registry.names()]
         return [{"name": card.name, "description": card.description, "source": card.path.name} for card in cards]
@@ -95,7 +105,9 @@ def _rows(registry: Registry[Any] | Cards) -> list[dict[str, str]]:
 
 
 def _describe(kind: str, name: str) -> dict[str, Any]:
-    registry = REGISTRIES[kind]
+    from clbench.core.cards import Cards
+
+    registry = _registry_of(kind)
     if isinstance(registry, Cards):
         return _describe_card(kind, registry.get(name))
     if kind == "strategy":
@@ -120,7 +132,7 @@ def _describe(kind: str, name: str) -> dict[str, Any]:
     return found
 
 
-def _describe_card(kind: str, card: CardFile) -> dict[str, Any]:
+def _describe_card(kind: str, card: "CardFile") -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": card.name,
         "description": card.description,
@@ -155,6 +167,7 @@ def _counts(strategy: str, learner: str) -> dict[str, object]:
     """
     from clbench.benchmarks.engine.execution import footprint
     from clbench.benchmarks.engine.suite import spelt_out
+    from clbench.core.registry import STRATEGIES
 
     settings = spelt_out(strategy)
     strategy = str(settings.pop("name"))
