@@ -1,12 +1,13 @@
 """Every link, file, module and command that the documents name is there."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 from typer.main import get_command
 
@@ -26,6 +27,8 @@ FENCE = re.compile(r"(?ms)^```\w*\n(.*?)^```")
 MODULE = re.compile(r"python3? -m ((?:clbench|clbench_tools)(?:\.\w+)*)(?: ([a-z_]+))?")
 SUBCOMMAND = re.compile(r"(?:^|[\s`(])clbench ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?", re.M)
 DOTTED = re.compile(r"\bclbench(?:\.\w+)+")
+PLACEHOLDER = r"\b(NAME|FAMILY|KIND)\b"
+"""Words that stand for any name in a path."""
 PREVIOUS = "7b887c4"
 """A line that names this commit tells of paths as they were."""
 
@@ -39,12 +42,8 @@ parametrize_documents = pytest.mark.parametrize(
 
 def commands() -> dict[str, set[str]]:
     """Subcommands of the command line, with their own."""
-    group = get_command(app)
-    assert isinstance(group, click.Group)
-    return {
-        name: set(command.commands) if isinstance(command, click.Group) else set()
-        for name, command in group.commands.items()
-    }
+    group: Any = get_command(app)
+    return {name: set(getattr(command, "commands", ())) for name, command in group.commands.items()}
 
 
 def code(text: str) -> Iterator[str]:
@@ -78,7 +77,7 @@ def test_files_that_are_named_exist(document: Path) -> None:
     names = {path.name for room in ROOMS for path in (ROOT / room).rglob("*.py")}
     missing = []
     for word in (word for part in code("\n".join(lines)) for word in re.split(r"[\s=]+", part)):
-        path = word.rstrip("/").partition("::")[0]
+        path = re.sub(PLACEHOLDER, "*", word.rstrip("/").partition("::")[0])
         if path.partition("/")[0] in ROOMS and re.fullmatch(r"[\w./*-]+", path) and "/" in path:
             missing += [] if list(ROOT.glob(path)) else [word]
         elif re.fullmatch(r"\w+\.py", path) and path not in OTHERS:
@@ -133,3 +132,14 @@ def test_suites_and_streams_that_are_run_exist(document: Path) -> None:
             if name not in STREAM_CARDS.names()
         ]
     assert not missing
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
+    text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8").lower()
+    names = [re.split(r"[<>=]", requirement)[0].lower() for requirement in wanted]
+    assert not [name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text)]

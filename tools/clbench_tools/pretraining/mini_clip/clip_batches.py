@@ -1,4 +1,4 @@
-"""Batches for the pre-training of mini-clip: texts with templates, and images seen through random views."""
+"""Batches for the pre-training of mini-clip: texts in templates, and random views of images."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ DOMAIN_TEMPLATES = {
     "travel": ("a drawing of {} on a journey", "{} on a journey"),
     "objects": ("a drawing of the object {}", "the object {}"),
 }
-"""Forms that say the domain, as the card of clip-mini does; a name is used with these and with plain ones."""
+"""Templates that name the domain, as those of clip-mini's card do; a name is used with these and with plain ones."""
 
 
 def train_tokenizer(names: Sequence[str], vocabulary: int) -> Tokenizer:
@@ -70,11 +70,11 @@ def random_views(images: Tensor, generator: torch.Generator) -> Tensor:
     """Random geometry and colours, for the whole batch at once.
 
     Args:
-        images: `(n, 3, side, side)` in [0, 1] on white.
-        generator: Draws everything.
+        images: `(n, 3, side, side)` in [0, 1] on a white background.
+        generator: Source of randomness.
 
     Returns:
-        The same shape, in [0, 1].
+        `(n, 3, side, side)` in [0, 1].
     """
     n, _, side, _ = images.shape
     ink = F.grid_sample(1 - images, _grid(n, side, generator), align_corners=False)  # outside the image is white
@@ -82,7 +82,7 @@ def random_views(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _grid(n: int, side: int, generator: torch.Generator) -> Tensor:
-    """Affine maps with a smooth local warp: other drawers draw other proportions, `(n, side, side, 2)`."""
+    """Random affine maps with a smooth local warp, as grids `(n, side, side, 2)`: artists draw other proportions."""
     draw = torch.rand(8, n, generator=generator)
     angle = (draw[0] - 0.5) * 0.7
     scale_x, scale_y = torch.exp((draw[1] - 0.35) * 0.5), torch.exp((draw[2] - 0.5) * 0.2)
@@ -99,7 +99,7 @@ def _grid(n: int, side: int, generator: torch.Generator) -> Tensor:
 
 
 def _colours(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mixes channels, turns some grey, changes contrast, blurs, erases a box and adds noise."""
+    """Mix channels, turn some images grey, change contrast, blur, erase a box and add noise."""
     n, _, side, _ = images.shape
     draw = torch.rand(10, n, 1, 1, 1, generator=generator)
     mix = torch.eye(3) + torch.randn(n, 3, 3, generator=generator) * 0.15 * (draw[0, :, :, :, 0] < 0.7)

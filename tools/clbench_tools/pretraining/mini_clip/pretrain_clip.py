@@ -1,9 +1,9 @@
 """Pre-trains mini-clip on a CPU.
 
-`PYTHONPATH=tools python -m clbench_tools.pretraining.mini_clip.pretrain_clip --corpus CACHE/corpus.npz`.
+`PYTHONPATH=tools python -m clbench_tools.pretraining.mini_clip.pretrain_clip --corpus CACHE/corpus.npz --data DATA`.
 
-The corpus is written by `tools/clbench_tools/clip_mini/build_clip_mini.py`. Writes the files of this folder. Build-time
-code: nothing imports it when clbench runs.
+`clbench_tools.clip_mini.build_clip_mini` writes the corpus into its cache. Writes weights, config, preprocessing, tokenizer and
+hashes of the corpus into `--out` (the learner's folder). Build-time code: nothing imports it when clbench runs.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import io
 import json
 import logging
 import time
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def main() -> None:
     hashes = sorted(hashlib.sha256(image.tobytes()).hexdigest()[:12] for image in corpus["images"])
     (options.out / "corpus_hashes.txt").write_text("\n".join(hashes) + "\n")
     forms = encode_forms(tokenizer, names.tolist(), domains)
-    train(options, images, torch.from_numpy(inverse), domains, forms, preprocess, tokenizer)
+    named = NamedImages(images, torch.from_numpy(inverse), domains, forms)
+    train(options, named, preprocess, tokenizer)
 
 
 def _options() -> argparse.Namespace:
@@ -85,24 +87,32 @@ def _rounded(values: Tensor) -> list[float]:
     return [round(float(value), 4) for value in values]
 
 
-def train(
-    options: argparse.Namespace,
-    images: Tensor,
-    name_of: Tensor,
-    domains: list[str],
-    forms: Tensor,
-    preprocess: dict[str, object],
-    tokenizer: Tokenizer,
-) -> None:
-    """The loop: contrastive loss between images and names, averaged weights, a checkpoint at every evaluation.
+@dataclass(frozen=True)
+class NamedImages:
+    """The corpus as tensors.
 
-    Args:
-        options: Of the command line.
+    Attributes:
         images: `(n, 3, 32, 32)` in [0, 1].
         name_of: `(n,)` index of each image's name.
         domains: Domain of each name, empty for none.
-        forms: `(names, forms, context)` tokens.
-        preprocess: Mean and standard deviation.
+        forms: Tokens of each name in its templates `(names, forms, context)`.
+    """
+
+    images: Tensor
+    name_of: Tensor
+    domains: list[str]
+    forms: Tensor
+
+
+def train(
+    options: argparse.Namespace, corpus: NamedImages, preprocess: dict[str, object], tokenizer: Tokenizer
+) -> None:
+    """Train by the contrastive loss between images and names; save the averaged weights at every evaluation.
+
+    Args:
+        options: Options of the command line.
+        corpus: What is learnt.
+        preprocess: Mean and standard deviation by channel.
         tokenizer: For the validation prompts.
     """
     generator = torch.Generator().manual_seed(options.seed)
@@ -111,16 +121,16 @@ def train(
     optimizer = torch.optim.AdamW(_groups(model), lr=options.lr, betas=(0.9, 0.98), fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.lr, total_steps=options.steps, pct_start=0.1)
     mean, std = (torch.tensor(preprocess[key]).view(3, 1, 1) for key in ("mean", "std"))
-    pools = _pools(name_of, domains)
+    pools = _pools(corpus.name_of, corpus.domains)
     start = time.monotonic()
     for step in range(1, options.steps + 1):
         pool = pools[int(torch.randint(len(pools), (), generator=generator))]
         chosen = pool[torch.randperm(len(pool), generator=generator)[: options.batch]]
-        view = (random_views(images[chosen], generator) - mean) / std
-        labels = name_of[chosen]
-        form = torch.randint(forms.shape[1], (len(chosen),), generator=generator)
+        view = (random_views(corpus.images[chosen], generator) - mean) / std
+        labels = corpus.name_of[chosen]
+        form = torch.randint(corpus.forms.shape[1], (len(chosen),), generator=generator)
         with torch.autocast("cpu", torch.bfloat16):
-            loss = contrastive_loss(model, view, forms[labels, form], labels)
+            loss = contrastive_loss(model, view, corpus.forms[labels, form], labels)
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -141,14 +151,14 @@ def train(
 
 
 def _groups(model: nn.Module) -> list[dict[str, object]]:
-    """Weight decay for matrices alone."""
+    """Weight decay for matrices only."""
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     others = [p for p in model.parameters() if p.ndim < 2]
     return [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
 
 
 def _pools(name_of: Tensor, domains: list[str]) -> list[Tensor]:
-    """Images to draw a batch from: everything, or one domain, whose names are harder to tell apart."""
+    """Images to draw a batch from: the whole corpus, or one domain, whose names are harder to distinguish."""
     everything = torch.arange(len(name_of))
     pools = [everything] * 4
     for domain in sorted({domain for domain in domains if domain}):

@@ -2,8 +2,8 @@
 
 `PYTHONPATH=tools python -m clbench_tools.pretraining.mini_llama.pretrain_llama v1 --corpus CACHE --teacher FOLDER`.
 
-v1 and v2 have one architecture and one tokenizer (that of mini-t5). v1 sees every other text, v2 all of them for more
-steps and from a start of its own. Build-time code: nothing imports it when clbench runs.
+v1 and v2 have one architecture and one tokenizer (that of mini-t5). v1 sees every other text; v2 sees all texts, for
+more steps, from another random initialisation. Build-time code: nothing imports it when clbench runs.
 """
 
 import argparse
@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from clbench_tools.pretraining.mini_text.corpus import BEGIN, END, Ids, save_tokenizer
-from clbench_tools.pretraining.mini_text.taught import Taught, read_taught
 from clbench_tools.pretraining.mini_text.teacher import Floats, first_vectors
-from clbench_tools.pretraining.mini_text.written import save_weights
+from clbench_tools.pretraining.mini_text.teacher_targets import TeacherTargets, read_teacher_targets
+from clbench_tools.pretraining.mini_text.weight_files import save_weights
 
 LOG = logging.getLogger("pretrain")
 SHAPE: dict[str, Any] = {
@@ -42,10 +42,10 @@ SHAPE: dict[str, Any] = {
 WIDTH = 52
 """Tokens of an input."""
 SPREAD = 0.05
-"""Standard deviation of the first vectors: those of mini-t5 would make the shared head too sure of itself."""
+"""Standard deviation of the first vectors; with that of mini-t5 the shared head would be overconfident."""
 STEPS = {"v1": 1500, "v2": 3000}
 SHARE = {"v1": 2, "v2": 1}
-"""Every so-manieth text is used."""
+"""Every n-th text is used."""
 ROWS = {"pairs": 20, "named": 14, "defined": 14, "plain": 8}
 """Rows of a step, by kind."""
 HELD_BACK = 256
@@ -60,19 +60,19 @@ def main() -> None:
     torch.manual_seed(seed)
     torch.set_num_threads(options.threads)
     tokenizer = Tokenizer.from_file(str(options.tokenizer / "tokenizer.json"))
-    taught, words = read_taught(options.corpus, options.teacher, tokenizer, WIDTH)
+    targets, words = read_teacher_targets(options.corpus, options.teacher, tokenizer, WIDTH)
     model = LlamaForCausalLM(LlamaConfig(vocab_size=len(words), **SHAPE))
     with torch.no_grad():
         vectors = SPREAD * first_vectors(words, SHAPE["hidden_size"])
         model.model.embed_tokens.weight.copy_(torch.from_numpy(vectors))
     folder = options.out / options.release
-    save(folder, train(options, folder, model, Batches(taught, seed, SHARE[options.release])), tokenizer)
+    save(folder, train(options, folder, model, Batches(targets, seed, SHARE[options.release])), tokenizer)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("release", choices=sorted(STEPS))
-    parser.add_argument("--corpus", type=Path, required=True, help="folder that build_text_mini has filled")
+    parser.add_argument("--corpus", type=Path, required=True, help="cache folder of text_mini.build")
     parser.add_argument("--teacher", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
     parser.add_argument("--tokenizer", type=Path, default=Path(__file__).parents[1] / "mini_text")
     parser.add_argument("--out", type=Path, default=Path(str(files("clbench.learners"))) / "mini_llama")
@@ -85,30 +85,30 @@ class Batches:
     """Rows of a step: prompted pairs, passages to be named, definitions, plain passages.
 
     Args:
-        taught: The corpus as the teacher sees it.
-        seed: Draws rows.
-        share: Every so-manieth text is used.
+        targets: The corpus with the teacher's targets.
+        seed: Seed of the draws.
+        share: Every `share`-th text is used.
     """
 
-    def __init__(self, taught: Taught, seed: int, share: int) -> None:
-        self._taught, self._share = taught, share
+    def __init__(self, targets: TeacherTargets, seed: int, share: int) -> None:
+        self._targets, self._share = targets, share
         self._rng = np.random.default_rng(seed)
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor, Floats]:
-        """Token ids, where the inputs end, which positions are learnt, and embeddings of the named and defined rows."""
-        t, rng = self._taught, self._rng
+        """Token ids, ends of inputs, mask of learnt positions, and embeddings of the named and defined rows."""
+        t, rng = self._targets, self._rng
         pairs = np.searchsorted(t.pair_cdf[:: self._share], rng.random(ROWS["pairs"]) * t.pair_cdf[-1]) * self._share
         pairs = np.minimum(pairs, len(t.pairs) - 1)
         named, defined, plain = (self._some(ROWS[kind]) for kind in ("named", "defined", "plain"))
         return self._rows(pairs, named, defined, plain, rng)
 
     def held_back(self) -> tuple[Tensor, Tensor, Tensor, Floats]:
-        """Rows that are never trained on (but for the pairs), the same each time."""
+        """Rows that are never trained on (except the pairs), the same each time."""
         rows = np.arange(HELD_BACK)
         return self._rows(rows[:1], rows, rows, rows, np.random.default_rng(0))
 
     def _some(self, n: int) -> NDArray[np.int64]:
-        last = min(len(self._taught.passages), len(self._taught.defined))
+        last = min(len(self._targets.passages), len(self._targets.defined))
         chosen: NDArray[np.int64] = self._rng.integers(HELD_BACK, last, n) // self._share * self._share
         return np.maximum(chosen, HELD_BACK)
 
@@ -120,7 +120,7 @@ class Batches:
         plain: NDArray[np.int64],
         rng: np.random.Generator,
     ) -> tuple[Tensor, Tensor, Tensor, Floats]:
-        t = self._taught
+        t = self._targets
         name = np.zeros((len(named), t.words.shape[1]), np.int32)
         which = (rng.random((len(named), 1)) > t.near_cdf[named]).sum(axis=1).clip(0, t.near.shape[1] - 1)
         name[:, 0] = t.near[named, which]
@@ -129,16 +129,19 @@ class Batches:
         answers = np.concatenate([name, t.words[defined], t.answers[pairs], nothing])
         everything = np.zeros(len(inputs), bool)
         everything[-len(plain) :] = True
-        return *behind(inputs, answers, everything), np.concatenate([t.of_passages[named], t.of_glosses[defined]])
+        return *joined(inputs, answers, everything), np.concatenate([t.of_passages[named], t.of_glosses[defined]])
 
 
-def behind(inputs: Ids, answers: Ids, everything: NDArray[np.bool_]) -> tuple[Tensor, Tensor, Tensor]:
-    """Begin mark, input, answer and end mark in one row; where inputs end; which positions are learnt.
+def joined(inputs: Ids, answers: Ids, everything: NDArray[np.bool_]) -> tuple[Tensor, Tensor, Tensor]:
+    """Join begin token, input, answer and end token in one row.
 
     Args:
-        inputs: `(n, width)`, 0 behind.
-        answers: The same; none at all for plain text.
-        everything: Rows of which all tokens are learnt and not the answer alone.
+        inputs: `(n, width)`, padded with 0.
+        answers: `(n, width)`, padded with 0; all 0 for plain text.
+        everything: `(n,)`, whether all tokens of a row are learnt instead of only its answer.
+
+    Returns:
+        Token ids `(n, tokens)`, ends of inputs `(n,)`, mask of learnt positions `(n, tokens)`.
     """
     n, width = inputs.shape
     read, written = (inputs != 0).sum(axis=1), (answers != 0).sum(axis=1)
@@ -156,26 +159,42 @@ def behind(inputs: Ids, answers: Ids, everything: NDArray[np.bool_]) -> tuple[Te
 
 
 def losses(model: nn.Module, head: nn.Module, batch: tuple[Tensor, Tensor, Tensor, Floats]) -> tuple[Tensor, Tensor]:
-    """Of the learnt tokens (mean over rows of the mean over tokens), and of the inputs' last states to the teacher.
+    """Loss of the learnt tokens, and loss between the inputs' last states and the teacher.
 
-    The vocabulary is scored at learnt positions only, which is most of the saving.
+    The first one is the mean over rows of the mean over tokens. The vocabulary is scored at learnt positions only,
+    which saves most of the time.
+
+    Args:
+        model: The student.
+        head: Maps its states to the teacher's width.
+        batch: Of `Batches`.
     """
-    rows, ends, learnt, taught = batch
+    rows, ends, learnt, wanted_states = batch
     with torch.autocast("cpu", dtype=torch.bfloat16):
         hidden = model.model(input_ids=rows, use_cache=False).last_hidden_state  # type: ignore[operator]
         at = learnt[:, 1:]
         logits = model.lm_head(hidden[:, :-1][at])  # type: ignore[operator]
     each = F.cross_entropy(logits.float(), rows[:, 1:][at], reduction="none")
     weight = (1 / at.sum(dim=1, keepdim=True)).expand(at.shape)[at] / len(rows)
-    state = hidden[torch.arange(len(taught)), ends[: len(taught)]].float()
-    found, wanted = F.normalize(head(state), dim=-1), torch.from_numpy(taught - taught.mean(axis=0))
+    state = hidden[torch.arange(len(wanted_states)), ends[: len(wanted_states)]].float()
+    found, wanted = F.normalize(head(state), dim=-1), torch.from_numpy(wanted_states - wanted_states.mean(axis=0))
     wanted = F.normalize(wanted, dim=-1)
     relations = F.cross_entropy(20 * found @ wanted.T, (20 * wanted @ wanted.T).softmax(dim=1))
     return (each * weight).sum(), (1 - (found * wanted).sum(dim=-1)).mean() + relations
 
 
 def train(options: argparse.Namespace, folder: Path, model: LlamaForCausalLM, batches: Batches) -> nn.Module:
-    """The loop; returns the running average of the weights."""
+    """Train the model.
+
+    Args:
+        options: Options of the command line.
+        folder: Where weights are saved.
+        model: With its first vectors.
+        batches: Draws the rows.
+
+    Returns:
+        The model with the running average of its weights.
+    """
     head = nn.Linear(SHAPE["hidden_size"], 384)
     parameters = [*model.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=options.lr, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
@@ -188,8 +207,8 @@ def train(options: argparse.Namespace, folder: Path, model: LlamaForCausalLM, ba
     average = copy.deepcopy(model)
     began = time.monotonic()
     for step in range(1, steps + 1):
-        answers, taught = losses(model, head, batches.draw())
-        (2 * answers + taught).backward()
+        answers, teacher = losses(model, head, batches.draw())
+        (2 * answers + teacher).backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         scheduler.step()
@@ -207,7 +226,7 @@ def train(options: argparse.Namespace, folder: Path, model: LlamaForCausalLM, ba
 
 
 def save(folder: Path, model: nn.Module, tokenizer: Tokenizer) -> None:
-    """Everything that `from_pretrained` reads."""
+    """Write all files that `from_pretrained` reads."""
     save_weights(folder / "model.safetensors", model)
     marks = {"pad_token_id": 0, "eos_token_id": END, "bos_token_id": BEGIN}
     settings = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "dtype": "float16"}

@@ -2,7 +2,8 @@
 
 `PYTHONPATH=tools python -m clbench_tools.pretraining.mini_t5.fine_tune --data DATA`.
 
-Prints exact match of greedy decoding on the validation part; reads no test part. For the table in the README.
+Prints exact match of greedy decoding on the validation part; reads no test part. Its output is the table of the model
+card.
 """
 
 import argparse
@@ -22,14 +23,14 @@ from transformers import AutoTokenizer, T5ForConditionalGeneration
 LOG = logging.getLogger("fine_tune")
 BATCH = 32
 INPUT, ANSWER = 64, 8
-"""Tokens, as text-mini's card has them."""
+"""Tokens at most, as in text-mini's card."""
 
 Rows = tuple[Tensor, Tensor, list[str]]
-"""Inputs `(n, 64)`, answers `(n, 8)`, both with 0 behind, and the answers as text."""
+"""Inputs `(n, 64)`, answers `(n, 8)`, both padded with 0, and the answers as text."""
 
 
 def main() -> None:
-    """Each task with each learning rate, from the same weights."""
+    """Fine-tune each task with each learning rate, from the same weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of text-mini's data")
     parser.add_argument("--model", type=Path, default=Path(str(files("clbench.learners"))) / "mini_t5")
@@ -65,12 +66,20 @@ def read(tokenizer: Any, path: Path) -> Rows:
 
 
 def cut(ids: Tensor) -> Tensor:
-    """Without the columns that are padding in every row."""
+    """Remove the columns that are padding in every row."""
     return ids[:, : int((ids != 0).sum(dim=1).max())]
 
 
 def fine_tune(model: Any, rows: Rows, steps: int, lr: float, seed: int) -> None:
-    """AdamW, a tenth of the steps rising, then a cosine to zero."""
+    """Fine-tune by AdamW: a tenth of the steps warm up, then the rate falls by a cosine to zero.
+
+    Args:
+        model: Trained in place.
+        rows: Training rows.
+        steps: Steps of `BATCH` rows.
+        lr: Learning rate.
+        seed: Seed of the order of rows.
+    """
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0, fused=True)
     rise = steps / 10
 
@@ -97,7 +106,7 @@ def fine_tune(model: Any, rows: Rows, steps: int, lr: float, seed: int) -> None:
 
 @torch.no_grad()
 def exact_match(model: Any, tokenizer: Any, rows: Rows) -> float:
-    """Share of answers that greedy decoding gives letter by letter."""
+    """Share of answers that greedy decoding reproduces exactly."""
     model.eval()
     right = 0
     for start in range(0, len(rows[0]), 100):

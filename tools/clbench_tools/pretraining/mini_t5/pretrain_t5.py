@@ -2,8 +2,8 @@
 
 `PYTHONPATH=tools python -m clbench_tools.pretraining.mini_t5.pretrain_t5 --corpus CACHE --teacher FOLDER`.
 
-The corpus is written by `tools/clbench_tools/text_mini/build_text_mini.py`, the teacher is all-MiniLM-L6-v2. Writes the
-files of this folder. Build-time code: nothing imports it when clbench runs.
+`clbench_tools.text_mini.build_text_mini` writes the corpus into its cache; the teacher is all-MiniLM-L6-v2. Writes weights,
+config and tokenizer into `--out` (the learner's folder). Build-time code: nothing imports it when clbench runs.
 """
 
 import argparse
@@ -24,16 +24,16 @@ from transformers import T5Config, T5ForConditionalGeneration
 from clbench.core.storage import write_json
 from clbench_tools.pretraining.mini_t5.t5_batches import HELD_BACK, ROWS, Batches, Examples
 from clbench_tools.pretraining.mini_text.corpus import END, PAD, Ids, save_tokenizer
-from clbench_tools.pretraining.mini_text.taught import read_taught
 from clbench_tools.pretraining.mini_text.teacher import first_vectors
+from clbench_tools.pretraining.mini_text.teacher_targets import read_teacher_targets
 from clbench_tools.pretraining.mini_text.tokenizer import TOKENIZER
-from clbench_tools.pretraining.mini_text.written import save_weights
+from clbench_tools.pretraining.mini_text.weight_files import save_weights
 
 LOG = logging.getLogger("pretrain")
 SHAPE = {"d_model": 128, "d_kv": 32, "d_ff": 512, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 4}
 WIDTH = 63
 """Tokens of an input without its end mark."""
-WEIGHTS = {"pairs": 1.0, "named": 0.7, "defined": 0.5, "spans": 0.4, "taught": 1.0}
+WEIGHTS = {"pairs": 1.0, "named": 0.7, "defined": 0.5, "spans": 0.4, "teacher": 1.0}
 SHARPNESS = 20.0
 """Inverse temperature of the similarities within a batch."""
 EVERY = 250
@@ -49,17 +49,17 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     save_tokenizer(tokenizer, options.out, begin=False)
     save_config(options.out, tokenizer)
-    taught, words = read_taught(options.corpus, options.teacher, tokenizer, WIDTH)
+    targets, words = read_teacher_targets(options.corpus, options.teacher, tokenizer, WIDTH)
     model = T5ForConditionalGeneration(T5Config.from_pretrained(options.out))
     with torch.no_grad():
         model.shared.weight.copy_(torch.from_numpy(first_vectors(words, SHAPE["d_model"])))
-    middle = np.concatenate([taught.of_passages, taught.of_glosses]).mean(axis=0)
-    train(options, model, Batches(taught, options.seed), torch.from_numpy(middle))
+    middle = np.concatenate([targets.of_passages, targets.of_glosses]).mean(axis=0)
+    train(options, model, Batches(targets, options.seed), torch.from_numpy(middle))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", type=Path, required=True, help="folder that build_text_mini has filled")
+    parser.add_argument("--corpus", type=Path, required=True, help="cache folder of text_mini.build")
     parser.add_argument("--teacher", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
     parser.add_argument("--out", type=Path, default=Path(str(files("clbench.learners"))) / "mini_t5")
     parser.add_argument("--steps", type=int, default=4500)
@@ -72,20 +72,20 @@ def _options() -> argparse.Namespace:
 def answer_losses(model: nn.Module, inputs: Ids, answers: Ids) -> tuple[Tensor, Tensor]:
     """Mean loss of each answer's tokens `(n,)`, and the mean of the encoder's output over each input `(n, width)`."""
     read, asked = (torch.from_numpy(ids[:, : int((ids != 0).sum(axis=1).max())]).long() for ids in (inputs, answers))
-    told = F.pad(asked[:, :-1], (1, 0))  # T5 begins with the padding token
+    shifted = F.pad(asked[:, :-1], (1, 0))  # T5 begins with the padding token
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = model(input_ids=read, attention_mask=(read != 0).long(), decoder_input_ids=told)
+        out = model(input_ids=read, attention_mask=(read != 0).long(), decoder_input_ids=shifted)
     each = F.cross_entropy(out.logits.float().flatten(0, 1), asked.flatten(), reduction="none").view_as(asked)
     real, mask = asked != 0, (read != 0).unsqueeze(-1)
     pooled = (out.encoder_last_hidden_state.float() * mask).sum(1) / mask.sum(1)
     return (each * real).sum(1) / real.sum(1), pooled
 
 
-def taught_loss(found: Tensor, wanted: Tensor) -> Tensor:
-    """1 - cosine, plus the cross-entropy of similarities to the batch's texts, student's as teacher's.
+def teacher_loss(found: Tensor, wanted: Tensor) -> Tensor:
+    """1 - cosine, plus the cross-entropy between teacher and student of the similarities within the batch.
 
     Args:
-        found: What the student says `(n, 384)`.
+        found: Output of the student `(n, 384)`.
         wanted: The teacher's centred embeddings `(n, 384)`.
     """
     found, wanted = F.normalize(found, dim=-1), F.normalize(wanted, dim=-1)
@@ -94,23 +94,31 @@ def taught_loss(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 def losses(model: nn.Module, head: nn.Module, middle: Tensor, batch: Examples, named: int) -> dict[str, Tensor]:
-    """All losses of a batch whose first rows are `named` passages."""
+    """All losses of a batch by name.
+
+    Args:
+        model: The student.
+        head: Maps the mean of the encoder's output to the teacher's width.
+        middle: Mean of the teacher's embeddings `(384,)`.
+        batch: Examples.
+        named: Number of the first rows that are named passages.
+    """
     each, pooled = answer_losses(model, batch.inputs, batch.answers)
-    both = len(batch.taught)
+    both = len(batch.embeddings)
     found = {"named": each[:named].mean(), "defined": each[named:both].mean()}
     if len(each) > both:
         found["pairs"] = each[both:].mean()
     found["spans"] = answer_losses(model, batch.holes, batch.spans)[0].mean()
-    return found | {"taught": taught_loss(head(pooled[:both]), torch.from_numpy(batch.taught) - middle)}
+    return found | {"teacher": teacher_loss(head(pooled[:both]), torch.from_numpy(batch.embeddings) - middle)}
 
 
 def train(options: argparse.Namespace, model: T5ForConditionalGeneration, batches: Batches, middle: Tensor) -> None:
-    """The loop; writes the running average of the weights.
+    """Train the model; write the running average of its weights.
 
     Args:
-        options: Of the command line.
+        options: Options of the command line.
         model: With its first vectors.
-        batches: Examples.
+        batches: Draws the examples.
         middle: Mean of the teacher's embeddings `(384,)`.
     """
     head = nn.Linear(SHAPE["d_model"], len(middle))
@@ -142,13 +150,13 @@ def train(options: argparse.Namespace, model: T5ForConditionalGeneration, batche
             with torch.no_grad():
                 found = losses(average, head, middle, held_back, HELD_BACK)
             pace = (time.monotonic() - began) / step
-            told = ", ".join(f"{name} {float(loss):.3f}" for name, loss in found.items())
-            LOG.info("step %d: held back: %s; %.3f s a step", step, told, pace)
+            text = ", ".join(f"{name} {float(loss):.3f}" for name, loss in found.items())
+            LOG.info("step %d: held back: %s; %.3f s a step", step, text, pace)
             save_weights(options.out / "model.safetensors", average)
 
 
 def save_config(folder: Path, tokenizer: Tokenizer) -> None:
-    """The shape, as transformers reads it."""
+    """Write the shape of the model in transformers' form."""
     settings = {"architectures": ["T5ForConditionalGeneration"], "model_type": "t5", "dtype": "float16"}
     shape = {"vocab_size": tokenizer.get_vocab_size(), "feed_forward_proj": "relu", "dropout_rate": 0.0, **SHAPE}
     marks = {"pad_token_id": PAD, "eos_token_id": END, "decoder_start_token_id": PAD, "tie_word_embeddings": True}

@@ -1,1 +1,1 @@
-"""What mini-t5 and mini-llama share when they are made: tokenizer, corpus, teacher. Nothing imports it at run time."""
+"""Tokenizer, corpus and teacher for the pre-training of mini-t5 and mini-llama; not imported at run time."""

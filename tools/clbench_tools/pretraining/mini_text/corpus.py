@@ -1,4 +1,4 @@
-"""Marks of the vocabulary, and texts as token ids."""
+"""Special tokens of the vocabulary, and texts as token ids."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,13 @@ PAD, END, UNKNOWN, BEGIN, SENTINEL = 0, 1, 2, 3, 4
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, begin: bool) -> None:
-    """Write it as transformers reads it; inputs end with the end mark (T5) or begin with the begin mark (LLaMA)."""
+    """Write the files that transformers reads.
+
+    Args:
+        tokenizer: Its post-processor is replaced.
+        folder: Where to write.
+        begin: Whether inputs begin with the begin token (LLaMA) instead of ending with the end token (T5).
+    """
     from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
 
@@ -35,7 +41,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, begin: bool) -> None:
 
 
 def encode(tokenizer: Tokenizer, texts: list[str], width: int) -> tuple[Ids, Ids]:
-    """Token ids `(n, width)` without any marks, cut and padded, and their lengths `(n,)`."""
+    """Token ids `(n, width)` without special tokens, cut and padded with 0, and their lengths `(n,)`."""
     ids = np.zeros((len(texts), width), np.int32)
     lengths = np.zeros(len(texts), np.int32)
     for row, item in enumerate(tokenizer.encode_batch(texts, add_special_tokens=False)):

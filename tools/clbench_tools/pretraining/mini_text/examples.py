@@ -1,4 +1,4 @@
-"""Training examples of mini-t5, made of token ids without a loop over samples."""
+"""Training examples of mini-t5, computed from token ids without a loop over samples."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ SPAN = 3
 
 
 def compact(slots: Ids, valid: Mask, width: int) -> Ids:
-    """Rows without their invalid slots, zeros behind: `(n, slots)` to `(n, width)`."""
+    """Remove invalid slots and pad with zeros: `(n, slots)` to `(n, width)`."""
     order = np.argsort(~valid, axis=1, kind="stable")
     kept = np.where(np.take_along_axis(valid, order, 1), np.take_along_axis(slots, order, 1), 0)
     result = np.zeros((len(slots), width), np.int32)
@@ -20,7 +20,7 @@ def compact(slots: Ids, valid: Mask, width: int) -> Ids:
 
 
 def with_end(rows: Ids) -> Ids:
-    """The end mark behind each row `(n, width)`, in place of the last token where a row is full."""
+    """Append the end token to each row `(n, width)`; in a full row it replaces the last token."""
     lengths = (rows != 0).sum(axis=1)
     rows = rows.copy()
     rows[np.arange(len(rows)), np.minimum(lengths, rows.shape[1] - 1)] = END
@@ -31,12 +31,12 @@ def corrupted(ids: Ids, rate: float, rng: np.random.Generator) -> tuple[Ids, Ids
     """Span corruption (Raffel et al. 2020, section 3.1.4): texts with hidden spans, and the spans.
 
     Args:
-        ids: `(n, width)`, zeros behind.
-        rate: Share of tokens hidden.
+        ids: `(n, width)`, padded with 0.
+        rate: Share of hidden tokens.
         rng: Source of randomness.
 
     Returns:
-        Inputs and targets, each `(n, width)` with end marks.
+        Inputs and targets, each `(n, width)` with end tokens.
     """
     width = ids.shape[1]
     real = ids != 0

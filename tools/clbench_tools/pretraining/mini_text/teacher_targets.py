@@ -1,4 +1,4 @@
-"""The corpus with what the teacher says of it: passages, definitions and prompted pairs as token ids."""
+"""The corpus as token ids, with the teacher's embeddings and the words that follow from them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,23 +12,29 @@ from clbench_tools.pretraining.mini_text.corpus import Ids, encode
 from clbench_tools.pretraining.mini_text.teacher import Floats, embed
 
 PASSAGES, GLOSSES = 36_000, 40_000
-"""So many of the corpus are embedded and used."""
+"""Passages and definitions of the corpus that are embedded and used."""
 NEAR = 6
-"""Words by which a passage may be named."""
+"""Candidate topic words of a passage."""
 NAME, DEFINE = "topic word: ", "word for: "
-"""Prompts of the two tasks that are made from the teacher."""
+"""Prompts of the two tasks whose answers come from the teacher and from WordNet."""
 
 
 @dataclass(frozen=True)
-class Taught:
-    """Token ids `(n, width)` without marks, 0 behind, and embeddings `(n, 384)`.
+class TeacherTargets:
+    """Token ids `(n, width)` without special tokens, padded with 0, and embeddings `(n, 384)`.
 
     Attributes:
-        passages: Plain text; `named` is the same behind its prompt.
-        near: Words near a passage in the teacher's space `(n, 6)`, and their cumulated probabilities `near_cdf`.
-        defined: Definitions behind their prompt, and the words `words`.
-        pairs: Prompted texts of classes that no task has, their `answers`, and `pair_cdf`, by which they are drawn.
-        of_passages: The teacher's embeddings; `of_glosses` those of definitions.
+        passages: Plain text.
+        named: The same passages after the prompt that asks for a topic word.
+        near: Words near a passage in the teacher's space `(n, 6)`.
+        near_cdf: Their cumulative probabilities `(n, 6)`.
+        defined: Definitions after their prompt.
+        words: The defined words.
+        pairs: Prompted texts of classes that no task has.
+        answers: Their answers.
+        pair_cdf: Cumulative weights by which pairs are drawn; not normalised.
+        of_passages: The teacher's embeddings of passages.
+        of_glosses: The teacher's embeddings of definitions.
     """
 
     passages: Ids
@@ -44,10 +50,19 @@ class Taught:
     of_glosses: Floats
 
 
-def read_taught(folder: Path, teacher: Path, tokenizer: Tokenizer, width: int) -> tuple[Taught, Floats]:
-    """The corpus in `folder` as the teacher sees it, and the teacher's embeddings of the vocabulary `(entries, 384)`.
+def read_teacher_targets(
+    folder: Path, teacher: Path, tokenizer: Tokenizer, width: int
+) -> tuple[TeacherTargets, Floats]:
+    """Read the corpus and compute the teacher's targets; embeddings are kept in `folder/teacher_embeddings.npz`.
 
-    Embeddings are computed once and kept in `folder/taught.npz`.
+    Args:
+        folder: With `corpus.parquet` and `pairs.parquet`.
+        teacher: Folder of all-MiniLM-L6-v2.
+        tokenizer: Of the student.
+        width: Tokens of an input.
+
+    Returns:
+        The targets, and the teacher's embeddings of the vocabulary `(entries, 384)`.
     """
     rows = pq.read_table(folder / "corpus.parquet").to_pydict()
     is_word = np.array([bool(word) for word in rows["word"]])
@@ -56,7 +71,7 @@ def read_taught(folder: Path, teacher: Path, tokenizer: Tokenizer, width: int) -
     glosses = rng.permutation(np.flatnonzero(is_word))[:GLOSSES]
     passages, definitions = ([rows["text"][i] for i in part] for part in (chosen, glosses))
     entries = [tokenizer.id_to_token(i) or "" for i in range(tokenizer.get_vocab_size())]
-    path = folder / "taught.npz"
+    path = folder / "teacher_embeddings.npz"
     if not path.exists():
         named = [entry.removeprefix("##") for entry in entries]
         of_words, of_passages, of_glosses = (
@@ -68,7 +83,7 @@ def read_taught(folder: Path, teacher: Path, tokenizer: Tokenizer, width: int) -
     near, near_cdf = nearest_words(kept["passages"], kept["words"], entries, plain)
     pairs = pq.read_table(folder / "pairs.parquet").to_pydict()
     _, kind, count = np.unique(np.array(pairs["answer"]), return_inverse=True, return_counts=True)
-    taught = Taught(
+    targets = TeacherTargets(
         passages=plain,
         named=encode(tokenizer, [NAME + text for text in passages], width)[0],
         near=near,
@@ -81,14 +96,20 @@ def read_taught(folder: Path, teacher: Path, tokenizer: Tokenizer, width: int) -
         of_passages=kept["passages"],
         of_glosses=kept["glosses"],
     )
-    return taught, kept["words"]
+    return targets, kept["words"]
 
 
 def nearest_words(passages: Floats, words: Floats, entries: list[str], ids: Ids) -> tuple[Ids, Floats]:
-    """The words that the teacher puts nearest to each passage `(n, 6)`, and their cumulated softmax `(n, 6)`.
+    """The words nearest to each passage in the teacher's space `(n, 6)`, and their cumulative softmax `(n, 6)`.
 
-    Both sides are centred, for otherwise some words are near to everything. Rare, very common and broken words are left
-    out.
+    Words and passages are centred, because otherwise some words are near to everything. Rare words, very common words
+    and pieces of words are left out.
+
+    Args:
+        passages: Embeddings `(n, 384)`.
+        words: Embeddings of the vocabulary `(entries, 384)`.
+        entries: The vocabulary.
+        ids: Token ids of the passages `(n, width)`.
     """
     frequency = np.bincount(ids.ravel(), minlength=len(entries))
     whole = np.array([entry.isalpha() and len(entry) > 2 for entry in entries])

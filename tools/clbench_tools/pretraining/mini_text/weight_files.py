@@ -1,4 +1,4 @@
-"""Weights of the small models, as they ship."""
+"""Files of weights in the form in which they ship."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from clbench.core.storage import written_whole
 
 
 def save_weights(path: Path, model: nn.Module) -> None:
-    """In float16, each shared tensor once."""
+    """Write parameters in float16, each shared tensor once."""
     state = {name: p.detach().half().contiguous() for name, p in model.named_parameters()}
     with written_whole(path) as aside:
         save_file(state, aside, metadata={"format": "pt"})
