@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, Context, Learner, Predictions, Predictor, Protocol, Task, TokenScores
+from clbench.contracts import Batch, Context, EvalProtocol, Learner, Predictions, Predictor, Task, TokenScores
 from clbench.core.errors import ConfigError
 from clbench.strategies._adapters.task_adapters import TaskAdapter
 from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
@@ -196,7 +196,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         self._trained = self._fresh()
         return {**super().footprint(), "adapters": len(self._trained.factors)}
 
-    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
         """A task's predictions with its adapter in; of version 0, which has none, the release's own."""
         if not self.adapters:
             return self.learner.predictor(tasks, protocols)
@@ -206,7 +206,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         """A predictor that is made anew whenever the task changes, and asked, with that task's adapter in."""
         made: dict[str, Predictor] = {}
 
-        def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
+        def predict(batch: Batch, task: Task) -> Mapping[EvalProtocol, Predictions]:
             with self.adapters[task.name].on(self.learner.module):
                 if task.name not in made:
                     made.clear()

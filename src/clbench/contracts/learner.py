@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from clbench.contracts.batch import Batch
 from clbench.contracts.stack import PromptPlan, Stack
 from clbench.core.errors import ConfigError
-from clbench.spec.stream import Protocol
+from clbench.spec.stream import EvalProtocol
 from clbench.spec.task import Task
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class TokenScores:
     sequence: Tensor
 
 
-Predictor: TypeAlias = Callable[[Batch, Task], Mapping[Protocol, Predictions]]
+Predictor: TypeAlias = Callable[[Batch, Task], Mapping[EvalProtocol, Predictions]]
 """Predictions of one version for a batch of one task, under every protocol asked for."""
 
 
@@ -254,14 +254,14 @@ class Learner(ABC):
         return type(self).__name__
 
     @abstractmethod
-    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
         """Predictions of the version that the learner holds now.
 
         What is the same for all batches of a version (text features of the classes) is computed here, once. The
         predictor is good until the weights change.
         """
 
-    def ensemble(self, other: "Learner", tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+    def ensemble(self, other: "Learner", tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
         """Predictions by the mean of the probabilities of this learner and another one of its family.
 
         Raises:

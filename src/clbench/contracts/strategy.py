@@ -12,7 +12,7 @@ from clbench.contracts.learner import Learner, Predictor, Samples
 from clbench.core.config import Config
 from clbench.core.errors import ConfigError
 from clbench.core.seeding import derive, generator_for, seed_globally
-from clbench.spec.stream import Protocol
+from clbench.spec.stream import EvalProtocol
 from clbench.spec.task import Split, Task
 
 
@@ -107,7 +107,7 @@ class Strategy(ABC, Generic[C]):
         """Take a new release of the model in the place of `self.learner`, and fit it to all tasks."""
         raise ConfigError("this strategy learns tasks one after another, the stream brings releases of the model")
 
-    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
         """Predictions of the present version: the learner's, unless a task needs something of its own put in first."""
         return self.learner.predictor(tasks, protocols)
 

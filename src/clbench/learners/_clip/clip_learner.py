@@ -12,7 +12,7 @@ from open_clip import CLIP
 from open_clip.transformer import text_global_pool
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, Learner, LinearLayer, Predictions, Predictor, Protocol, Samples, Task
+from clbench.contracts import Batch, EvalProtocol, Learner, LinearLayer, Predictions, Predictor, Samples, Task
 from clbench.core.errors import ConfigError, DataError
 from clbench.learners._clip.decoding import decode_images
 from clbench.learners._clip.split_attention import split_fused_attention
@@ -84,11 +84,11 @@ class ClipLearner(Learner):
         prompts = tuple(filled(task.templates[0], name) for task in tasks for name in task.classes)
         return self._logits(self.image_features(batch), F.normalize(self._encode_text(self._tokenise(prompts)), dim=-1))
 
-    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
         """Nearest class name; text features are encoded here, the mean over all templates of a task."""
         return self._predictor(self._scorer(tasks), tasks, protocols)
 
-    def ensemble(self, other: Learner, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+    def ensemble(self, other: Learner, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
         """Mean probability of each class, under every protocol."""
         if not isinstance(other, ClipLearner):
             raise ConfigError(f"{self.name}: its predictions cannot be averaged with those of {other.name}")
@@ -108,7 +108,7 @@ class ClipLearner(Learner):
         self,
         scores: Callable[[Batch], Tensor],
         tasks: Sequence[Task],
-        protocols: Sequence[Protocol],
+        protocols: Sequence[EvalProtocol],
         others: Callable[[Batch], Tensor] | None = None,
     ) -> Predictor:
         spans: dict[str, tuple[int, int]] = {}
@@ -117,10 +117,10 @@ class ClipLearner(Learner):
             spans[task.name] = (start, start + len(task.classes))
         union = [f"{task.name}: {name}" for task in tasks for name in task.classes]
 
-        def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
+        def predict(batch: Batch, task: Task) -> Mapping[EvalProtocol, Predictions]:
             logits = [scorer(batch) for scorer in (scores, others) if scorer is not None]
             start, end = spans[task.name]
-            views: dict[Protocol, Predictions] = {
+            views: dict[EvalProtocol, Predictions] = {
                 "task-id": _predictions([part[:, start:end] for part in logits], batch["label"], task.classes),
                 "union": _predictions(logits, batch["label"] + start, union),
             }

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from clbench.contracts import (
     Batch,
+    EvalProtocol,
     Learner,
     LinearLayer,
     Predictions,
     Predictor,
-    Protocol,
     Samples,
     Task,
     TextLimits,
@@ -141,13 +141,13 @@ class TextLearner(Learner):
         widths = self._label_tokens(tasks)["answer.width"]
         return -logits.gather(1, label.unsqueeze(1)).sum() / widths[label].sum()
 
-    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
         """Greedy decoding for `open`; the likeliest label (or choice of the sample's own) for `task-id` and `union`."""
         spans = _spans(tasks)
         union = [f"{task.name}: {name}" for task in tasks for name in task.classes]
 
-        def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
-            found: dict[Protocol, Predictions] = {}
+        def predict(batch: Batch, task: Task) -> Mapping[EvalProtocol, Predictions]:
+            found: dict[EvalProtocol, Predictions] = {}
             start, end = spans[task.name]
             batch = self.read(batch)
             if "union" in protocols:
@@ -168,7 +168,7 @@ class TextLearner(Learner):
 
         return predict
 
-    def ensemble(self, other: Learner, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+    def ensemble(self, other: Learner, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
         """Mean probability of each label or choice, or of each next token where answers are written."""
         if not isinstance(other, TextLearner):
             raise ConfigError(f"{self.name}: its predictions cannot be averaged with those of {other.name}")
@@ -178,8 +178,8 @@ class TextLearner(Learner):
         def mean_of(batch: Batch, asked: Sequence[Task]) -> Tensor:
             return _log_mean(self.logits(batch, asked), other.logits(batch, asked))
 
-        def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
-            found: dict[Protocol, Predictions] = {}
+        def predict(batch: Batch, task: Task) -> Mapping[EvalProtocol, Predictions]:
+            found: dict[EvalProtocol, Predictions] = {}
             if "union" in protocols:
                 found["union"] = _likeliest(mean_of(batch, tasks), batch["label"] + spans[task.name][0], union)
             if "task-id" in protocols and task.classes:

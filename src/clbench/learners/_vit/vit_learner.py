@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from clbench.contracts import (
     Batch,
+    EvalProtocol,
     Learner,
     LinearLayer,
     Predictions,
     Predictor,
     PromptPlan,
-    Protocol,
     Samples,
     Stack,
     Task,
@@ -135,7 +135,7 @@ class VitLearner(Learner):
         """Heads are made of tasks and tokens."""
         return f"images of {self._images.size} pixels"
 
-    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
         """Answers of the heads.
 
         Raises:
@@ -144,7 +144,7 @@ class VitLearner(Learner):
         if tuple(protocols) != ("task-id",):
             raise ConfigError(f"{self.name}: is tested under the protocol task-id only, got {', '.join(protocols)}")
 
-        def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
+        def predict(batch: Batch, task: Task) -> Mapping[EvalProtocol, Predictions]:
             head = self._head(task)
             scores = head(self.features(batch, task))
             answer = head.predict(scores, self._images.size)
