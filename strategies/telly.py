@@ -45,7 +45,7 @@ class Telly(MultiTaskStrategy[TellyConfig]):
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """What is above the frozen blocks; with none, everything."""
         for name, p in self.learner.trainable().items():
-            place = self._stack.places.get(name, self._stack.blocks)  # heads that have come since are above
+            place = self._stack.block_of.get(name, self._stack.blocks)  # heads that have come since are above
             if place >= self._frozen or not self._frozen:
                 yield name, p
 

@@ -64,7 +64,7 @@ class GradientStrategy(Strategy[G], Generic[G]):
 
     def weight(self, batch: Batch, task: Task) -> Tensor:
         """Over how many units `loss` is a mean, a scalar; the learner's unless overridden together with it."""
-        return self.learner.weight(batch)
+        return self.learner.loss_terms(batch)
 
     def after_backward(self, task: Task) -> None:
         """Gradients are there, not yet clipped; they may be changed in place."""

@@ -114,7 +114,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         adapter = self._first_stage(task, words)
 
         def stage(objective: Objective, steps: int) -> None:
-            self.draw_from(*words, "further")
+            self.reseed(*words, "further")
             for name, value in self._stage(task, adapter, objective, steps, "further").items():
                 self.context.record(name, value)
 
@@ -126,7 +126,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         """The plain adapter, which strategies that differ in what comes after it train once for all of them."""
 
         def train() -> Mapping[str, object]:
-            self.draw_from(*words)
+            self.reseed(*words)
             adapter = self._fresh()
             numbers = self._stage(task, adapter, self.task_loss, self.context.budget.steps, "train")
             return {"adapter": adapter.state_dict(), "numbers": numbers}
@@ -179,7 +179,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
 
     def weight(self, batch: Batch, task: Task) -> Tensor:
         """The units of `student`."""
-        return self.learner.weight(batch, self.config.answers_only)
+        return self.learner.loss_terms(batch, self.config.answers_only)
 
     def task_loss(self, batch: Batch, task: Task) -> Tensor:
         """Mean cross-entropy of all units, a scalar."""

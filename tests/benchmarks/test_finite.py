@@ -27,7 +27,7 @@ from clbench.streams.card import load_stream
 
 CPU = torch.device("cpu")
 TESTS = Path(__file__).parents[1]
-MODELS = TESTS.parent / "src" / "clbench" / "models"
+MODELS = TESTS.parent / "src" / "clbench" / "learners"
 
 
 class Silent:

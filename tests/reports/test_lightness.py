@@ -14,7 +14,7 @@ ALLOWED = {
     "clbench",
     *(f"clbench.{name}" for name in ("cards", "config", "csv_files", "errors", "registry", "ledger", "mlflow_store")),
     *(f"clbench.{name}" for name in ("storage", "strict_json")),
-    "clbench.scoring.images.boxes",
+    "clbench.scoring.images.box_overlap",
 }
 
 

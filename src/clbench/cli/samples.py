@@ -12,7 +12,7 @@ from clbench.reports.flips.rows import Origin
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from clbench.core.image_reading import Cell
+    from clbench.core.image_reading import ImageCell
     from clbench.reports.flips.flip_counts import Flip
     from clbench.reports.flips.rows import Rows
     from clbench.spec.task import Split, Task
@@ -126,7 +126,7 @@ def _text(row: Mapping[str, Any]) -> str | None:
     return "\n".join((row["text"], *choices)) if "text" in row else None
 
 
-def _png(cell: "Cell", where: str) -> bytes:
+def _png(cell: "ImageCell", where: str) -> bytes:
     """The image as the model saw it, made small."""
     from clbench.core.image_reading import read_cell  # with Pillow: only where samples are shown
 

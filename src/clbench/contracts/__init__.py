@@ -1,4 +1,4 @@
-"""The contracts between the rooms: task, stream, learner, strategy."""
+"""The contracts between the parts of clbench: batch, learner, strategy; with task and stream, which they speak of."""
 
 from clbench.contracts.batch import Batch, joined
 from clbench.contracts.learner import Learner, LinearLayer, Precision, Predictions, Predictor, Samples, TokenScores
