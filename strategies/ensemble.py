@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import final
 
-from clbench.contracts import Batch, Predictions, Predictor, Protocol, Task
+from clbench.contracts import Batch, EvalProtocol, Predictions, Predictor, Task
 from clbench.core.registry import STRATEGIES
 from clbench.core.tensor_digest import tensor_digest
 from clbench.strategies._updates.adapted import Adapted
@@ -33,7 +33,7 @@ class Ensemble(UpdateStrategy[UpdateConfig]):
         both = super().digest() + digest_of(self.partner.learner, self.partner.adapters)
         return tensor_digest((), begin=both)
 
-    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
         """Mean predictions of both models with their adapters; the plain model's for the first release."""
         partner = self.partner
         if partner is None:
@@ -41,7 +41,7 @@ class Ensemble(UpdateStrategy[UpdateConfig]):
 
         both = self.by_task(lambda task: self.learner.ensemble(partner.learner, tasks, protocols))
 
-        def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
+        def predict(batch: Batch, task: Task) -> Mapping[EvalProtocol, Predictions]:
             with partner.adapters[task.name].on(partner.learner.module):
                 return both(batch, task)
 

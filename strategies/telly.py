@@ -43,7 +43,7 @@ class Telly(MultiTaskStrategy[TellyConfig]):
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Parameters above the frozen blocks; all parameters if no block is frozen."""
         for name, p in self.learner.trainable().items():
-            place = self._stack.places.get(name, self._stack.blocks)  # heads that were added later are above
+            place = self._stack.block_of.get(name, self._stack.blocks)  # heads that were added later are above
             if place >= self._frozen or not self._frozen:
                 yield name, p
 

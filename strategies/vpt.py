@@ -33,7 +33,7 @@ class Vpt(PromptedStrategy[VptConfig]):
     def plan(self) -> PromptPlan:
         """The plan of the settings."""
         c = self.config
-        return PromptPlan(c.prompts, c.enter, c.deep, c.sharing, frozenset(), "even")
+        return PromptPlan(c.prompts, c.enter, c.deep, c.sharing, frozenset(), "uniform")
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """No parameters besides prompts and heads."""

@@ -13,7 +13,7 @@ from clbench.core.cards import STREAM_CARDS
 from clbench.core.config import Config, validate
 from clbench.core.errors import ConfigError, DataError
 from clbench.core.registry import LOADERS
-from clbench.spec.stream import Protocol, Stream
+from clbench.spec.stream import EvalProtocol, Stream
 from clbench.spec.task import Kind, TextLimits
 
 
@@ -59,7 +59,7 @@ class StreamCard(Config):
     based_on: str | None = Field(
         None, description="Stream, or card, whose tasks of the same names are used, with their data and limits."
     )
-    protocols: tuple[Protocol, ...] = Field(
+    protocols: tuple[EvalProtocol, ...] = Field(
         min_length=1, description="How test samples are scored (task-id, union); the first is the headline."
     )
     order_reason: str = Field(description="Why the tasks come in this order.")
@@ -71,7 +71,7 @@ class StreamCard(Config):
 
     @field_validator("protocols")
     @classmethod
-    def _each_protocol_once(cls, value: tuple[Protocol, ...]) -> tuple[Protocol, ...]:
+    def _each_protocol_once(cls, value: tuple[EvalProtocol, ...]) -> tuple[EvalProtocol, ...]:
         if len(set(value)) < len(value):
             raise ValueError("each protocol once")
         return value

@@ -39,10 +39,7 @@ def _files_of_one_test_only() -> Iterator[None]:
     yield
     registries: tuple[Registry[Any], ...] = (STRATEGIES, LEARNERS, LOADERS, METRICS, IMAGE_METRICS)
     for registry in registries:
-        for name, listing in list(registry._files.items()):
-            del registry._files[name]
-            if registry._entries.get(name) is not None and registry._entries[name].module == listing.module:
-                del registry._entries[name]
+        registry.forget_files()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from tests.image_tasks import image_task, png
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, Learner, LinearLayer, Predictions, Predictor, Protocol, Samples, Task
+from clbench.contracts import Batch, EvalProtocol, Learner, LinearLayer, Predictions, Predictor, Samples, Task
 
 SIZES = pa.array([[30, 40], [60, 80], [30, 40]], pa.list_(pa.int32()))
 MASKS = [np.zeros((30, 40), np.uint8), np.ones((60, 80), np.uint8), np.eye(30, 40, dtype=np.uint8)]
@@ -86,10 +86,10 @@ class ToldImages(Learner):
     def logits(self, batch: Batch, tasks: Sequence[Task]) -> Tensor:
         raise AssertionError("wanted no logits")
 
-    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
         assert sorted(task.name for task in tasks) == sorted(self.known)
 
-        def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
+        def predict(batch: Batch, task: Task) -> Mapping[EvalProtocol, Predictions]:
             if task.kind != "classification":
                 return dict.fromkeys(protocols, Predictions(batch["told"]))
             confidence, prediction = batch["chances"].max(dim=-1)

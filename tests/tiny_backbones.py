@@ -8,7 +8,8 @@ from timm.models import Eva, VisionTransformer
 from torch import nn
 
 from clbench.core.seeding import derive
-from clbench.learners._vit.vit_learner import ImageFormat, VitLearner
+from clbench.learners._shared.image_format import ImageFormat
+from clbench.learners._vit.vit_learner import VitLearner
 
 
 def backbone(kind: str, seed: int = 0) -> nn.Module:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from clbench.core.registry import LEARNERS
 from clbench.core.seeding import derive
-from clbench.learners._clip.clip_learner import ClipLearner, Preprocess
+from clbench.learners._clip.clip_learner import ClipLearner
+from clbench.learners._shared.image_format import ImageFormat
 
 CONTEXT = 24
 END = 258
@@ -28,7 +29,7 @@ def tiny_clip(argument: str, seed: int) -> ClipLearner:
         f"tiny-clip:{argument}" if argument else "tiny-clip",
         model,
         tokenise,
-        Preprocess(16, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+        ImageFormat(16, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
     )
 
 

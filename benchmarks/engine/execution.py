@@ -177,7 +177,9 @@ class CellRun:
 
         def test() -> tuple[pa.Table, dict[str, float]]:
             self._progress("test", 0, 1)
-            return self._evaluator.evaluate(self._learner, version, self._strategy.predictor), self._learner.probe()
+            return self._evaluator.evaluate(
+                self._learner, version, self._strategy.predictor
+            ), self._learner.general_ability()
 
         # The output of frozen blocks is computed another way than that of others, which round-off shows.
         ways = tuple((self._learner.can_test(t), self._strategy.frozen_blocks(t)) for t in self.stream.tasks)
@@ -226,7 +228,7 @@ class CellRun:
             self._strategy.update_release(release := self._release(version), self.stream.tasks)
             self._learner = release
         elif self._cell.last_only and self._strategy.retrains_from_scratch and version < self.stream.last_version:
-            self._strategy.pass_over(self.stream.tasks[version - 1])
+            self._strategy.skip(self.stream.tasks[version - 1])
         else:
             self._strategy.update(self.stream.tasks[version - 1])
 

@@ -125,9 +125,9 @@ class FrozenFeatureCache:
     def _digest(self, blocks: int) -> str:
         """Hash of the weights of the first blocks and of the layers before them."""
         if blocks not in self._digests:
-            places, digest = self._learner.stack().places, hashlib.blake2b(digest_size=16)
+            block_of, digest = self._learner.stack().block_of, hashlib.blake2b(digest_size=16)
             for name, p in self._learner.trainable().items():
-                if places[name] < blocks:
+                if block_of[name] < blocks:
                     data = p.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
                     digest.update(name.encode())
                     digest.update(data)

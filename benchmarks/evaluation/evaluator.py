@@ -10,7 +10,7 @@ from torch import Tensor
 
 from clbench.benchmarks.clock import Clock
 from clbench.benchmarks.evaluation.truth_cache import TruthCache
-from clbench.contracts import Learner, Predictions, Predictor, Protocol, Samples, Split, Stream, Task
+from clbench.contracts import EvalProtocol, Learner, Predictions, Predictor, Samples, Split, Stream, Task
 from clbench.core.errors import CheckpointError, TrainingError
 from clbench.core.finite import finite_rows
 from clbench.scoring.images import scorer_of
@@ -45,7 +45,7 @@ class Evaluator:
         self,
         learner: Learner,
         version: int,
-        predictor_of: Callable[[Sequence[Task], Sequence[Protocol]], Predictor] | None = None,
+        predictor_of: Callable[[Sequence[Task], Sequence[EvalProtocol]], Predictor] | None = None,
     ) -> pa.Table:
         """Test one version under all protocols on all tasks of the stream that the learner can be tested on.
 
@@ -152,7 +152,7 @@ def _positions_in_order(order: Sequence[Tensor | slice]) -> pa.Array | None:
     return pa.array(torch.cat(positions).argsort().numpy()) if positions else None
 
 
-def _rows(version: int, protocol: Protocol, task: Task, samples: Samples, found: dict[str, pa.Array]) -> pa.Table:
+def _rows(version: int, protocol: EvalProtocol, task: Task, samples: Samples, found: dict[str, pa.Array]) -> pa.Table:
     n = len(samples)
     columns = {
         "version": pa.array(np.full(n, version, np.int32)),

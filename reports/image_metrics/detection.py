@@ -7,8 +7,8 @@ import numpy as np
 from clbench.core.errors import MetricError
 from clbench.core.registry import IMAGE_METRICS
 from clbench.reports.image_metrics._measured_rows import DoesNotApplyError, MeasuredRows
-from clbench.scoring.images.boxes import Numbers
-from clbench.scoring.images.boxes import iou as iou_of
+from clbench.scoring.images.box_overlap import Numbers
+from clbench.scoring.images.box_overlap import iou as iou_of
 
 THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 RECALLS = np.linspace(0, 1, 101)

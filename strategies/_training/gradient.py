@@ -62,7 +62,7 @@ class GradientStrategy(Strategy[G], Generic[G]):
 
     def weight(self, batch: Batch, task: Task) -> Tensor:
         """Number of units (samples or tokens) that `loss` averages over, a scalar; override it together with `loss`."""
-        return self.learner.weight(batch)
+        return self.learner.loss_terms(batch)
 
     def after_backward(self, task: Task) -> None:
         """Change gradients in place after the backward pass, before they are clipped."""

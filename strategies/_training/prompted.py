@@ -41,8 +41,8 @@ class PromptedStrategy(MultiTaskStrategy[P], Generic[P]):
     def frozen_blocks(self, task: Task) -> int:
         """All blocks, or those before prompts enter if the task has prompts."""
         blocks = self.learner.stack().blocks
-        read_with = self._plan is not None and task.kind not in self._plan.without
-        return min(blocks, self._plan.enter) if self._plan and read_with else blocks
+        read_with = self._plan is not None and task.kind not in self._plan.excluded
+        return min(blocks, self._plan.first_block) if self._plan and read_with else blocks
 
     def footprint(self) -> dict[str, int]:
         """Number of values in `trainable_parameters` and in the prompts of one task."""

@@ -6,7 +6,7 @@ from typing import ClassVar, Generic, TypeVar, cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, Context, Learner, Predictions, Predictor, Protocol, Task, TokenScores
+from clbench.contracts import Batch, Context, EvalProtocol, Learner, Predictions, Predictor, Task, TokenScores
 from clbench.core.errors import ConfigError
 from clbench.core.tensor_digest import tensor_digest
 from clbench.strategies._adapters.initial_factors import drawn_factors
@@ -114,7 +114,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         adapter = self._first_stage(task, words)
 
         def stage(objective: Objective, steps: int) -> None:
-            self.draw_from(*words, "further")
+            self.reseed(*words, "further")
             for name, value in self._stage(task, adapter, objective, steps, "further").items():
                 self.context.record(name, value)
 
@@ -126,7 +126,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         """The plain adapter; strategies with the same first stage share its result."""
 
         def train() -> Mapping[str, object]:
-            self.draw_from(*words)
+            self.reseed(*words)
             adapter = self.new_adapter()
             numbers = self._stage(task, adapter, self.task_loss, self.context.budget.steps, "train")
             return {"adapter": adapter.state_dict(), "numbers": numbers}
@@ -183,7 +183,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
 
     def weight(self, batch: Batch, task: Task) -> Tensor:
         """Number of units in `student_scores`, a scalar."""
-        return self.learner.weight(batch, self.config.answers_only)
+        return self.learner.loss_terms(batch, self.config.answers_only)
 
     def task_loss(self, batch: Batch, task: Task) -> Tensor:
         """Mean cross-entropy over all units, a scalar."""
@@ -200,7 +200,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         self.in_training = self.new_adapter()
         return {**super().footprint(), "adapters": len(self.in_training.factors)}
 
-    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
         """Predictions with each task's adapter; without adapters in version 0, which has none."""
         if not self.adapters:
             return self.learner.predictor(tasks, protocols)
@@ -210,7 +210,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
         """A predictor that attaches each task's adapter and is rebuilt, by `make`, when the task changes."""
         made: dict[str, Predictor] = {}
 
-        def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
+        def predict(batch: Batch, task: Task) -> Mapping[EvalProtocol, Predictions]:
             with self.adapters[task.name].on(self.learner.module):
                 if task.name not in made:
                     made.clear()

@@ -295,36 +295,9 @@ def test_a_leaderboard_that_cannot_be_made_hides_no_result(
     assert done.stderr.splitlines()[-1].startswith("error: no leaderboard: ")
 
 
-THIRD_PARTY = '''"""A strategy of somebody else, in a file of its own."""
-
-from typing import final
-
-from pydantic import Field
-from torch import Tensor
-
-from clbench.contracts import Batch, Task
-from clbench.core.registry import STRATEGIES
-from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
-
-
-class L2AnchorConfig(GradientConfig):
-    """Settings of `L2Anchor`."""
-
-    strength: float = Field(0.01, ge=0, description="Weight of the squared distance to the previous version.")
-
-
-@STRATEGIES.register("l2-anchor", config=L2AnchorConfig)
-@final
-class L2Anchor(GradientStrategy[L2AnchorConfig]):
-    """Adds strength * ||theta - theta_t||^2 to the task loss."""
-
-    def begin_task(self, task: Task) -> None:
-        self.anchor = {name: p.detach().clone() for name, p in self.trainable_parameters()}
-
-    def loss(self, batch: Batch, task: Task) -> Tensor:
-        drift = sum(((p - self.anchor[name]) ** 2).sum() for name, p in self.trainable_parameters())
-        return self.learner.loss(batch, task) + self.config.strength * drift
-'''
+README = Path(__file__).parents[2] / "README.md"
+THIRD_PARTY = README.read_text("utf-8").partition("## Add a strategy\n")[2].split("```")[1].removeprefix("python\n")
+"""The strategy of the README's section, as it stands there."""
 
 
 def test_a_third_party_strategy_runs_by_path(clbench: Command, write_suite: Callable[..., str], tmp_path: Path) -> None:
@@ -357,7 +330,7 @@ def test_a_third_party_strategy_runs_by_entry_point(
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: somebody\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[clbench.strategies]\nl2-anchor = l2_anchor\n")
-    monkeypatch.setenv("PYTHONPATH", str(package))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH")))))
     listed = json.loads(in_a_process("list", "strategies", "--json").stdout)
     assert {"l2_anchor (entry point)"} == {row["source"] for row in listed if row["name"] == "l2-anchor"}
     done = in_a_process("run", write_suite("l2-anchor"), "--out", str(tmp_path), "--json")

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from clbench.contracts import Strategy, StrategyConfig
 from clbench.core.errors import RegistryError, did_you_mean
-from clbench.core.registry import STRATEGIES, Registry
+from clbench.core.registry import LEARNERS, STRATEGIES, Registry
+from clbench.core.sources import source_files
 
 SOURCE = '''"""A strategy of somebody else."""
 from clbench.contracts import Strategy, StrategyConfig
@@ -25,17 +26,17 @@ class Mine(Strategy[StrategyConfig]):
 
 def fresh() -> Registry[type]:
     """A registry of strategies that forgets what tests add."""
-    return Registry("strategy", "clbench.strategies")
+    return Registry("strategy", "clbench.strategies", "STRATEGIES", exported=True)
 
 
 def test_every_strategy_is_registered_under_the_name_of_its_file_with_a_config() -> None:
     for listing in fresh().listings():  # without what other tests have added
-        entry = STRATEGIES.get(listing.name)
+        component = STRATEGIES.get(listing.name)
         assert listing.description
-        assert issubclass(entry.value, Strategy)
-        assert entry.config is not None
-        assert issubclass(entry.config, StrategyConfig)
-        assert all(field.description for field in entry.config.model_fields.values()), listing.name
+        assert issubclass(component.value, Strategy)
+        assert component.config is not None
+        assert issubclass(component.config, StrategyConfig)
+        assert all(field.description for field in component.config.model_fields.values()), listing.name
 
 
 def test_an_unknown_name_offers_the_nearest() -> None:
@@ -63,6 +64,40 @@ def test_a_file_is_a_component(tmp_path: Path) -> None:
     assert registry.listing(str(path)).description == "Does nothing of note."
     assert STRATEGIES.get(str(path)).name == "my-strategy"
     assert "my-strategy" in STRATEGIES.names()
+
+
+@pytest.mark.parametrize(
+    ("imports", "decorator"),
+    [
+        ("from clbench import register", "register"),
+        ("from clbench import register as strategy", "strategy"),
+        ("import clbench", "clbench.register"),
+        ("import clbench as cl", "cl.register"),
+        ("from clbench.core.registry import register", "register"),
+    ],
+)
+def test_the_exported_decorator_registers_a_strategy(tmp_path: Path, imports: str, decorator: str) -> None:
+    path = tmp_path / "short.py"
+    source = SOURCE.format(name="short").replace("@STRATEGIES.register", f"@{decorator}")
+    path.write_text(source.replace("from clbench.core.registry import STRATEGIES", imports))
+    assert STRATEGIES.get(str(path)).config is StrategyConfig
+    with pytest.raises(RegistryError, match=r"registers no learner .*decorated by @LEARNERS\.register"):
+        LEARNERS.listing(str(path))
+
+
+def test_another_decorator_of_that_name_registers_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "atexit_user.py"
+    path.write_text("from atexit import register\n@register('atexit-user')\ndef bye():\n    pass\n")
+    with pytest.raises(RegistryError, match=r"wanted a class or function decorated by @register or @STRATEGIES"):
+        fresh().listing(str(path))
+
+
+def test_the_digest_of_a_strategy_covers_what_clbench_exports(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("from clbench import GradientStrategy\n")
+    covered = source_files(path, "clbench")
+    assert any(file.name == "gradient.py" for file in covered)
+    assert any(file.name == "learner.py" for file in covered)
 
 
 def test_a_file_under_another_name_is_refused(tmp_path: Path) -> None:

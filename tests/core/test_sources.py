@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clbench.core.sources import source_digest
+from clbench.core.sources import source_digest, source_files
 
 
 @pytest.fixture
@@ -58,3 +58,29 @@ def test_a_change_elsewhere_or_another_place_does_not(room: Path, tmp_path: Path
     same_again = tmp_path / "copy.py"
     same_again.write_bytes(outside.read_bytes())
     assert source_digest(outside, "sourceroom") == source_digest(same_again, "sourceroom")
+
+
+EXPORTS = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from sourceroom.two import thing\n"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from sourceroom import thing\n",
+        "from sourceroom import *\n",
+        "import sourceroom\nx = sourceroom.thing\n",
+        "import sourceroom as room\nx = room.thing\n",
+    ],
+)
+def test_a_name_that_the_package_exports_leads_to_its_module(room: Path, tmp_path: Path, source: str) -> None:
+    (room / "__init__.py").write_text(EXPORTS)
+    (tmp_path / "outside.py").write_text(source)
+    covered = source_files(tmp_path / "outside.py", "sourceroom")
+    assert {path.name for path in covered} == {"outside.py", "one.py", "two.py", "__init__.py"}
+    assert source_files(tmp_path / "outside.py", "sourceroom", ("sourceroom.two",)) == {tmp_path / "outside.py"}
+
+
+def test_a_name_that_is_not_used_leads_nowhere(room: Path, tmp_path: Path) -> None:
+    (room / "__init__.py").write_text(EXPORTS)
+    (tmp_path / "outside.py").write_text("import sourceroom\nfrom sourceroom import four\nx = sourceroom.version\n")
+    assert {path.name for path in source_files(tmp_path / "outside.py", "sourceroom")} == {"outside.py", "four.py"}

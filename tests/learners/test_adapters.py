@@ -15,7 +15,7 @@ from clbench.benchmarks.engine.suite import load_suite
 from clbench.core.errors import CheckpointError
 
 CPU = torch.device("cpu")
-MODELS = Path(__file__).parents[2] / "src" / "clbench" / "models"
+MODELS = Path(__file__).parents[2] / "src" / "clbench" / "learners"
 BASES = {"llama": MODELS / "mini_llama" / "v1", "t5": MODELS / "mini_t5"}
 TARGETS = {"llama": ["q_proj", "v_proj"], "t5": ["q", "v", "wo"]}
 WEIGHTS = "adapter_model.safetensors"

@@ -4,7 +4,7 @@ import copy
 import io
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import open_clip
@@ -18,9 +18,10 @@ from safetensors.torch import save_file
 from clbench.benchmarks.engine.execution import build_learner
 from clbench.contracts import Task
 from clbench.core.errors import CheckpointError, ConfigError, DataError
-from clbench.learners._clip.clip_learner import ClipLearner, Preprocess, check_prompts, filled
+from clbench.learners._clip.clip_learner import ClipLearner, check_prompts, filled
 from clbench.learners._clip.decoding import decode_images
 from clbench.learners._clip.split_attention import fuse_names
+from clbench.learners._shared.image_format import ImageFormat
 from clbench.learners._shared.weights import load_into
 from clbench.streams.card import load_stream
 
@@ -45,7 +46,7 @@ def test_logits_are_those_of_open_clip_to_round_off(tiny: Any) -> None:
         "x",
         copy.deepcopy(original),
         open_clip.get_tokenizer("ViT-B-32"),
-        Preprocess(16, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)),
+        ImageFormat(16, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)),
     )
     task = load_stream(tiny.stream).tasks[0]
     batch = learner.encode(task.load("test"), task).batch(slice(0, 7))
@@ -92,11 +93,11 @@ def test_an_ensemble_of_prompts_is_the_mean_of_unit_features(tiny: Any) -> None:
         assert isinstance(learner, ClipLearner)
         image = learner.image_features(batch)
         parts = [
-            [F.normalize(learner._encode_text(learner._tokenise((t.format(c),))), dim=-1)[0] for t in task.templates]
+            [F.normalize(learner.encode_text(learner.tokenise((t.format(c),))), dim=-1)[0] for t in task.templates]
             for c in task.classes
         ]
         text = torch.stack([F.normalize(torch.stack(part).mean(0), dim=0) for part in parts])
-        wanted = (learner._clip.logit_scale.exp() * image @ text.T).argmax(1)
+        wanted = (cast(Any, learner.module).logit_scale.exp() * image @ text.T).argmax(1)
         got = learner.predictor([task], ["task-id"])(batch, task)["task-id"].prediction
     assert torch.equal(got, wanted)  # type: ignore[arg-type]
 
@@ -131,7 +132,7 @@ def test_a_local_checkpoint_keeps_open_clips_names(tmp_path: Path) -> None:
         "x",
         copy.deepcopy(original),
         lambda texts: torch.zeros(len(texts), 77, dtype=torch.int64),
-        Preprocess(16, (0.5,) * 3, (0.5,) * 3),
+        ImageFormat(16, (0.5,) * 3, (0.5,) * 3),
     )
     save_file(fuse_names(learner.state_dict()), tmp_path / "w.safetensors")
     other = open_clip.CLIP(**SMALL)

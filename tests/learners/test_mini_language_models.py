@@ -29,14 +29,14 @@ def test_they_are_small_and_say_every_label(name: str) -> None:
     assert (MODELS / folder / release / "model.safetensors").stat().st_size <= MOST
     learner = learner_of(name)
     for task in load_stream("text-mini").tasks:
-        tokens = learner._label_tokens([task])
-        assert learner._tokens.texts(tokens["answer"]) == list(task.classes)
+        tokens = learner.label_tokens([task])
+        assert learner.tokens.texts(tokens["answer"]) == list(task.classes)
         assert int(tokens["answer.width"].max()) <= 8
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_held_out_text_is_likelier_than_chance(name: str) -> None:
-    assert 1 < learner_of(name).probe()["perplexity"] < 2000  # of 8,000 words
+    assert 1 < learner_of(name).general_ability()["perplexity"] < 2000  # of 8,000 words
 
 
 def test_both_releases_are_one_architecture_and_tokenizer_and_not_one_model() -> None:

@@ -100,12 +100,12 @@ def test_the_loss_from_class_scores_is_the_loss_and_so_is_its_gradient(learner: 
 
 def test_decoding_is_greedy_whatever_else_is_in_the_batch(learner: TextLearner) -> None:
     batch = encoded(learner, task_of(rows_of()))
-    together = learner._tokens.texts(learner.generate(batch, 6))
+    together = learner.tokens.texts(learner.generate(batch, 6))
     for text, found in zip(TEXTS, together, strict=True):
         written: list[int] = []
         while len(written) < 6 and END not in written:
             written.append(next_token(learner, text, written))
-        assert found == learner._tokens.texts(torch.tensor([written]))[0]
+        assert found == learner.tokens.texts(torch.tensor([written]))[0]
 
 
 def next_token(learner: TextLearner, text: str, written: list[int]) -> int:
@@ -295,8 +295,8 @@ def test_perplexity_is_that_of_the_passages_tokens(tmp_path: Path, learner: Text
 
     passages = ["one two three four five six seven eight nine ten eleven", "six words are here and more"]
     pq.write_table(pa.table({"text": passages}), tmp_path / "plain.parquet")
-    assert learner.probe() == {}
-    learner._held_out = tmp_path / "plain.parquet"
+    assert learner.general_ability() == {}
+    learner.held_out = tmp_path / "plain.parquet"
     asked: dict[str, list[Any]] = {
         "tiny-t5": [
             ("one two three four five <extra_id_0> eight nine ten eleven", "<extra_id_0> six seven"),
@@ -305,4 +305,5 @@ def test_perplexity_is_that_of_the_passages_tokens(tmp_path: Path, learner: Text
         "tiny-llama": [tuple(passage.split(" ", 1)) for passage in passages],
     }
     losses = [negative_log_likelihoods(learner, *pair) for pair in asked[learner.name]]
-    assert learner.probe()["perplexity"] == pytest.approx(float(torch.cat(losses).mean().detach().exp()), rel=1e-5)
+    wanted = float(torch.cat(losses).mean().detach().exp())
+    assert learner.general_ability()["perplexity"] == pytest.approx(wanted, rel=1e-5)

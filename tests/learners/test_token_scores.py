@@ -30,8 +30,8 @@ def test_the_mean_over_the_answers_units_is_the_task_loss(name: str) -> None:
     units = learner.token_logits(batch, task, answers_only=True)
     torch.testing.assert_close(F.cross_entropy(units.logits, units.target), learner.loss(batch, task))
     assert units.sequence.bincount().tolist() == batch["answer.width"].tolist()
-    assert len(units.target) == learner.weight(batch)
-    assert len(learner.token_logits(batch, task).target) == learner.weight(batch, answers_only=False)
+    assert len(units.target) == learner.loss_terms(batch)
+    assert len(learner.token_logits(batch, task).target) == learner.loss_terms(batch, answers_only=False)
 
 
 def test_the_mean_over_a_clips_units_is_its_loss(tiny: Any) -> None:
@@ -40,7 +40,7 @@ def test_the_mean_over_a_clips_units_is_its_loss(tiny: Any) -> None:
     units = learner.token_logits(batch, task)
     torch.testing.assert_close(F.cross_entropy(units.logits, units.target), learner.loss(batch, task))
     assert units.logits.shape == (7, 3)
-    assert len(units.target) == learner.weight(batch)
+    assert len(units.target) == learner.loss_terms(batch)
     assert units.sequence.tolist() == list(range(7))
 
 
@@ -73,5 +73,5 @@ def test_vocabularies_are_equal_for_equal_tokenizers_only() -> None:
 def test_a_vocabulary_does_not_depend_on_what_was_tokenised_before() -> None:
     learner: Any = build_learner("mini-llama:v1", 0, CPU)
     before = learner.output_space()
-    learner._tokens.inputs(["some words"], 3)  # sets the truncation of the tokenizer itself
+    learner.tokens.inputs(["some words"], 3)  # sets the truncation of the tokenizer itself
     assert learner.output_space() == before

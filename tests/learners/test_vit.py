@@ -31,8 +31,8 @@ def images(n: int = 3) -> Tensor:
 
 
 def plan(**changes: Any) -> PromptPlan:
-    values: dict[str, Any] = {"count": 3, "enter": 0, "deep": False, "sharing": "kind", "start": "normal"}
-    return PromptPlan(**{**values, "without": frozenset(), **changes})
+    values: dict[str, Any] = {"count": 3, "first_block": 0, "deep": False, "sharing": "kind", "init": "normal"}
+    return PromptPlan(**{**values, "excluded": frozenset(), **changes})
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -49,24 +49,24 @@ def test_split_projections_give_what_timm_gives(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_block_offers_its_six_projections(kind: str) -> None:
-    layers = VitLearner("x", backbone(kind), learner_of("", 0)._images, 0).linear_layers()
+    layers = VitLearner("x", backbone(kind), learner_of("", 0).image_format, 0).linear_layers()
     roles = [layer.role for layer in layers if layer.block == 2]
     assert sorted(roles) == ["down", "k", "out", "q", "up", "v"]
     assert len(layers) == 4 * 6
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("enter", [0, 2])
+@pytest.mark.parametrize("first_block", [0, 2])
 @pytest.mark.parametrize("deep", [False, True])
 def test_prompts_that_nobody_attends_to_change_nothing(
-    kind: str, enter: int, deep: bool, monkeypatch: pytest.MonkeyPatch
+    kind: str, first_block: int, deep: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their keys are masked out in every attention, so patches must come out as without them: positions are right."""
     trunk = Trunk(backbone(kind).eval())
     x = trunk.embed(images())
     wanted = trunk.run(x, 0, trunk.depth)
-    prompts = torch.randn(trunk.depth - enter if deep else 1, 5, trunk.width)
-    first = trunk._own
+    prompts = torch.randn(trunk.depth - first_block if deep else 1, 5, trunk.width)
+    first = trunk.prefix_tokens
     original = torch.nn.functional.scaled_dot_product_attention
 
     def blind(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> Tensor:
@@ -76,10 +76,10 @@ def test_prompts_that_nobody_attends_to_change_nothing(
         return original(q, k, v, attn_mask=mask.expand(q.shape[-2], -1))
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", blind)
-    found = trunk.run(x, 0, trunk.depth, prompts, enter)
+    found = trunk.run(x, 0, trunk.depth, prompts, first_block)
     monkeypatch.undo()
     assert torch.allclose(found, wanted, atol=2e-6)
-    assert not torch.allclose(trunk.run(x, 0, trunk.depth, prompts, enter), wanted, atol=1e-4)
+    assert not torch.allclose(trunk.run(x, 0, trunk.depth, prompts, first_block), wanted, atol=1e-4)
 
 
 def test_deep_prompts_are_replaced_in_every_block() -> None:
@@ -111,7 +111,7 @@ def test_a_prefix_is_a_function_of_each_image_alone(kind: str) -> None:
 
 def test_features_go_on_from_a_prefix(stream: Stream) -> None:
     learner = learner_of("dinov3", 0)
-    learner.insert_prompts(plan(enter=3))
+    learner.insert_prompts(plan(first_block=3))
     task = stream.tasks[0]
     learner.add_task(task)
     batch = {"image": (images(5) * 255).byte()}
@@ -143,7 +143,7 @@ def test_heads_come_by_their_tasks_name_and_disturb_nobody(stream: Stream) -> No
     assert not all(torch.equal(other.head(stream.tasks[0])[name], p) for name, p in weights)
 
 
-def test_welcoming_draws_nothing_from_the_global_state(stream: Stream) -> None:
+def test_add_task_draws_nothing_from_the_global_state(stream: Stream) -> None:
     learner = learner_of("", 0)
     learner.insert_prompts(plan())
     torch.manual_seed(0)
@@ -182,7 +182,7 @@ def test_prompts_are_those_of_the_kind_and_of_the_task(stream: Stream) -> None:
     disc, tone, _, ends, size = stream.tasks
     for sharing, together in (("all", True), ("kind", True), ("task", False), ("both", False)):
         learner = learner_of("", 0)
-        learner.insert_prompts(plan(sharing=sharing, without=frozenset({"detection"})))
+        learner.insert_prompts(plan(sharing=sharing, excluded=frozenset({"detection"})))
         for task in stream.tasks:
             learner.add_task(task)
         assert (set(learner.prompts(ends)) == set(learner.prompts(size))) == together
@@ -194,32 +194,32 @@ def test_the_sum_of_banks(stream: Stream) -> None:
     learner = learner_of("", 0)
     learner.insert_prompts(plan(sharing="both"))
     learner.add_task(task := stream.tasks[0])
-    banks = learner._model.prompts
+    banks = learner.module.prompts
     assert banks is not None
     total = sum(p for p in learner.prompts(task).values())
     assert torch.equal(banks.of(task), total)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("start", "bound"), [("normal", 0.04), ("even", (6 / (3 * 64 + 24)) ** 0.5)])
-def test_first_values_of_prompts(start: str, bound: float, stream: Stream) -> None:
+@pytest.mark.parametrize(("init", "bound"), [("normal", 0.04), ("uniform", (6 / (3 * 64 + 24)) ** 0.5)])
+def test_first_values_of_prompts(init: str, bound: float, stream: Stream) -> None:
     learner = learner_of("", 0)
-    learner.insert_prompts(plan(start=start, count=400))
+    learner.insert_prompts(plan(init=init, count=400))
     learner.add_task(task := stream.tasks[0])
     (tokens,) = learner.prompts(task).values()
     assert float(tokens.detach().abs().max()) <= bound
-    deviation = 0.0176 if start == "normal" else bound / 3**0.5  # of a normal of 0.02 that is cut at two deviations
+    deviation = 0.0176 if init == "normal" else bound / 3**0.5  # of a normal of 0.02 that is cut at two deviations
     assert float(tokens.detach().std()) == pytest.approx(deviation, rel=0.03)
 
 
-def test_places_in_the_stack() -> None:
-    places = learner_of("dinov3", 0).stack().places
-    assert {name for name, place in places.items() if place == -1} == {
+def test_blocks_of_parameters() -> None:
+    block_of = learner_of("dinov3", 0).stack().block_of
+    assert {name for name, block in block_of.items() if block == -1} == {
         "backbone.cls_token",
         "backbone.reg_token",
         "backbone.patch_embed.proj.weight",
         "backbone.patch_embed.proj.bias",
     }
-    assert {name for name, place in places.items() if place == 4} == {"backbone.norm.weight", "backbone.norm.bias"}
+    assert {name for name, block in block_of.items() if block == 4} == {"backbone.norm.weight", "backbone.norm.bias"}
 
 
 def test_encoded_rows_are_fractions_and_keep_their_truth(stream: Stream) -> None:
@@ -265,15 +265,15 @@ def test_answers_have_the_shapes_of_the_contract(stream: Stream) -> None:
 
 def test_timm_models_by_name_and_file(tmp_path: Path) -> None:
     one = cast(VitLearner, vit("vit_tiny_patch16_224@64", 0))
-    assert one._trunk.grid == (4, 4)
+    assert one.trunk.grid == (4, 4)
     import timm
 
     original: Any = timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=3)
     save_file(original.state_dict(), tmp_path / "w.safetensors")
     loaded: Any = vit(f"vit_tiny_patch16_224@64/{tmp_path / 'w.safetensors'}", 0)
     x = torch.rand(2, 3, 64, 64)
-    tokens = loaded._trunk.run(loaded._trunk.embed(x), 0, 12)
-    assert torch.allclose(loaded._model.backbone.norm(tokens), original.eval().forward_features(x), atol=1e-5)
+    tokens = loaded.trunk.run(loaded.trunk.embed(x), 0, 12)
+    assert torch.allclose(loaded.module.backbone.norm(tokens), original.eval().forward_features(x), atol=1e-5)
 
 
 @pytest.mark.parametrize(

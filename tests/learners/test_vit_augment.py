@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from clbench.learners._vit.views_with_truth import augmented
+from clbench.learners._vit.augmentation import augmented
 
 N, SIDE = 24, 96
 

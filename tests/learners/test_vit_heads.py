@@ -22,7 +22,7 @@ from clbench.learners._vit.dense_losses import (
     point_heatmap,
 )
 from clbench.learners._vit.heads import BoxHead, ClassHead, Head, MaskHead, PointHead, ValueHead, head_for
-from clbench.learners._vit.heads.points import mean_place
+from clbench.learners._vit.heads.point_head import mean_position
 from clbench.learners._vit.trunk import Features
 
 WIDTH = 16
@@ -90,10 +90,10 @@ def test_the_centre_heatmap_by_hand() -> None:
 
 @settings(max_examples=30)
 @given(st.floats(0.25, 0.75), st.floats(0.25, 0.75))
-def test_the_mean_place_of_a_points_heatmap_is_the_point(x: float, y: float) -> None:
+def test_the_mean_position_of_a_points_heatmap_is_the_point(x: float, y: float) -> None:
     heat = point_heatmap(torch.tensor([[[x, y]]]), 48, 32, 2.0)
     assert float(heat.sum()) == pytest.approx(1, abs=1e-5)
-    assert mean_place(heat.log())[0, 0].tolist() == pytest.approx([x, y], abs=2e-3)
+    assert mean_position(heat.log())[0, 0].tolist() == pytest.approx([x, y], abs=2e-3)
 
 
 def test_points_that_are_right_cost_nothing() -> None:

@@ -15,7 +15,7 @@ from torchvision.ops import box_iou
 
 from clbench.core.errors import ConfigError
 from clbench.scoring.images import scorer_of
-from clbench.scoring.images.boxes import iou, matched_iou
+from clbench.scoring.images.box_overlap import iou, matched_iou
 
 SIZE = [300, 400]  # whose diagonal is 500
 SIDES = hnp.arrays(np.float64, (3, 4), elements=st.floats(0, 100, width=32))

@@ -17,10 +17,10 @@ from clbench.contracts import (
     Batch,
     Budget,
     Context,
+    EvalProtocol,
     Learner,
     LinearLayer,
     Predictor,
-    Protocol,
     Samples,
     Split,
     Task,
@@ -259,7 +259,7 @@ class Pair(Learner):
         scores: Tensor = self.module(batch["x"])
         return scores
 
-    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
         """None is needed."""
         raise AssertionError("not asked for")
 

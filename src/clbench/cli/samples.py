@@ -12,7 +12,7 @@ from clbench.reports.flips.predictions import Origin
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from clbench.core.image_reading import Cell
+    from clbench.core.image_reading import ImageCell
     from clbench.reports.flips.flip_counts import Flip
     from clbench.reports.flips.predictions import Predictions
     from clbench.spec.task import Split, Task
@@ -136,7 +136,7 @@ def _text(row: Mapping[str, Any]) -> str | None:
     return "\n".join((row["text"], *choices)) if "text" in row else None
 
 
-def _png(cell: "Cell", where: str) -> bytes:
+def _png(cell: "ImageCell", where: str) -> bytes:
     """The image as PNG, scaled down."""
     from clbench.core.image_reading import read_cell  # imports Pillow, which is needed only if samples are shown
 

@@ -1,16 +1,17 @@
-"""The contracts between the rooms: task, stream, learner, strategy."""
+"""The contracts between the parts of clbench: batch, learner, strategy; with task and stream, which they speak of."""
 
 from clbench.contracts.batch import Batch, joined
 from clbench.contracts.learner import Learner, LinearLayer, Precision, Predictions, Predictor, Samples, TokenScores
 from clbench.contracts.stack import PromptPlan, Sharing, Stack
 from clbench.contracts.strategy import Budget, Context, Strategy, StrategyConfig
-from clbench.spec.stream import Protocol, Stream
+from clbench.spec.stream import EvalProtocol, Stream
 from clbench.spec.task import Kind, Split, Task, TextLimits
 
 __all__ = [
     "Batch",
     "Budget",
     "Context",
+    "EvalProtocol",
     "Kind",
     "Learner",
     "LinearLayer",
@@ -18,7 +19,6 @@ __all__ = [
     "Predictions",
     "Predictor",
     "PromptPlan",
-    "Protocol",
     "Samples",
     "Sharing",
     "Split",

@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, cat
 
 Batch: TypeAlias = Mapping[str, Tensor]
-"""Named tensors whose first dimension is the sample, all on one device; a learner's `encode` decides the names."""
+"""Named tensors with one row per sample, all on one device; the names are those that `Learner.encode` gave."""
 
 
 def joined(parts: Sequence[Batch]) -> Batch:
-    """Concatenate batches along the samples; tensors `(n, width)` of several widths are padded with zeros."""
+    """Concatenate batches along the samples; tensors `(n, width)` are padded with zeros to the widest of them."""
     return {name: cat(_padded([part[name] for part in parts])) for name in parts[0]}
 
 

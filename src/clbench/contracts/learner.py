@@ -1,4 +1,9 @@
-"""A learner: a model with the code that computes losses and predictions for its family."""
+"""A learner: a model, and the code that encodes samples, computes losses and makes predictions for its family.
+
+Strategies see a model only through this contract, so one strategy runs on CLIP, on vision transformers and on language
+models. A family implements the abstract methods of `Learner`; the other methods have defaults, or refuse in words what
+the family cannot do.
+"""
 
 import contextlib
 from abc import ABC, abstractmethod
@@ -15,7 +20,7 @@ from clbench.contracts.batch import Batch
 from clbench.contracts.stack import PromptPlan, Stack
 from clbench.core.errors import ConfigError
 from clbench.core.tensor_digest import tensor_digest
-from clbench.spec.stream import Protocol
+from clbench.spec.stream import EvalProtocol
 from clbench.spec.task import Task
 
 if TYPE_CHECKING:
@@ -25,22 +30,22 @@ if TYPE_CHECKING:
 
 
 BUCKET = 8
-"""Padded batches are as wide as the longest sample, rounded up to a multiple of this: few shapes, little waste."""
+"""Batches are padded to the longest sample, rounded up to a multiple of this: few different shapes, little padding."""
 
 Precision = Literal["auto", "float32", "bfloat16"]
-"""What models compute in; `auto` is bfloat16 under autocast where the device is made for it (CUDA), full precision on
-the CPU, where results must be exact. Weights are float32 always."""
+"""Number format of the computation: `auto` is bfloat16 under autocast on CUDA, and float32 on the CPU, where results
+must be exact. Weights are always float32."""
 
 
 @dataclass(frozen=True)
 class LinearLayer:
-    """Where one `nn.Linear` sits in the architecture: what methods may ask about a model.
+    """The position of one `nn.Linear` in the architecture.
 
     Attributes:
         name: Module name in `learner.module`.
-        role: Its part in a transformer block (`q`, `k`, `v`, `out`, `gate`, `up`, `down`; `cross_q` and so on where a
-            decoder reads an encoder), or `other`.
-        tower: Which encoder (`vision`, `text`, `encoder`, `decoder`).
+        role: Function in a transformer block: `q`, `k`, `v`, `out` of attention, `gate`, `up`, `down` of the MLP,
+            `cross_q`, ... of a decoder's attention to its encoder; `other` elsewhere.
+        tower: Part of the model: `vision`, `text`, `encoder` or `decoder`.
         block: Index of the block in its tower, from 0 at the input; -1 outside the blocks.
     """
 
@@ -55,14 +60,14 @@ class Samples:
     """A split as tensors: row i of every tensor belongs to sample i.
 
     Attributes:
-        ids: The sample ids, a string array of length n.
-        tensors: Named tensors, first dimension n, as the learner's `encode` made them; in the device's memory, or in
-            the computer's or on its disk where that is too small. A tensor `x` `(n, width)` beside which there is one
-            named `x.width` `(n,)` is padded: of row i only the first `x.width[i]` entries mean something.
-        device: Where batches go; where the tensors are if None.
-        truth: What scores read, row by row: of texts `answer` and `source` (the input); of images whose answers are
-            no classes `size` (list of int32, height and width before they were resized) and what the rows have of
-            `mask` (PNG, of that size), `boxes`, `points` and `value`. Empty where the tensor `label` says all.
+        ids: Sample ids, a string array of length n.
+        tensors: Named tensors with first dimension n, as `Learner.encode` made them. They are kept on the device if
+            they fit, else in memory, else in memory-mapped files. A tensor `x` `(n, width)` with a partner `x.width`
+            `(n,)` is padded: only the first `x.width[i]` entries of row i belong to sample i.
+        device: Device of batches; None means the device of the tensors.
+        truth: Columns that scores read. Texts: `answer` and `source` (the input). Images whose answers are not
+            classes: `size` (height and width in pixels before resizing) and those of `mask` (PNG of that size),
+            `boxes`, `points`, `value` that the kind of the task has. Empty where the tensor `label` is the truth.
     """
 
     ids: "pa.StringArray"
@@ -75,22 +80,22 @@ class Samples:
 
     @property
     def index_device(self) -> torch.device:
-        """Where positions should be, so that `batch` waits for no transfer."""
+        """Device on which index tensors should live to avoid a transfer in `batch`."""
         return torch.device("cpu") if self._widths else next(iter(self.tensors.values())).device
 
     @property
     def lengths(self) -> Tensor | None:
-        """How much of its padded tensors a sample fills, `(n,)` on the CPU; None where nothing is padded."""
+        """Length of each sample, summed over its padded tensors, `(n,)` on the CPU; None if nothing is padded."""
         return torch.stack(list(self._widths.values())).sum(dim=0) if self._widths else None
 
     @cached_property
     def _widths(self) -> dict[str, Tensor]:
-        """The widths of the padded tensors, on the CPU, so that a batch is cut without waiting for the device."""
+        """Row lengths of the padded tensors, on the CPU: cutting a batch then needs no synchronisation."""
         names = [name for name in self.tensors if f"{name}.width" in self.tensors]
         return {name: self.tensors[f"{name}.width"].cpu() for name in names}
 
     def batch(self, index: Tensor | slice) -> Batch:
-        """The samples at `index` (a slice or int64 positions), on `device`; padding is cut down to the longest."""
+        """The samples at `index` (a slice, or int64 positions), on `device`, padded to the longest of them."""
         if isinstance(index, Tensor):
             index = index.to(self.index_device)
         return {name: self._rows(name, tensor, index) for name, tensor in self.tensors.items()}
@@ -106,22 +111,22 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a version says of n samples under one protocol, still on the device.
+    """Predictions of one version for n samples under one protocol, on the device.
 
     Attributes:
-        prediction: What the evaluator compares with the truth. Classes: `(n,)` int64 indices into `names`. Texts: n of
-            them. Segmentation: `(n, h, w)` uint8 class ids, at the learner's own size. Detection: `(n, boxes, 5)` of
-            x_min, y_min, x_max, y_max as fractions of width and height, and a confidence in [0, 1], the highest first;
-            boxes that are not meant have confidence 0. Regression: `(n, points, 2)` x and y as fractions, or `(n,)`
-            values in their unit.
-        target: `(n,)` indices of the true classes; None for other kinds.
-        names: What the indices mean; empty for other kinds.
-        correct: `(n,)` bool for classes, else None.
-        score: `(n,)` float64, higher is better, or None where `correct` or the evaluator says all.
+        prediction: What the evaluator compares with the truth. Classes: `(n,)` int64 indices into `names`. Texts: a
+            list of n. Segmentation: `(n, h, w)` uint8 class ids, at the learner's image size. Detection:
+            `(n, boxes, 5)` x_min, y_min, x_max, y_max as fractions of width and height, then a confidence in [0, 1],
+            highest first; padding has confidence 0. Regression: `(n, points, 2)` x and y as fractions of width and
+            height, or `(n,)` values in the task's unit.
+        target: `(n,)` int64 indices of the true classes; None for other kinds.
+        names: Class names, by index; empty for other kinds.
+        correct: `(n,)` bool for classes; None for other kinds.
+        score: `(n,)` float64, higher is better; None if `correct` or the evaluator gives the score.
         confidence: `(n,)` float32 probability of the prediction in [0, 1], or None.
-        probabilities: `(n, classes)` of all `names`, or None in families that do not want them in the ledger.
-        finite: `(n,)` bool, whether the scores that a prediction was read from were finite; None where `confidence` or
-            the prediction itself is not finite if they were not.
+        probabilities: `(n, classes)` probabilities of all `names`; None in families that keep them out of the ledger.
+        finite: `(n,)` bool, whether the scores behind each prediction are finite; None if `confidence` or the
+            prediction itself shows it.
     """
 
     prediction: Tensor | list[str]
@@ -136,12 +141,12 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class TokenScores:
-    """What a model says of the units that its loss adds up: tokens of texts, or samples where these have classes.
+    """Scores of every token that a loss averages over; a classified sample counts as one token.
 
     Attributes:
-        logits: `(units, vocabulary)`, with gradient.
-        target: `(units,)` int64, the right token or class.
-        sequence: `(units,)` int64, which sample of the batch a unit belongs to, in rising order.
+        logits: `(tokens, outputs)` with gradient; outputs are the vocabulary, or the classes of the task.
+        target: `(tokens,)` int64, the true token or class.
+        sequence: `(tokens,)` int64 index of the sample in the batch that each token belongs to, in rising order.
     """
 
     logits: Tensor
@@ -149,86 +154,87 @@ class TokenScores:
     sequence: Tensor
 
 
-Predictor: TypeAlias = Callable[[Batch, Task], Mapping[Protocol, Predictions]]
-"""Predictions of one version for a batch of one task, under every protocol asked for."""
+Predictor: TypeAlias = Callable[[Batch, Task], Mapping[EvalProtocol, Predictions]]
+"""Predicts a batch of one task with one version, under every protocol asked for."""
 
 
 class Learner(ABC):
-    """A model of one family; strategies see its parameters, linear layers, losses and logits, never its family."""
+    """A model of one family, as strategies and the evaluator see it.
+
+    Args:
+        name: Name of the learner in a suite.
+        module: The model; its parameters are the weights of the present version.
+    """
 
     test_batch = 256
-    """Test samples a forward pass: large enough for a GPU, and fixed, so that round-off is the same in every run."""
+    """Test samples in a forward pass: large enough for a GPU, and the same in every run, so that round-off is, too."""
     test_width = 64
-    """Where samples are padded: batches of wider ones are smaller, so that `test_batch * test_width` bounds a batch."""
+    """Width up to which `test_batch` samples are tested at a time; batches of longer ones are smaller in proportion."""
 
     def __init__(self, name: str, module: nn.Module) -> None:
         self.name = name
         self.module = module
         self.precision: Precision = "auto"
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.module.parameters()).device
-
-    def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """The context in which `loss`, `logits` and predictors are to be called, by `precision`."""
-        if self.precision == "float32" or (self.precision == "auto" and self.device.type != "cuda"):
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+    # Data
 
     @abstractmethod
     def encode(self, rows: "Dataset", task: Task) -> Samples:
-        """Decode rows once into tensors on the CPU, as `loss` and the predictor want them.
+        """Decode rows into tensors on the CPU, once, in the form that `loss` and predictors read.
 
         Raises:
             DataError: For a row that does not decode or a label outside the task's classes.
         """
 
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """A random view of a training batch; the batch itself in families without augmentation."""
+        return batch
+
+    # Tasks
+
     def add_task(self, task: Task) -> None:  # noqa: B027 (most families need nothing)
-        """Make what a task needs in the module (a head), if it is not there yet; nothing else may change.
+        """Create the parameters that the task needs for itself (a head) if they do not exist; change nothing else.
 
         Called before the task is learnt, and when a cell resumes for every task learnt so far.
         """
 
     def can_test(self, task: Task) -> bool:
-        """Whether the model has an answer for a task; if not, it is left out and R has no score there."""
+        """Whether the model can answer a task; tasks that it cannot answer have no score in R."""
         return True
 
-    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """A random view of a training batch; the same batch where the family has no augmentation."""
-        return batch
+    # Losses
 
     @abstractmethod
     def loss(self, batch: Batch, task: Task) -> Tensor:
         """Mean task loss of a batch, a scalar with gradient."""
 
-    def weight(self, batch: Batch, answers_only: bool = True) -> Tensor:
-        """Over how many units `loss` is a mean, a scalar: samples, unless overridden.
+    def loss_terms(self, batch: Batch, answers_only: bool = True) -> Tensor:
+        """Number of terms that `loss` averages over, a scalar; the number of samples by default.
 
-        Gradients of parts of a batch add up to those of the whole where each counts by its units.
+        A batch that does not fit is learnt in parts. Their gradients add up to that of the whole batch if each part is
+        weighted by its terms.
 
         Args:
-            batch: As for `loss`.
-            answers_only: As for `token_logits`, whose mean loss may be over other units.
+            batch: The batch, as for `loss`.
+            answers_only: Whether to count the terms of `token_logits` with this setting.
         """
         return torch.tensor(len(next(iter(batch.values()))))
 
     @abstractmethod
     def logits(self, batch: Batch, tasks: Sequence[Task]) -> Tensor:
-        """Scores `(n, classes)` of all classes of `tasks`, in that order, with gradient.
+        """Scores of all classes of `tasks`, in that order, `(n, classes)` with gradient.
 
         Raises:
-            ConfigError: In families that have no such scores.
+            ConfigError: In families without class scores.
         """
 
     def loss_from_logits(self, logits: Tensor, label: Tensor, tasks: Sequence[Task]) -> Tensor:
-        """`loss` of samples of several tasks from `logits`, a scalar: each competes with classes of its own task only.
+        """`loss` of samples of several tasks, a scalar: each sample competes among the classes of its own task only.
 
         Args:
-            logits: `(n, classes)` of all `tasks`, in that order.
-            label: Classes counted through all of them `(n,)`.
-            tasks: Whose samples they are.
+            logits: Scores of all classes of `tasks`, in that order, `(n, classes)`.
+            label: True classes `(n,)` int64, counted through all tasks.
+            tasks: The tasks that the samples belong to.
         """
         sizes = torch.tensor([len(task.classes) for task in tasks])
         owner = torch.arange(len(tasks)).repeat_interleave(sizes).to(logits.device)
@@ -236,102 +242,134 @@ class Learner(ABC):
         return F.cross_entropy(logits.masked_fill(others, -torch.inf), label)
 
     def token_logits(self, batch: Batch, task: Task, answers_only: bool = False) -> TokenScores:
-        """Scores of every unit of a batch: for classes one unit a sample, over the classes of its task.
+        """Scores of every token of a batch; a classified sample counts as one token.
+
+        The mean cross-entropy of these scores is a task loss.
 
         Args:
-            batch: As for `loss`; the mean cross-entropy of its units is a task loss.
-            task: Whose samples they are.
-            answers_only: For families that also learn the tokens of inputs: leave those out.
+            batch: The batch, as for `loss`.
+            task: The task that the samples belong to.
+            answers_only: Whether to leave out the tokens of inputs, in families that also learn these.
 
         Raises:
-            ConfigError: In families that have no such scores.
+            ConfigError: In families without such scores.
         """
         logits = self.logits(batch, [task])
         return TokenScores(logits, batch["label"], torch.arange(len(logits), device=logits.device))
 
     def output_space(self) -> str:
-        """Says what encoded samples and the columns of `token_logits` mean: learners with equal texts agree on both."""
+        """Identifies what encoded samples and the columns of `token_logits` mean.
+
+        Learners with equal texts can distil from one another: they read the same samples and score the same outputs.
+        """
         return type(self).__name__
 
-    @abstractmethod
-    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
-        """Predictions of the version that the learner holds now.
+    # Predictions
 
-        What is the same for all batches of a version (text features of the classes) is computed here, once. The
-        predictor is good until the weights change.
+    @abstractmethod
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
+        """A function that predicts with the present weights; it is valid until the weights change.
+
+        What all batches have in common (text features of class names) is computed here, once.
         """
 
-    def ensemble(self, other: "Learner", tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
-        """Predictions by the mean of the probabilities of this learner and another one of its family.
+    def ensemble(self, other: "Learner", tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
+        """Predictions by the mean of the probabilities of two learners of one family.
+
+        Args:
+            other: The second learner.
+            tasks: All tasks that may be tested.
+            protocols: The protocols that every prediction is wanted under.
 
         Raises:
-            ConfigError: In families that have none, or for a learner of another one.
+            ConfigError: In families without ensembles, or for a learner of another family.
         """
         raise ConfigError(f"{self.name}: models of this family cannot be averaged in their predictions")
+
+    def general_ability(self) -> dict[str, float]:
+        """Numbers on what the present version can do besides its tasks (`perplexity`), by name; few and cheap."""
+        return {}
+
+    # Structure of the model
 
     @abstractmethod
     def linear_layers(self) -> tuple[LinearLayer, ...]:
         """All linear layers that a method may adapt or decompose."""
 
     def stack(self) -> Stack:
-        """The model as one stack of blocks, for methods that choose by depth.
+        """The model as one stack of blocks, for methods that choose parameters by depth.
 
         Raises:
-            ConfigError: In families that are none (two towers, an encoder with a decoder).
+            ConfigError: In families that are not one stack (two towers, an encoder with a decoder).
         """
         raise ConfigError(f"{self.name}: is not one stack of blocks, which this strategy needs")
 
     def head(self, task: Task) -> dict[str, nn.Parameter]:
-        """Parameters that serve this task alone, by name: whoever learns the task trains them, whatever else he trains.
+        """Parameters that serve this task alone, by name; every strategy trains them when it learns the task.
 
-        Empty where answers come out of what all tasks share.
+        Empty in families whose answers come from shared parameters only.
         """
         return {}
 
-    def insert_prompts(self, plan: PromptPlan) -> None:
-        """Have prompts from now on; to be called once, when a strategy is built. `add_task` makes those of new tasks.
+    def real_tokens(self, batch: Batch, layer: LinearLayer) -> Tensor | None:
+        """Mask of the tokens that are not padding in a layer's input `(n, tokens, width)` during `loss`.
+
+        Returns:
+            Bool `(n, tokens)`; None if no token is padding.
+        """
+        return None
+
+    def prefix(self, batch: Batch, blocks: int) -> Batch:
+        """Output of the first `blocks` blocks, as named tensors; beside the batch, it makes `loss` go on from there.
+
+        It depends on each sample alone: on the CPU, its bits do not depend on the other samples of the batch.
 
         Raises:
-            ConfigError: In families that cannot take any, or for a block that there is not.
+            ConfigError: In families that cannot start at a later block.
+        """
+        raise ConfigError(f"{self.name}: cannot go on from the output of a block")
+
+    def language_model(self) -> "tuple[nn.Module, PreTrainedTokenizerBase]":
+        """The model of transformers and its tokenizer, for external evaluation programs (`--probe`).
+
+        Raises:
+            ConfigError: In families that are not language models.
+        """
+        raise ConfigError(f"{self.name}: --probe is for language models with a tokenizer, which this is not")
+
+    # Soft prompts
+
+    def insert_prompts(self, plan: PromptPlan) -> None:
+        """Give the model soft prompts; called once, when a strategy is built. `add_task` creates those of new tasks.
+
+        Raises:
+            ConfigError: In families without soft prompts, or for a block that does not exist.
         """
         raise ConfigError(f"{self.name}: takes no soft prompts, which this strategy needs")
 
     def prompts(self, task: Task) -> dict[str, nn.Parameter]:
-        """The prompts that a task is read with, by name; empty without."""
+        """The soft prompts of a task, by name; empty if it has none."""
         return {}
 
-    def prefix(self, batch: Batch, blocks: int) -> Batch:
-        """What the first blocks make of a batch, to be put beside it: `loss` and predictors go on from there.
+    # Weights
 
-        A function of each sample alone: on the CPU the bits do not depend on what else is in the batch.
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return next(self.module.parameters()).device
 
-        Raises:
-            ConfigError: In families that cannot go on from there.
-        """
-        raise ConfigError(f"{self.name}: cannot go on from the output of a block")
-
-    def real_tokens(self, batch: Batch, layer: LinearLayer) -> Tensor | None:
-        """Where a layer's input `(n, tokens, in)` is no padding in `loss`: bool `(n, tokens)`; None for everywhere."""
-        return None
-
-    def probe(self) -> dict[str, float]:
-        """Numbers on what the version that the learner holds can do besides its tasks (perplexity); few and cheap."""
-        return {}
-
-    def language_model(self) -> "tuple[nn.Module, PreTrainedTokenizerBase]":
-        """The model of transformers and its tokenizer, for others' programs (`--probe`).
-
-        Raises:
-            ConfigError: In families that have none.
-        """
-        raise ConfigError(f"{self.name}: --probe is for language models with a tokenizer, which this is not")
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """The context for calls of `loss`, `logits` and predictors; it sets the number format, see `Precision`."""
+        if self.precision == "float32" or (self.precision == "auto" and self.device.type != "cuda"):
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that full fine-tuning trains, by name."""
         return dict(self.module.named_parameters())
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The weights, by name (not copied)."""
+        """The weights, by name; not copied."""
         return dict(self.module.state_dict())
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:

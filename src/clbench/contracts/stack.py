@@ -7,7 +7,8 @@ from typing import Literal
 from clbench.spec.task import Kind
 
 Sharing = Literal["all", "kind", "task", "both"]
-"""Who shares a bank of prompts: all tasks, those of one kind, nobody; or the sum of the kind's bank and one's own."""
+"""Which tasks share a bank of prompts: all tasks, the tasks of one kind, or none (`task`: every task has its own bank).
+`both` adds the bank of the kind and the bank of the task."""
 
 
 @dataclass(frozen=True)
@@ -15,31 +16,33 @@ class Stack:
     """A model as one stack of blocks, counted from the input.
 
     Attributes:
-        blocks: How many there are.
-        places: For every parameter of `Learner.trainable` the block that it is in: -1 before the first one, `blocks`
-            after the last (a final norm, heads).
+        blocks: Number of blocks.
+        block_of: Index of the block of every parameter in `Learner.trainable`: -1 before the first block, `blocks`
+            after the last one (final norm, heads).
     """
 
     blocks: int
-    places: Mapping[str, int]
+    block_of: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class PromptPlan:
-    """Soft prompts, trainable vectors that a model reads as further tokens of its input.
+    """Soft prompts: trainable vectors that a model reads as additional tokens.
 
     Attributes:
-        count: How many tokens.
-        enter: The block at whose input they appear.
-        deep: Whether every later block has prompts of its own in their place, or they go through the blocks as others.
-        sharing: Who shares a bank.
-        without: Kinds of tasks that have none.
-        start: First values: normal of deviation 0.02, cut at two deviations, or even, as far out as Glorot's rule says.
+        count: Number of prompt tokens.
+        first_block: Index of the first block that reads prompts.
+        deep: Whether every later block replaces them by prompts of its own (deep prompts); otherwise the prompts of
+            the first block pass through all later ones (shallow prompts).
+        sharing: Which tasks share a bank of prompts.
+        excluded: Kinds of tasks without prompts.
+        init: First values: `normal` with standard deviation 0.02, truncated at two deviations, or `uniform` within
+            Glorot's bound.
     """
 
     count: int
-    enter: int
+    first_block: int
     deep: bool
     sharing: Sharing
-    without: frozenset[Kind]
-    start: Literal["normal", "even"]
+    excluded: frozenset[Kind]
+    init: Literal["normal", "uniform"]

@@ -1,4 +1,8 @@
-"""A strategy: what turns version t of a model into version t + 1."""
+"""A strategy: a method that turns version t of a model into version t + 1.
+
+The runner owns the order of tasks, the evaluation and the randomness. A strategy changes the learner in place and keeps
+what it must remember in `state_dict`. Methods that train by gradients subclass `GradientStrategy` instead.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -12,7 +16,7 @@ from clbench.contracts.learner import Learner, Predictor, Samples
 from clbench.core.config import Config
 from clbench.core.errors import ConfigError
 from clbench.core.seeding import derive, generator_for, seed_globally
-from clbench.spec.stream import Protocol
+from clbench.spec.stream import EvalProtocol
 from clbench.spec.task import Split, Task
 
 
@@ -21,20 +25,20 @@ class StrategyConfig(Config):
 
 
 class Budget(Config):
-    """What every strategy of a suite may spend on one task; the suite sets it, so that comparisons are fair."""
+    """What a strategy may spend on one task; the suite sets it for all strategies, so that comparisons are fair."""
 
-    steps: int = Field(100, ge=1, description="Optimizer steps a task.")
-    batch_size: int = Field(32, ge=1, description="Training samples a step.")
+    steps: int = Field(100, ge=1, description="Optimizer steps per task.")
+    batch_size: int = Field(32, ge=1, description="Training samples per step.")
     micro_batch: int | None = Field(
-        None, ge=1, description="Samples a forward pass, where a step's do not fit; their gradients add up."
+        None, ge=1, description="Samples per forward pass if a whole batch does not fit; gradients are accumulated."
     )
 
 
 Once: TypeAlias = Callable[[Hashable, Callable[[], Mapping[str, object]]], Mapping[str, object]]
-"""Called with a key and a function that computes something; see `Context.once`."""
+"""Called with a key and a function that computes a result; see `Context.once`."""
 
 
-def _every_time(_key: Hashable, make: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
+def _compute(_key: Hashable, make: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
     return make()
 
 
@@ -44,14 +48,14 @@ class Context:
 
     Attributes:
         learner: The model at version t; the strategy changes it in place.
-        budget: What it may spend on a task.
-        seed: The cell's seed.
-        samples: The encoded samples of a task's split, on the learner's device; kept between calls.
+        budget: Steps and batch size for one task.
+        seed: Seed of the cell.
+        samples: Gives the encoded samples of a task's split, with batches on the learner's device; cached.
         new_learner: Builds another learner at version 0 (the pre-trained model) on the same device.
-        progress: To be called with (steps done, steps in all) as training goes on; cheap.
-        record: Logs a named number of this version (a diagnostic) to the run.
-        once: Gives what a function computes, a tree as in `state_dict` that nobody changes, or what it computed for an
-            equal key in another cell of the run that has the same stream, learner, budget and seed.
+        progress: Reports (steps done, steps in total) during training; cheap.
+        record: Logs a named number of the present version, such as a diagnostic, to the run.
+        once: Gives the result of a function for a key, computed at most once in all cells of the run that have the
+            same stream, learner, budget and seed. The result is a tree as in `state_dict`, and must not be changed.
     """
 
     learner: Learner
@@ -61,22 +65,26 @@ class Context:
     new_learner: Callable[[], Learner]
     progress: Callable[[int, int], None]
     record: Callable[[str, float], None]
-    once: Once = _every_time
+    once: Once = _compute
 
 
 C = TypeVar("C", bound=StrategyConfig)
 
 
 class Strategy(ABC, Generic[C]):
-    """What turns version t into t + 1.
+    """A method of continual learning: it turns version t of the learner into version t + 1.
 
-    A subclass implements `learn` and, if it carries anything from one task to the next besides the learner's weights,
-    `state_dict` and `load_state_dict`. Tensors, numbers, strings, lists and string-keyed dictionaries of them can be
-    saved. Whatever is not in there is gone when a killed cell resumes.
+    A subclass implements `learn`. A strategy that carries anything from one task to the next besides the learner's
+    weights also implements `state_dict` and `load_state_dict`: a killed cell resumes from these, and all other
+    attributes are lost. State may consist of tensors, numbers, strings, lists and dictionaries with string keys.
+
+    Args:
+        config: Settings of the strategy, checked.
+        context: What the runner provides.
 
     Attributes:
-        takes_releases: Whether it is made for streams of releases, where it implements `adopt`; else for streams of
-            tasks. No strategy is for both.
+        takes_releases: Whether the strategy is for streams of model releases and implements `adopt`; otherwise it is
+            for streams of tasks and implements `learn`. No strategy is for both.
     """
 
     takes_releases: ClassVar[bool] = False
@@ -86,105 +94,112 @@ class Strategy(ABC, Generic[C]):
         self.context = context
         self.learner = context.learner
         self.seen: list[Task] = []
-        """The tasks learnt so far, the current one included."""
+        """The tasks learnt so far, in order; while a task is learnt, it is the last one."""
         self.version = 0
-        """The version that the learner is, or is becoming."""
+        """Number of the version that the learner is at; during an update, the number of the new version."""
         self.generator = generator_for(context.seed, "version 0")
-        """Randomness of the current update, on the CPU."""
+        """Source of randomness of the current update, on the CPU."""
+
+    # To be implemented
 
     @abstractmethod
     def learn(self, task: Task) -> None:
-        """Change the learner from the version before the task to the one after it."""
-
-    def check(self, task: Task) -> None:
-        """Refuse a task of the stream that this strategy cannot learn; asked of all before anything is trained.
-
-        Raises:
-            ConfigError: For such a task.
-        """
+        """Change the learner from the version before the task to the version after it."""
 
     def adopt(self, release: Learner, tasks: Sequence[Task]) -> None:
-        """Take a new release of the model in the place of `self.learner`, and fit it to all tasks."""
+        """Replace `self.learner` by a new release of the model, and fit the release to all tasks."""
         raise ConfigError("this strategy learns tasks one after another, the stream brings releases of the model")
 
-    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
-        """Predictions of the present version: the learner's, unless a task needs something of its own put in first."""
-        return self.learner.predictor(tasks, protocols)
+    def check(self, task: Task) -> None:
+        """Refuse a task that this strategy cannot learn; called for all tasks of the stream before any training.
 
-    def digest(self) -> str:
-        """Hash of all weights that decide the predictions: equal digests mean equal versions."""
-        return self.learner.digest()
+        Raises:
+            ConfigError: If the strategy cannot learn the task.
+        """
 
     def state_dict(self) -> Mapping[str, object]:
         """What must survive between tasks besides the learner's weights."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
-        """Take back what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
+
+    # Predictions
+
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
+        """Predictions of the present version; overridden by strategies that load parameters for each task first."""
+        return self.learner.predictor(tasks, protocols)
+
+    def digest(self) -> str:
+        """Hash of all weights that decide the predictions: equal digests mean equal versions."""
+        return self.learner.digest()
+
+    # Properties that the runner and the forecast ask for
 
     def number_of_steps(self, task: Task) -> int:
-        """How many optimizer steps `learn` takes for a task, the last one in `seen`; 0 for those that do not train."""
+        """Optimizer steps that `learn` takes for a task, which is the last one in `seen`; 0 without training."""
         return 0
 
     def frozen_blocks(self, task: Task) -> int:
-        """How many of the learner's first blocks, with all that feeds them, no update changes as the task is read.
-
-        What they make of an image is then computed once for all versions. 0 for most strategies.
-        """
+        """Number of leading blocks that stay frozen for this task; their outputs can be cached. 0 by default."""
         return 0
 
     @property
     def augments(self) -> bool:
-        """Whether training samples look different each time."""
+        """Whether the strategy trains on random views of the samples."""
         return True
 
     @property
     def retrains_from_scratch(self) -> bool:
-        """Whether every update begins again from version 0, so that no version depends on those before it.
+        """Whether every update starts from version 0, so that no version depends on the versions before it.
 
-        Where only the last version is asked for, the others are then not made.
+        If only the last version is asked for, the runner then skips the others.
         """
         return False
 
     def footprint(self) -> dict[str, int]:
-        """What learning a task trains, for `clbench show`: `trainable_parameters`, `adapters` and whatever else counts.
+        """Counts of what learning a task trains, for `clbench show`: `trainable_parameters`, `adapters` and others.
 
-        Called on a learner that is thrown away afterwards, so it may be changed.
+        Called on a learner that is discarded afterwards, so it may change the learner.
         """
         return {"trainable_parameters": 0, "adapters": 0}
 
+    # What the runner calls
+
     @final
     def update(self, task: Task) -> None:
-        """Learn one task with randomness that depends only on the cell's seed and the task's position.
+        """Learn one task, with randomness that depends only on the cell's seed and the task's position.
 
-        So a resumed cell draws what an uninterrupted one would have drawn, and no random state needs saving.
+        A resumed cell therefore draws what an uninterrupted cell would have drawn; no random state is saved.
         """
-        self.pass_over(task)
+        self.skip(task)
         self.learn(task)
 
     @final
-    def pass_over(self, task: Task) -> None:
-        """A task comes and is not learnt yet: enough for versions that nobody looks at, see `retrains_from_scratch`."""
+    def skip(self, task: Task) -> None:
+        """Count a task as seen without learning it, for versions that are not needed; see `retrains_from_scratch`."""
         self.seen.append(task)
         self.version = len(self.seen)
-        self.draw_from("version", self.version)
+        self.reseed("version", self.version)
         self.learner.add_task(task)
 
     @final
     def update_release(self, release: Learner, tasks: Sequence[Task]) -> None:
         """Adopt a release, with randomness as in `update`."""
         self.version += 1
-        self.draw_from("version", self.version)
+        self.reseed("version", self.version)
         for task in tasks:
             release.add_task(task)
         self.adopt(release, tasks)
 
-    def draw_from(self, *words: object) -> None:
-        """Derive all randomness from here on from the cell's seed and a name."""
+    # Helpers
+
+    def reseed(self, *words: object) -> None:
+        """Restart all randomness from the cell's seed and the given words, which name its use."""
         self.generator = generator_for(self.context.seed, *words)
         seed_globally(derive(self.context.seed, "global", *words))  # for libraries that draw from the global state
 
     @torch.no_grad()
     def restore_pretrained(self) -> None:
-        """Put the learner back to version 0."""
+        """Set the learner back to version 0."""
         self.learner.load_state_dict(self.context.new_learner().state_dict())

@@ -43,7 +43,7 @@ BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
 """Tags of TIFF: bits a sample; 0 where white is zero; 2 for signed samples (TIFF 6.0)."""
 LOSSY = ("JPEG", "MPO")
 
-Cell = Mapping[str, Any] | None
+ImageCell = Mapping[str, Any] | None
 """An image as `datasets.Image` keeps it undecoded: `bytes`, or the `path` of a file."""
 Source = bytes | str | Path
 
@@ -93,7 +93,7 @@ def read_ids(source: Source, name: str, frame: int | None = None) -> Array:
     return class_ids(values, name)
 
 
-def read_cell(cell: Cell, what: str = "the image") -> Image.Image:
+def read_cell(cell: ImageCell, what: str = "the image") -> Image.Image:
     """The image of a cell, RGB, as `read_image`.
 
     Raises:
@@ -102,7 +102,7 @@ def read_cell(cell: Cell, what: str = "the image") -> Image.Image:
     return read_image(source_of(cell, what), name_of(cell, what))
 
 
-def source_of(cell: Cell, what: str) -> Source:
+def source_of(cell: ImageCell, what: str) -> Source:
     """The bytes of a cell, or the path of its file.
 
     Raises:
@@ -116,7 +116,7 @@ def source_of(cell: Cell, what: str) -> Source:
     return data if isinstance(data, bytes) else str(path)
 
 
-def name_of(cell: Cell, what: str) -> str:
+def name_of(cell: ImageCell, what: str) -> str:
     """What messages call an image: by its file where it has one."""
     return f"{what} {cell['path']}" if cell and cell["path"] is not None else what
 

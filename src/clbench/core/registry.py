@@ -1,8 +1,8 @@
 """Registries: one component is one file, registered by a decorator under the file's own name.
 
 A registry finds its names by parsing the files of its package, without importing them, so that `clbench list` needs no
-torch. `get` imports the one file that is asked for. Third parties add components by an entry point of the group
-`clbench.<kind>` or by naming a Python file.
+torch. `get` imports only the file of the component that is asked for. Third parties add components by an entry point
+(group `clbench.strategies`, `clbench.learners`, ...) or by the path of a Python file.
 """
 
 import ast
@@ -10,7 +10,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.machinery import PathFinder
@@ -31,19 +31,34 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Listing:
-    """What is known of a component before it is imported."""
+    """What is known of a component before it is imported.
+
+    Attributes:
+        name: The name that it is registered under.
+        description: First line of its docstring.
+        source: Where it was found: module name, `module (entry point)` or path of a file.
+        module: Name of the module that registers it.
+        origin: File of that module.
+    """
 
     name: str
     description: str
     source: str
-    """Module name of a component of this package, `module (entry point)` or the path of a file."""
     module: str
     origin: Path | None = None
 
 
 @dataclass(frozen=True)
-class Entry(Generic[T]):
-    """A registered component."""
+class Component(Generic[T]):
+    """A registered component.
+
+    Attributes:
+        name: The name that it is registered under.
+        value: The class or function.
+        config: Class of its settings; None for components without settings.
+        details: Further keywords of its registration, such as a metric's `direction`.
+        module: Name of the module that registered it.
+    """
 
     name: str
     value: T
@@ -57,21 +72,29 @@ class Registry(Generic[T]):
 
     Args:
         kind: The word for one component, as error messages use it (`strategy`).
-        package: Where the project's own components live (`clbench.strategies`).
+        package: Import name of the package with the project's own components (`clbench.strategies`).
+        variable: Name of this registry in source files, by which its decorator is recognised (`STRATEGIES`).
+        exported: Whether `register`, as clbench exports it, is this registry's decorator.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, package: str, variable: str, exported: bool = False) -> None:
         self.kind = kind
         self.package = package
-        self._variable = {"strategy": "STRATEGIES"}.get(kind, f"{kind.upper()}S")
-        self._entries: dict[str, Entry[T]] = {}
+        self._variable = variable
+        self._exported = exported
+        self._components: dict[str, Component[T]] = {}
         self._files: dict[str, Listing] = {}
 
     def register(self, name: str, *, config: "type[Config] | None" = None, **details: str) -> Callable[[T], T]:
         """Decorator that registers a class or function under `name`, which must be the name of its file.
 
-        A file that holds variants of one thing registers them as `<file>.<variant>`. Underscores and dashes are equal
-        in this comparison.
+        A file that holds variants of one component registers them as `<file>.<variant>`. Underscores and dashes are
+        equal in this comparison.
+
+        Args:
+            name: Name of the component, as users write it.
+            config: Class of its settings; None for components without settings.
+            **details: Further facts that `clbench list` or the owner of the registry reads.
 
         Raises:
             RegistryError: When the name is taken by another component, or is not the file's name.
@@ -84,10 +107,10 @@ class Registry(Generic[T]):
                 raise RegistryError(
                     f"{self.kind} {name!r} is registered in {module}: the file must be named {_plain(name)}.py"
                 )
-            old = self._entries.get(name)
+            old = self._components.get(name)
             if old is not None and old.module != module:
-                raise RegistryError(f"{self.kind} {name!r} is registered twice: by {old.module} and by {module}")
-            self._entries[name] = Entry(name, value, config, dict(details), module)
+                raise self._registered_twice(name, old.module, module)
+            self._components[name] = Component(name, value, config, dict(details), module)
             return value
 
         return add
@@ -97,10 +120,7 @@ class Registry(Generic[T]):
         found = dict(self._own)
         for listing in (*self._from_entry_points, *self._files.values()):
             if listing.name in found and found[listing.name].module != listing.module:
-                first = found[listing.name].source
-                raise RegistryError(
-                    f"{self.kind} {listing.name!r} is registered twice: by {first} and by {listing.source}"
-                )
+                raise self._registered_twice(listing.name, found[listing.name].source, listing.source)
             found[listing.name] = listing
         return [found[name] for name in sorted(found)]
 
@@ -108,7 +128,7 @@ class Registry(Generic[T]):
         """The names of all known components, sorted."""
         return [listing.name for listing in self.listings()]
 
-    def get(self, name: str) -> Entry[T]:
+    def get(self, name: str) -> Component[T]:
         """The component of that name, imported if need be; a path of a `.py` file names the component in it.
 
         Raises:
@@ -119,10 +139,10 @@ class Registry(Generic[T]):
             self._import(listing)
         if not self._has(listing):
             raise RegistryError(f"{self.kind} {name!r}: {listing.source} was imported but did not register it")
-        return self._entries[listing.name]
+        return self._components[listing.name]
 
     def listing(self, name: str) -> Listing:
-        """What is known of one component, or of the one in a `.py` file, without importing it.
+        """What is known of the component of a name, or of the one in a `.py` file, without importing it.
 
         Raises:
             RegistryError: For an unknown name.
@@ -135,7 +155,7 @@ class Registry(Generic[T]):
         return known[name]
 
     def digest(self, name: str) -> str:
-        """SHA-256 of a component's code and of what it imports from clbench, so that an edited one is another one."""
+        """SHA-256 of a component's code and of all that it imports from clbench (see `source_digest`)."""
         origin = self.listing(name).origin
         assert origin is not None  # every listing comes from a file
         return source_digest(origin, "clbench")
@@ -151,19 +171,27 @@ class Registry(Generic[T]):
         module = f"clbench_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}.{_plain(path.stem)}"
         listings = list(self._scan(path, module, str(path)))
         if not listings:
-            raise RegistryError(
-                f"{path}: registers no {self.kind} (wanted a class decorated by @{self._variable}.register)"
-            )
+            decorator = f"{'@register or ' if self._exported else ''}@{self._variable}.register"
+            wanted = f"wanted a class or function decorated by {decorator}"
+            raise RegistryError(f"{path}: registers no {self.kind} ({wanted})")
         for listing in listings:
             other = self._files.setdefault(listing.name, listing)
             if other.module != module:
-                raise RegistryError(
-                    f"{self.kind} {listing.name!r} is registered twice: by {other.source} and by {path}"
-                )
+                raise self._registered_twice(listing.name, other.source, str(path))
         return listings[0]
 
+    def forget_files(self) -> None:
+        """Forget the components that `add_file` has added, as a new process would."""
+        for name, listing in self._files.items():
+            if self._has(listing):
+                del self._components[name]
+        self._files.clear()
+
+    def _registered_twice(self, name: str, first: str, second: str) -> RegistryError:
+        return RegistryError(f"{self.kind} {name!r} is registered twice: by {first} and by {second}")
+
     def _has(self, listing: Listing) -> bool:
-        entry = self._entries.get(listing.name)
+        entry = self._components.get(listing.name)
         return entry is not None and entry.module == listing.module
 
     def _import(self, listing: Listing) -> ModuleType:
@@ -171,7 +199,7 @@ class Registry(Generic[T]):
             return self._import_file(listing.module, listing.origin)
         try:
             return importlib.import_module(listing.module)
-        except (Exception, SystemExit) as error:  # whatever a package of somebody else does when it is imported
+        except (Exception, SystemExit) as error:  # a third party's package may raise anything when it is imported
             reason = _reason(error)
             raise RegistryError(f"{self.kind} {listing.name!r}: {listing.source} does not import: {reason}") from error
 
@@ -196,8 +224,7 @@ class Registry(Generic[T]):
             module = f"{self.package}.{path.parent.name if path.stem == '__init__' else path.stem}"
             for listing in self._scan(path, module, module):
                 if listing.name in found:
-                    first = found[listing.name].source
-                    raise RegistryError(f"{self.kind} {listing.name!r} is registered twice: by {first} and by {module}")
+                    raise self._registered_twice(listing.name, found[listing.name].source, module)
                 found[listing.name] = listing
         return found
 
@@ -230,22 +257,33 @@ class Registry(Generic[T]):
             raise RegistryError(f"{self.kind} file {path}: cannot be read: {error.strerror}") from error
         except (SyntaxError, ValueError, RecursionError) as error:  # no UTF-8, a null byte, too many brackets
             raise RegistryError(f"{self.kind} file {path} is not Python: {_reason(error)}") from error
+        decorators = self._decorators(tree)
         for node in tree.body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef):
                 for decorator in node.decorator_list:
-                    name = self._registered_name(decorator)
+                    name = _registered_name(decorator, decorators)
                     if name is not None:
                         text = ast.get_docstring(node) or ast.get_docstring(tree) or ""
                         yield Listing(name, text.partition("\n")[0], source, module, path)
 
-    def _registered_name(self, node: ast.expr) -> str | None:
-        match node:
-            case ast.Call(
-                func=ast.Attribute(value=ast.Name(id=owner), attr="register"),
-                args=[ast.Constant(value=str(name)), *_],
-            ) if owner == self._variable:
-                return name
-        return None
+    def _decorators(self, tree: ast.Module) -> set[str]:
+        """The forms in which a file may write this registry's decorator, by what it imports from clbench."""
+        found = {f"{self._variable}.register"}
+        for node in tree.body if self._exported else ():
+            match node:
+                case ast.ImportFrom(module="clbench" | "clbench.core.registry", names=names):
+                    found |= {alias.asname or alias.name for alias in names if alias.name == "register"}
+                case ast.Import(names=names):
+                    found |= {f"{alias.asname or alias.name}.register" for alias in names if alias.name == "clbench"}
+        return found
+
+
+def _registered_name(decorator: ast.expr, known: Collection[str]) -> str | None:
+    """The name that a decorator registers; None where it is not one of the known ones."""
+    match decorator:
+        case ast.Call(func=function, args=[ast.Constant(value=str(name)), *_]) if ast.unparse(function) in known:
+            return name
+    return None
 
 
 def _plain(name: str) -> str:
@@ -275,8 +313,13 @@ def _file_of(module: str) -> Path | None:
     return Path(spec.origin) if spec and spec.origin and spec.has_location else None
 
 
-STRATEGIES: "Registry[type]" = Registry("strategy", "clbench.strategies")
-LEARNERS: "Registry[Callable[..., object]]" = Registry("learner", "clbench.learners")
-LOADERS: "Registry[Callable[..., object]]" = Registry("loader", "clbench.streams.loaders")
-METRICS: "Registry[Callable[..., float]]" = Registry("metric", "clbench.reports.metrics")
-IMAGE_METRICS: "Registry[Callable[..., float]]" = Registry("image_metric", "clbench.reports.image_metrics")
+STRATEGIES: "Registry[type]" = Registry("strategy", "clbench.strategies", "STRATEGIES", exported=True)
+LEARNERS: "Registry[Callable[..., object]]" = Registry("learner", "clbench.learners", "LEARNERS")
+LOADERS: "Registry[Callable[..., object]]" = Registry("loader", "clbench.streams.loaders", "LOADERS")
+METRICS: "Registry[Callable[..., float]]" = Registry("metric", "clbench.reports.metrics", "METRICS")
+IMAGE_METRICS: "Registry[Callable[..., float]]" = Registry(
+    "image metric", "clbench.reports.image_metrics", "IMAGE_METRICS"
+)
+
+register = STRATEGIES.register
+"""Registers a strategy: `@register("l2-anchor", config=L2AnchorConfig)`; what `from clbench import register` gives."""

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from clbench.core.errors import CheckpointError
 from clbench.core.registry import LEARNERS
+from clbench.learners._shared.arguments import require_argument
 from clbench.learners._text.decoder import DecoderLearner
-from clbench.learners._text.loading import RANDOM, ByteTokens, load_pretrained, random_weights, required
+from clbench.learners._text.loading import RANDOM, SOURCES, ByteTokens, load_pretrained, random_weights
 from clbench.learners._text.tokens import TextTokens
 
 
@@ -13,20 +14,20 @@ from clbench.learners._text.tokens import TextTokens
 def llama(argument: str, seed: int) -> DecoderLearner:
     """A causal language model: `llama:meta-llama/Llama-2-7b-hf` (hub), `llama:FOLDER`, `llama:random:llama-2-7b`.
 
-    Models whose layers are named like LLaMA's (Mistral, Qwen, Vicuna, TinyLlama, ...) do as well.
-    A folder with a LoRA adapter of PEFT is its base, also in a folder, with the adapter merged into it.
+    Models whose layers are named like LLaMA's (Mistral, Qwen, Vicuna, TinyLlama, ...) work, too.
+    A folder with a LoRA adapter of PEFT gives the adapter's base model with the adapter merged into it.
 
     Args:
         argument: Hub name, folder, or `random:` and a shape (llama-2-7b, llama-3.1-8b, tiny-llama-1.1b).
-        seed: For random weights.
+        seed: Seed of random weights.
 
     Raises:
-        ConfigError: For an unknown shape, or nothing at all.
+        ConfigError: For an unknown shape, or an empty argument.
         CheckpointError: For weights that are missing, cannot be fetched or belong to another architecture.
     """
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    name = f"llama:{required('llama', argument)}"
+    name = f"llama:{require_argument('llama', argument, SOURCES)}"
     if argument.startswith(RANDOM):
         shapes = {
             "llama-2-7b": LlamaConfig(),
@@ -44,10 +45,10 @@ def llama_from(name: str, source: str, held_out: Path | None = None, **settings:
     """The causal language model in a folder or of a hub name.
 
     Args:
-        name: Of the learner.
+        name: Name of the learner.
         source: Folder or hub name.
-        held_out: Plain text for `probe`.
-        **settings: More of `from_pretrained` (`gguf_file`).
+        held_out: Held-out plain text, for `general_ability`.
+        **settings: Further arguments of `from_pretrained` (`gguf_file`).
 
     Raises:
         CheckpointError: When it is missing, damaged or of another architecture.

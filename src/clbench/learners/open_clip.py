@@ -12,7 +12,8 @@ import torch
 from clbench.core.errors import CheckpointError, ConfigError, did_you_mean
 from clbench.core.registry import LEARNERS
 from clbench.core.seeding import derive
-from clbench.learners._clip.clip_learner import ClipLearner, Preprocess
+from clbench.learners._clip.clip_learner import ClipLearner
+from clbench.learners._shared.image_format import ImageFormat
 from clbench.learners._shared.weights import load_into
 
 
@@ -20,12 +21,12 @@ from clbench.learners._shared.weights import load_into
 def open_clip_learner(argument: str, seed: int) -> ClipLearner:
     """An open_clip model: `open_clip:ARCH` (random weights), `open_clip:ARCH/TAG` (hub, cache), `open_clip:ARCH/FILE`.
 
-    A tag brings its activation with it. A file does not say it: weights of OpenAI and others that were trained with
-    QuickGELU need an architecture of that name (`open_clip:ViT-B-16-quickgelu/weights.safetensors`).
+    A tag determines the activation function, a file does not: weights that were trained with QuickGELU (OpenAI's and
+    others) need an architecture of that name (`open_clip:ViT-B-16-quickgelu/weights.safetensors`).
 
     Args:
         argument: `ViT-B-16`, `ViT-B-16/openai` or `ViT-B-16/weights.safetensors`.
-        seed: For random weights.
+        seed: Seed of random weights.
 
     Raises:
         ConfigError: For an unknown architecture or tag.
@@ -42,7 +43,7 @@ def open_clip_learner(argument: str, seed: int) -> ClipLearner:
         f"open_clip:{argument}",
         model,
         open_clip.get_tokenizer(architecture),
-        Preprocess(size, tuple(shape["mean"]), tuple(shape["std"])),
+        ImageFormat(size, tuple(shape["mean"]), tuple(shape["std"])),
     )
 
 
@@ -74,7 +75,7 @@ def _with_weights(architecture: str, weights: str, seed: int) -> Any:
 
 @contextlib.contextmanager
 def _without_noise() -> Iterator[None]:
-    """open_clip tells the root logger that weights are random, which is wanted, and of errors that it raises, too."""
+    """Suppress open_clip's records in the root logger: random weights are intended, and errors are raised as well."""
     logger = logging.getLogger()
 
     def other_than_open_clip(record: logging.LogRecord) -> bool:

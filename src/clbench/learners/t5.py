@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from clbench.core.registry import LEARNERS
+from clbench.learners._shared.arguments import require_argument
 from clbench.learners._text.encoder_decoder import EncoderDecoderLearner
-from clbench.learners._text.loading import RANDOM, ByteTokens, load_pretrained, random_weights, required
+from clbench.learners._text.loading import RANDOM, SOURCES, ByteTokens, load_pretrained, random_weights
 from clbench.learners._text.tokens import TextTokens
 
 
@@ -12,19 +13,19 @@ from clbench.learners._text.tokens import TextTokens
 def t5(argument: str, seed: int) -> EncoderDecoderLearner:
     """A T5 model: `t5:google-t5/t5-large` (hub), `t5:FOLDER`, `t5:random:t5-large` (random weights, byte tokens).
 
-    A folder with a LoRA adapter of PEFT is its base, also in a folder, with the adapter merged into it.
+    A folder with a LoRA adapter of PEFT gives the adapter's base model with the adapter merged into it.
 
     Args:
         argument: Hub name, folder, or `random:` and a shape (t5-small, t5-base, t5-large, t5-3b).
-        seed: For random weights.
+        seed: Seed of random weights.
 
     Raises:
-        ConfigError: For an unknown shape, or nothing at all.
+        ConfigError: For an unknown shape, or an empty argument.
         CheckpointError: For weights that are missing, cannot be fetched or belong to another architecture.
     """
     from transformers import T5Config, T5ForConditionalGeneration
 
-    name = f"t5:{required('t5', argument)}"
+    name = f"t5:{require_argument('t5', argument, SOURCES)}"
     if argument.startswith(RANDOM):
         shapes = {
             "t5-small": T5Config(),
@@ -41,9 +42,9 @@ def t5_from(name: str, source: str, held_out: Path | None = None) -> EncoderDeco
     """The T5 model in a folder or of a hub name.
 
     Args:
-        name: Of the learner.
+        name: Name of the learner.
         source: Folder or hub name.
-        held_out: Plain text for `probe`.
+        held_out: Held-out plain text, for `general_ability`.
 
     Raises:
         CheckpointError: When it is missing, damaged or of another architecture.

@@ -12,23 +12,24 @@ from clbench.core.checkpoints import load_tensors
 from clbench.core.errors import CheckpointError, ConfigError, did_you_mean
 from clbench.core.registry import LEARNERS
 from clbench.core.seeding import derive
+from clbench.learners._shared.image_format import ImageFormat
 from clbench.learners._shared.weights import copy_into
-from clbench.learners._vit.vit_learner import ImageFormat, VitLearner
+from clbench.learners._vit.vit_learner import VitLearner
 
 
 @LEARNERS.register("vit", argument="wanted")
 def vit(argument: str, seed: int) -> VitLearner:
     """A vision transformer of timm: `vit:NAME` (random weights), `vit:NAME/FILE.safetensors`.
 
-    Names such as `vit_small_patch14_dinov2`, `vit_base_patch16_dinov3`, `vit_base_patch16_224`. Images have the size
-    that timm gives the model; `NAME@SIZE` builds it for another one, which must be a multiple of the patch.
+    Names are timm's, such as `vit_small_patch14_dinov2`, `vit_base_patch16_dinov3` or `vit_base_patch16_224`. Images
+    have timm's default size for the model; `NAME@SIZE` builds it for another size, a multiple of the patch size.
 
     Args:
-        argument: As above. Weights of a classifier in the file are not looked at.
-        seed: For random weights, and for the heads of tasks.
+        argument: Name, size and file, as above. Weights of a classifier in the file are ignored.
+        seed: Seed of random weights and of the heads of tasks.
 
     Raises:
-        ConfigError: For an unknown name, or a model that is no plain vision transformer.
+        ConfigError: For an unknown name, or a model that is not a plain vision transformer.
         CheckpointError: For weights that are missing or belong to another model.
     """
     architecture, _, file = argument.partition("/")
@@ -51,7 +52,7 @@ def vit(argument: str, seed: int) -> VitLearner:
 
 
 def load_backbone(model: nn.Module, path: Path) -> None:
-    """Load a file under timm's names; a classifier's weights are left out, its norm is the final one.
+    """Load weights under timm's names; a classifier's weights are ignored, its norm becomes the final norm.
 
     Raises:
         CheckpointError: When the file is missing, damaged or made for another architecture.
@@ -64,7 +65,7 @@ def load_backbone(model: nn.Module, path: Path) -> None:
 
 
 def _built(name: str, size: int | None, argument: str) -> nn.Module:
-    """A model without classifier and pooling, of fixed size; those that cannot be built so are none of ours."""
+    """Build a model without classifier and pooling, for images of a fixed size."""
     settings: dict[str, Any] = {"num_classes": 0, "global_pool": "", "dynamic_img_size": False}
     if size:
         settings["img_size"] = size

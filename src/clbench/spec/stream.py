@@ -9,7 +9,7 @@ from clbench.spec.task import Task
 if TYPE_CHECKING:
     from avalanche.benchmarks import CLScenario
 
-Protocol = Literal["task-id", "union", "open"]
+EvalProtocol = Literal["task-id", "union", "open"]
 """How test samples are told apart: `task-id` lets only the classes of the sample's task compete, or its own choices; in
 tasks that have neither it is `open`. `union` lets the classes of all tasks of the stream compete, learnt or not;
 `open` lets a language model answer what it likes (greedy decoding)."""
@@ -33,7 +33,7 @@ class Stream:
 
     name: str
     tasks: tuple[Task, ...]
-    protocols: tuple[Protocol, ...]
+    protocols: tuple[EvalProtocol, ...]
     learner: str
     card: Mapping[str, object] = field(default_factory=dict)
     data_deviations: tuple[str, ...] = ()

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -12,28 +11,21 @@ from open_clip import CLIP
 from open_clip.transformer import text_global_pool
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, Learner, LinearLayer, Predictions, Predictor, Protocol, Samples, Task
-from clbench.core.errors import ConfigError, DataError
+from clbench.contracts import Batch, EvalProtocol, Learner, LinearLayer, Predictions, Predictor, Samples, Task
+from clbench.core.errors import ConfigError
 from clbench.learners._clip.decoding import decode_images
 from clbench.learners._clip.split_attention import split_fused_attention
+from clbench.learners._shared.classes import class_spans, labels_of, most_likely, union_names
+from clbench.learners._shared.image_format import ImageFormat, Normalization
 from clbench.learners._shared.random_views import random_resized_crop
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 TEXT_CHUNK = 512
-"""Prompts encoded at a time without gradient: bounds the memory of a thousand classes."""
+"""Prompts that are encoded at a time without gradient; it bounds the memory for a thousand classes."""
 
 ROLES = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "out_proj": "out", "c_fc": "up", "c_proj": "down"}
-
-
-@dataclass(frozen=True)
-class Preprocess:
-    """How a CLIP model wants its images: side in pixels, mean and standard deviation by channel in [0, 1]."""
-
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
 
 
 class ClipLearner(Learner):
@@ -43,36 +35,32 @@ class ClipLearner(Learner):
     is not trained: with a softmax over the few classes of one task it would drift to fit that task alone.
 
     Args:
-        name: As in a suite.
+        name: Name of the learner in a suite.
         model: An `open_clip.CLIP`, or another open_clip model with the same methods.
-        tokenizer: Texts to `(n, context)` int64 tokens.
-        preprocess: Size and normalisation of images.
+        tokenizer: Converts n texts to `(n, context)` int64 tokens.
+        image_format: Size and normalisation of images.
     """
 
     def __init__(
-        self, name: str, model: nn.Module, tokenizer: Callable[[Sequence[str]], Tensor], preprocess: Preprocess
+        self, name: str, model: nn.Module, tokenizer: Callable[[Sequence[str]], Tensor], image_format: ImageFormat
     ) -> None:
         split_fused_attention(model)
         super().__init__(name, model.eval())
         self._clip: Any = model  # open_clip has no types
         self._tokenizer = tokenizer
-        self._preprocess = preprocess
+        self._size = image_format.size
+        self._normalization = Normalization(image_format)
         self._tokens: dict[tuple[str, ...], Tensor] = {}
-        self._mean = torch.tensor(preprocess.mean).view(3, 1, 1)
-        self._std = torch.tensor(preprocess.std).view(3, 1, 1)
 
     def encode(self, rows: "Dataset", task: Task) -> Samples:
         """Images `image` `(n, 3, size, size)` uint8 and `label` `(n,)` int64."""
         check_prompts(task)
-        labels = torch.tensor(rows["label"][:], dtype=torch.int64)
-        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(task.classes):
-            got = f"{int(labels.min())} to {int(labels.max())}"
-            raise DataError(f"task {task.name!r}: labels must be 0 to {len(task.classes) - 1}, got {got}")
+        labels = labels_of(rows, task)
         ids = pa.array(rows["sample_id"][:], pa.string())
-        return Samples(ids, {"image": decode_images(rows, self._preprocess.size), "label": labels})
+        return Samples(ids, {"image": decode_images(rows, self._size), "label": labels})
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """CLIP's training view: a random crop of 0.9 to 1 of the area."""
+        """CLIP's training view: a random crop of 0.9 to 1 of the image's area."""
         return {**batch, "image": random_resized_crop(self._normalise(batch["image"]), generator)}
 
     def loss(self, batch: Batch, task: Task) -> Tensor:
@@ -84,49 +72,31 @@ class ClipLearner(Learner):
         prompts = tuple(filled(task.templates[0], name) for task in tasks for name in task.classes)
         return self._logits(self.image_features(batch), self.text_features(prompts))
 
-    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
-        """Nearest class name; text features are encoded here, the mean over all templates of a task."""
-        return self._predictor(self._scorer(tasks), tasks, protocols)
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
+        """Predict the nearest class name, by text features that are the mean over all templates of a task."""
+        return _predictor([self.class_scorer(tasks)], tasks, protocols)
 
-    def ensemble(self, other: Learner, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
-        """Mean probability of each class, under every protocol."""
+    def ensemble(self, other: Learner, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
+        """Predict by the mean probability of each class.
+
+        Args:
+            other: The second learner.
+            tasks: All tasks that may be tested.
+            protocols: The protocols that every prediction is wanted under.
+        """
         if not isinstance(other, ClipLearner):
             raise ConfigError(f"{self.name}: its predictions cannot be averaged with those of {other.name}")
-        return self._predictor(self._scorer(tasks), tasks, protocols, other._scorer(tasks))
+        return _predictor([self.class_scorer(tasks), other.class_scorer(tasks)], tasks, protocols)
 
     def output_space(self) -> str:
-        """TokenScores are samples and columns classes, whatever the tokenizer; images must be of one size."""
-        return f"images of {self._preprocess.size} pixels"
+        """Samples are images of one size, and outputs are classes, whatever the tokenizer."""
+        return f"images of {self._size} pixels"
 
-    def _scorer(self, tasks: Sequence[Task]) -> Callable[[Batch], Tensor]:
-        """Scores `(n, classes)` of all classes of `tasks`, by text features that are encoded here, once."""
+    def class_scorer(self, tasks: Sequence[Task]) -> Callable[[Batch], Tensor]:
+        """A function that scores all classes of `tasks`, `(n, classes)`; text features are encoded here, once."""
         with torch.no_grad():
             features = torch.cat([self._class_features(task) for task in tasks])
         return lambda batch: self._logits(self.image_features(batch), features).float()
-
-    def _predictor(
-        self,
-        scores: Callable[[Batch], Tensor],
-        tasks: Sequence[Task],
-        protocols: Sequence[Protocol],
-        others: Callable[[Batch], Tensor] | None = None,
-    ) -> Predictor:
-        spans: dict[str, tuple[int, int]] = {}
-        for task in tasks:
-            start = max((end for _, end in spans.values()), default=0)
-            spans[task.name] = (start, start + len(task.classes))
-        union = [f"{task.name}: {name}" for task in tasks for name in task.classes]
-
-        def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
-            logits = [scorer(batch) for scorer in (scores, others) if scorer is not None]
-            start, end = spans[task.name]
-            views: dict[Protocol, Predictions] = {
-                "task-id": _predictions([part[:, start:end] for part in logits], batch["label"], task.classes),
-                "union": _predictions(logits, batch["label"] + start, union),
-            }
-            return {protocol: views[protocol] for protocol in protocols}
-
-        return predict
 
     def linear_layers(self) -> tuple[LinearLayer, ...]:
         """The projections of attention and MLP in both towers."""
@@ -149,31 +119,28 @@ class ClipLearner(Learner):
 
     def text_features(self, prompts: tuple[str, ...]) -> Tensor:
         """Unit text features `(prompts, embedding)`."""
-        return F.normalize(self._encode_text(self._tokenise(prompts)), dim=-1)
+        return F.normalize(self.encode_text(self.tokenise(prompts)), dim=-1)
 
     def _class_features(self, task: Task) -> Tensor:
         """Unit text features `(classes, embedding)`, the normalised mean over the task's templates."""
         prompts = tuple(filled(template, name) for name in task.classes for template in task.templates)
-        chunks = [self._encode_text(chunk) for chunk in self._tokenise(prompts).split(TEXT_CHUNK)]
+        chunks = [self.encode_text(chunk) for chunk in self.tokenise(prompts).split(TEXT_CHUNK)]
         features = F.normalize(torch.cat(chunks), dim=-1).unflatten(0, (len(task.classes), len(task.templates)))
         return F.normalize(features.mean(dim=1), dim=-1)
 
     def _logits(self, image: Tensor, text: Tensor) -> Tensor:
-        # In full precision under autocast, too: at a scale of 100, bfloat16 tells scores apart by an eighth only.
+        # In full precision under autocast, too: at a scale of 100, scores in bfloat16 are rounded to eighths or worse.
         wide = torch.promote_types(image.dtype, torch.float32)
         with torch.autocast(image.device.type, enabled=False):
             logits: Tensor = self._clip.logit_scale.exp() * image.to(wide) @ text.to(wide).T
         return logits
 
     def _normalise(self, images: Tensor) -> Tensor:
-        if images.is_floating_point():  # already normalised by `augment`
-            return images
-        if self._mean.device != images.device:
-            self._mean, self._std = self._mean.to(images.device), self._std.to(images.device)
-        return (images.float() / 255 - self._mean) / self._std
+        """Images as the model reads them; `augment` returns floating-point images that are already normalised."""
+        return images if images.is_floating_point() else self._normalization(images)
 
-    def _tokenise(self, prompts: tuple[str, ...]) -> Tensor:
-        """Tokens of prompts, cut to the longest of them, kept on the device."""
+    def tokenise(self, prompts: tuple[str, ...]) -> Tensor:
+        """Tokens of prompts `(n, length)`, cut to the longest of them and cached on the device."""
         if prompts not in self._tokens:
             tokens = self._tokenizer(list(prompts))
             if isinstance(self.module, CLIP) and self._clip.text_pool_type == "argmax":
@@ -181,11 +148,11 @@ class ClipLearner(Learner):
             self._tokens[prompts] = tokens.to(self.device)
         return self._tokens[prompts]
 
-    def _encode_text(self, tokens: Tensor) -> Tensor:
-        """Text features `(n, embedding)` without padding work.
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Text features `(n, embedding)` of tokens `(n, length)`, without computing padding.
 
         Attention is causal and the feature is read at the end-of-text token, so positions after the last such token
-        change nothing: for class names this leaves about 10 of 77 positions to compute.
+        change nothing: for class names, about 10 of 77 positions remain.
         """
         model = self._clip
         features: Tensor
@@ -203,15 +170,32 @@ class ClipLearner(Learner):
         return features
 
 
-def _predictions(logits: Sequence[Tensor], target: Tensor, names: Sequence[str]) -> Predictions:
-    """The likeliest classes by one model's scores, or by the mean probability of several."""
-    chances = [part.softmax(dim=-1) for part in logits]
-    confidence, prediction = (sum(chances[1:], chances[0]) / len(chances)).max(dim=-1)
-    return Predictions(prediction, target, names, correct=prediction == target, confidence=confidence)
+def _predictor(
+    scorers: Sequence[Callable[[Batch], Tensor]], tasks: Sequence[Task], protocols: Sequence[EvalProtocol]
+) -> Predictor:
+    """Predictions by the scores of one model, or by the mean probability of several."""
+    spans, union = class_spans(tasks), union_names(tasks)
+
+    def predict(batch: Batch, task: Task) -> Mapping[EvalProtocol, Predictions]:
+        logits = [scorer(batch) for scorer in scorers]
+        start, end = spans[task.name]
+        own = _mean_probability([part[:, start:end] for part in logits])
+        views: dict[EvalProtocol, Predictions] = {
+            "task-id": most_likely(own, batch["label"], task.classes),
+            "union": most_likely(_mean_probability(logits), batch["label"] + start, union),
+        }
+        return {protocol: views[protocol] for protocol in protocols}
+
+    return predict
+
+
+def _mean_probability(logits: Sequence[Tensor]) -> Tensor:
+    parts = [part.softmax(dim=-1) for part in logits]
+    return sum(parts[1:], parts[0]) / len(parts)
 
 
 def filled(template: str, name: str) -> str:
-    """A prompt: the class name in place of `{}`; other braces are text."""
+    """A prompt: the template with `{}` replaced by the class name; other braces are text."""
     return template.replace("{}", name)
 
 

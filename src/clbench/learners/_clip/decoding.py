@@ -1,16 +1,14 @@
-"""Decoding of images, once, into one uint8 tensor."""
+"""Decoding of images into one uint8 tensor, by CLIP's test transform."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from clbench.core.errors import BrokenSamplesError, DataError
-from clbench.core.image_reading import Cell, read_cell, undecoded
+from clbench.core.image_rows import decode_each
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -19,35 +17,24 @@ if TYPE_CHECKING:
 def decode_images(rows: "Dataset", size: int) -> Tensor:
     """Decode the column `image` as CLIP's test transform does: shorter side to `size` (bicubic), centre crop.
 
-    The transform ends in uint8 for every CLIP, so keeping uint8 loses nothing and takes a quarter of the memory.
+    The transform ends in uint8 for every CLIP, so uint8 loses nothing and takes a quarter of the memory.
 
     Args:
-        rows: With columns `image` (encoded bytes) and `sample_id`.
+        rows: Rows with columns `image` (encoded bytes) and `sample_id`.
         size: Side of the result in pixels.
 
     Returns:
         `(n, 3, size, size)` uint8, RGB.
 
     Raises:
-        BrokenSamplesError: For images that cannot be read: which ones, and the first by its sample id and reason.
+        BrokenSamplesError: For images that cannot be read: their positions, and the sample id and reason of the first.
     """
-    encoded = undecoded(rows)
     images = np.empty((len(rows), size, size, 3), dtype=np.uint8)
 
-    def decode(item: tuple[int, Cell]) -> str | None:
-        index, cell = item
-        try:
-            images[index] = np.asarray(_resize_and_crop(read_cell(cell), size))
-        except DataError as error:
-            return str(error)
-        return None
+    def read(index: int, image: Image.Image, _row: Mapping[str, Any]) -> None:
+        images[index] = np.asarray(_resize_and_crop(image, size))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        reasons = list(pool.map(decode, enumerate(encoded["image"])))
-    broken = [index for index, reason in enumerate(reasons) if reason is not None]
-    if broken:
-        sample, reason = encoded["sample_id"][broken[0]], reasons[broken[0]]
-        raise BrokenSamplesError(f"sample {sample!r}: {reason}", broken)
+    decode_each(rows, read)
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 

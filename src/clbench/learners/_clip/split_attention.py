@@ -74,7 +74,7 @@ def split_fused_attention(module: nn.Module) -> None:
 
 
 def fuse_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The state of a model with split attention under the names of the fused original, for saving to other tools."""
+    """The state of a model with split attention under the names of the fused original, for other tools."""
     fused = {
         name: tensor
         for name, tensor in state.items()

@@ -1,4 +1,4 @@
-"""PEFT's adapters as a learner's weights: merged into their base where both are here, never mistaken for a model."""
+"""PEFT's adapters as a learner's weights: merged into their base model, or refused, but never mistaken for a model."""
 
 import re
 import warnings
@@ -16,14 +16,14 @@ from clbench.core.storage import read_json
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 NAMES = re.compile(r"^base_model\.|\.base_layer\.|\.lora_[A-Za-z]")
-"""How PEFT and others call the tensors of an adapter, or of a model with one in it."""
+"""Names of tensors of an adapter, or of a model with an adapter in it, as PEFT and others give them."""
 KEEPS_BASE = (True, False, None, "gaussian", "eva", "orthogonal", "mica")
-"""First values of LoRA that leave its base alone; with others (PiSSA, LoRA-GA) the base was changed, too."""
+"""Values of `init_lora_weights` that leave the base model unchanged, unlike PiSSA, LoRA-GA and others."""
 UNMERGEABLE = (
     *("alora_invocation_tokens", "arrow_config", "kasa_config", "layer_replication", "megatron_config"),
     *("monteclora_config", "use_bdlora", "use_qalora", "velora_config"),
 )
-"""Settings of LoRA that make it more than a product that is added to a weight."""
+"""Settings with which LoRA is more than a product that is added to a weight."""
 WAY_OUT = "merge it into its base (PEFT's merge_and_unload) and save that model"
 
 
@@ -36,12 +36,12 @@ class LoraFolder:
 
     @property
     def tokenizer(self) -> Path:
-        """The folder whose tokenizer is used: the adapter's own where it has one."""
+        """Folder of the tokenizer: the adapter's own if it has one, else the base model's."""
         own = any((self.path / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json"))
         return self.path if own else self.base
 
     def merge_into(self, model: nn.Module) -> nn.Module:
-        """The base with the adapter in its weights: the same parameters under the same names.
+        """Merge the adapter into the weights of its base model; names of parameters stay the same.
 
         Raises:
             CheckpointError: When the adapter was made for another model or cannot be merged.
@@ -61,13 +61,13 @@ class LoraFolder:
         strays = sorted([*found.unexpected_keys, *(name for name in found.missing_keys if ".default" in name)])
         if strays:
             raise CheckpointError(f"{self.path}: was made for another model than {self.base}: {strays[0]}")
-        if [name for name, _ in merged.named_parameters()] != names:  # a head that is no longer its embedding
+        if [name for name, _ in merged.named_parameters()] != names:  # a head that no longer shares the embedding
             raise CheckpointError(f"{self.path}: cannot be merged: it changes which weights are shared")
         return merged.requires_grad_(True)
 
 
 def lora_in(source: Path) -> LoraFolder | None:
-    """The adapter that a folder holds; None for a folder without one, or what is none.
+    """The adapter in a folder; None if `source` is not a folder with an adapter.
 
     Raises:
         CheckpointError: For an adapter that cannot be merged into a base in another folder.
@@ -92,7 +92,7 @@ def lora_in(source: Path) -> LoraFolder | None:
 
 
 def base_of(source: Path) -> Path | None:
-    """The folder of the model that a folder's adapter belongs to; None without an adapter, or where there is none.
+    """Folder of the base model of the adapter in a folder; None without an adapter, or if that folder does not exist.
 
     Raises:
         CheckpointError: When the adapter's settings are damaged.
@@ -104,10 +104,10 @@ def base_of(source: Path) -> Path | None:
 
 
 def refuse_adapter(names: Iterable[str], where: str) -> None:
-    """Say so where tensors that were to be a model's are those of an adapter.
+    """Refuse tensors of an adapter that are given as those of a model.
 
     Raises:
-        CheckpointError: When one of the names is an adapter's.
+        CheckpointError: When one of the names belongs to an adapter.
     """
     found = min(filter(NAMES.search, names), default=None)
     if found is not None:

@@ -1,4 +1,4 @@
-"""Loading weights into a model, with one line that says what does not fit."""
+"""Loading weights into a model; what does not fit is reported in one line."""
 
 from pathlib import Path
 
@@ -21,8 +21,13 @@ def load_into(model: nn.Module, path: Path) -> None:
 def copy_into(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     """Copy weights that were read from a file into a model.
 
+    Args:
+        model: The model.
+        state: Weights by name.
+        path: The file, for messages.
+
     Raises:
-        CheckpointError: When they are those of another architecture.
+        CheckpointError: When the weights belong to another architecture.
     """
     wanted = model.state_dict()
     refuse_adapter(state.keys() - wanted.keys(), str(path))

@@ -1,4 +1,4 @@
-"""Multiple choice where every sample has choices of its own: which of them does a language model find likeliest?"""
+"""Multiple choice with choices for each sample: a language model chooses the most likely one."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -19,10 +19,17 @@ CHOICES = "choices"
 
 
 def encoded_choices(rows: "Dataset", task: Task, tokens: TextTokens, limits: TextLimits) -> dict[str, Tensor]:
-    """The choices as tensors `choice.0`, `choice.1`, ... (token ids, padded), their `.characters`, and `label`.
+    """Choices as padded token ids `choice.0`, `choice.1`, ..., their lengths `choice.0.characters`, ..., and `label`.
+
+    Args:
+        rows: Rows with columns `choices`, `label` and `sample_id`.
+        task: The task that the rows belong to.
+        tokens: Converts texts to tokens.
+        limits: Length limits of the task.
 
     Raises:
-        DataError: When a row has fewer than two choices, another number of them than the others, or no right one.
+        DataError: When a row has fewer than two choices, another number of choices than the first row, or a label that
+            is not one of them.
     """
     found: list[list[str]] = rows[CHOICES][:]
     count, labels = len(found[0]), rows["label"][:]
@@ -42,13 +49,13 @@ def encoded_choices(rows: "Dataset", task: Task, tokens: TextTokens, limits: Tex
 
 
 def choice_scores(batch: Batch, answer_logits: Callable[[Batch], Tensor]) -> Tensor:
-    """Log-likelihood of each choice after its input, `(n, choices)`; the end mark is not asked for.
+    """Log-likelihood of each choice after its input, `(n, choices)`, without the end mark.
 
-    That is how lm-evaluation-harness asks, and fair to choices of which one is the beginning of another.
+    This is the definition of lm-evaluation-harness; it is fair to a choice that is the beginning of another one.
 
     Args:
         batch: Inputs with choices, as `encoded_choices` made them.
-        answer_logits: Scores of the vocabulary at each position of the batch's `answer`.
+        answer_logits: Gives the scores of the vocabulary at each position of a batch's `answer`.
     """
     scores = []
     for number in _numbers(batch):
@@ -62,19 +69,25 @@ def choice_scores(batch: Batch, answer_logits: Callable[[Batch], Tensor]) -> Ten
 
 
 def ranked(batch: Batch, scores: Tensor, task: Task) -> Tensor:
-    """By what choices are compared, `(n, choices)`: their log-likelihoods, under `acc_norm` by the character."""
+    """The values that choices are ranked by, `(n, choices)`: log-likelihoods, divided by characters under `acc_norm`.
+
+    Args:
+        batch: Batch with choices.
+        scores: Log-likelihoods `(n, choices)`.
+        task: The task, whose metric decides.
+    """
     if task.metric != "acc_norm":
         return scores
     return scores / torch.stack([batch[f"choice.{number}.characters"] for number in _numbers(batch)], dim=1)
 
 
 def best_choice(batch: Batch, ranks: Tensor, scores: Tensor) -> Predictions:
-    """The choice of the highest rank; its confidence is its share of the likelihood.
+    """The choice with the highest rank; its confidence is its share of the total likelihood.
 
     Args:
-        batch: With choices.
-        ranks: By what they are compared, `(n, choices)`.
-        scores: Their log-likelihoods, up to a constant a sample.
+        batch: Batch with choices.
+        ranks: Values that choices are ranked by, `(n, choices)`.
+        scores: Log-likelihoods `(n, choices)`, up to a constant per sample.
     """
     prediction = ranks.argmax(dim=1)
     confidence = scores.softmax(dim=1).gather(1, prediction.unsqueeze(1)).squeeze(1)
@@ -83,7 +96,7 @@ def best_choice(batch: Batch, ranks: Tensor, scores: Tensor) -> Predictions:
 
 
 def has_choices(batch: Batch) -> bool:
-    """Whether samples have choices of their own."""
+    """Whether the samples of a batch have choices."""
     return "choice.0" in batch
 
 

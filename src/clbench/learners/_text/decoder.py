@@ -1,4 +1,4 @@
-"""Decoder-only language models: LLaMA and its kin."""
+"""Decoder-only language models, such as LLaMA."""
 
 import re
 
@@ -24,24 +24,30 @@ ROLES = {
 
 
 class DecoderLearner(TextLearner):
-    """A causal language model (Touvron et al. 2023 and others): the answer is what it writes after the input.
+    """A causal language model (Touvron et al. 2023 and others): it writes the answer after the input.
 
-    In training the answer follows its input at once and padding is behind both, where causal attention cannot see it,
-    so no mask is needed. For decoding the padding is in front.
+    In training, the answer follows its input directly and padding is behind both; causal attention cannot see it, so no
+    mask is needed. In decoding, padding is in front.
     """
 
     def answer_logits(self, batch: Batch) -> Tensor:
-        """Scores `(n, width, vocabulary)`; the head works on the answers' positions only."""
+        """Scores `(n, width, vocabulary)`, computed at the positions of answers only."""
         before = batch["input.width"].long().unsqueeze(1)
         steps = torch.arange(batch["answer"].shape[1], device=before.device)
-        hidden = self._model.model(input_ids=_one_behind_the_other(batch), use_cache=False).last_hidden_state
+        hidden = self._model.model(input_ids=_concatenated(batch), use_cache=False).last_hidden_state
         at = (before - 1 + steps).unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
         logits: Tensor = self._model.lm_head(hidden.gather(1, at))
         return logits
 
     def token_logits(self, batch: Batch, task: Task, answers_only: bool = False) -> TokenScores:
-        """Scores of the tokens of inputs and answers but the first, or of answers alone; padding is left out."""
-        ids = _one_behind_the_other(batch)
+        """Scores of the tokens of inputs and answers without each sample's first, or of answers only, without padding.
+
+        Args:
+            batch: The batch, as for `loss`.
+            task: Not used.
+            answers_only: Whether to leave out the tokens of inputs.
+        """
+        ids = _concatenated(batch)
         at = torch.arange(1, ids.shape[1], device=ids.device)
         before = batch["input.width"].unsqueeze(1)
         asked = at < before + batch["answer.width"].unsqueeze(1)
@@ -51,9 +57,9 @@ class DecoderLearner(TextLearner):
         logits: Tensor = self._model.lm_head(hidden[:, :-1][asked])
         return TokenScores(logits, ids[:, 1:][asked], asked.nonzero()[:, 0])
 
-    def weight(self, batch: Batch, answers_only: bool = True) -> Tensor:
-        """The tokens of answers, or all but the first of each sample."""
-        answers = super().weight(batch)
+    def loss_terms(self, batch: Batch, answers_only: bool = True) -> Tensor:
+        """Number of tokens of answers, or of inputs and answers without each sample's first."""
+        answers = super().loss_terms(batch)
         return answers if answers_only else answers + (batch["input.width"] - 1).sum()
 
     def label_scores(self, batch: Batch, labels: Batch) -> Tensor:
@@ -64,12 +70,12 @@ class DecoderLearner(TextLearner):
         began = self._model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=True, logits_to_keep=1)
         kept = getattr(began, self._cache)
         kept.batch_repeat_interleave(count)
-        told = labels["answer"][:, :-1].long().repeat(n, 1)
+        forced = labels["answer"][:, :-1].long().repeat(n, 1)
         seen = mask.repeat_interleave(count, dim=0)
-        steps = torch.arange(1, told.shape[1] + 1, device=ids.device)
+        steps = torch.arange(1, forced.shape[1] + 1, device=ids.device)
         rest = self._model(
-            input_ids=told,
-            attention_mask=torch.cat([seen, seen.new_ones(told.shape)], dim=1),
+            input_ids=forced,
+            attention_mask=torch.cat([seen, seen.new_ones(forced.shape)], dim=1),
             position_ids=places[:, -1:].repeat_interleave(count, dim=0) + steps,
             use_cache=True,
             **{self._cache: kept},
@@ -77,7 +83,13 @@ class DecoderLearner(TextLearner):
         return log_likelihoods(began.logits[:, -1], rest.unflatten(0, (n, count)), labels)
 
     def generate(self, batch: Batch, limit: int, watch: ScoreWatch | None = None) -> Tensor:
-        """Greedily decoded token ids `(n, at most limit)`."""
+        """Greedily decoded token ids `(n, at most limit)`.
+
+        Args:
+            batch: Batch of n inputs.
+            limit: Largest number of tokens.
+            watch: Called with the scores of every token.
+        """
         ids, mask = _padded_in_front(batch)
         written: Tensor = self._model.generate(
             input_ids=ids,
@@ -85,30 +97,30 @@ class DecoderLearner(TextLearner):
             max_new_tokens=limit,
             do_sample=False,
             num_beams=1,
-            eos_token_id=self._tokens.end,
-            pad_token_id=self._tokens.end,
+            eos_token_id=self.tokens.end,
+            pad_token_id=self.tokens.end,
             logits_processor=[] if watch is None else [watch],
         )
         return written[:, ids.shape[1] :]
 
-    def asked_as_in_pretraining(self, passage: str) -> tuple[str, str]:
-        """The first word, and all that follows."""
+    def pretraining_pair(self, passage: str) -> tuple[str, str]:
+        """The first word, and the text after it."""
         first, _, rest = passage.partition(" ")
         return first, rest
 
     def linear_layers(self) -> tuple[LinearLayer, ...]:
-        """The projections of attention and MLP."""
+        """The projections of attention and MLP in every block."""
         return linear_layers_of(self.module, BLOCKS, ROLES)
 
     def real_tokens(self, batch: Batch, layer: LinearLayer) -> Tensor | None:
-        """Input and answer, without what is behind them."""
+        """Mask of input and answer; padding is behind them."""
         width = batch["input"].shape[1] + batch["answer"].shape[1]
         filled = batch["input.width"] + batch["answer.width"]
         return torch.arange(width, device=filled.device) < filled.unsqueeze(1)
 
 
-def _one_behind_the_other(batch: Batch) -> Tensor:
-    """Inputs with their answers right behind them, `(n, input + answer)`; padding is at the end."""
+def _concatenated(batch: Batch) -> Tensor:
+    """Inputs concatenated with their answers, `(n, input + answer)`; padding is at the end."""
     width = batch["input"].shape[1]
     both = torch.cat([batch["input"], batch["answer"]], dim=1).long()
     at = torch.arange(both.shape[1], device=both.device).expand(len(both), -1)
@@ -118,7 +130,7 @@ def _one_behind_the_other(batch: Batch) -> Tensor:
 
 
 def _padded_in_front(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Inputs whose padding is in front of them, and 1 where they are, else 0: both `(n, width)` int64."""
+    """Inputs with padding in front, and their mask (0 for padding, else 1): both `(n, width)` int64."""
     ids = batch["input"].long()
     width = ids.shape[1]
     start = width - batch["input.width"].long().unsqueeze(1)

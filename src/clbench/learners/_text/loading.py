@@ -16,19 +16,21 @@ from clbench.core.seeding import derive
 from clbench.learners._shared.adapter_folders import WAY_OUT, lora_in, refuse_adapter
 
 RANDOM = "random:"
-"""What a learner's argument begins with that asks for random weights of a shape."""
+"""First part of an argument that asks for random weights of a known shape."""
+SOURCES = f"a hub name, a folder or {RANDOM}SHAPE"
+"""What the argument of such a learner may be, for messages."""
 
 
 def load_pretrained(learner: str, source: str, model_class: Any, **settings: Any) -> tuple[nn.Module, Any]:
-    """Model and tokenizer of a folder or a hub name; only safetensors are read, and nothing that is loaded can run.
+    """Load model and tokenizer from a folder or the hub; only safetensors are read, and no code in them can run.
 
-    A folder with a LoRA adapter of PEFT gives its base with the adapter merged into it.
+    A folder with a LoRA adapter of PEFT gives the adapter's base model with the adapter merged into it.
 
     Args:
-        learner: For messages.
+        learner: Name of the learner, for messages.
         source: Folder or hub name.
         model_class: Class of transformers.
-        **settings: More of `from_pretrained`.
+        **settings: Further arguments of `from_pretrained`.
 
     Raises:
         CheckpointError: When they are missing, damaged, of another architecture or cannot be fetched.
@@ -43,7 +45,7 @@ def load_pretrained(learner: str, source: str, model_class: Any, **settings: Any
     settings = {"trust_remote_code": False, **settings}
     try:
         with quiet():
-            # transformers would put an adapter's layers round the model's, and strategies would train those.
+            # transformers would wrap the model's layers in the adapter's, and strategies would train those.
             if not Path(source).is_dir() and find_adapter_config_file(source):
                 raise ValueError(f"it is an adapter: download it and its base, or {WAY_OUT}")
             tokenizer = AutoTokenizer.from_pretrained(adapter.tokenizer if adapter else source, **settings)
@@ -70,21 +72,15 @@ def load_pretrained(learner: str, source: str, model_class: Any, **settings: Any
         raise CheckpointError(f"learner {learner}: {error}") from None
 
 
-def required(learner: str, argument: str) -> str:
-    """The argument of a learner that is nothing without one.
-
-    Raises:
-        ConfigError: When it is empty.
-    """
-    if not argument:
-        raise ConfigError(
-            f"learner {learner}: wanted a hub name, a folder or {RANDOM}SHAPE behind a colon, got nothing"
-        )
-    return argument
-
-
 def random_weights(learner: str, shapes: Mapping[str, Any], shape: str, model_class: Any, seed: int) -> nn.Module:
-    """A model of a known shape with random weights, for counting, timing and training from scratch.
+    """Build a model of a known shape with random weights, for counting, timing and training from scratch.
+
+    Args:
+        learner: Name of the learner, for messages.
+        shapes: Configurations of transformers, by name.
+        shape: Name of the shape.
+        model_class: Class of transformers.
+        seed: Seed of the weights.
 
     Raises:
         ConfigError: For an unknown shape.
@@ -98,7 +94,7 @@ def random_weights(learner: str, shapes: Mapping[str, Any], shape: str, model_cl
 
 
 class ByteTokens:
-    """Bytes as tokens, for models with random weights, which come without a tokenizer; 1 is the end mark.
+    """Bytes as tokens, for models with random weights, which have no tokenizer; 1 is the end mark.
 
     Args:
         offset: Id of byte 0.
@@ -116,27 +112,27 @@ class ByteTokens:
         return {"input_ids": [[*(byte + self._offset for byte in text.encode()), *end] for text in texts]}
 
     def get_vocab(self) -> dict[str, int]:
-        """Ids by what they stand for, as transformers' tokenizers give them."""
+        """Ids by token, as transformers' tokenizers give them."""
         return {f"byte {byte}": byte + self._offset for byte in range(256)}
 
     def batch_decode(self, rows: list[list[int]], skip_special_tokens: bool = True) -> list[str]:
-        """Texts again; ids that are no bytes are left out."""
+        """Texts of token ids; ids that are not bytes are left out."""
         own = range(self._offset, self._offset + 256)
         return [bytes(i - self._offset for i in row if i in own).decode(errors="replace") for row in rows]
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without transformers' progress bars and its remarks on what is loaded; errors come as exceptions."""
-    from transformers.utils import logging as remarks
+    """Suppress transformers' progress bars and log messages; errors are raised as exceptions."""
+    from transformers.utils import logging as messages
 
-    level, bars = remarks.get_verbosity(), remarks.is_progress_bar_enabled()
-    remarks.set_verbosity(logging.CRITICAL)
-    remarks.disable_progress_bar()  # type: ignore[no-untyped-call]
+    level, bars = messages.get_verbosity(), messages.is_progress_bar_enabled()
+    messages.set_verbosity(logging.CRITICAL)
+    messages.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # what reads GGUF has a bar of its own
+        with contextlib.redirect_stderr(io.StringIO()):  # the reader of GGUF has its own progress bar
             yield
     finally:
-        remarks.set_verbosity(level)
+        messages.set_verbosity(level)
         if bars:
-            remarks.enable_progress_bar()  # type: ignore[no-untyped-call]
+            messages.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Language models: inputs are read, answers are written or chosen among labels."""
+"""Language models: they read inputs, and write answers or choose among labels."""
 
 import inspect
 import math
@@ -16,17 +16,18 @@ from torch import Tensor, nn
 
 from clbench.contracts import (
     Batch,
+    EvalProtocol,
     Learner,
     LinearLayer,
     Predictions,
     Predictor,
-    Protocol,
     Samples,
     Task,
     TextLimits,
     TokenScores,
 )
-from clbench.core.errors import BrokenSamplesError, CheckpointError, ConfigError, DataError
+from clbench.core.errors import BrokenSamplesError, CheckpointError, ConfigError
+from clbench.learners._shared.classes import class_spans, labels_of, most_likely, union_names
 from clbench.learners._text.choices import CHOICES, best_choice, choice_scores, encoded_choices, has_choices, ranked
 from clbench.learners._text.tokens import TextTokens, mask_of, padded
 
@@ -35,42 +36,44 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PASSAGES = 256
-"""Held-out passages that a probe reads."""
+"""Number of held-out passages whose perplexity is computed."""
 PASSAGE_TOKENS = 128
-"""Where they are cut."""
+"""Tokens that passages are cut to."""
+UNLIMITED = 1 << 20
+"""More tokens than any label has."""
 IGNORED = -100
-"""Label of positions that do not count in a loss, as `torch.nn.functional.cross_entropy` has it."""
+"""Label of positions that `torch.nn.functional.cross_entropy` leaves out."""
 
 
 class TextLearner(Learner):
-    """A model of transformers that answers texts with texts; subclasses know where the answer's scores come from.
+    """A model of transformers that answers texts with texts; subclasses compute the scores of answers.
 
-    The loss is the mean negative log-likelihood of the answers' tokens, their end mark included. Class scores
-    (`logits`) are the log-likelihoods of the labels, again with the end mark.
+    The loss is the mean negative log-likelihood of the answers' tokens, the end mark included. Class scores (`logits`)
+    are the log-likelihoods of the labels, also with the end mark.
 
-    Samples have `input` and `answer` (token ids, padded) and, where answers are classes, `label`; choices of their own
-    are in `clbench.learners._text.choices`.
+    Samples have `input` and `answer` (token ids, padded) and, if answers are classes, `label`. Samples with choices of
+    their own also have the tensors of `clbench.learners._text.choices`.
 
     Args:
-        name: As in a suite.
+        name: Name of the learner in a suite.
         module: A model of transformers that can `generate`.
-        tokens: Texts to tokens and back.
-        held_out: Plain text that the model was not trained on, Parquet with a column `text`; for `probe`.
+        tokens: Converts texts to tokens and back.
+        held_out: Parquet file of plain text (column `text`) that the model was not trained on, for `general_ability`.
     """
 
     def __init__(self, name: str, module: nn.Module, tokens: TextTokens, held_out: Path | None = None) -> None:
         super().__init__(name, module.eval())
-        self._held_out = held_out
+        self.held_out = held_out
         self._model: Any = module  # what transformers' models have besides nn.Module has no common type
-        self._tokens = tokens
+        self.tokens = tokens
         self._labels: dict[tuple[str, ...], Batch] = {}
 
     def encode(self, rows: "Dataset", task: Task) -> Samples:
         """Token ids `input` and `answer`, `label`, and the texts that scores read.
 
         Raises:
-            ConfigError: For a task without limits, with a label that is longer than answers may be, or where tokens
-                have no embedding.
+            ConfigError: For a task without limits, a label that is longer than answers may be, or a token without an
+                embedding.
             BrokenSamplesError: For empty texts.
             DataError: For a label outside the task's classes.
         """
@@ -81,8 +84,8 @@ class TextLearner(Learner):
             what = "answer" if texts[empty[0]].strip() else "text"
             raise BrokenSamplesError(f"sample {rows['sample_id'][empty[0]]!r} has an empty {what}", empty)
         tensors = {
-            **padded("input", self._tokens.inputs(texts, limits.input_tokens, limits.cut), limits.input_tokens),
-            **padded("answer", self._tokens.answers(answers, limits.answer_tokens), limits.answer_tokens),
+            **padded("input", self.tokens.inputs(texts, limits.input_tokens, limits.cut), limits.input_tokens),
+            **padded("answer", self.tokens.answers(answers, limits.answer_tokens), limits.answer_tokens),
         }
         known = self._model.get_input_embeddings().weight.shape[0]
         largest = max(int(tensors[name].max()) for name in ("input", "answer") if tensors[name].numel())
@@ -92,9 +95,9 @@ class TextLearner(Learner):
                 " they do not belong together"
             )
         if task.classes:
-            tensors["label"] = _labels_of(rows, task)
+            tensors["label"] = labels_of(rows, task)
         if CHOICES in rows.column_names:
-            tensors |= encoded_choices(rows, task, self._tokens, limits)
+            tensors |= encoded_choices(rows, task, self.tokens, limits)
         ids = pa.array(rows["sample_id"][:], pa.string())
         return Samples(ids, tensors, truth={"source": pa.array(texts), "answer": pa.array(answers)})
 
@@ -102,8 +105,8 @@ class TextLearner(Learner):
         """Mean negative log-likelihood of the answers' tokens, a scalar."""
         return self._loss(batch)
 
-    def weight(self, batch: Batch, answers_only: bool = True) -> Tensor:
-        """The tokens of answers."""
+    def loss_terms(self, batch: Batch, answers_only: bool = True) -> Tensor:
+        """Number of tokens of answers."""
         return batch["answer.width"].sum()
 
     def _loss(self, batch: Batch) -> Tensor:
@@ -111,51 +114,63 @@ class TextLearner(Learner):
         return F.cross_entropy(self.answer_logits(batch).float().flatten(0, 1), targets.flatten())
 
     def token_logits(self, batch: Batch, task: Task, answers_only: bool = False) -> TokenScores:
-        """Scores of the tokens of answers; of those of inputs, too, in models that write them (subclasses).
+        """Scores of the tokens of answers; subclasses may add those of inputs.
 
-        Padding is left out: to score the vocabulary costs more than to wait for the device once.
+        Padding is left out: scoring the vocabulary costs more than the synchronisation that finds the padding.
+
+        Args:
+            batch: The batch, as for `loss`.
+            task: Not used.
+            answers_only: Not used; only answers are scored here.
         """
         mask = mask_of(batch, "answer")
         return TokenScores(self.answer_logits(batch)[mask], batch["answer"].long()[mask], mask.nonzero()[:, 0])
 
     def output_space(self) -> str:
-        """What token ids mean, and how many columns their scores have."""
-        return f"{self._tokens.digest()} x {self._model.get_output_embeddings().weight.shape[0]}"
+        """Hash of the tokenizer, and number of outputs."""
+        return f"{self.tokens.digest()} x {self._model.get_output_embeddings().weight.shape[0]}"
 
     def logits(self, batch: Batch, tasks: Sequence[Task]) -> Tensor:
         """Log-likelihood of each label of `tasks` as the answer, `(n, classes)`, at most 0.
 
         Raises:
-            ConfigError: For tasks whose answers are no classes.
+            ConfigError: For tasks whose answers are not classes.
         """
         for task in tasks:
             if not task.classes:
                 raise ConfigError(f"task {task.name!r}: answers are free texts, and what is asked for needs classes")
-        return self.label_scores(batch, self._label_tokens(tasks))
+        return self.label_scores(batch, self.label_tokens(tasks))
 
     def loss_from_logits(self, logits: Tensor, label: Tensor, tasks: Sequence[Task]) -> Tensor:
-        """`loss` of samples whose answers are classes, from `logits`: no softmax over labels, so other labels are free.
+        """`loss` of samples whose answers are classes, without a softmax over labels.
 
-        So a method that asks for class scores trains what `loss` trains: to say the answer, and not to rank labels.
+        A method that trains on class scores therefore trains what `loss` trains: writing the answer, not ranking
+        labels.
+
+        Args:
+            logits: Log-likelihoods of all labels of `tasks`, `(n, classes)`.
+            label: True classes `(n,)` int64, counted through all tasks.
+            tasks: The tasks that the samples belong to.
         """
-        widths = self._label_tokens(tasks)["answer.width"]
+        widths = self.label_tokens(tasks)["answer.width"]
         return -logits.gather(1, label.unsqueeze(1)).sum() / widths[label].sum()
 
-    def predictor(self, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
-        """Greedy decoding for `open`; the likeliest label (or choice of the sample's own) for `task-id` and `union`."""
-        spans = _spans(tasks)
-        union = [f"{task.name}: {name}" for task in tasks for name in task.classes]
+    def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
+        """Greedy decoding for `open`; the most likely label, or choice of the sample, for `task-id` and `union`."""
+        spans, union = class_spans(tasks), union_names(tasks)
 
-        def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
-            found: dict[Protocol, Predictions] = {}
+        def predict(batch: Batch, task: Task) -> Mapping[EvalProtocol, Predictions]:
+            found: dict[EvalProtocol, Predictions] = {}
             start, end = spans[task.name]
             batch = self.read(batch)
             if "union" in protocols:
                 logits = self.logits(batch, tasks)
-                found["union"] = _likeliest(logits, batch["label"] + start, union)
-                found["task-id"] = _likeliest(logits[:, start:end], batch["label"], task.classes)
+                found["union"] = _best_label(logits, batch["label"] + start, union)
+                found["task-id"] = _best_label(logits[:, start:end], batch["label"], task.classes)
             elif "task-id" in protocols and task.classes:
-                found["task-id"] = _likeliest(self.logits(batch, [task]), batch["label"], task.classes)
+                found["task-id"] = most_likely(
+                    (self.logits(batch, [task])).softmax(dim=-1), batch["label"], task.classes
+                )
             elif "task-id" in protocols and has_choices(batch):
                 scores = choice_scores(batch, self.answer_logits)
                 found["task-id"] = best_choice(batch, ranked(batch, scores, task), scores)
@@ -163,27 +178,34 @@ class TextLearner(Learner):
             if written:
                 watch = ScoreWatch(len(batch["input"]), self.device)
                 ids = self.generate(batch, self._checked_limits(task).answer_tokens, watch)
-                found |= dict.fromkeys(written, Predictions(self._tokens.texts(ids), finite=watch.finite))
+                found |= dict.fromkeys(written, Predictions(self.tokens.texts(ids), finite=watch.finite))
             return found
 
         return predict
 
-    def ensemble(self, other: Learner, tasks: Sequence[Task], protocols: Sequence[Protocol]) -> Predictor:
-        """Mean probability of each label or choice, or of each next token where answers are written."""
+    def ensemble(self, other: Learner, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
+        """Predict by the mean probability of each label or choice, or of each next token of written answers.
+
+        Args:
+            other: The second learner.
+            tasks: All tasks that may be tested.
+            protocols: The protocols that every prediction is wanted under.
+        """
         if not isinstance(other, TextLearner):
             raise ConfigError(f"{self.name}: its predictions cannot be averaged with those of {other.name}")
-        spans = _spans(tasks)
-        union = [f"{task.name}: {name}" for task in tasks for name in task.classes]
+        spans, union = class_spans(tasks), union_names(tasks)
 
         def mean_of(batch: Batch, asked: Sequence[Task]) -> Tensor:
             return _log_mean(self.logits(batch, asked), other.logits(batch, asked))
 
-        def predict(batch: Batch, task: Task) -> Mapping[Protocol, Predictions]:
-            found: dict[Protocol, Predictions] = {}
+        def predict(batch: Batch, task: Task) -> Mapping[EvalProtocol, Predictions]:
+            found: dict[EvalProtocol, Predictions] = {}
             if "union" in protocols:
-                found["union"] = _likeliest(mean_of(batch, tasks), batch["label"] + spans[task.name][0], union)
+                found["union"] = most_likely(
+                    (mean_of(batch, tasks)).softmax(dim=-1), batch["label"] + spans[task.name][0], union
+                )
             if "task-id" in protocols and task.classes:
-                found["task-id"] = _likeliest(mean_of(batch, [task]), batch["label"], task.classes)
+                found["task-id"] = _best_label(mean_of(batch, [task]), batch["label"], task.classes)
             elif "task-id" in protocols and has_choices(batch):
                 both = [choice_scores(batch, learner.answer_logits) for learner in (self, other)]
                 ranks = [ranked(batch, scores, task) for scores in both]
@@ -191,16 +213,16 @@ class TextLearner(Learner):
             written = [protocol for protocol in protocols if protocol not in found]
             if written:
                 watch = ScoreWatch(len(batch["input"]), self.device)
-                ids = self._written_with(other, batch, self._checked_limits(task).answer_tokens, watch)
-                found |= dict.fromkeys(written, Predictions(self._tokens.texts(ids), finite=watch.finite))
+                ids = self._generate_with(other, batch, self._checked_limits(task).answer_tokens, watch)
+                found |= dict.fromkeys(written, Predictions(self.tokens.texts(ids), finite=watch.finite))
             return found
 
         return predict
 
-    def _written_with(self, other: "TextLearner", batch: Batch, limit: int, watch: "ScoreWatch") -> Tensor:
+    def _generate_with(self, other: "TextLearner", batch: Batch, limit: int, watch: "ScoreWatch") -> Tensor:
         """Greedy decoding by the mean of two models' probabilities, token ids `(n, at most limit)`.
 
-        Every token is scored anew, without a cache of keys and values: answers are short.
+        Every step scores the whole answer, without a cache of keys and values: answers are short.
         """
         n = len(batch["input"])
         written = torch.zeros((n, 0), dtype=torch.int64, device=self.device)
@@ -214,12 +236,12 @@ class TextLearner(Learner):
             }
             scores = [learner.answer_logits(asked)[:, -1] for learner in (self, other)]
             token = watch(written, _log_mean(*scores)).argmax(dim=-1)
-            ended |= token == self._tokens.end
+            ended |= token == self.tokens.end
             written = torch.cat([written, token.unsqueeze(1)], dim=1)
         return written
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The weights, by name, each once: an embedding that is shared has several names in the module."""
+        """The weights, by name, each once: a shared embedding has several names in the module."""
         return {name: p.data for name, p in self.module.named_parameters()}
 
     @torch.no_grad()
@@ -232,12 +254,12 @@ class TextLearner(Learner):
             tensor.copy_(state[name])
 
     @torch.no_grad()
-    def probe(self) -> dict[str, float]:
-        """`perplexity` on held-out plain text where the model comes with some: what is kept of what it knew before.
+    def general_ability(self) -> dict[str, float]:
+        """`perplexity` on held-out plain text, if the model comes with some: lower means less of pre-training is lost.
 
-        exp of the mean negative log-likelihood of a token, over the first passages, asked as in pre-training.
+        It is exp of the mean negative log-likelihood of a token over the first passages, posed as in pre-training.
         """
-        if self._held_out is None:
+        if self.held_out is None:
             return {}
         self.module.eval()
         total = torch.zeros(2, device=self.device, dtype=torch.float64)
@@ -252,7 +274,7 @@ class TextLearner(Learner):
         """Model and tokenizer."""
         from transformers import PreTrainedTokenizerBase
 
-        tokenizer = self._tokens.tokenizer
+        tokenizer = self.tokens.tokenizer
         if not isinstance(tokenizer, PreTrainedTokenizerBase):  # bytes, of a model with random weights
             return super().language_model()
         return self.module, tokenizer
@@ -262,101 +284,101 @@ class TextLearner(Learner):
         """Held-out passages as inputs and answers, on the device."""
         import pyarrow.parquet as pq
 
-        assert self._held_out is not None
-        passages = pq.read_table(self._held_out)["text"].slice(0, PASSAGES).to_pylist()
-        texts, answers = zip(*map(self.asked_as_in_pretraining, passages), strict=True)
-        inputs = self._tokens.inputs(texts, PASSAGE_TOKENS)
-        rows = self._tokens.answers(answers, PASSAGE_TOKENS)
+        assert self.held_out is not None
+        passages = pq.read_table(self.held_out)["text"].slice(0, PASSAGES).to_pylist()
+        texts, answers = zip(*map(self.pretraining_pair, passages), strict=True)
+        inputs = self.tokens.inputs(texts, PASSAGE_TOKENS)
+        rows = self.tokens.answers(answers, PASSAGE_TOKENS)
         tensors = {**padded("input", inputs, PASSAGE_TOKENS), **padded("answer", rows, PASSAGE_TOKENS)}
         ids = pa.array([str(number) for number in range(len(rows))])
         return Samples(ids, {name: tensor.to(self.device) for name, tensor in tensors.items()}, self.device)
 
     @cached_property
     def _cache(self) -> str:
-        """What the installed transformers calls the keys and values that a model keeps, asked for and given back."""
+        """Name of the cache of keys and values in arguments and outputs of the installed transformers."""
         return "cache" if "cache" in inspect.signature(self._model.forward).parameters else "past_key_values"
 
     @abstractmethod
-    def asked_as_in_pretraining(self, passage: str) -> tuple[str, str]:
-        """Plain text as an input and the answer that pre-training has taught."""
+    def pretraining_pair(self, passage: str) -> tuple[str, str]:
+        """Plain text as an input and its answer, in the form of the pre-training task."""
 
     def read(self, batch: Batch) -> Batch:
-        """What the answers' scores and the decoding have in common, computed once and put beside the batch."""
+        """The batch with what scoring and decoding have in common, such as an encoder's output, computed once."""
         return batch
 
     @abstractmethod
     def answer_logits(self, batch: Batch) -> Tensor:
-        """Scores of the vocabulary at each position of the answers, `(n, width, vocabulary)`, with gradient."""
+        """Scores of the vocabulary at each position of the answers, `(n, width, vocabulary)` with gradient."""
 
     @abstractmethod
     def label_scores(self, batch: Batch, labels: Batch) -> Tensor:
-        """Log-likelihood of each of some answers for each input `(n, answers)`.
+        """Log-likelihood of every answer for every input, `(n, answers)`.
 
         Args:
-            batch: Inputs.
-            labels: `answer` `(answers, width)` and its widths.
+            batch: Batch of n inputs.
+            labels: Answers as token ids: `answer` `(answers, width)` and `answer.width` `(answers,)`.
         """
 
     @abstractmethod
     def generate(self, batch: Batch, limit: int, watch: "ScoreWatch | None" = None) -> Tensor:
-        """Greedily decoded token ids `(n, at most limit)`; whatever follows the end mark.
+        """Greedily decoded token ids `(n, at most limit)`; tokens after the end mark have no meaning.
 
         Args:
-            batch: Inputs.
-            limit: Tokens at most.
-            watch: Shown the scores of every token.
+            batch: Batch of n inputs.
+            limit: Largest number of tokens.
+            watch: Called with the scores of every token.
         """
 
     def _checked_limits(self, task: Task) -> TextLimits:
-        """The task's limits; its labels are checked against them.
+        """The task's limits, after its labels are checked against them.
 
         Raises:
-            ConfigError: When there are none, or a label is too long.
+            ConfigError: When the task has no limits, or a label is too long.
         """
         if task.limits is None:
             raise ConfigError(f"task {task.name!r}: {self.name} is a language model and needs a stream of texts")
         for name in task.classes:
-            size = len(self._tokens.answers([name], 1 << 20)[0])
+            size = len(self.tokens.answers([name], UNLIMITED)[0])
             if size > task.limits.answer_tokens:
                 room = f"limits.answer_tokens must be at least {size}, got {task.limits.answer_tokens}"
                 raise ConfigError(f"task {task.name!r}: {room}: label {name!r} has {size} tokens with its end mark")
         return task.limits
 
-    def _label_tokens(self, tasks: Sequence[Task]) -> Batch:
-        """The labels of tasks as a batch of answers, kept on the device."""
+    def label_tokens(self, tasks: Sequence[Task]) -> Batch:
+        """The labels of tasks as a batch of answers, cached on the device."""
         names = tuple(name for task in tasks for name in task.classes)
         if names not in self._labels:
-            rows = self._tokens.answers(names, 1 << 20)
+            rows = self.tokens.answers(names, UNLIMITED)
             tokens = padded("answer", rows, max(map(len, rows)))
             self._labels[names] = {name: tensor.to(self.device) for name, tensor in tokens.items()}
         return self._labels[names]
 
 
 class ScoreWatch:
-    """Whether tokens had a likeliest one at all: called with the scores of each, as transformers calls its processors.
+    """Records whether the scores of decoded tokens are finite; called as a logits processor of transformers.
 
     Args:
-        n: Samples.
-        device: Where scores are.
+        n: Number of samples.
+        device: Device of the scores.
     """
 
     def __init__(self, n: int, device: torch.device) -> None:
         self.finite = torch.ones(n, dtype=torch.bool, device=device)
-        """Of which samples the largest score was a number so far, `(n,)`."""
+        """Whether the largest score of every token so far is finite, bool `(n,)`."""
 
     def __call__(self, written: Tensor, scores: Tensor) -> Tensor:
-        """The scores `(n, vocabulary)` as they are; minus infinity rules a token out, NaN and infinity are told."""
+        """Return the scores `(n, vocabulary)` unchanged; minus infinity, which excludes a token, is allowed."""
         self.finite &= scores.amax(dim=-1).isfinite()
         return scores
 
 
 def log_likelihoods(first: Tensor, rest: Tensor, labels: Batch) -> Tensor:
-    """Sum of the log-probabilities of the answers' tokens `(n, answers)`.
+    """Sum of the log-probabilities of the answers' tokens, `(n, answers)`.
 
     Args:
-        first: Scores of each input's first answer token, `(n, vocabulary)`.
-        rest: Scores of the later ones, `(n, answers, width - 1, vocabulary)`.
-        labels: `answer` `(answers, width)` and its widths.
+        first: Scores of the first answer token of each input, `(n, vocabulary)`.
+        rest: Scores of the later tokens, `(n, answers, width - 1, vocabulary)`.
+        labels: Answers as token ids: `answer` `(answers, width)` and `answer.width` `(answers,)`.
     """
     answer, mask = labels["answer"].long(), mask_of(labels, "answer")
     found = first.float().log_softmax(dim=-1)[:, answer[:, 0]]
@@ -368,13 +390,13 @@ def log_likelihoods(first: Tensor, rest: Tensor, labels: Batch) -> Tensor:
 def linear_layers_of(
     module: nn.Module, blocks: re.Pattern[str], roles: Mapping[str, str], cross: str = ""
 ) -> tuple[LinearLayer, ...]:
-    """The linear layers of a transformer's blocks; a head that shares its weights with the embedding is none of them.
+    """The linear layers of a transformer's blocks; the output head, outside the blocks, is not one of them.
 
     Args:
         module: The model.
-        blocks: Finds a layer's block, group `block`, and its tower, group `tower` (`decoder` if it has none).
-        roles: Role by the last part of a layer's name.
-        cross: What in the name of a layer tells that it reads an encoder; nothing if empty.
+        blocks: Pattern that finds the block of a layer (group `block`) and its tower (group `tower`, or `decoder`).
+        roles: Roles by the last part of a layer's name.
+        cross: Part of the name of layers that read an encoder; empty for models without an encoder.
     """
     found = []
     for name, layer in module.named_modules():
@@ -387,28 +409,11 @@ def linear_layers_of(
     return tuple(found)
 
 
-def _likeliest(logits: Tensor, target: Tensor, names: Sequence[str]) -> Predictions:
-    confidence, prediction = logits.softmax(dim=-1).max(dim=-1)
-    return Predictions(prediction, target, names, correct=prediction == target, confidence=confidence)
+def _best_label(scores: Tensor, target: Tensor, names: Sequence[str]) -> Predictions:
+    """Predict the label of the highest score `(n, labels)`."""
+    return most_likely(scores.softmax(dim=-1), target, names)
 
 
 def _log_mean(one: Tensor, two: Tensor) -> Tensor:
     """Logarithm of the mean of two models' probabilities, from scores of the same shape."""
     return torch.logaddexp(one.float().log_softmax(dim=-1), two.float().log_softmax(dim=-1)) - math.log(2)
-
-
-def _spans(tasks: Sequence[Task]) -> dict[str, tuple[int, int]]:
-    """Where each task's classes are among those of all."""
-    spans: dict[str, tuple[int, int]] = {}
-    start = 0
-    for task in tasks:
-        spans[task.name] = (start, start := start + len(task.classes))
-    return spans
-
-
-def _labels_of(rows: "Dataset", task: Task) -> Tensor:
-    labels = torch.tensor(rows["label"][:], dtype=torch.int64)
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(task.classes):
-        got = f"{int(labels.min())} to {int(labels.max())}"
-        raise DataError(f"task {task.name!r}: labels must be 0 to {len(task.classes) - 1}, got {got}")
-    return labels

@@ -1,4 +1,4 @@
-"""Texts to token ids and back, with the marks that language models learn from."""
+"""Texts to token ids and back, with the marks (begin, end) that language models expect."""
 
 import hashlib
 import json
@@ -13,18 +13,17 @@ from clbench.core.errors import CheckpointError
 
 
 class TextTokens:
-    """A tokenizer of transformers as learners need it.
+    """A tokenizer of transformers, in the form that learners need.
 
-    Padding is told by widths and never by a token, so a tokenizer without a padding token (LLaMA's) is as good as one
-    with it: 0 fills the rest and nothing reads it.
+    Padding is marked by widths and never by a token, so the tokenizer needs no padding token: zeros fill the rest.
 
     Args:
         tokenizer: Any tokenizer of transformers.
-        name: Of the learner, for messages.
-        ends_inputs: Whether inputs end with the end mark: an encoder's do, what a decoder goes on from must not.
+        name: Name of the learner, for messages.
+        ends_inputs: Whether inputs end with the end mark: yes for encoders, no for inputs that a decoder continues.
 
     Raises:
-        CheckpointError: For a tokenizer without an end mark, after which an answer could not end.
+        CheckpointError: For a tokenizer without an end mark, without which answers could not end.
     """
 
     def __init__(self, tokenizer: Any, name: str, ends_inputs: bool) -> None:
@@ -35,7 +34,13 @@ class TextTokens:
         self.end: int = tokenizer.eos_token_id
 
     def inputs(self, texts: Sequence[str], limit: int, cut: str = "end") -> list[list[int]]:
-        """Token ids with the marks that the model expects, at most `limit`: of longer texts the end or front is cut."""
+        """Token ids with the marks that the model expects.
+
+        Args:
+            texts: Texts.
+            limit: Largest number of tokens, marks included; longer texts are cut.
+            cut: Side that is cut, `end` or `front`; marks stay.
+        """
         rows: list[list[int]] = self.tokenizer(list(texts))["input_ids"]
         return [self._fitted(row, limit, cut) for row in rows]
 
@@ -48,26 +53,35 @@ class TextTokens:
         return [*begin, *(text[-room:] if cut == "front" else text[:room]), *end]
 
     def answers(self, texts: Sequence[str], limit: int) -> list[list[int]]:
-        """Token ids and the end mark; longer ones are cut before it."""
+        """Token ids and the end mark, at most `limit`; longer texts are cut before the mark."""
         rows: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         return [[*row[: limit - 1], self.end] for row in rows]
 
     def digest(self) -> str:
-        """Hash of what decides the meaning of token ids: the vocabulary, how pieces are merged, the end mark."""
+        """Hash of what decides the meaning of token ids: vocabulary, merges of pieces, end mark."""
         fast = getattr(self.tokenizer, "backend_tokenizer", None)
         merges = json.loads(fast.to_str())["model"].get("merges", []) if fast is not None else []
         content = json.dumps([sorted(self.tokenizer.get_vocab().items()), merges, self.end])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def texts(self, ids: Tensor) -> list[str]:
-        """What token ids `(n, length)` say up to the end mark, without spaces around it."""
+        """Texts of token ids `(n, length)` up to the end mark, without surrounding spaces."""
         rows = [row[: row.index(self.end)] if self.end in row else row for row in ids.tolist()]
         decoded: list[str] = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
         return [text.strip() for text in decoded]
 
 
 def padded(name: str, rows: Sequence[Sequence[int]], width: int) -> dict[str, Tensor]:
-    """Rows as a tensor `(n, width)` int32 with zeros behind them, and their lengths, as `Samples` has them."""
+    """Rows as a padded tensor and its widths, as `Samples.tensors` has them.
+
+    Args:
+        name: Name of the tensor; its widths are `<name>.width`.
+        rows: Token ids, at most `width` in a row.
+        width: Width of the tensor.
+
+    Returns:
+        `(n, width)` int32, padded with zeros, and `(n,)` int32.
+    """
     lengths = torch.tensor([len(row) for row in rows], dtype=torch.int32)
     full = torch.zeros((len(rows), width), dtype=torch.int32)
     full[torch.arange(width) < lengths.unsqueeze(1)] = torch.tensor(
@@ -77,6 +91,6 @@ def padded(name: str, rows: Sequence[Sequence[int]], width: int) -> dict[str, Te
 
 
 def mask_of(batch: Batch, name: str) -> Tensor:
-    """Which entries of a padded tensor mean something, bool `(n, width)`."""
+    """Mask of the entries of a padded tensor that are not padding, bool `(n, width)`."""
     tensor = batch[name]
     return torch.arange(tensor.shape[1], device=tensor.device) < batch[f"{name}.width"].unsqueeze(1)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def dice_loss(chances: Tensor, target: Tensor) -> Tensor:
-    """1 - (2 |P T| + 1) / (|P| + |T| + 1), the mean over the classes but the background; |.| sums the whole batch.
+    """1 - (2 |P T| + 1) / (|P| + |T| + 1), mean over the classes without the background; |.| sums over the batch.
 
     Args:
         chances: Probabilities `(n, classes, h, w)`.
@@ -25,7 +25,7 @@ def focal_loss(scores: Tensor, heat: Tensor) -> Tensor:
     -1/N sum of (1 - p)^2 log p where the target is 1, and (1 - target)^4 p^2 log(1 - p) elsewhere; N targets are 1.
 
     Args:
-        scores: Before the sigmoid, `(n, h, w)`.
+        scores: Heatmaps before the sigmoid, `(n, h, w)`.
         heat: Targets in [0, 1], same shape.
     """
     p = scores.sigmoid()
@@ -36,10 +36,18 @@ def focal_loss(scores: Tensor, heat: Tensor) -> Tensor:
 
 
 def gaussian_radius(height: Tensor, width: Tensor, overlap: float = 0.7) -> Tensor:
-    """How far both corners of a box may be off, in any way, so that IoU stays at least `overlap` (CornerNet).
+    """Largest error of both corners of a box that keeps IoU at `overlap` or above (Law and Deng 2018, section 3.2).
 
-    The least of three cases: both corners move outwards, both inwards, or both the same way. The first two are
-    quadratic equations in the radius. (The released code divides by 2 instead of 2a in these.)
+    The minimum of three cases: both corners move outwards, both inwards, or both the same way. Each is the root of a
+    quadratic equation. We divide by 2a; the released code divides by 2.
+
+    Args:
+        height: Heights of the boxes, of any shape.
+        width: Widths, same shape and unit.
+        overlap: IoU that is kept.
+
+    Returns:
+        The radius, in the same unit.
     """
     same = _smaller_root(torch.ones_like(height), height + width, width * height * (1 - overlap) / (1 + overlap))
     inwards = _smaller_root(torch.full_like(height, 4), 2 * (height + width), (1 - overlap) * width * height)
@@ -55,15 +63,15 @@ def _smaller_root(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 
 
 def centre_heatmap(boxes: Tensor, real: Tensor, rows: int, columns: int) -> Tensor:
-    """A Gaussian round the place of each box's centre, 1 there; where two overlap the higher one counts.
+    """A Gaussian around the cell of each box's centre, with the value 1 there; the maximum where two overlap.
 
-    Its deviation is a sixth of 2 r + 1 places with the `gaussian_radius` r, as in CenterNet's code.
+    Its standard deviation is (2 r + 1) / 6 cells with the `gaussian_radius` r, as in CenterNet's code.
 
     Args:
-        boxes: `(n, boxes, 4)`, fractions.
-        real: `(n, boxes)`, which of them count.
-        rows: Of the map.
-        columns: Of the map.
+        boxes: `(n, boxes, 4)`, fractions of width and height.
+        real: Bool `(n, boxes)`, false for padding.
+        rows: Rows of the map.
+        columns: Columns of the map.
 
     Returns:
         `(n, rows, columns)`.
@@ -81,7 +89,7 @@ def centre_heatmap(boxes: Tensor, real: Tensor, rows: int, columns: int) -> Tens
 
 
 def giou_loss(guess: Tensor, boxes: Tensor) -> Tensor:
-    """1 - GIoU (Rezatofighi et al. 2019) of boxes `(..., 4)` pair by pair, `(...)`; in [0, 2]."""
+    """1 - GIoU (Rezatofighi et al. 2019) of pairs of boxes `(..., 4)`, `(...)` in [0, 2]."""
     low, high = torch.maximum(guess[..., :2], boxes[..., :2]), torch.minimum(guess[..., 2:], boxes[..., 2:])
     both = (high - low).clamp(min=0).prod(dim=-1)
     union = _area(guess) + _area(boxes) - both
@@ -95,10 +103,16 @@ def _area(boxes: Tensor) -> Tensor:
 
 
 def point_heatmap(points: Tensor, rows: int, columns: int, sigma: float) -> Tensor:
-    """Gaussians of deviation `sigma` places round points `(n, points, 2)`, fractions, each with the sum 1.
+    """Gaussians around points, each with the sum 1.
+
+    Args:
+        points: `(n, points, 2)`, fractions of width and height.
+        rows: Rows of the map.
+        columns: Columns of the map.
+        sigma: Standard deviation in cells.
 
     Returns:
-        `(n, points, rows, columns)`; places have their coordinates at their middle.
+        `(n, points, rows, columns)`; the coordinates of a cell are those of its centre.
     """
     x = points[..., 0, None] * columns - 0.5 - torch.arange(columns, device=points.device)
     y = points[..., 1, None] * rows - 0.5 - torch.arange(rows, device=points.device)

@@ -1,4 +1,4 @@
-"""Rows of images as tensors of one size, and their truth as targets on the scale of the image."""
+"""Rows of images as tensors of one size, with their targets."""
 
 import io
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from clbench.contracts import Samples, Task
-from clbench.core.errors import DataError
+from clbench.learners._shared.classes import labels_of
 from clbench.scoring.images.truth import decode_rows
 
 if TYPE_CHECKING:
@@ -19,15 +19,21 @@ if TYPE_CHECKING:
 
 
 def encoded(rows: "Dataset", task: Task, size: int) -> Samples:
-    """Images squashed to a square, each axis by its own factor, so that nothing is cut off; and their targets.
+    """Resize images to a square, each axis by its own factor, so that nothing is cut off; and encode their targets.
 
     `image` is `(n, 3, size, size)` uint8. Targets: `label` `(n,)` int64; `mask` `(n, size, size)` uint8 class ids, by
     the nearest pixel; `boxes` `(n, task.boxes, 4)` and `points` `(n, points, 2)` float32, fractions of width and
-    height, rows of zeros where an image has fewer boxes; `value` `(n,)` float32. `mirror` `(n,)` bool says whether
-    left and right may be exchanged: in boxes, and in masks of one thing; classes and keypoints may mean a side.
+    height, with rows of zeros as padding of boxes; `value` `(n,)` float32. `mirror` `(n,)` bool says whether left and
+    right may be exchanged: yes in detection and in segmentation of one class; other classes and keypoints may mean a
+    side.
+
+    Args:
+        rows: Rows with the columns of the task's kind.
+        task: The task that the rows belong to.
+        size: Side of the square in pixels.
 
     Raises:
-        BrokenSamplesError: For rows that do not decode or whose truth cannot be true.
+        BrokenSamplesError: For rows that do not decode or whose truth is impossible.
         DataError: For a label outside the task's classes.
     """
     images = np.empty((len(rows), size, size, 3), dtype=np.uint8)
@@ -36,10 +42,10 @@ def encoded(rows: "Dataset", task: Task, size: int) -> Samples:
         images[index] = np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
 
     truth = decode_rows(rows, task, take)
-    harmless = task.kind == "detection" or (task.kind == "segmentation" and len(task.classes) == 2)
+    may_mirror = task.kind == "detection" or (task.kind == "segmentation" and len(task.classes) == 2)
     tensors = {
         "image": torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
-        "mirror": torch.full((len(rows),), harmless),
+        "mirror": torch.full((len(rows),), may_mirror),
         **_targets(rows, truth, task, size),
     }
     return Samples(pa.array(rows["sample_id"][:], pa.string()), tensors, truth=truth)
@@ -47,7 +53,7 @@ def encoded(rows: "Dataset", task: Task, size: int) -> Samples:
 
 def _targets(rows: "Dataset", truth: dict[str, pa.Array], task: Task, size: int) -> dict[str, Tensor]:
     if task.kind == "classification":
-        return {"label": _labels(rows, task)}
+        return {"label": labels_of(rows, task)}
     if "mask" in truth:
         masks = [_mask(data, size) for data in truth["mask"].to_pylist()]
         return {"mask": torch.from_numpy(np.stack(masks))}
@@ -60,14 +66,6 @@ def _targets(rows: "Dataset", truth: dict[str, pa.Array], task: Task, size: int)
     ):
         target[row, : len(found)] = torch.tensor(found) / torch.tensor([width, height] * scales)
     return {name: target}
-
-
-def _labels(rows: "Dataset", task: Task) -> Tensor:
-    labels = torch.tensor(rows["label"][:], dtype=torch.int64)
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(task.classes):
-        got = f"{int(labels.min())} to {int(labels.max())}"
-        raise DataError(f"task {task.name!r}: labels must be 0 to {len(task.classes) - 1}, got {got}")
-    return labels
 
 
 def _mask(data: bytes, size: int) -> NDArray[np.uint8]:

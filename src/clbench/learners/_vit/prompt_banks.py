@@ -1,4 +1,4 @@
-"""Banks of soft prompts, and which of them a task is read with."""
+"""Banks of soft prompts, and the banks that a task reads."""
 
 import math
 
@@ -10,55 +10,55 @@ from clbench.core.seeding import generator_for
 
 
 class PromptBanks(nn.ModuleDict):
-    """Prompts by who shares them: `all`, `kind_<kind>`, `task_<name>`; each bank `(levels, count, width)`.
+    """Banks by the tasks that share them: `all`, `kind_<kind>`, `task_<name>`; each is `(levels, count, width)`.
 
-    Banks are made when a task that reads them is welcomed, from the seed and the bank's name, so that their first
-    values do not depend on which tasks came before.
+    A bank is created with the first task that reads it. Its first values are drawn from the seed and its own name, so
+    they do not depend on the tasks before.
 
     Args:
-        plan: How many, where and for whom.
-        depth: Blocks of the model.
-        width: Of a token.
-        patch: Side of a patch in pixels, by which prompts start as wide as the released VPT has them.
-        seed: The cell's.
+        plan: Number of prompts, their blocks and sharing.
+        depth: Number of blocks of the model.
+        width: Width of a token.
+        patch: Side of a patch in pixels; it sets the range of uniform first values, as in the released code of VPT.
+        seed: Seed of the cell.
     """
 
     def __init__(self, plan: PromptPlan, depth: int, width: int, patch: int, seed: int) -> None:
         super().__init__()
         self.plan = plan
-        self._shape = (depth - plan.enter if plan.deep else 1, plan.count, width)
+        self._shape = (depth - plan.first_block if plan.deep else 1, plan.count, width)
         self._bound = math.sqrt(6 / (3 * patch**2 + width))
         self._seed = seed
 
     def keys_of(self, task: Task) -> tuple[str, ...]:
-        """The banks whose sum a task is read with; none for a kind without prompts."""
-        if task.kind in self.plan.without:
+        """Names of the banks whose sum a task reads; none for a kind without prompts."""
+        if task.kind in self.plan.excluded:
             return ()
         kind, own = f"kind_{task.kind}", f"task_{task.name.replace('.', '%2E')}"
         return {"all": ("all",), "kind": (kind,), "task": (own,), "both": (kind, own)}[self.plan.sharing]
 
     def add_task(self, task: Task, device: torch.device) -> None:
-        """Make the banks that a task reads, if they are not there."""
+        """Create the banks that a task reads, if they do not exist."""
         for key in self.keys_of(task):
             if key not in self:
                 bank = Bank(torch.empty(self._shape))
                 self[key] = bank
-                self.start(key)
+                self.reset(key)
                 bank.to(device)
 
     @torch.no_grad()
-    def start(self, key: str) -> None:
-        """Put a bank to its first values: cut normal of 0.02, or even within +-sqrt(6 / (3 patch^2 + width))."""
+    def reset(self, key: str) -> None:
+        """Set a bank to its first values: truncated normal of 0.02, or uniform in +-sqrt(6 / (3 patch^2 + width))."""
         generator = generator_for(self._seed, "prompts", key)
         first = torch.empty(self._shape)
-        if self.plan.start == "normal":
+        if self.plan.init == "normal":
             nn.init.trunc_normal_(first, std=0.02, a=-0.04, b=0.04, generator=generator)
         else:
             first.uniform_(-self._bound, self._bound, generator=generator)
         self._bank(key).copy_(first)
 
     def of(self, task: Task) -> Tensor | None:
-        """The prompts of a task, `(levels, count, width)` with gradient; None where it has none."""
+        """The prompts of a task, `(levels, count, width)` with gradient; None if it has none."""
         parts = [self._bank(key) for key in self.keys_of(task)]
         return sum(parts[1:], parts[0]) if parts else None
 

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 class SplitQkv(nn.Module):
-    """In the place of a fused projection: the same output from q, k and v of their own (see `attention.py`).
+    """Replaces a fused projection: the same output from three layers for q, k and v (as `SplitAttention` for CLIP).
 
-    timm's attention around it stays as it is, with its rotary positions, norms and gates.
+    timm's attention around it is unchanged, with its rotary positions, norms and gates.
     """
 
     def __init__(self, fused: nn.Linear, biases: tuple[Tensor | None, Tensor | None, Tensor | None]) -> None:
@@ -24,7 +24,7 @@ class SplitQkv(nn.Module):
         self.q_proj, self.k_proj, self.v_proj = layers
 
     def forward(self, x: Tensor) -> Tensor:
-        """q, k and v side by side, `(..., 3 width)`."""
+        """q, k and v, concatenated, `(..., 3 width)`."""
         return torch.cat([self.q_proj(x), self.k_proj(x), self.v_proj(x)], dim=-1)
 
 

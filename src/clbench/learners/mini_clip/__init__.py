@@ -1,4 +1,4 @@
-"""mini-clip: a CLIP of 1.9 million weights that ships with the package, pre-trained by `pretrain.py` beside it."""
+"""mini-clip: a CLIP of 1.9 million weights that ships with the package, pre-trained by `clbench_tools.pretraining`."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,15 +9,16 @@ import open_clip
 import torch
 from torch import Tensor
 
-from clbench.core.errors import ConfigError
 from clbench.core.registry import LEARNERS
-from clbench.learners._clip.clip_learner import ClipLearner, Preprocess
+from clbench.learners._clip.clip_learner import ClipLearner
+from clbench.learners._shared.arguments import refuse_argument
+from clbench.learners._shared.image_format import read_image_format
 from clbench.learners._shared.weights import load_into
 
 
 @LEARNERS.register("mini-clip")
 def mini_clip(argument: str, seed: int) -> ClipLearner:  # noqa: ARG001  # the signature of every learner
-    """A small CLIP pre-trained on drawings of animals, food and things; knows some domains of clip-mini, not others.
+    """A small CLIP, pre-trained on drawings of animals, food and objects; it knows some domains of clip-mini only.
 
     Args:
         argument: Must be empty.
@@ -27,18 +28,16 @@ def mini_clip(argument: str, seed: int) -> ClipLearner:  # noqa: ARG001  # the s
         ConfigError: For an argument.
         CheckpointError: When the installed weights are damaged.
     """
-    if argument:
-        raise ConfigError(f"learner mini-clip takes no argument, got {argument!r}")
+    refuse_argument("mini-clip", argument)
     folder = Path(str(files(__package__)))
     model = open_clip.CLIP(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
     load_into(model, folder / "model.safetensors")
-    shape = json.loads((folder / "preprocess.json").read_text(encoding="utf-8"))
-    preprocess = Preprocess(shape["size"], tuple(shape["mean"]), tuple(shape["std"]))
-    return ClipLearner("mini-clip", model, small_tokenizer(folder / "tokenizer.json"), preprocess)
+    image_format = read_image_format(folder / "preprocess.json")
+    return ClipLearner("mini-clip", model, small_tokenizer(folder / "tokenizer.json"), image_format)
 
 
 def small_tokenizer(path: Path) -> Callable[[Sequence[str]], Tensor]:
-    """Texts to `(n, context)` int64 tokens, by a file of the `tokenizers` library that says how to pad and truncate."""
+    """A function from n texts to `(n, context)` int64 tokens, by a file of the `tokenizers` library."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(path))

@@ -1,4 +1,4 @@
-"""mini-llama: two small LLaMAs that ship with the package, one an update of the other; made by `pretrain.py`."""
+"""mini-llama: two small LLaMAs that ship with the package, one an update of the other."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +16,7 @@ def mini_llama(argument: str, seed: int) -> DecoderLearner:  # noqa: ARG001  # t
     """A small LLaMA for text-mini: `mini-llama` or `mini-llama:v1`, and `mini-llama:v2`, which was pre-trained longer.
 
     Args:
-        argument: `v1` (also if empty) or `v2`: one architecture and tokenizer, v2 trained on more text.
+        argument: `v1` (the default) or `v2`: the same architecture and tokenizer, v2 trained on more text.
         seed: Not used: the weights are those that ship with the package.
 
     Raises:

@@ -1,10 +1,10 @@
-"""mini-t5: a T5 of two million weights that ships with the package, pre-trained by `pretrain.py` beside it."""
+"""mini-t5: a T5 of two million weights that ships with the package, pre-trained by `clbench_tools.pretraining`."""
 
 from importlib.resources import files
 from pathlib import Path
 
-from clbench.core.errors import ConfigError
 from clbench.core.registry import LEARNERS
+from clbench.learners._shared.arguments import refuse_argument
 from clbench.learners._text.encoder_decoder import EncoderDecoderLearner
 from clbench.learners.t5 import t5_from
 
@@ -21,7 +21,6 @@ def mini_t5(argument: str, seed: int) -> EncoderDecoderLearner:  # noqa: ARG001 
         ConfigError: For an argument.
         CheckpointError: When the installed weights are damaged.
     """
-    if argument:
-        raise ConfigError(f"learner mini-t5 takes no argument, got {argument!r}")
+    refuse_argument("mini-t5", argument)
     models = Path(str(files("clbench.learners")))
     return t5_from("mini-t5", str(models / "mini_t5"), models / "_text" / "held_out.parquet")

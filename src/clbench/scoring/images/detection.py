@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clbench.scoring.images.boxes import Numbers, matched_iou
+from clbench.scoring.images.box_overlap import Numbers, matched_iou
 from clbench.scoring.images.scorer import ImageScore, ImageScorer, Truth
 
 CONFIDENT = 0.5

@@ -1,9 +1,7 @@
-"""Images decoded once, with the checked truth beside them: what learners of images encode and what scores read."""
+"""Images of a split, decoded once, and their truth, checked: what learners of images encode and what scores read."""
 
 import io
-import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +9,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from clbench.core.errors import BrokenSamplesError, DataError
-from clbench.core.image_reading import Cell, name_of, read_cell, read_ids, source_of, undecoded
+from clbench.core.errors import DataError
+from clbench.core.image_reading import ImageCell, name_of, read_ids, source_of
+from clbench.core.image_rows import decode_each
 from clbench.spec.task import Task
 
 if TYPE_CHECKING:
@@ -29,40 +28,29 @@ TYPES: dict[str, pa.DataType] = {
 
 
 def decode_rows(rows: "Dataset", task: Task, take: Callable[[int, Image.Image], None]) -> dict[str, pa.Array]:
-    """Decode every image, hand it on, and check what is true of it.
+    """Decode every image, pass it on, and check its truth.
 
     Args:
-        rows: With the columns of the task's kind and `sample_id`; `where`, if there, tells the place in messages.
-        task: Its classes, boxes and points are what the truth is compared with.
+        rows: Rows with the columns of the task's kind and `sample_id`; messages name the place in an optional column
+            `where`.
+        task: The task, whose classes, boxes and points the truth is checked against.
         take: Called with the position of a row and its image (RGB, in its own size), from several threads.
 
     Returns:
-        The columns of `Samples.truth`: `size` (height and width), and what the rows have of `mask` (PNG of class ids,
-        as large as the image), `boxes`, `points` and `value`.
+        The columns of `Samples.truth`: `size` (height and width), and those of `mask` (PNG of class ids, as large as
+        the image), `boxes`, `points` and `value` that the kind has.
 
     Raises:
-        BrokenSamplesError: For rows that do not decode or whose truth cannot be true of their image: which ones, and
-            the first by its sample id, place and reason.
+        BrokenSamplesError: For rows that do not decode or whose truth does not fit their image: their positions, and
+            the sample id, place and reason of the first.
     """
-    cells: Mapping[str, Any] = undecoded(rows)[:]
 
-    def decode(index: int) -> dict[str, object] | str:
-        row = {name: column[index] for name, column in cells.items()}
-        try:
-            image = read_cell(row["image"])
-            truth = {"size": [image.height, image.width], **_truth(row, image.height, image.width, task)}
-        except DataError as error:
-            place = f"{row['where']}: " if row.get("where") else ""
-            return f"sample {row['sample_id']!r}: {place}{' '.join(str(error).split())}"
+    def read(index: int, image: Image.Image, row: Mapping[str, Any]) -> dict[str, object]:
+        truth = {"size": [image.height, image.width], **_truth(row, image.height, image.width, task)}
         take(index, image)
         return truth
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = list(pool.map(decode, range(len(rows))))
-    broken = [index for index, truth in enumerate(found) if isinstance(truth, str)]
-    if broken:
-        raise BrokenSamplesError(str(found[broken[0]]), broken)
-    truths = [truth for truth in found if not isinstance(truth, str)]
+    truths = decode_each(rows, read)
     return {name: pa.array([truth[name] for truth in truths], TYPES[name]) for name in truths[0]}
 
 
@@ -84,7 +72,7 @@ def _truth(row: Mapping[str, Any], height: int, width: int, task: Task) -> dict[
     return {}
 
 
-def _mask(cell: Cell, size: tuple[int, int], task: Task) -> NDArray[np.uint8]:
+def _mask(cell: ImageCell, size: tuple[int, int], task: Task) -> NDArray[np.uint8]:
     """The class ids of a mask, as large as its image."""
     name = name_of(cell, "the mask")
     values = read_ids(source_of(cell, "the mask"), name)

@@ -1,22 +1,22 @@
-"""Light heads on the tokens of a vision transformer, one a task, made by the task's kind."""
+"""Light heads on the tokens of a vision transformer: one for each task, by the task's kind."""
 
 from clbench.contracts import Task
 from clbench.core.errors import ConfigError
-from clbench.learners._vit.heads.boxes import BoxHead
-from clbench.learners._vit.heads.classes import ClassHead
+from clbench.learners._vit.heads.box_head import BoxHead
+from clbench.learners._vit.heads.class_head import ClassHead
 from clbench.learners._vit.heads.head import Head
-from clbench.learners._vit.heads.masks import MaskHead
-from clbench.learners._vit.heads.points import PointHead
-from clbench.learners._vit.heads.value import ValueHead
+from clbench.learners._vit.heads.mask_head import MaskHead
+from clbench.learners._vit.heads.point_head import PointHead
+from clbench.learners._vit.heads.value_head import ValueHead
 
 __all__ = ["BoxHead", "ClassHead", "Head", "MaskHead", "PointHead", "ValueHead", "head_for"]
 
 
 def head_for(task: Task, width: int) -> Head:
-    """A fresh head for a task on tokens of some width, drawn from torch's global state.
+    """A new head for a task on tokens of a width; its weights are drawn from torch's global state.
 
     Raises:
-        ConfigError: For a kind that has none, or a task that does not say enough.
+        ConfigError: For a kind without a head, or a task without the classes or the range that its head needs.
     """
     if task.kind == "classification" and task.classes:
         return ClassHead(width, len(task.classes))

@@ -1,4 +1,4 @@
-"""What all heads have in common, and how the maps of dense ones grow."""
+"""The base class of heads, and the upsampling network of dense heads."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -10,16 +10,16 @@ from clbench.contracts import Batch
 from clbench.learners._vit.trunk import Features
 
 CHANNELS = 32
-"""Of the maps inside dense heads."""
+"""Channels of the maps inside dense heads."""
 GROUPS = 8
-"""Of GroupNorm: batches hold one task, so statistics of batches would jump from task to task."""
+"""Groups of GroupNorm. BatchNorm is not used: a batch holds one task, so its statistics would jump between tasks."""
 
 
 class Head(nn.Module, ABC):
-    """Reads features, says what is wrong with its answer, and gives the answer as the evaluator wants it."""
+    """Computes a raw answer from features, its loss, and the prediction in the evaluator's form."""
 
     def __call__(self, features: Features) -> Tensor:
-        """The raw answer, `(n, ...)`, with gradient."""
+        """The raw answer `(n, ...)`, with gradient."""
         answer: Tensor = super().__call__(features)
         return answer
 
@@ -33,16 +33,16 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def predict(self, answer: Tensor, size: int) -> Tensor:
-        """What `Predictions.prediction` holds for the kind; of classes the scores.
+        """The raw answer in the form of `Predictions.prediction` for the task's kind; for classes, the scores.
 
         Args:
-            answer: Raw.
+            answer: The raw answer.
             size: Side of the learner's images in pixels.
         """
 
 
-class Growing(nn.Sequential):
-    """A map of patches to one of `CHANNELS`, each side doubled some times: 1 x 1, then (x2, 3 x 3) again and again.
+class Upsampler(nn.Sequential):
+    """A 1 x 1 convolution to `CHANNELS`, then, for each doubling, bilinear enlargement and a 3 x 3 convolution.
 
     GroupNorm and GELU follow every convolution; each doubling halves the channels, down to 16.
     """
@@ -52,16 +52,16 @@ class Growing(nn.Sequential):
         channels = CHANNELS
         for _ in range(doublings):
             narrower = max(16, channels // 2)
-            layers += [Doubled(), nn.Conv2d(channels, narrower, 3, padding=1), nn.GroupNorm(GROUPS, narrower)]
+            layers += [Double(), nn.Conv2d(channels, narrower, 3, padding=1), nn.GroupNorm(GROUPS, narrower)]
             layers.append(nn.GELU())
             channels = narrower
         super().__init__(*layers)
         self.channels = channels
 
 
-class Doubled(nn.Module):
-    """Bilinear enlargement by two."""
+class Double(nn.Module):
+    """Bilinear enlargement by a factor of two."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(n, channels, 2 height, 2 width)`."""
+        """Enlarge `(n, channels, height, width)` to `(n, channels, 2 height, 2 width)`."""
         return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

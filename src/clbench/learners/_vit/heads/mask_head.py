@@ -7,17 +7,17 @@ from torch import Tensor, nn
 
 from clbench.contracts import Batch
 from clbench.learners._vit.dense_losses import dice_loss
-from clbench.learners._vit.heads.head import Growing, Head
+from clbench.learners._vit.heads.head import Head, Upsampler
 from clbench.learners._vit.trunk import Features
 
 
 @final
 class MaskHead(Head):
-    """A growing map and a 1 x 1 convolution, bilinearly enlarged to the image; Dice plus cross-entropy."""
+    """An upsampler and a 1 x 1 convolution, bilinearly enlarged to the image; Dice loss plus cross-entropy."""
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
-        self.grow = Growing(width, 2)
+        self.grow = Upsampler(width, 2)
         self.read = nn.Conv2d(self.grow.channels, classes, 1)
 
     def forward(self, features: Features) -> Tensor:

@@ -1,4 +1,4 @@
-"""Detection by centres (CenterNet, Zhou et al. 2019): a heatmap, and at every place a size and an offset."""
+"""Detection by centres (CenterNet, Zhou et al. 2019): a heatmap, and at every cell a size and an offset."""
 
 from typing import final
 
@@ -8,25 +8,25 @@ from torch import Tensor, nn
 
 from clbench.contracts import Batch
 from clbench.learners._vit.dense_losses import centre_heatmap, focal_loss, giou_loss
-from clbench.learners._vit.heads.head import Growing, Head
+from clbench.learners._vit.heads.head import Head, Upsampler
 from clbench.learners._vit.trunk import Features
 
 RARE = -2.19
-"""First bias of the heatmap: the sigmoid is 0.1, so that the many empty places do not drown the loss at first."""
+"""First bias of the heatmap: its sigmoid is 0.1, so that the many empty cells do not dominate the loss at first."""
 
 
 @final
 class BoxHead(Head):
-    """Five numbers at each place of a map with twice the patches' resolution: heat, offset (x, y), size (w, h).
+    """Five numbers in each cell of a map with twice the patches' resolution: heat, offset (x, y), size (w, h).
 
-    Offsets are fractions of a place and sizes fractions of the image, by sigmoids. Boxes are the highest peaks of the
-    heatmap, a peak being a place that no neighbour exceeds.
+    Offsets are fractions of a cell and sizes fractions of the image, by sigmoids. Boxes are the highest peaks of the
+    heatmap; a peak is a cell that no neighbour exceeds.
     """
 
     def __init__(self, width: int, boxes: int) -> None:
         super().__init__()
         self.boxes = boxes
-        self.grow = Growing(width, 1)
+        self.grow = Upsampler(width, 1)
         self.read = nn.Sequential(
             nn.Conv2d(self.grow.channels, self.grow.channels, 3, padding=1),
             nn.GELU(),
@@ -37,15 +37,15 @@ class BoxHead(Head):
         last.bias.data[0] = RARE
 
     def forward(self, features: Features) -> Tensor:
-        """`(n, 5, 2 rows, 2 columns)`, before the sigmoids."""
+        """Heat, offset and size before the sigmoids, `(n, 5, 2 rows, 2 columns)`."""
         answer: Tensor = self.read(self.grow(features.patches))
         return answer.float()
 
     def loss(self, answer: Tensor, batch: Batch) -> Tensor:
-        """Focal loss of the heatmap, and L1 of offset and size and 1 - GIoU of the box at the true centres.
+        """Focal loss of the heatmap, plus L1 of offset and size and 1 - GIoU of the box at the true centres.
 
-        `boxes` are `(n, boxes, 4)`, fractions; rows of zeros are none. All four have weight 1, L1 of sizes 5, for these
-        are fractions of the image where the published weight is for pixels.
+        `boxes` are `(n, boxes, 4)`, fractions; rows of zeros are padding. The weights are 1, but 5 for the L1 of sizes:
+        ours are fractions of the image, while the published weight (0.1) is for pixels.
         """
         boxes = batch["boxes"]
         rows, columns = answer.shape[-2:]
@@ -67,7 +67,7 @@ class BoxHead(Head):
         return focal_loss(answer[:, 0], heat) + offsets + 5 * sizes + overlap
 
     def predict(self, answer: Tensor, size: int) -> Tensor:
-        """`(n, boxes, 5)`: corners as fractions, inside the image, and the height of the peak, the highest first."""
+        """`(n, boxes, 5)`: corners as fractions inside the image, and the height of the peak, highest first."""
         heat = answer[:, :1].sigmoid()
         rows, columns = heat.shape[-2:]
         peaks = heat * (heat == F.max_pool2d(heat, 3, stride=1, padding=1))

@@ -1,4 +1,4 @@
-"""One value of an image, learnt on the scale of its range."""
+"""Regression of one value per image, on the scale of its range."""
 
 from typing import final
 
@@ -12,7 +12,7 @@ from clbench.learners._vit.trunk import Features
 
 @final
 class ValueHead(Head):
-    """LayerNorm and a linear layer on class token and mean patch; smooth L1 of the value in widths of its range."""
+    """LayerNorm and a linear layer on class token and mean patch token; smooth L1 in units of the range's width."""
 
     def __init__(self, width: int, value_range: tuple[float, float]) -> None:
         super().__init__()
@@ -22,14 +22,14 @@ class ValueHead(Head):
         nn.init.constant_(last.bias, 0.5)  # begins near the middle
 
     def forward(self, features: Features) -> Tensor:
-        """The value `(n,)`, 0 for the least one and 1 for the largest."""
+        """Values `(n,)` on the scale of the range: 0 is the lower end, 1 the upper end."""
         scaled: Tensor = self.read(features.whole)
         return scaled.float().squeeze(1)
 
     def loss(self, answer: Tensor, batch: Batch) -> Tensor:
-        """Smooth L1, quadratic below a tenth of the range, of `value` `(n,)` in its unit."""
+        """Smooth L1 from `value` `(n,)`, which is in its unit; quadratic below a tenth of the range."""
         return F.smooth_l1_loss(answer, (batch["value"] - self.least) / self.range, beta=0.1)
 
     def predict(self, answer: Tensor, size: int) -> Tensor:
-        """`(n,)` in the value's unit."""
+        """Values `(n,)` in their unit."""
         return answer * self.range + self.least

@@ -1,4 +1,4 @@
-"""Classes of whole images: a linear layer on the class token and the mean of the patches."""
+"""Classification of whole images: a linear layer on the class token and the mean patch token."""
 
 from typing import final
 
@@ -24,9 +24,9 @@ class ClassHead(Head):
         return scores.float()
 
     def loss(self, answer: Tensor, batch: Batch) -> Tensor:
-        """Cross-entropy."""
+        """Cross-entropy with `label` `(n,)`."""
         return F.cross_entropy(answer, batch["label"])
 
     def predict(self, answer: Tensor, size: int) -> Tensor:
-        """The scores."""
+        """The scores, unchanged."""
         return answer
