@@ -199,7 +199,7 @@ def test_training_is_the_released_loop(tiny: Any, new_context: NewContext) -> No
             f"{n}.weight": base[f"{n}.weight"] + (bi * wi) @ ai
             for n, ai, bi, wi in zip(layers, a, b, gates, strict=True)
         }
-        prompts = learner._tokenise(tuple(f"a {name}" for name in task.classes))  # type: ignore[attr-defined]
+        prompts = learner.tokenise(tuple(f"a {name}" for name in task.classes))  # type: ignore[attr-defined]
         image, text, scale = functional_call(
             learner.module, updates, (images, F.pad(prompts, (0, 24 - prompts.shape[1])))
         )

@@ -2,8 +2,9 @@
 
 `PYTHONPATH=tools python -m clbench_tools.pretraining.mini_t5.pretrain_t5 --corpus CACHE --teacher FOLDER`.
 
-`clbench_tools.text_mini.build_text_mini` writes the corpus into its cache; the teacher is all-MiniLM-L6-v2. Writes weights,
-config and tokenizer into `--out` (the learner's folder). Build-time code: nothing imports it when clbench runs.
+`clbench_tools.text_mini.build_text_mini` writes the corpus into its cache; the teacher is all-MiniLM-L6-v2. Writes
+weights, config and tokenizer into `--out` (the learner's folder). Build-time code: nothing imports it when clbench
+runs.
 """
 
 import argparse
