@@ -1,4 +1,4 @@
-"""A learner of images that says what it is told, and knows a task only once it has been welcomed."""
+"""A learner of images with scripted predictions, which knows a task only after `add_task`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,7 +35,7 @@ def _samples(task: str, tensors: Mapping[str, Tensor], **truth: pa.Array) -> Sam
 SAMPLES = {
     "cyst": _samples(
         "cyst",
-        {"told": torch.tensor([0, 1, 0], dtype=torch.uint8).reshape(3, 1, 1).repeat(1, 6, 8)},
+        {"scripted": torch.tensor([0, 1, 0], dtype=torch.uint8).reshape(3, 1, 1).repeat(1, 6, 8)},
         mask=pa.array([png(mask) for mask in MASKS], pa.binary()),
     ),
     "organ": _samples(
@@ -47,25 +47,25 @@ SAMPLES = {
     ),
     "nodule": _samples(
         "nodule",
-        {"told": torch.tensor([[[0, 0, 0.5, 1, 0.9]], [[0, 0, 1, 1, 0.1]], [[0.5, 0.5, 0.75, 0.75, 0.5]]])},
+        {"scripted": torch.tensor([[[0, 0, 0.5, 1, 0.9]], [[0, 0, 1, 1, 0.1]], [[0.5, 0.5, 0.75, 0.75, 0.5]]])},
         boxes=pa.array([[[0.0, 0.0, 40.0, 30.0]]] * 3, BOXES),
     ),
     "femur": _samples(
         "femur",
-        {"told": torch.tensor([[[0.5, 0.5]], [[0.5, 0.5]], [[0.0, 0.0]]])},
+        {"scripted": torch.tensor([[[0.5, 0.5]], [[0.5, 0.5]], [[0.0, 0.0]]])},
         points=pa.array([[[20.0, 15.0]], [[40.0, 33.0]], [[40.0, 30.0]]], BOXES),
     ),
-    "length": _samples("length", {"told": torch.tensor([1.0, 2.0, 30.0])}, value=pa.array([1.0, 3.0, 5.0])),
+    "length": _samples("length", {"scripted": torch.tensor([1.0, 2.0, 30.0])}, value=pa.array([1.0, 3.0, 5.0])),
 }
 
 
-class ToldImages(Learner):
-    """Its tensor `told` is the prediction; `chances` and `label` are those of classes."""
+class ScriptedImages(Learner):
+    """Its tensor `scripted` is the prediction; `chances` and `label` are those of classes."""
 
     test_batch = 2
 
     def __init__(self, known: Sequence[str] = ()) -> None:
-        super().__init__("told-images", nn.Linear(1, 1))
+        super().__init__("scripted-images", nn.Linear(1, 1))
         nn.init.zeros_(self.module.weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.module.bias)  # type: ignore[arg-type]
         self.known = list(known)
@@ -91,7 +91,7 @@ class ToldImages(Learner):
 
         def predict(batch: Batch, task: Task) -> Mapping[EvalProtocol, Predictions]:
             if task.kind != "classification":
-                return dict.fromkeys(protocols, Predictions(batch["told"]))
+                return dict.fromkeys(protocols, Predictions(batch["scripted"]))
             confidence, prediction = batch["chances"].max(dim=-1)
             label = batch["label"]
             right = prediction == label

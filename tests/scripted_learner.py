@@ -1,11 +1,11 @@
 """The learner of `scripted_images`, registered."""
 
-from tests.scripted_images import ToldImages
+from tests.scripted_images import ScriptedImages
 
 from clbench.core.registry import LEARNERS
 
 
-@LEARNERS.register("told-learner")
-def scripted_learner(argument: str, seed: int) -> ToldImages:
+@LEARNERS.register("scripted-learner")
+def scripted_learner(argument: str, seed: int) -> ScriptedImages:
     """The learner, the same for every seed."""
-    return ToldImages()
+    return ScriptedImages()

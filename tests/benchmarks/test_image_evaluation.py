@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from tests.image_tasks import image_task
-from tests.scripted_images import MASKS, SAMPLES, TASKS, ToldImages, ids
+from tests.scripted_images import MASKS, SAMPLES, TASKS, ScriptedImages, ids
 
 from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.benchmarks.evaluation.truth_cache import TruthCache
@@ -20,14 +20,14 @@ from clbench.scoring.images.run_length import labels_of
 from clbench.spec.ledger import SCHEMA, read_ledger, task_scores, write_ledger
 
 
-def evaluated(learner: ToldImages, tasks: Sequence[Task] = TASKS, version: int = 1) -> pa.Table:
-    stream = Stream("mixed", tuple(tasks), ("task-id",), "told")
+def evaluated(learner: ScriptedImages, tasks: Sequence[Task] = TASKS, version: int = 1) -> pa.Table:
+    stream = Stream("mixed", tuple(tasks), ("task-id",), "scripted")
     return Evaluator(stream, "test", lambda task, split: SAMPLES[task.name]).evaluate(learner, version)
 
 
 @pytest.fixture(scope="module")
 def ledger() -> pa.Table:
-    return evaluated(ToldImages([task.name for task in TASKS]))
+    return evaluated(ScriptedImages([task.name for task in TASKS]))
 
 
 def rows(ledger: pa.Table, task: str) -> list[dict[str, Any]]:
@@ -64,10 +64,10 @@ def test_measures_and_texts_are_in_the_ledger(ledger: pa.Table) -> None:
 
 
 def test_tasks_that_the_learner_cannot_be_tested_on_are_left_out() -> None:
-    learner = ToldImages(["organ", "femur"])
+    learner = ScriptedImages(["organ", "femur"])
     found = evaluated(learner)
     assert found["task"].unique().to_pylist() == ["organ", "femur"]
-    nothing = evaluated(ToldImages(), version=0)
+    nothing = evaluated(ScriptedImages(), version=0)
     assert (nothing.schema, len(nothing)) == (SCHEMA, 0)
 
 
@@ -75,7 +75,7 @@ def test_an_unknown_metric_is_one_line() -> None:
     task = image_task("dice", "cyst")
     wrong = Task(task.name, task.kind, "dise", task.load, task.fingerprint, task.classes)
     with pytest.raises(ConfigError, match=r"^task 'cyst': unknown metric 'dise': did you mean 'dice'\?$"):
-        evaluated(ToldImages(["cyst"]), [wrong])
+        evaluated(ScriptedImages(["cyst"]), [wrong])
 
 
 @pytest.mark.parametrize("bound", [0, 6000, 2**20])

@@ -1,1 +1,1 @@
-"""What every room uses: errors, settings, registries, cards, files that appear whole, randomness by name."""
+"""What every part of clbench uses: errors, settings, registries, cards, storage, reading of images, seeding."""

@@ -1,4 +1,4 @@
-"""Cards: streams and suites are YAML files, found by their names or given as a path."""
+"""Cards: the YAML files of streams and suites, found by name or given as a path."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from clbench.core.yaml_text import parse_yaml
 
 @dataclass(frozen=True)
 class CardFile:
-    """A YAML file and what it holds."""
+    """A YAML file and its values."""
 
     name: str
     path: Path
@@ -25,11 +25,11 @@ class CardFile:
 
 
 class Cards:
-    """The YAML files of one kind in a package or in a folder of it; deeper ones are data.
+    """The YAML files of one kind in a package and its direct subfolders; files further down are data.
 
     Args:
-        kind: The word for one of them, as error messages use it (`suite`).
-        package: Where they live; the name of a card is its file's stem, with dashes.
+        kind: The word for one card, as error messages use it (`suite`).
+        package: Import name of the package; the name of a card is its file's stem, with dashes.
     """
 
     def __init__(self, kind: str, package: str) -> None:
@@ -41,7 +41,7 @@ class Cards:
         return sorted(self._paths)
 
     def get(self, name: str) -> CardFile:
-        """The card of that name, or the one in a file if `name` is the path of a YAML file.
+        """The card of that name, or the card in a file if `name` is the path of a YAML file.
 
         Raises:
             RegistryError: For an unknown name or a file that is missing or not a YAML mapping.
@@ -67,7 +67,7 @@ def read_yaml(path: Path, kind: str) -> Mapping[str, object]:
     """Read a YAML mapping whose keys are texts.
 
     Raises:
-        RegistryError: When the file is missing, not YAML or not a mapping, and for a key that is there twice.
+        RegistryError: When the file is missing, is not a YAML mapping, or has a key twice.
     """
     try:
         values = parse_yaml(path.read_text(encoding="utf-8"))

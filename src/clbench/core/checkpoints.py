@@ -1,4 +1,4 @@
-"""Trees of tensors and plain values, saved as safetensors and JSON: nothing that is loaded can run code."""
+"""Trees of tensors and plain values, saved as safetensors and JSON, so that loading cannot run code."""
 
 import errno
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ def save_tree(folder: Path, tree: Mapping[str, object]) -> None:
     """Write nested dictionaries and lists of tensors and plain values as `tree.json` and `tensors.safetensors`.
 
     Raises:
-        TypeError: For anything else, which is a defect of the strategy whose state it is.
+        TypeError: For a value of another type, which is a defect of the strategy whose state it is.
     """
     tensors: dict[str, Tensor] = {}
     plain = _strip(tree, tensors, "")
@@ -46,7 +46,7 @@ def save_tree(folder: Path, tree: Mapping[str, object]) -> None:
 
 
 def tensors_of(tree: Mapping[str, object]) -> dict[str, Tensor]:
-    """The tensors of a tree by where they are in it (`/adapters/two/a`), as `save_tree` names them."""
+    """The tensors of a tree by their paths in it (`/adapters/two/a`), as `save_tree` names them."""
     tensors: dict[str, Tensor] = {}
     _strip(tree, tensors, "")
     return tensors

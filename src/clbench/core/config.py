@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Config(BaseModel):
-    """Settings beside their owner: immutable, unknown keys refused, defaults checked too."""
+    """Base class of settings: immutable; unknown keys are refused, and defaults are checked, too."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
@@ -26,8 +26,8 @@ def validate(model: type[M], values: Mapping[str, object], where: str) -> M:
 
     Args:
         model: The pydantic model.
-        values: What the user gave.
-        where: What the settings belong to, put before each key (`strategy lora`).
+        values: The user's values, by name.
+        where: Owner of the settings, put before each key in messages (`strategy lora`).
 
     Raises:
         ConfigError: One line that names the key, what was wanted and what was got.
@@ -64,7 +64,7 @@ def _model_at(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseM
 
 
 def parse_overrides(items: list[str]) -> dict[str, object]:
-    """`key=value` pairs of the command line, values read as YAML (`1e-3` too is a number).
+    """Parse `key=value` pairs of the command line; values are YAML, and `1e-3` is a number, too.
 
     Raises:
         ConfigError: For an item without `=` or with a value that is not YAML, and for a key given twice.
@@ -85,7 +85,7 @@ def parse_overrides(items: list[str]) -> dict[str, object]:
 
 
 def _number_or(text: str, value: object) -> object:
-    """YAML 1.1 reads `1e-3` as a string; people mean the number."""
+    """The number that a text such as `1e-3` means, which YAML 1.1 reads as a string; else the value."""
     if isinstance(value, str):
         try:
             return float(text)

@@ -1,7 +1,7 @@
-"""CSV files as spreadsheets and scripts write them: one way to open them, which names what is wrong with one.
+"""CSV files as spreadsheets and scripts write them: one way to read them, which names what is wrong with a file.
 
-The rows are those of `csv`. Checked before: encoding and byte order mark, NUL bytes, the separator, quotes, columns
-that are there twice, rows that lack cells or have more.
+Rows are parsed by `csv`. Encoding, byte order mark, NUL bytes, separator, quotes, duplicate columns and the number of
+cells in a row are checked.
 """
 
 import codecs
@@ -34,13 +34,13 @@ def read_cells(path: Path, columns: Sequence[str], separator: str = ",", encodin
 
     Args:
         path: The file.
-        columns: Names of which the first row has at least one, so that a wrong separator is noticed; empty for a file
-            without names.
-        separator: What stands between cells.
-        encodings: What the text may be written in; a byte order mark overrules them.
+        columns: Expected column names; the first row must have one of them, so that a wrong separator is noticed. Empty
+            for a file without column names.
+        separator: Character between cells.
+        encodings: Encodings that are tried in order; a byte order mark overrules them.
 
     Raises:
-        DataError: When the file is missing or no such table.
+        DataError: When the file is missing or is not such a table.
     """
     text = read_text(path, encodings)
     if "\0" in text:
@@ -106,12 +106,12 @@ def _parsed(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[s
 
 
 def _check_separator(path: Path, text: str, columns: Sequence[str], separator: str) -> None:
-    """Refuse another separator: with it alone the first row has the names that are wanted, or more than one cell."""
+    """Refuse a file with another separator, which is the one that yields the expected names or more than one cell."""
     first = {character: _first_row(path, text, character) for character in SEPARATORS}
     if set(first[separator][1]) & set(columns):
         return
     alone = len(first[separator][1]) < 2
-    # The one that gives most of the wanted columns, else, where the wanted one parts nothing, the one that parts most.
+    # The separator that yields most of the expected columns, else the one that yields most cells.
     other = max(
         (o for o in SEPARATORS if o != separator),
         key=lambda o: (len(set(first[o][1]) & set(columns)), len(first[o][1]) if o != " " else 0),
@@ -127,7 +127,7 @@ def _check_separator(path: Path, text: str, columns: Sequence[str], separator: s
 
 
 def _first_row(path: Path, text: str, separator: str) -> tuple[int, list[str]]:
-    """The first row that is not empty; no cells where it does not parse."""
+    """The first row that is not empty; no cells if it does not parse."""
     with contextlib.suppress(DataError, StopIteration):
         number, cells = next(_parsed(path, text, separator))
         return number, [cell.strip() for cell in cells]

@@ -1,4 +1,4 @@
-"""Errors that the user can mend: one root class, one clear line each.
+"""Errors that the user can correct: one root class, one clear line each.
 
 The command line prints the message of a `ClbenchError` without a traceback and exits with status 2. Anything else that
 is raised is a defect of clbench and keeps its traceback.
@@ -8,21 +8,21 @@ from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
 
 MOST = 5
-"""Names that a hint offers."""
-AS_GOOD = 0.05
-"""Names that are so little farther than the nearest one are offered beside it."""
+"""Largest number of names in a hint."""
+TIE = 0.05
+"""Names whose similarity is at most this much below that of the nearest name are offered, too."""
 
 
 class ClbenchError(Exception):
-    """Something that the user can mend; the message says where, what was wanted and what was got."""
+    """An error that the user can correct; the message says where, what was wanted and what was got."""
 
 
 class ConfigError(ClbenchError):
-    """A setting, a suite or a command-line value that does not fit."""
+    """A setting, a suite or a command-line value that is not valid."""
 
 
 class RegistryError(ClbenchError):
-    """A name that nobody registered, or that two files claim, or a file that does not import."""
+    """A name that is not registered or is registered twice, or a file that does not import."""
 
 
 class DataError(ClbenchError):
@@ -30,7 +30,7 @@ class DataError(ClbenchError):
 
 
 class BrokenSamplesError(DataError):
-    """Samples that do not decode; `positions` are their rows, so that whoever asked may go on without them."""
+    """Samples that do not decode; `positions` are their rows, so that the caller can leave them out."""
 
     def __init__(self, message: str, positions: Sequence[int]) -> None:
         super().__init__(message)
@@ -42,7 +42,7 @@ class CheckpointError(ClbenchError):
 
 
 class MetricError(ClbenchError):
-    """A metric that is not defined for the matrix it was given."""
+    """A metric that is not defined for a matrix."""
 
 
 class TrackingError(ClbenchError):
@@ -54,11 +54,11 @@ class TrainingError(ClbenchError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence that offers the known names that are near, five at most; there may be more than a thousand.
+    """A hint with the known names nearest to a name, five at most, out of any number.
 
     Args:
-        name: What the user wrote.
-        known: The names that exist.
+        name: Name that the user wrote.
+        known: All existing names.
 
     Returns:
         For example `did you mean 'lora'?`, `known: ewc, lora` or `none of 1,300 is near, the nearest: a, b, c, d, e`;
@@ -69,7 +69,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     wanted = _form(name)
     ratio = {form: SequenceMatcher(None, form, wanted).ratio() for form in get_close_matches(wanted, by_form, MOST)}
     if ratio:
-        near = [repr(by_form[form]) for form in ratio if ratio[form] > max(ratio.values()) - AS_GOOD]
+        near = [repr(by_form[form]) for form in ratio if ratio[form] > max(ratio.values()) - TIE]
         return f"did you mean {', '.join(near[:-1])} or {near[-1]}?" if len(near) > 1 else f"did you mean {near[0]}?"
     if len(names) <= MOST:
         return f"known: {', '.join(names)}" if names else "none are registered"
@@ -78,5 +78,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _form(name: str) -> str:
-    """What names are compared by: case and the kind of dash are where people err first."""
+    """The form in which names are compared: without case, and with underscores as dashes."""
     return name.casefold().replace("_", "-")

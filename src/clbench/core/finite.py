@@ -1,4 +1,4 @@
-"""NaN and infinity among weights and scores: found in one pass, told by name."""
+"""NaN and infinity among weights and scores: found in one pass, reported by name."""
 
 import math
 from collections import defaultdict
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def finite_rows(scores: Tensor) -> Tensor:
-    """Which rows of `(n, ...)` have finite numbers only, bool `(n,)`; nothing here waits for the device."""
+    """Whether all numbers in each row of `(n, ...)` are finite, bool `(n,)`; without synchronising with the device."""
     if not scores.numel():
         return torch.ones(len(scores), dtype=torch.bool, device=scores.device)
     least, largest = scores.detach().reshape(len(scores), -1).aminmax(dim=1)
@@ -17,13 +17,13 @@ def finite_rows(scores: Tensor) -> Tensor:
 
 
 def not_finite(tensors: Mapping[str, Tensor], infinite: Collection[str] = ()) -> str | None:
-    """Say which of some tensors have NaN or infinite values, and how many; None where all are finite.
+    """Describe the tensors with NaN or infinite values; None if all values are finite.
 
-    Each tensor is read once, without a copy, and each device is waited for once for all of them.
+    Each tensor is read once, without a copy; each device is synchronised once.
 
     Args:
-        tensors: By name; those that hold no floating-point numbers are passed over.
-        infinite: Names of those that may hold infinity, but not NaN.
+        tensors: Tensors by name; only those of floating-point numbers are checked.
+        infinite: Names of tensors that may hold infinity, but not NaN.
     """
     ends: dict[torch.device, list[tuple[str, Tensor]]] = defaultdict(list)
     for name, tensor in tensors.items():
@@ -43,6 +43,6 @@ def not_finite(tensors: Mapping[str, Tensor], infinite: Collection[str] = ()) ->
 
 
 def unsound_weights(module: nn.Module) -> str | None:
-    """The same for a model: parameters must be finite, and buffers, which may be masks of minus infinity, numbers."""
+    """Describe parameters that are not finite and buffers with NaN; buffers may hold infinity, as masks do."""
     buffers = dict(module.named_buffers())
     return not_finite({**dict(module.named_parameters()), **buffers}, buffers)

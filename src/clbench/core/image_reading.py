@@ -1,4 +1,4 @@
-"""Images that Pillow decodes: whole, of one frame, 8 bits by one rule; masks as class ids. Nobody else opens them."""
+"""Reading of images: every image and mask is opened here, so all readers see the same 8-bit values or class ids."""
 
 import io
 import struct
@@ -35,10 +35,10 @@ UNDECODABLE = (
     struct.error,
     zlib.error,
 )
-"""What is raised for files that are no sound images."""
+"""Exceptions that Pillow raises for damaged files and for files that are not images."""
 
 SIXTEEN_BITS = {"I;16": ("PNG", "TIFF", "JPEG2000", "ICO"), "I": ("PNG", "PPM")}
-"""Formats in which such a mode means 16 unsigned bits; elsewhere nothing says what is white."""
+"""Formats in which a mode of Pillow means 16 unsigned bits; in others, the value of white is unknown."""
 BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
 """Tags of TIFF: bits a sample; 0 where white is zero; 2 for signed samples (TIFF 6.0)."""
 LOSSY = ("JPEG", "MPO")
@@ -49,18 +49,18 @@ Source = bytes | str | Path
 
 
 def read_image(source: Source, name: str, mode: Literal["RGB", "L"] = "RGB", frame: int | None = None) -> Image.Image:
-    """An image in its own size, in colours or grey; transparency does not count, and orientation tags do not turn it.
+    """Read an image in its own size, in colours or grey; transparency and orientation tags are ignored.
 
     Args:
         source: The file, or its bytes.
-        name: What messages call it.
-        mode: Colours or grey.
-        frame: Which frame, from 0; None where there is only one. Of the images in a camera's JPEG (MPO) the first is
-            meant; the others are its previews.
+        name: Name of the image in messages.
+        mode: `RGB` for colours, `L` for grey.
+        frame: Index of the frame; None for files with one frame. A camera's JPEG (MPO) counts as one frame: its other
+            images are previews.
 
     Raises:
-        DataError: When it does not decode, has no such frame or several and none is named, or when nothing says which
-            value is white.
+        DataError: When the image does not decode, has no such frame, has several frames and none is given, or does not
+            say which value is white.
     """
     with _opened(source, name, frame) as (image, stored):
         converted = _of_8_bits(image, name).convert(mode)
@@ -71,16 +71,16 @@ def read_image(source: Source, name: str, mode: Literal["RGB", "L"] = "RGB", fra
 
 
 def read_ids(source: Source, name: str, frame: int | None = None) -> Array:
-    """The class ids `(height, width)` of a mask; of palettes the places, of equal channels the first.
+    """Read the class ids `(height, width)` of a mask: palette indices, or the first of equal channels.
 
     Args:
         source: The file, or its bytes.
-        name: What messages call it.
-        frame: Which frame of a mask of several, from 0; a mask of one frame is read whatever the number.
+        name: Name of the mask in messages.
+        frame: Index of the frame; ignored for a mask with one frame.
 
     Raises:
-        DataError: When it does not decode, has several frames and none is named, is JPEG (which blurs classes), or has
-            channels that differ or values that are no class.
+        DataError: When the mask does not decode, has several frames and none is given, is JPEG (which blurs classes),
+            or has channels that differ or values that are not class ids.
     """
     with _opened(source, name, frame, mask=True) as (image, _):
         if image.format in LOSSY:
@@ -94,7 +94,7 @@ def read_ids(source: Source, name: str, frame: int | None = None) -> Array:
 
 
 def read_cell(cell: ImageCell, what: str = "the image") -> Image.Image:
-    """The image of a cell, RGB, as `read_image`.
+    """Read the image of a cell, RGB, in its own size.
 
     Raises:
         DataError: As `read_image`, and for an empty cell.
@@ -117,12 +117,12 @@ def source_of(cell: ImageCell, what: str) -> Source:
 
 
 def name_of(cell: ImageCell, what: str) -> str:
-    """What messages call an image: by its file where it has one."""
+    """Name of an image in messages, with its file if it has one."""
     return f"{what} {cell['path']}" if cell and cell["path"] is not None else what
 
 
 def undecoded(rows: "Dataset") -> "Dataset":
-    """The rows with images as cells: `datasets` would decode them by rules of its own."""
+    """The rows with images as cells, not decoded: `datasets` would decode them by rules of its own."""
     from datasets import Image as ImageFeature
 
     for name, feature in rows.features.items():
@@ -133,7 +133,11 @@ def undecoded(rows: "Dataset") -> "Dataset":
 
 @contextmanager
 def _opened(source: Source, name: str, frame: int | None, mask: bool = False) -> Iterator[tuple[Image.Image, str]]:
-    """The file, its frame decoded, and how its samples are stored; what goes wrong meanwhile is one line."""
+    """The decoded frame of a file, and Pillow's description of how its samples are stored.
+
+    Raises:
+        DataError: In one line, for any error while the image is in use.
+    """
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             frames = 1 if image.format == "MPO" and frame is None else getattr(image, "n_frames", 1)
@@ -149,7 +153,7 @@ def _opened(source: Source, name: str, frame: int | None, mask: bool = False) ->
 
 
 def _of_8_bits(image: Image.Image, name: str) -> Image.Image:
-    """The image as it is, or grey of 8 bits where its samples have more."""
+    """The image unchanged, or 8-bit grey if its samples have more bits."""
     kind = f"{image.format}, mode {image.mode}"
     tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
     if image.mode == "L" and 2 in np.atleast_1d(tags.get(SAMPLE_FORMAT, 1)):

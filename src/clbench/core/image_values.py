@@ -1,4 +1,4 @@
-"""Numbers in files as 8 bits a sample, as class ids or as frames: one rule for every reader of images and masks."""
+"""Stored numbers as 8-bit samples, class ids or frames: one rule for every reader of images and masks."""
 
 from typing import Any, TypeAlias
 
@@ -11,25 +11,25 @@ Array: TypeAlias = NDArray[np.uint8]
 """`(height, width)` or `(height, width, 3)`."""
 
 TOLERANCE = 0.01
-"""So far from a whole number a class id may be: a change of type leaves that much, interpolation leaves more."""
+"""Largest distance of a class id from a whole number: a change of type leaves less, interpolation leaves more."""
 
 
 def eight_bits(values: NDArray[Any], name: str, white: int | None = None, kind: str = "") -> Array:
-    """Samples of an image as 8 bits, by the range that their format states, never by the range of one image's values.
+    """Convert samples of an image to 8 bits by the range of their format, never by the range of one image's values.
 
-    Where the format says what white is (16 bits of PNG and TIFF, DICOM), the upper 8 bits of that range are kept; fewer
-    bits are stretched to 8. Where it does not (NIfTI, MetaImage, NumPy, floating point, signed numbers), values must be
-    those of 8 bits already: fractions, which a change of type has left, are rounded.
+    If the format states the value of white (16-bit PNG and TIFF, DICOM), the upper 8 bits of the range are kept; fewer
+    bits are stretched to 8. Otherwise (NIfTI, MetaImage, NumPy, floating point, signed numbers) values must be in the
+    8-bit range already; fractions, which a change of type leaves, are rounded.
 
     Args:
-        values: Numbers of any type; truth values are black and white.
-        name: The file, for messages.
-        white: Value of white, 2^bits - 1; None where the format does not say it.
-        kind: What messages call the type of the samples; that of `values` when empty.
+        values: Numbers of any type; booleans are black and white.
+        name: Name of the file in messages.
+        white: Value of white, 2^bits - 1; None if the format does not state it.
+        kind: Type of the samples in messages; the type of `values` when empty.
 
     Raises:
-        DataError: For no values, values outside the range, and those where white cannot be known: 0 to 1, or 16 bits of
-            which only the lower 8 are used.
+        DataError: For an empty image, values outside the range, and values whose white is unknown: 0 to 1, or 16 bits
+            of which only the lower 8 are used.
     """
     if values.dtype == np.bool_:
         values, white = values.astype(np.uint8), 1
@@ -50,11 +50,11 @@ def eight_bits(values: NDArray[Any], name: str, white: int | None = None, kind: 
 
 
 def class_ids(values: NDArray[Any], name: str) -> Array:
-    """The class ids of a mask.
+    """Convert the values of a mask to class ids.
 
     Raises:
-        DataError: For no values, values outside 0 to 255, and values further than `TOLERANCE` from a whole number: they
-            were interpolated, and to round them would be to name a class that is not there.
+        DataError: For an empty mask, values outside 0 to 255, and values further than `TOLERANCE` from a whole number:
+            these were interpolated, and rounding would invent classes.
     """
     least, largest = _range(values, name, str(values.dtype))
     if values.dtype.kind == "f":
@@ -71,16 +71,16 @@ def class_ids(values: NDArray[Any], name: str) -> Array:
 
 
 def frame_of(frames: int, frame: int | None, name: str, mask: bool = False) -> int:
-    """Which frame of a file is meant, from 0.
+    """The index of the frame to read.
 
     Args:
-        frames: How many it has.
-        frame: The one that was named; None where nobody named one.
-        name: The file, for messages.
-        mask: Whether the file is the mask of that frame: then a single frame is meant whatever the number.
+        frames: Number of frames in the file.
+        frame: Index that the data give; None without one.
+        name: Name of the file in messages.
+        mask: Whether the file is the mask of that frame; a single frame is then read for any index.
 
     Raises:
-        DataError: When there is no such frame, or there are several and none was named.
+        DataError: When there is no such frame, or there are several and no index is given.
     """
     if mask and frames == 1:
         return 0

@@ -1,4 +1,4 @@
-"""Addresses of MLflow stores and its many exceptions as one line; for those who write to a store and those who read."""
+"""Addresses of MLflow stores, and MLflow's exceptions as one line; for code that writes to a store or reads from it."""
 
 import contextlib
 import hashlib
@@ -14,7 +14,7 @@ from pathlib import Path
 from clbench.core.errors import TrackingError
 
 LONGEST = 300
-MENDS = {
+REMEDIES = {
     "database is locked": "another process is writing to this file; wait for it, or end it",
     "database table is locked": "another process is writing to this file; wait for it, or end it",
     "readonly database": "this file or its folder must be writable",
@@ -23,11 +23,11 @@ MENDS = {
     "database disk image is malformed": "it is damaged; move it away, and the next run makes a new one",
     "unable to open database file": "its folder must be there and writable, and no folder in its place",
 }
-"""What to do about the complaints of SQLite."""
+"""Remedies, by error messages of SQLite."""
 OTHER_SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+)")
 NAME = 250
 """Most characters that MLflow takes in the name of a metric, a parameter or a run."""
-SOUND = re.compile(r"(?!\.\.)[\w\-. ]+(/[\w\-. ]+)*", re.ASCII)
+VALID = re.compile(r"(?!\.\.)[\w\-. ]+(/[\w\-. ]+)*", re.ASCII)
 
 
 @contextlib.contextmanager
@@ -36,7 +36,7 @@ def one_line_errors(uri: str, what: str = "") -> Iterator[None]:
 
     Args:
         uri: The tracking store.
-        what: What can be said of every error beforehand (`does not answer`).
+        what: Words that fit every error, put before the reason (`does not answer`).
 
     Raises:
         TrackingError: `tracking store <uri> <what>: <reason>`.
@@ -45,7 +45,7 @@ def one_line_errors(uri: str, what: str = "") -> Iterator[None]:
     from requests.exceptions import RequestException
     from sqlalchemy.exc import SQLAlchemyError
 
-    outside = sys.exception()  # may be what a store is told of: never the cause of what the store says
+    outside = sys.exception()  # an exception that is being handled is never the cause of the store's
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints tracebacks of what is raised too
     try:
         urllib.parse.urlsplit(uri)
@@ -60,7 +60,7 @@ def one_line_errors(uri: str, what: str = "") -> Iterator[None]:
 
 
 def shown_uri(uri: str) -> str:
-    """The address without the name and password that it may hold."""
+    """The address without user name and password."""
     scheme, mark, rest = uri.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
@@ -85,23 +85,23 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def ui_command(uri: str) -> str:
-    """What to type in a POSIX shell to look at a store, without the name and password that its address may hold."""
+    """The shell command (POSIX) that shows a store, without user name and password."""
     return f"mlflow ui --backend-store-uri {shlex.quote(shown_uri(uri))}"
 
 
 def _reason(error: BaseException, outside: BaseException | None, store: str) -> str:
-    """What a database, the network or the disk said first, with what to do about it; else what MLflow says."""
+    """The first message of a database, the network or the disk, with its remedy; else MLflow's message."""
     found = _innermost(error, outside)
     if isinstance(found, OSError) and found.strerror:
         return f"{found.strerror}: {found.filename}" if found.filename else found.strerror
     message = str(found).strip() or type(found).__name__
     if schema := OTHER_SCHEMA.search(message):
         return _schema(schema[1], store)
-    return next((f"{message}: {mend}" for complaint, mend in MENDS.items() if complaint in message), message)
+    return next((f"{message}: {remedy}" for complaint, remedy in REMEDIES.items() if complaint in message), message)
 
 
 def _innermost(error: BaseException, outside: BaseException | None) -> BaseException:
-    """The innermost exception of a database's driver, the system or the import, if there is one behind an exception."""
+    """The innermost cause that a database driver, the system or an import raised; else the exception itself."""
     found, seen = error, [outside]
     inner: BaseException | None = error
     while inner is not None and inner not in seen:
@@ -125,26 +125,26 @@ def _schema(revision: str, store: str) -> str:
 
 
 def one_line(error: BaseException | str) -> str:
-    """The first line of a message, cut where it becomes too long to read."""
+    """The first line of a message, cut to a readable length."""
     text = " ".join((str(error).strip() or type(error).__name__).splitlines()[0].split())
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def allowed_name(name: str) -> str:
-    """A name that every MLflow takes for a metric, a parameter or an artifact: a sound one as it is, else a mended one.
+    """A name that every MLflow accepts for a metric, a parameter or an artifact; a valid name stays unchanged.
 
-    MLflow takes letters, digits and `_-. /`, at most 250, and no path that means another one (`a//b`, `/a`, `a/..`). A
-    mended name ends with a hash of what it stands for, so different names stay different.
+    MLflow accepts letters, digits and `_-. /`, at most 250 characters, and no path that means another one (`a//b`,
+    `/a`, `a/..`). A changed name ends with a hash of the original, so different names stay different.
     """
     parts = name.split("/")
-    if len(name) <= NAME and SOUND.fullmatch(name) and not {".", ".."} & set(parts):
+    if len(name) <= NAME and VALID.fullmatch(name) and not {".", ".."} & set(parts):
         return name
     clean = (re.sub(r"[^\w\-. ]", "_", part, flags=re.ASCII) for part in parts if part)
     return _marked("/".join(re.sub(r"^\.+", lambda dots: "_" * len(dots[0]), part) for part in clean), name, NAME)
 
 
 def fitting(text: str, limit: int) -> str:
-    """Text that MLflow's databases take: without surrogates and zero bytes; a cut one ends with a hash of the whole."""
+    """Text that MLflow's databases accept: no surrogates, no zero bytes; a text that is cut ends with a hash of it."""
     clean = text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\0")
     return clean if len(clean) <= limit else _marked(clean, clean, limit)
 

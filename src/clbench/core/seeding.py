@@ -1,4 +1,4 @@
-"""Randomness is an argument: every generator is derived from the cell's seed and a name."""
+"""Randomness as an argument: every generator is derived from the cell's seed and a name."""
 
 import hashlib
 
@@ -6,16 +6,16 @@ import torch
 
 
 def derive(seed: int, *words: object) -> int:
-    """A seed in [0, 2^63) for one named use, unrelated to those of other names.
+    """A seed in [0, 2^63) for one use, which `words` name; seeds of different names are independent.
 
-    Unlike `seed + offset`, cells with neighbouring seeds share no stream of numbers.
+    Unlike with `seed + offset`, cells with neighbouring seeds share no random numbers.
     """
     text = "/".join(str(word) for word in (seed, *words))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
 def generator_for(seed: int, *words: object) -> torch.Generator:
-    """A CPU generator for one named use."""
+    """A CPU generator for one use, which `words` name."""
     return torch.Generator().manual_seed(derive(seed, *words))
 
 

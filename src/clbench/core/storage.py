@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what is in them."""
+"""Files that are written whole or not at all, and their contents."""
 
 import contextlib
 import errno
@@ -20,8 +20,8 @@ from clbench.core.errors import CheckpointError, ClbenchError, DataError
 def written_whole(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; on success it takes the name `path`, otherwise it is removed.
 
-    Works for a file and for a folder. A folder that was there before is moved away first and removed last, so that a
-    reader finds the old one, the new one or, for an instant, none, but never a mixture.
+    Works for a file and for a folder. An existing folder is moved away first and removed last: a reader finds the old
+    folder, the new one or, for an instant, none, but never a mixture.
 
     Raises:
         ClbenchError: When the disk is full or not writable.
@@ -52,7 +52,7 @@ def _reason(error: OSError) -> str:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write JSON whole or not at all, as `strict_json` does; floats keep every bit, mappings their order."""
+    """Write JSON in the form of `strict_json`, whole or not at all; floats keep every bit, mappings their order."""
     with written_whole(path) as aside:
         aside.write_text(strict_json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
@@ -75,11 +75,11 @@ def read_json(path: Path) -> dict[str, object]:
 
 
 def read_unpacked(path: Path, kind: str = "gzip") -> bytes:
-    """What is in a file, unpacked to its end where its name ends in `.gz`, so that its checksum is compared.
+    """The content of a file; if its name ends in `.gz`, it is unpacked to its end, which verifies its checksum.
 
     Args:
         path: The file.
-        kind: What it should be, for messages.
+        kind: Name of its format in messages.
 
     Raises:
         DataError: When it cannot be read or is damaged.
@@ -99,7 +99,7 @@ def read_unpacked(path: Path, kind: str = "gzip") -> bytes:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal, read again only when its time or size has changed."""
+    """SHA-256 of a file in hexadecimal; the file is read again only if its time or size has changed."""
     stat = path.stat()
     return _sha256(path, (stat.st_mtime_ns, stat.st_size))
 

@@ -1,9 +1,9 @@
-"""JSON that strict readers take: null where a number is not finite, and the reason beside it.
+"""JSON that strict readers accept: null for a number that is not finite, with the reason beside it.
 
-JSON has no NaN and no infinity. Where clbench writes JSON, printed or in a file, such a number is null, and the object
-that it is in says why under `undefined`, by the same name: `{"loss": null, "undefined": {"loss": "NaN"}}`. In a list
-the place is the name: `{"x": [1, null], "undefined": {"x": {"1": "Infinity"}}}`. A better reason that the object has
-already stays: `{"bwt": null, "undefined": {"bwt": "needs at least 2 tasks, got 1"}}`.
+JSON has no NaN and no infinity. In JSON that clbench prints or writes, such a number is null, and the object around it
+gives the reason under `undefined`, by the same name: `{"loss": null, "undefined": {"loss": "NaN"}}`. In a list, the
+index is the name: `{"x": [1, null], "undefined": {"x": {"1": "Infinity"}}}`. A reason that the object already has
+stays: `{"bwt": null, "undefined": {"bwt": "needs at least 2 tasks, got 1"}}`.
 """
 
 import json
@@ -23,7 +23,7 @@ def dumps(value: object, indent: int | None = None) -> str:
 
 
 def loads(text: str) -> object:
-    """Read what `dumps` wrote, with the very numbers; what older releases wrote as NaN is read, too.
+    """Read what `dumps` wrote, with exactly the same numbers; the NaN of older releases is read, too.
 
     Raises:
         ValueError: For a text that is not JSON, or has a key twice in one object.
@@ -33,9 +33,9 @@ def loads(text: str) -> object:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """What `json.loads` makes of a text of somebody else, except that a key which an object has twice is refused.
+    """Parse JSON of any origin like `json.loads`, but refuse an object with the same key twice.
 
-    Python lets the later one win without a word.
+    Python would silently keep the last value.
 
     Raises:
         ValueError: For a text that is not JSON, or has a key twice in one object.
@@ -48,7 +48,7 @@ def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """An object of JSON from its keys and values, for `object_pairs_hook`.
 
     Raises:
-        ValueError: For a key that is there twice.
+        ValueError: For a duplicate key.
     """
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -58,7 +58,7 @@ def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _split(value: object) -> tuple[object, object]:
-    """A value without numbers that are not finite, and what the object around it must say of it."""
+    """A value whose numbers that are not finite are None, and the reasons for the object around it."""
     if isinstance(value, float) and not math.isfinite(value):
         return None, "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
@@ -74,7 +74,7 @@ def _split(value: object) -> tuple[object, object]:
 
 
 def _restored(found: dict[str, object]) -> dict[str, object]:
-    """An object with the numbers that its reasons stand for; reasons in other words stay."""
+    """An object with the numbers that its reasons stand for; other reasons stay."""
     reasons = found.get(UNDEFINED)
     if isinstance(reasons, dict):
         for name in [name for name in reasons if name in found]:

@@ -1,4 +1,4 @@
-"""YAML as all of clbench reads it: nothing in it can run, and no key may be there twice."""
+"""The YAML reader of clbench: safe loading, and duplicate keys are refused."""
 
 from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,10 @@ MERGE = "tag:yaml.org,2002:merge"
 
 
 def parse_yaml(text: str) -> Any:
-    """What `yaml.safe_load` makes of a text, except that a key which a mapping has twice is refused.
+    """Parse YAML like `yaml.safe_load`, but refuse a mapping with the same key twice.
 
-    PyYAML lets the later one win without a word. Keys are compared as Python compares them, so `1` and `0x1` are one
-    key. `<<` is a key, too; what it merges may be set again beside it.
+    PyYAML would silently keep the last value. Keys are compared as Python compares them, so `1` and `0x1` are equal.
+    `<<` is a key, too; keys that it merges may be set again beside it.
 
     Raises:
         ConfigError: One line, for a text that is not YAML or has a key twice.
@@ -48,7 +48,7 @@ def _read(text: str, construct: bool) -> Any:
 
 
 def _mappings(root: Any) -> Iterator["MappingNode"]:
-    """All mappings in the order of the text, each once: an alias is the very node that it stands for."""
+    """All mappings in the order of the text, each once: an alias is the node that it stands for."""
     import yaml
 
     todo, known = [root], set()
@@ -65,10 +65,10 @@ def _mappings(root: Any) -> Iterator["MappingNode"]:
 
 
 def _check_keys(mapping: "MappingNode", loader: "SafeLoader") -> None:
-    """Refuse a key that is there already; what cannot be a key is left to the loader, which says so."""
+    """Refuse a duplicate key; values that cannot be keys are left to the loader, which reports them."""
     lines: dict[Hashable, int] = {}
     for node, _ in mapping.value:
-        # The tag tells a merge from the text "<<"; the tuple keeps every other key apart from it.
+        # The tag distinguishes a merge from the text "<<"; the tuple keeps every other key different from it.
         key: Hashable = MERGE if node.tag == MERGE else (loader.construct_object(node, deep=True),)
         line = node.start_mark.line + 1
         try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Images(Dataset[tuple[Tensor, int]]):
-    """Labelled images: bytes in memory, numbers in [0, 1] when asked for, which takes a quarter of the memory.
+    """Labelled images: kept as uint8, which takes a quarter of the memory, and read as numbers in [0, 1].
 
     Args:
         images: `(n, 3, size, size)` uint8.
@@ -39,14 +39,14 @@ class Images(Dataset[tuple[Tensor, int]]):
 
 
 def scenario_of(stream: Stream, size: int) -> "CLScenario":
-    """The train and the test stream of an Avalanche benchmark, one experience a task.
+    """The train and the test stream of an Avalanche benchmark, with one experience for each task.
 
     Args:
-        stream: All of its tasks must be classification of images.
+        stream: A stream whose tasks are all classification of images.
         size: Images are resized to `size` x `size`.
 
     Returns:
-        A benchmark with task labels and class timelines; what its datasets yield is said at `Stream.to_avalanche`.
+        A benchmark with task labels and class timelines; `Stream.to_avalanche` describes its samples.
 
     Raises:
         ConfigError: For a task of another kind, or a size below 1.
@@ -70,7 +70,7 @@ def scenario_of(stream: Stream, size: int) -> "CLScenario":
 
 
 def _dataset(task: Task, split: Split, size: int, task_label: int, start: int) -> "AvalancheDataset":
-    """One split of one task, its labels counted from `start`."""
+    """One split of one task; its labels are counted from `start`."""
     from avalanche.benchmarks.utils import DataAttribute, TaskAwareSupervisedClassificationDataset, TaskLabels
     from avalanche.benchmarks.utils.flat_data import ConstantSequence
 

@@ -1,1 +1,1 @@
-"""Learners: model families with the code that computes their losses and predictions."""
+"""Learners: models of several families, with the code that computes their losses and predictions."""

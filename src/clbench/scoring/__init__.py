@@ -1,1 +1,1 @@
-"""Scores of single answers."""
+"""Scores of single predictions: one number for each sample."""

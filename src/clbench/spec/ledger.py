@@ -1,6 +1,6 @@
 """The ledger: one row per (version, protocol, task, test sample), in Parquet.
 
-It lives in the core because the benchmarks room writes it and the reports room reads it, and those two must not meet.
+`benchmarks` writes it and `reports` reads it; its schema is here because neither imports the other.
 """
 
 from pathlib import Path
@@ -29,10 +29,10 @@ SCHEMA = pa.schema(
         pa.field("measures", pa.map_(pa.string(), pa.float64())),
     ]
 )
-"""`correct` for tasks with right and wrong answers, `score` (higher is better) for graded ones, or both. `measures`:
-further numbers of the sample by name, each in its own unit, absent where not defined; never NaN."""
+"""`correct` is for right and wrong answers, `score` (higher is better) for graded ones; a row may have both.
+`measures` holds further numbers of the sample by name, each in its own unit; undefined ones are absent, never NaN."""
 ADDED = frozenset({"measures"})
-"""Columns that ledgers of earlier releases do not have: they read as empty."""
+"""Columns that ledgers of earlier releases lack; they are read as empty."""
 
 
 def write_ledger(table: pa.Table, path: Path) -> None:
@@ -70,10 +70,10 @@ def read_ledger(path: Path, columns: "Sequence[str] | None" = None) -> pa.Table:
 
 
 def check_columns(schema: pa.Schema, path: Path) -> None:
-    """Refuse what has not the columns of a ledger.
+    """Refuse a table without the columns of a ledger.
 
     Raises:
-        DataError: For a column that is missing, there twice or of another type.
+        DataError: For a column that is missing, duplicate or of another type.
     """
     for wanted in SCHEMA:
         if wanted.name in ADDED and wanted.name not in schema.names:
@@ -92,8 +92,8 @@ def with_version(table: pa.Table, version: int) -> pa.Table:
 
 
 def row_scores(table: pa.Table) -> pa.ChunkedArray:
-    """The score of every row, float64: `score` where there is one, else 1 for correct and 0 for wrong."""
-    import pyarrow.compute as pc  # a tenth of a second that `clbench compare` has no use for
+    """The score of every row, float64: `score` if there is one, else 1 for correct and 0 for wrong."""
+    import pyarrow.compute as pc  # takes a tenth of a second, and `clbench compare` does not need it
 
     return pc.coalesce(table["score"], pc.cast(table["correct"], pa.float64()))
 

@@ -1,4 +1,4 @@
-"""A stream: tasks in the order in which they arrive, and what is known of a sample when it is tested."""
+"""A stream: tasks in the order of training, and the protocols that versions are tested under."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from avalanche.benchmarks import CLScenario
 
 EvalProtocol = Literal["task-id", "union", "open"]
-"""How test samples are told apart: `task-id` lets only the classes of the sample's task compete, or its own choices; in
-tasks that have neither it is `open`. `union` lets the classes of all tasks of the stream compete, learnt or not;
-`open` lets a language model answer what it likes (greedy decoding)."""
+"""The answers that compete when a sample is tested. `task-id`: the classes of the sample's task, or the sample's own
+choices; in tasks with neither, the same as `open`. `union`: the classes of all tasks of the stream, learnt or not.
+`open`: any text, by greedy decoding of a language model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,15 +20,15 @@ class Stream:
     """An ordered list of tasks.
 
     Attributes:
-        name: As registered.
-        tasks: In training order; the columns of R.
-        protocols: Every version is tested under each; the first one is the stream's headline.
-        learner: The learner that a suite uses when it names none.
-        data_deviations: Where the data at hand are not those that were published, one line each.
-        releases: Of a stream of model updates, the learners (specifications) that come one after another while the
-            tasks stay; empty where tasks come one after another. Version 0 is the first release as it is, version t
-            is release t with what the strategy has trained for each task.
-        card: What the stream's card says beyond this (licences, citations, reason of the order).
+        name: Name of the stream in suites.
+        tasks: Tasks in training order; the columns of R.
+        protocols: Protocols that every version is tested under; the first one is the headline.
+        learner: Learner that is used if a suite names none.
+        card: All values of the stream's card, such as licences, citations and the reason of the order.
+        data_deviations: Differences between the data at hand and the published data, one line each.
+        releases: Learners of successive model releases, for streams of model updates, whose tasks all exist from the
+            start; empty for streams of tasks. Version 0 is the first release unchanged; version t is release t with
+            what the strategy has trained for each task.
     """
 
     name: str
@@ -41,18 +41,18 @@ class Stream:
 
     @property
     def last_version(self) -> int:
-        """The number of the last version: one a task, or one a release."""
+        """Number of the last version; there is one version for each task, or for each release."""
         return len(self.releases) or len(self.tasks)
 
     def to_avalanche(self, size: int = 32) -> "CLScenario":
-        """The same tasks as an Avalanche benchmark (train and test stream, one experience a task).
+        """The tasks as an Avalanche benchmark: a train and a test stream with one experience for each task.
 
         Args:
             size: Images are resized to `size` x `size`.
 
         Returns:
-            A scenario whose datasets yield `(image (3, size, size) in [0, 1], label, task label)`; labels count
-            through all tasks in order, so that class-incremental strategies work too.
+            A scenario whose datasets yield `(image (3, size, size) in [0, 1], label, task label)`. Labels are counted
+            through all tasks in order, so class-incremental strategies work, too.
         """
         from clbench.integrations.avalanche import scenario_of  # avalanche takes seconds to import
 

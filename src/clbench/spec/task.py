@@ -16,53 +16,57 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 CHOICE_METRICS = ("acc", "acc_norm")
-"""Which choice is the answer: the likeliest, or the likeliest a character (lm-evaluation-harness's names)."""
+"""Metrics of multiple choice: the answer has the highest log-likelihood, in `acc_norm` divided by its characters
+(names of lm-evaluation-harness)."""
 
 
 def choice_name(position: int) -> str:
-    """What ledgers call a choice by its position from 0; its text is too long for a name, and may be there twice."""
+    """Name of a choice in ledgers, by its position from 0; texts of choices are long, and two may be equal."""
     return f"choice {position + 1}"
 
 
 class TextLimits(Config):
-    """How much of a text counts, in tokens of the learner, marks of begin and end included."""
+    """Largest lengths of texts, in tokens of the learner, including the marks of begin and end."""
 
-    input_tokens: int = Field(512, ge=2, description="Inputs are cut to so many tokens.")
-    cut: Literal["end", "front"] = Field("end", description="Which part of a longer input is left out.")
-    answer_tokens: int = Field(50, ge=2, description="Answers are decoded up to so many tokens.")
+    input_tokens: int = Field(512, ge=2, description="Number of tokens that inputs are cut to.")
+    cut: Literal["end", "front"] = Field("end", description="Side of a longer input that is cut off.")
+    answer_tokens: int = Field(50, ge=2, description="Largest number of tokens that are decoded for an answer.")
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One task of a stream; its data are read when a split is first asked for.
+    """One task of a stream; the data of a split are read at first use.
 
-    The rows of a split have a column `sample_id` (unique in the stream) and the columns of their kind: `image` and
-    `label` for the classification of images; `text` (the whole input, prompt included), `answer` (text) and, where
-    answers are classes, `label` for language models; `image` and `mask` (class ids in one channel, as large as the
-    image) for segmentation; `image` and `boxes` (`[[x_min, y_min, x_max, y_max], ...]`, at least one) for detection;
-    `image` and `points` (`[[x, y], ...]`) or `value` for regression. Boxes and points are in pixels of the image as
-    it is in the rows. Where every sample has choices of its own (multiple choice), there are `choices` (texts, as many
-    in every row), `answer` is the right one and `label` its position; `classes` is empty.
+    The rows of a split have a column `sample_id` (unique in the stream) and the columns of the task's kind:
+
+    - classification of images: `image` and `label`;
+    - language models: `text` (the whole input, prompt included), `answer` (text) and, if answers are classes, `label`;
+    - multiple choice: also `choices` (the same number of texts in every row); `answer` is the right choice, `label` its
+      position, and `classes` is empty;
+    - segmentation: `image` and `mask` (class ids in one channel, as large as the image);
+    - detection: `image` and `boxes` (`[[x_min, y_min, x_max, y_max], ...]`, at least one);
+    - regression: `image` and `points` (`[[x, y], ...]`) or `value`.
+
+    Boxes and points are in pixels of the image in the row.
 
     Attributes:
-        name: Unique in the stream.
-        kind: What is asked of the model.
-        metric: Name of the score in a row of the ledger, higher is better (`accuracy`; for texts one of
-            `clbench.scoring.text.answers`, for images one of `clbench.scoring.images`, for samples with choices of
-            their own one of `CHOICE_METRICS`).
+        name: Name of the task, unique in the stream.
+        kind: Kind of answer that the model must give.
+        metric: Name of the score in a row of the ledger; higher is better. `accuracy` for classes, a score of
+            `clbench.scoring.text.answers` for texts, of `clbench.scoring.images` for images, one of `CHOICE_METRICS`
+            for multiple choice.
         load: Reads one split.
-        fingerprint: Says which rows a split has, without decoding them: equal texts mean equal samples.
-        classes: Class names in the order of the labels, in segmentation the background first; empty where the kind has
-            no classes.
-        templates: Prompts with one `{}` for the class name; training uses the first, testing the mean over all;
-            prompts of language models are in their rows.
-        limits: For texts; None for other kinds.
-        points: Keypoints of an image, for regression; 0 where one value is asked for.
-        boxes: Boxes of an image at most, for detection.
-        value_range: For regression of one value: the least and the largest that there can be. Scores are relative to
-            its width.
-        unit: Of that value.
-        empty_masks: For segmentation: whether there may be nothing but background (a breast without a lesion).
+        fingerprint: Identifies the rows of a split without decoding them: equal texts mean equal samples.
+        classes: Class names in the order of the labels, in segmentation the background first; empty for kinds without
+            classes.
+        templates: Prompts for image classification with `{}` for the class name; training uses the first, testing the
+            mean over all. Prompts of language models are part of their rows.
+        limits: Lengths of texts; None for images.
+        points: Number of keypoints in an image, for regression; 0 for regression of one value.
+        boxes: Largest number of boxes in an image, for detection.
+        value_range: Smallest and largest possible value, for regression of one value; scores are relative to its width.
+        unit: Unit of that value.
+        empty_masks: Whether a mask may hold background only, for segmentation (a breast without a lesion).
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""What several families of learners use."""
+"""What several families of learners share."""

@@ -1,1 +1,1 @@
-"""Language models: inputs are read, answers are written or chosen."""
+"""The family of language models: they read inputs, and write or choose answers."""

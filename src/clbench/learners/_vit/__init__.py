@@ -1,1 +1,1 @@
-"""Vision transformers with a head for each task."""
+"""The family of vision transformers: one backbone, and a head for each task."""

@@ -1,4 +1,4 @@
-"""Scores of images: one number in [0, 1] an image for R, and the official measures in pixels and units."""
+"""Scores of images: one number in [0, 1] per image for R, and the measures of challenges in pixels and units."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -23,14 +23,14 @@ SCORES: Mapping[str, type[ImageScorer[Any]]] = MappingProxyType(
         "value_accuracy": ValueAccuracy,
     }
 )
-"""By the name that a task's `metric` has; `accuracy`, for classes, needs no look at the image."""
+"""Scores by the name in a task's `metric`; `accuracy`, for classes, does not read the image."""
 
 
 def scorer_of(task: "Task") -> ImageScorer[Any]:
-    """The score of a task of images.
+    """The scorer of a task on images.
 
     Raises:
-        ConfigError: For an unknown metric, or a task that lacks what it needs.
+        ConfigError: For an unknown metric, or a task that lacks what the score needs.
     """
     if task.metric not in SCORES:
         raise ConfigError(f"task {task.name!r}: unknown metric {task.metric!r}: {did_you_mean(task.metric, SCORES)}")

@@ -1,4 +1,4 @@
-"""How well boxes overlap, one by one and as sets."""
+"""Overlap of boxes, in pairs and as sets."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,13 +7,13 @@ Numbers = npt.NDArray[np.float64]
 
 
 def iou(first: npt.ArrayLike, second: npt.ArrayLike) -> Numbers:
-    """Intersection over union of every box with every other, `(m, n)`.
+    """Intersection over union of every box of one set with every box of the other, `(m, n)`.
 
     A box whose minimum is above its maximum, or that is not finite, overlaps nothing.
 
     Args:
-        first: `(m, 4)`, x_min, y_min, x_max, y_max.
-        second: `(n, 4)`.
+        first: Boxes x_min, y_min, x_max, y_max, `(m, 4)`.
+        second: Boxes in the same form, `(n, 4)`.
     """
     a = np.asarray(first, np.float64).reshape(-1, 1, 4)
     b = np.asarray(second, np.float64).reshape(1, -1, 4)
@@ -26,9 +26,9 @@ def iou(first: npt.ArrayLike, second: npt.ArrayLike) -> Numbers:
 
 
 def matched_iou(predicted: Numbers, true: Numbers) -> float:
-    """IoU of the best one-to-one match, summed and divided by the larger number of boxes; 1 where there are none.
+    """Sum of IoU over the best one-to-one match, divided by the larger number of boxes; 1 if both sets are empty.
 
-    With one box on either side it is their IoU; a box too many or too few counts as an overlap of 0.
+    For one box on either side it is their IoU. A surplus or missing box counts as an overlap of 0.
     """
     from scipy.optimize import linear_sum_assignment
 

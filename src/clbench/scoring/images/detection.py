@@ -1,4 +1,4 @@
-"""Detection: how well boxes overlap."""
+"""Scores of detection, by the overlap of boxes."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from clbench.scoring.images.box_overlap import Numbers, matched_iou
 from clbench.scoring.images.scorer import ImageScore, ImageScorer, Truth
 
 CONFIDENT = 0.5
-"""Where an image may have several boxes, those of at least this confidence count in the score of the image."""
+"""Lowest confidence of the boxes that count in an image's score, in tasks with several boxes per image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,18 +23,18 @@ class Boxes(Truth):
 
 
 class Detection(ImageScorer[Boxes]):
-    """IoU of the box; where there may be several, of the best match of those that the model is confident of.
+    """IoU of the box; in tasks with several boxes, `matched_iou` of those with enough confidence.
 
     Measures: `iou`, the same number.
     """
 
     def truth(self, row: Mapping[str, Any]) -> Boxes:
-        """Take the boxes."""
+        """The boxes of a row."""
         boxes = np.array(row["boxes"], np.float64).reshape(-1, 4)
         return Boxes((row["size"][0], row["size"][1]), boxes_text(boxes.tolist()), boxes)
 
     def score(self, truth: Boxes, prediction: npt.NDArray[Any]) -> ImageScore:
-        """Compare boxes `(boxes, 5)`: fractions of width and height, and confidence, the highest first."""
+        """Compare boxes `(boxes, 5)`: fractions of width and height, then confidence, highest first."""
         height, width = truth.size
         found = np.asarray(prediction, np.float64) * (width, height, width, height, 1)
         chosen = found[:1] if self.task.boxes == 1 else found[found[:, 4] >= CONFIDENT]
@@ -44,7 +44,7 @@ class Detection(ImageScorer[Boxes]):
 
 
 def boxes_text(boxes: Sequence[Sequence[float]]) -> str:
-    """Boxes as JSON: pixels with one decimal, then the confidence, where there is one, with four."""
+    """Boxes as JSON: pixels with one decimal, then the confidence, if there is one, with four decimals."""
     rounded = [
         [*(_rounded(side, 1) for side in box[:4]), *(_rounded(confidence, 4) for confidence in box[4:])]
         for box in boxes
@@ -53,5 +53,5 @@ def boxes_text(boxes: Sequence[Sequence[float]]) -> str:
 
 
 def _rounded(number: float, digits: int) -> float | None:
-    """A number as JSON can hold it."""
+    """A rounded number; None, which JSON can hold, if it is not finite."""
     return round(number, digits) if np.isfinite(number) else None

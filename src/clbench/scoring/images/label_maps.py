@@ -1,4 +1,4 @@
-"""Label maps: resizing as the challenge does it, overlap, and distances between outlines."""
+"""Label maps: resizing as in the challenge FMC_UIA, overlap, and distances between outlines."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,18 +11,18 @@ from clbench.scoring.images.scorer import Labels, Numbers
 
 Mask = npt.NDArray[np.bool_]
 BLOCK = 16
-"""Side of the squares, in pixels, of which `farthest` discards those that cannot hold the farthest point."""
+"""Side in pixels of the squares that `farthest` divides an image into, to skip those without the farthest point."""
 
 
 def resized(labels: Labels, size: tuple[int, int]) -> Labels:
-    """A label map at another size, by the nearest label as `cv2.resize(..., INTER_NEAREST)` takes it.
+    """Resize a label map by the nearest label, as `cv2.resize(..., INTER_NEAREST)` does.
 
-    Pixel i of n takes pixel floor(i / (n / m)) of m, computed in double precision: aligned at the upper left corner and
-    not at the centres of pixels, as Pillow has it. The official evaluator of FMC_UIA resizes predictions like this.
+    Pixel i of n takes pixel floor(i / (n / m)) of m, in double precision: aligned at the upper left corner, while
+    Pillow aligns the centres of pixels. The official evaluator of FMC_UIA resizes predictions like this.
 
     Args:
-        labels: `(h, w)`.
-        size: Wanted height and width.
+        labels: Class ids `(h, w)`.
+        size: New height and width.
     """
     if labels.shape == size:
         return labels
@@ -36,17 +36,17 @@ def _nearest(have: int, want: int) -> npt.NDArray[np.int64]:
 
 
 def dice(prediction: Mask, truth: Mask) -> float:
-    """2 |P and T| / (|P| + |T|), 1 where both are empty."""
+    """2 |P and T| / (|P| + |T|) of two masks `(h, w)`; 1 if both are empty."""
     areas = int(np.count_nonzero(prediction)) + int(np.count_nonzero(truth))
     return 2 * int(np.count_nonzero(prediction & truth)) / areas if areas else 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """The edge of a region, ready for questions of distance.
+    """The edge of a region, for computing distances.
 
     Attributes:
-        points: `(n, 2)` rows and columns of the region's pixels of which one of the four neighbours is outside.
+        points: Rows and columns of the region's pixels with one of four neighbours outside, `(n, 2)`.
     """
 
     points: npt.NDArray[np.int64]
@@ -70,9 +70,9 @@ class Outline:
         return cKDTree(self.points)
 
     def distances(self, points: npt.NDArray[np.int64]) -> Numbers:
-        """From each point outside the region to the region, in pixels `(n,)`; exact.
+        """Exact distance of each point outside the region to the region, in pixels `(n,)`.
 
-        A pixel of a region that is nearest to one outside is on its edge, so the edge is all that need be searched.
+        The nearest pixel of a region lies on its edge, so only the edge is searched.
         """
         return np.asarray(self._tree.query(points)[0], np.float64)
 
@@ -83,10 +83,10 @@ class Outline:
         return float(self.distances(points).max(initial=0.0))
 
     def _farthest_blocks(self, points: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """The points in blocks that may hold the farthest: by the triangle inequality the others cannot."""
+        """The points of the blocks that may hold the farthest point, by the triangle inequality."""
         blocks = points // BLOCK
         _, first, block = np.unique(blocks[:, 0] << 32 | blocks[:, 1], return_index=True, return_inverse=True)
-        reached = self.distances(points[first])  # of one point a block; the others are at most a diagonal away
+        reached = self.distances(points[first])  # of one point per block; the others are at most a diagonal away
         near = reached + BLOCK * np.sqrt(2) >= reached.max()
         return np.asarray(points[near[block]], np.int64)
 
@@ -94,8 +94,8 @@ class Outline:
 def hausdorff(masks: tuple[Mask, Mask], outlines: tuple[Outline, Outline]) -> float:
     """The full Hausdorff distance of two regions that are not empty, in pixels.
 
-    The largest distance from a pixel of one region to the nearest pixel of the other, both ways: what SimpleITK's
-    `HausdorffDistanceImageFilter` gives. Pixels inside count as much as those on the edge, so it may be larger than the
+    The largest distance from a pixel of one region to the nearest pixel of the other, in both directions, as in
+    SimpleITK's `HausdorffDistanceImageFilter`. Pixels inside count like those on the edge, so it may be larger than the
     distance of the edges.
     """
     first, second = masks

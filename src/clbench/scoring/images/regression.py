@@ -1,4 +1,4 @@
-"""Regression: how far keypoints or a value are from the truth."""
+"""Scores of regression, by the distance of keypoints or of a value from the truth."""
 
 import json
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from clbench.scoring.images.scorer import ImageScore, ImageScorer, Numbers, Trut
 if TYPE_CHECKING:
     from clbench.spec.task import Task
 
-NEAR = 0.1
-"""At this share of the image's diagonal a keypoint is as good as lost."""
+LARGEST_ERROR = 0.1
+"""Distance of a keypoint from the truth at which its score is 0, as a fraction of the image's diagonal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +35,12 @@ class Value(Truth):
 class PointAccuracy(ImageScorer[Points]):
     """Mean over the keypoints of max(0, 1 - error / (a tenth of the image's diagonal)).
 
-    Measures: `mre`, the mean distance from the true keypoints in pixels of the original image. A prediction that is
-    not finite counts as a diagonal away.
+    Measures: `mre` (mean radial error), the mean distance from the true keypoints in pixels of the original image. The
+    error of a prediction that is not finite is the diagonal.
     """
 
     def truth(self, row: Mapping[str, Any]) -> Points:
-        """Take the keypoints."""
+        """The keypoints of a row."""
         points = np.array(row["points"], np.float64).reshape(-1, 2)
         return Points((row["size"][0], row["size"][1]), _points_text(points), points)
 
@@ -50,14 +50,14 @@ class PointAccuracy(ImageScorer[Points]):
         points = np.asarray(prediction, np.float64) * (width, height)
         errors = np.linalg.norm(points - truth.points, axis=-1)
         errors = np.where(np.isfinite(errors), errors, truth.diagonal)
-        score = float(np.clip(1 - errors / (NEAR * truth.diagonal), 0, None).mean())
+        score = float(np.clip(1 - errors / (LARGEST_ERROR * truth.diagonal), 0, None).mean())
         return ImageScore(_points_text(points), truth.text, score, {"mre": float(errors.mean())})
 
 
 class ValueAccuracy(ImageScorer[Value]):
     """max(0, 1 - error / width of the task's range of values).
 
-    Measures: `mae`, the absolute error in the value's unit. A prediction that is not finite counts as that width away.
+    Measures: `mae`, the absolute error in the value's unit. The error of a prediction that is not finite is that width.
 
     Raises:
         ConfigError: For a task without a range.
@@ -73,7 +73,7 @@ class ValueAccuracy(ImageScorer[Value]):
         self._width = high - low
 
     def truth(self, row: Mapping[str, Any]) -> Value:
-        """Take the value."""
+        """The value of a row."""
         value = float(row["value"])
         return Value((row["size"][0], row["size"][1]), repr(value), value)
 
@@ -85,6 +85,6 @@ class ValueAccuracy(ImageScorer[Value]):
 
 
 def _points_text(points: Numbers) -> str:
-    """Keypoints as JSON: pixels with one decimal, null where they are not finite."""
+    """Keypoints as JSON: pixels with one decimal, null for numbers that are not finite."""
     rounded = [[round(x, 1) if np.isfinite(x) else None for x in point] for point in points.tolist()]
     return json.dumps(rounded, separators=(",", ":"))

@@ -1,9 +1,10 @@
-"""Label maps as text: one COCO run-length code for each class but the background, in JSON.
+"""Label maps as text: JSON with one COCO run-length code for each class without the background.
 
     {"size": [height, width], "counts": {"1": "...", "3": "..."}}
 
-Each code is what COCO and pycocotools call compressed RLE: lengths of runs down the columns, absent first, each less
-the one two runs before, in base 32. `pycocotools.mask.decode({"size": ..., "counts": ...})` gives the mask of a class.
+Each code is what COCO and pycocotools call compressed RLE: the lengths of runs down the columns, beginning with pixels
+outside the class, each as its difference from the run before the last, in base 32.
+`pycocotools.mask.decode({"size": ..., "counts": ...})` gives the mask of a class.
 """
 
 import json
@@ -18,17 +19,17 @@ from clbench.scoring.images.scorer import Labels
 
 
 def text_of(labels: Labels) -> str:
-    """The text of a label map `(h, w)`; 0 is the background."""
+    """Encode a label map `(h, w)`; 0 is the background."""
     found = np.flatnonzero(np.bincount(labels.ravel(), minlength=1))
     counts = {str(label): _code(_runs(labels == label)) for label in found.tolist() if label}
     return json.dumps({"size": list(labels.shape), "counts": counts}, separators=(",", ":"))
 
 
 def labels_of(text: str) -> Labels:
-    """The label map that `text_of` made a text of.
+    """Decode what `text_of` encoded, a label map `(h, w)`.
 
     Raises:
-        DataError: For a text that is none.
+        DataError: For a text that is not an encoded label map.
     """
     try:
         value = parse_json(text)
@@ -46,7 +47,7 @@ def labels_of(text: str) -> Labels:
 
 
 def _runs(mask: Mask) -> list[int]:
-    """Lengths of runs down the columns, the first one of pixels outside (0 where there are none)."""
+    """Lengths of runs down the columns, beginning with pixels outside the mask (0 if the first pixel is inside)."""
     flat = mask.T.ravel()
     ends = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     lengths: list[int] = np.diff(ends, prepend=0, append=len(flat)).tolist()

@@ -1,4 +1,4 @@
-"""What a score of images is: the truth of an image read once, and any number of predictions compared with it."""
+"""The contract of image scores: the truth of an image is read once, and any number of predictions compared with it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ T = TypeVar("T", bound="Truth")
 
 @dataclass(frozen=True)
 class ImageScore:
-    """What the ledger says of one image.
+    """The result for one image, as the ledger stores it.
 
     Attributes:
-        prediction: As compact text, in pixels of the original image or in the unit of the value.
-        target: The truth in the same form.
-        score: In [0, 1], higher is better: the common scale of R.
-        measures: The official numbers of this image, by name, each in its own unit; finite.
+        prediction: Prediction as compact text, in pixels of the original image or in the unit of the value.
+        target: Truth in the same form.
+        score: Score in [0, 1], higher is better: the common scale of R.
+        measures: Further numbers of this image by name, such as those of challenges, each in its own unit; finite.
     """
 
     prediction: str
@@ -39,7 +39,7 @@ class Truth:
 
     Attributes:
         size: Height and width of the original image in pixels.
-        text: As in the ledger.
+        text: Truth as compact text, for the ledger.
     """
 
     size: tuple[int, int]
@@ -47,20 +47,20 @@ class Truth:
 
     @property
     def diagonal(self) -> float:
-        """Of the image, in pixels: what distances are where there is nothing to measure them from."""
+        """Diagonal of the image in pixels: the distance that counts if one of two regions is empty."""
         return float(np.hypot(*self.size))
 
     @property
     def nbytes(self) -> int:
-        """Roughly what it takes in memory."""
+        """Approximate size in memory, in bytes."""
         return len(self.text) + 256
 
 
 class ImageScorer(ABC, Generic[T]):
-    """A score of the images of one task.
+    """Scores the images of one task.
 
     Args:
-        task: Says the names of classes, the range of values and so on.
+        task: The task, with its class names, range of values and so on.
 
     Raises:
         ConfigError: For a task that lacks what the score needs.
@@ -74,12 +74,12 @@ class ImageScorer(ABC, Generic[T]):
         """Read the truth of one image.
 
         Args:
-            row: What `Samples.truth` has of it, and `sample_id`.
+            row: The image's row of `Samples.truth`, and its `sample_id`.
 
         Raises:
-            DataError: For a truth that cannot be right, with the sample.
+            DataError: For an impossible truth; the message names the sample.
         """
 
     @abstractmethod
     def score(self, truth: T, prediction: npt.NDArray[Any]) -> ImageScore:
-        """Compare one prediction, as `Predictions.prediction` has it, with the truth."""
+        """Compare a prediction, in the form of one row of `Predictions.prediction`, with the truth."""

@@ -1,4 +1,4 @@
-"""Segmentation: Dice, Hausdorff distances and the label maps as text."""
+"""Scores of segmentation: Dice and Hausdorff distances of label maps."""
 
 import io
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ class LabelMap(Truth):
     """The true label map of an image.
 
     Attributes:
-        labels: `(height, width)`.
-        classes: How many there are, the background included.
+        labels: Class ids `(height, width)`.
+        classes: Number of classes, the background included.
     """
 
     labels: Labels
@@ -32,20 +32,20 @@ class LabelMap(Truth):
 
     @cached_property
     def outlines(self) -> list[Outline]:
-        """The edges of all classes but the background."""
+        """The edges of all classes without the background."""
         return [Outline.of(self.labels == label) for label in range(1, self.classes)]
 
     @property
     def nbytes(self) -> int:
-        """With the outlines and their search trees, whether these are there already or not."""
+        """Approximate size in bytes, with the outlines and their search trees, computed or not."""
         return super().nbytes + self.labels.nbytes + sum(6 * outline.points.nbytes for outline in self.outlines)
 
 
 class Segmentation(ImageScorer[LabelMap]):
-    """Mean over the classes but the background of the image's Dice; at the original size, as FMC_UIA does it.
+    """Mean Dice over the classes without the background, at the original size, as in FMC_UIA.
 
-    Measures: `dice/<class>`; `hausdorff/<class>` and `hd95/<class>` in pixels, 0 where a class is empty in both and the
-    image's diagonal where it is in one.
+    Measures: `dice/<class>`; `hausdorff/<class>` and `hd95/<class>` in pixels, 0 if a class is empty in both label maps
+    and the image's diagonal if it is empty in one.
     """
 
     def __init__(self, task: "Task") -> None:
@@ -70,16 +70,16 @@ class Segmentation(ImageScorer[LabelMap]):
         return LabelMap((labels.shape[0], labels.shape[1]), text_of(labels), labels, len(self.task.classes))
 
     def score(self, truth: LabelMap, prediction: npt.NDArray[Any]) -> ImageScore:
-        """Compare a label map `(h, w)` of any size; the text keeps its own size."""
+        """Compare a label map `(h, w)` of any size; its text keeps its size."""
         labels = resized(prediction, truth.size)
         measures: dict[str, float] = {}
         for label, name in enumerate(self.task.classes[1:], 1):
             masks = (labels == label, truth.labels == label)
             outlines = (Outline.of(masks[0]), truth.outlines[label - 1])
             empty = [not len(outline.points) for outline in outlines]
-            nothing = truth.diagonal if any(empty) and not all(empty) else 0.0
+            undefined = truth.diagonal if any(empty) and not all(empty) else 0.0
             measures[f"dice/{name}"] = dice(*masks)
-            measures[f"hausdorff/{name}"] = nothing if any(empty) else hausdorff(masks, outlines)
-            measures[f"hd95/{name}"] = nothing if any(empty) else hd95(outlines)
+            measures[f"hausdorff/{name}"] = undefined if any(empty) else hausdorff(masks, outlines)
+            measures[f"hd95/{name}"] = undefined if any(empty) else hd95(outlines)
         score = float(np.mean([value for name, value in measures.items() if name.startswith("dice/")]))
         return ImageScore(text_of(prediction), truth.text, score, measures)

@@ -1,6 +1,7 @@
-"""Scores of written answers: one number or truth value a sample, as the benchmarks define them.
+"""Scores of written answers: one number or truth value per sample, as the benchmarks define them.
 
-An empty prediction is worth nothing under every score, also where a formula would give it something.
+Scores take the whole input (`_source` where it is not used), the prediction and the target. An empty prediction scores
+0 under every one of them, even if a formula would give it more.
 """
 
 import re
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from clbench.scoring.text.sari import sari_of
 
 Score = Callable[[str, str, str], float]
-"""(source, prediction, target) to a value; source is the whole input, prompt included."""
+"""A function of (source, prediction, target); source is the whole input, prompt included."""
 
 WORDS = re.compile(r"[a-z0-9]+")
 PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -27,11 +28,11 @@ LITERAL = re.compile(r"<(STR|NUM|CHAR)_LIT:(.*?)>", re.DOTALL)
 
 @dataclass(frozen=True)
 class AnswerScore:
-    """A score of answers, higher is better.
+    """A score of answers; higher is better.
 
     Attributes:
-        of: The value of one sample; predictions are not empty.
-        graded: Whether values are numbers in [0, 1] and not just right or wrong.
+        of: Gives the value of one sample, whose prediction is not empty.
+        graded: Whether values are numbers in [0, 1]; otherwise an answer is right or wrong.
     """
 
     of: Score
@@ -40,15 +41,15 @@ class AnswerScore:
     def __call__(
         self, sources: Sequence[str], predictions: Sequence[str], targets: Sequence[str]
     ) -> NDArray[np.float64] | NDArray[np.bool_]:
-        """Values of samples.
+        """Values of n samples.
 
         Args:
-            sources: Whole inputs.
-            predictions: What the model wrote.
-            targets: What it should have written.
+            sources: Whole inputs, prompts included.
+            predictions: Answers of the model.
+            targets: True answers.
 
         Returns:
-            `(n,)`, float64 where the score is graded, else bool.
+            `(n,)`, float64 if the score is graded, else bool.
         """
         found = [
             self.of(source, prediction, target) if prediction.strip() else 0.0
@@ -59,17 +60,35 @@ class AnswerScore:
 
 
 def exact_match(_source: str, prediction: str, target: str) -> float:
-    """Equality without case, ASCII punctuation and surplus blanks (O-LoRA's; articles stay, unlike in SQuAD's)."""
+    """Equality without case, ASCII punctuation and surplus blanks (as O-LoRA; articles stay, unlike in SQuAD).
+
+    Args:
+        _source: The whole input; not used.
+        prediction: The model's answer, not empty.
+        target: The true answer.
+    """
     return _plain(prediction) == _plain(target)
 
 
 def string_equality(_source: str, prediction: str, target: str) -> float:
-    """Equality, character for character but for blanks around both (TRACE's accuracy)."""
+    """Equality without surrounding blanks (TRACE's accuracy).
+
+    Args:
+        _source: The whole input; not used.
+        prediction: The model's answer, not empty.
+        target: The true answer.
+    """
     return prediction == target.strip()
 
 
 def first_character(_source: str, prediction: str, target: str) -> float:
-    """Equality of the first characters (TRACE's accuracy on ScienceQA: the letter before the reasons)."""
+    """Equality of the first characters (TRACE's accuracy on ScienceQA: the letter before the reasons).
+
+    Args:
+        _source: The whole input; not used.
+        prediction: The model's answer, not empty.
+        target: The true answer.
+    """
     return prediction[0] == target.strip()[:1]
 
 
@@ -78,6 +97,11 @@ def rouge_l(_source: str, prediction: str, target: str) -> float:
 
     Words are runs of a-z and 0-9 after lower-casing, not stemmed. TRACE's code calls the package `rouge`, which counts
     each word once and splits at every full stop; docs/text_sequences.md has figures of both.
+
+    Args:
+        _source: The whole input; not used.
+        prediction: The model's answer, not empty.
+        target: The true answer.
     """
     from rapidfuzz.distance import LCSseq
 
@@ -87,25 +111,41 @@ def rouge_l(_source: str, prediction: str, target: str) -> float:
 
 
 def rouge_1(_source: str, prediction: str, target: str) -> float:
-    """ROUGE-1: F1 of the words (Lin 2004), as Google's `rouge-score` counts it; words as in `rouge_l`, not stemmed."""
+    """ROUGE-1: F1 of the words (Lin 2004), as Google's `rouge-score` counts it; words as in `rouge_l`, not stemmed.
+
+    Args:
+        _source: The whole input; not used.
+        prediction: The model's answer, not empty.
+        target: The true answer.
+    """
     words, wanted = (Counter(WORDS.findall(text.lower())) for text in (prediction, target))
     both = words.total() + wanted.total()
     return 2 * (words & wanted).total() / both if both else 0.0
 
 
 def final_number(_source: str, prediction: str, target: str) -> float:
-    """Equality of the numbers behind `####` (GSM8K), as the filter `strict-match` of lm-evaluation-harness takes them.
+    """Equality of the numbers behind `####` (GSM8K), as in the filter `strict-match` of lm-evaluation-harness.
 
-    Of the prediction the first such number counts; commas, dollar signs and a full stop at the end do not.
+    The first such number of the prediction counts, without commas, dollar signs and a final full stop.
+
+    Args:
+        _source: The whole input; not used.
+        prediction: The model's answer, not empty.
+        target: The true answer.
     """
     found = MARKED_NUMBER.search(prediction)
     return found is not None and _bare(found[1]) == _bare(target.rpartition("#### ")[2].strip())
 
 
 def edit_similarity(_source: str, prediction: str, target: str) -> float:
-    """1 less the share of characters that must be deleted or inserted, of code with its literals written out.
+    """1 minus the share of characters that must be deleted or inserted, on code with its literals written out.
 
     TRACE's score of Py150: fuzzywuzzy's `ratio`, here not rounded to whole percents.
+
+    Args:
+        _source: The whole input; not used.
+        prediction: The model's answer, not empty.
+        target: The true answer.
     """
     from rapidfuzz import fuzz
 
@@ -114,12 +154,18 @@ def edit_similarity(_source: str, prediction: str, target: str) -> float:
 
 
 def sari(source: str, prediction: str, target: str) -> float:
-    """SARI with one reference (Xu et al. 2016); see `clbench.scoring.text.sari`. TRACE's score of 20Minuten."""
+    """SARI with one reference (Xu et al. 2016); see `clbench.scoring.text.sari`. TRACE's score of 20Minuten.
+
+    Args:
+        source: The whole input.
+        prediction: The model's answer, not empty.
+        target: The true answer.
+    """
     return sari_of(source, prediction, [target])
 
 
 def without_literal_marks(code: str) -> str:
-    """Py150's marks for literals (`<STR_LIT:abc>`, `<NUM_LIT>`) replaced by literals, as CodeXGLUE and TRACE do it."""
+    """Code with Py150's marks (`<STR_LIT:abc>`, `<NUM_LIT>`) replaced by literals, as in CodeXGLUE and TRACE."""
     code = code.replace("<NUM_LIT>", "0").replace("<STR_LIT>", "").replace("<CHAR_LIT>", "")
     for kind, literal in LITERAL.findall(code):
         code = code.replace(f"<{kind}_LIT:{literal}>", literal)
@@ -146,4 +192,4 @@ SCORES: Mapping[str, AnswerScore] = MappingProxyType(
         "sari": AnswerScore(sari, graded=True),
     }
 )
-"""By the name that a task's `metric` has."""
+"""Scores by the name in a task's `metric`."""

@@ -19,23 +19,23 @@ def sari_of(source: str, prediction: str, references: Sequence[str]) -> float:
     kept counts every occurrence.
 
     Args:
-        source: What was to be simplified.
-        prediction: The simplification.
-        references: Good simplifications, at least one.
+        source: The text to simplify.
+        prediction: The model's simplification.
+        references: Reference simplifications, at least one.
 
     Returns:
-        A score in [0, 1]; 1 where the prediction is the only reference and what it deletes is gone for good.
+        A score in [0, 1]; 1 if the prediction equals the only reference.
     """
     texts = [_words(text) for text in (source, prediction, *references)]
     return sum(_order_score([_grams(words, n) for words in texts]) for n in range(1, ORDER + 1)) / ORDER
 
 
 def _order_score(grams: Sequence[Grams]) -> float:
-    """The score of one length of n-grams: those of the source, the prediction and each reference."""
+    """The score for one length of n-grams, given those of the source, the prediction and each reference."""
     source, prediction, *references = grams
     count = len(references)
     wanted = sum(references, Grams())
-    # A source or prediction is compared with all references at once, so its n-grams count once for each of them.
+    # Source and prediction are compared with all references at once, so their n-grams count once per reference.
     source = Grams({gram: number * count for gram, number in source.items()})
     prediction = Grams({gram: number * count for gram, number in prediction.items()})
     scores = [part(source, prediction, wanted) for part in (_kept, _added, _deleted)]
@@ -78,7 +78,7 @@ def _words(text: str) -> list[str]:
     return _tokenizer()(text.lower()).split(" ")
 
 
-@cache  # it remembers what it has split, so sources and references are split once for all versions of a model
+@cache  # the tokenizer caches its results, so sources and references are split once for all versions of a model
 def _tokenizer() -> Callable[[str], str]:
     from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
