@@ -167,17 +167,16 @@ OWN: list[tuple[str, Damage, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("convention", "name", "damage", "message"),
-    [("coop", *case) for case in COOP] + [("torchvision", *case) for case in OWN],
+    ("convention", "case"),
+    [("coop", case) for case in COOP] + [("torchvision", case) for case in OWN],
 )
 def test_bad_data_are_one_clear_line(
     new_root: Callable[[str], Path],
     write_card: Callable[..., str],
     convention: str,
-    name: str,
-    damage: Damage,
-    message: str,
+    case: tuple[str, Damage, str],
 ) -> None:
+    name, damage, message = case
     root = new_root(convention)
     damage(root)
     with pytest.raises(DataError) as caught:
@@ -233,7 +232,7 @@ def test_cifar_is_no_part_of_coops_convention(roots: dict[str, Path], write_card
     ],
 )
 def test_other_names_of_folders_serve_as_well(
-    new_root: Callable[[str], Path], write_card: Callable[..., str], tmp_path: Path, old: str, new: str, name: str
+    new_root: Callable[[str], Path], write_card: Callable[..., str], old: str, new: str, name: str
 ) -> None:
     root = new_root("torchvision")
     card = write_card(name, convention="torchvision")

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +105,17 @@ def put(row: int, **cells: Any) -> Change:
     return lambda rows: rows[row].update(cells)
 
 
+def keep(images: dict[int, Any], position: int, image: Image.Image) -> None:
+    images[position] = np.asarray(image)
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_rows_are_what_was_written(folder: Path, split: Any) -> None:
     for name, task in tasks_of(folder).items():
         path = folder / name / f"{split}.parquet"
         written = pq.read_table(path).to_pylist()
         rows, images = task.load(split), dict[int, Any]()
-        found = decode_rows(rows, task, lambda position, image, kept=images: kept.update({position: np.asarray(image)}))
+        found = decode_rows(rows, task, partial(keep, images))
         assert rows["sample_id"][:] == [row["sample_id"] for row in written]
         assert rows["where"][:] == [f"{path}: row {row}" for row in range(EACH)]
         assert rows["patient"][:] == [row["patient"] for row in written]

@@ -47,9 +47,10 @@ FEW = st.sampled_from(
 
 
 def nifti(
-    values: NDArray[Any], code: int, order: Any = "<", slope: float = 0.0, inter: float = 0.0, second: bool = False
+    values: NDArray[Any], code: int, order: Any = "<", scale: tuple[float, float] = (0.0, 0.0), second: bool = False
 ) -> bytes:
-    """A NIfTI file, written by the standard: header, four bytes, samples with the first axis fastest."""
+    """A NIfTI file with slope and intercept: header, four bytes, samples with the first axis fastest."""
+    slope, inter = scale
     dim = [values.ndim, *values.shape, *[1] * (7 - values.ndim)]
     size = values.dtype.itemsize
     if second:
@@ -101,28 +102,24 @@ def right(exact: NDArray[Any], mask: bool, bytes_already: bool) -> NDArray[Any] 
 @given(
     few=FEW,
     seed=st.integers(0, 2**32),
-    order=st.sampled_from("<>"),
-    slope=st.sampled_from([0.0, 1.0, 2.0, 0.5, -1.0, 100.0, float("nan"), float("inf")]),
-    inter=st.sampled_from([0.0, 1.0, 0.5, -5.0, float("nan")]),
-    second=st.booleans(),
-    packed=st.booleans(),
-    mask=st.booleans(),
+    scale=st.tuples(
+        st.sampled_from([0.0, 1.0, 2.0, 0.5, -1.0, 100.0, float("nan"), float("inf")]),
+        st.sampled_from([0.0, 1.0, 0.5, -5.0, float("nan")]),
+    ),
+    form=st.tuples(st.sampled_from("<>"), st.booleans(), st.booleans(), st.booleans()),
 )
 def test_nifti_of_every_type_and_scale(
     kind: str,
     few: tuple[float, ...],
     seed: int,
-    order: str,
-    slope: float,
-    inter: float,
-    second: bool,
-    packed: bool,
-    mask: bool,
+    scale: tuple[float, float],
+    form: tuple[str, bool, bool, bool],
 ) -> None:
+    (slope, inter), (order, second, packed, mask) = scale, form
     rng = np.random.default_rng(seed)
     with np.errstate(all="ignore"):
         values = rng.choice(np.array(few, dtype="f8"), size=(5, 4)).astype(kind)
-    data = nifti(values, CODES[kind], order, slope, inter, second)
+    data = nifti(values, CODES[kind], order, scale, second)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / ("a.nii.gz" if packed else "a.nii")
         file.write_bytes(gzip.compress(data) if packed else data)
@@ -149,11 +146,15 @@ SIMPLE_ITK = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")
 @pytest.mark.parametrize("kind", SIMPLE_ITK)
 @settings(max_examples=30, deadline=None)
 @given(
-    few=FEW, seed=st.integers(0, 2**32), packed=st.booleans(), mask=st.booleans(), end=st.sampled_from(["mha", "mhd"])
+    few=FEW,
+    seed=st.integers(0, 2**32),
+    mask=st.booleans(),
+    form=st.tuples(st.sampled_from(["mha", "mhd"]), st.booleans()),
 )
 def test_metaimage_of_every_type(
-    kind: str, few: tuple[float, ...], seed: int, packed: bool, mask: bool, end: str
+    kind: str, few: tuple[float, ...], seed: int, mask: bool, form: tuple[str, bool]
 ) -> None:
+    end, packed = form
     with np.errstate(all="ignore"):
         values = np.random.default_rng(seed).choice(np.array(few, dtype="f8"), size=(5, 4)).astype(kind)
     with tempfile.TemporaryDirectory() as folder:
@@ -188,12 +189,12 @@ def dicom(path: Path, values: NDArray[Any], bits: int, signed: bool = False, fra
 @given(
     bits=st.integers(1, 16),
     seed=st.integers(0, 2**32),
-    signed=st.booleans(),
-    inverted=st.booleans(),
+    form=st.tuples(st.booleans(), st.booleans()),
     shift=st.integers(0, 12),
     mask=st.booleans(),
 )
-def test_dicom_of_every_depth(bits: int, seed: int, signed: bool, inverted: bool, shift: int, mask: bool) -> None:
+def test_dicom_of_every_depth(bits: int, seed: int, form: tuple[bool, bool], shift: int, mask: bool) -> None:
+    signed, inverted = form
     least = -(2 ** (bits - 1)) if signed else 0
     span = max(2**bits >> shift, 1)
     values = np.random.default_rng(seed).integers(least, least + span, (4, 6))

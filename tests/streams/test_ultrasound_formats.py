@@ -227,11 +227,15 @@ def test_readers_go_by_the_end_of_a_name() -> None:
 
 @settings(max_examples=60)
 @given(
-    st.floats(20, 140), st.floats(20, 90), st.floats(12, 60), st.floats(12, 60), st.floats(0, math.pi), st.booleans()
+    st.tuples(st.floats(20, 140), st.floats(20, 90)),
+    st.tuples(st.floats(12, 60), st.floats(12, 60)),
+    st.floats(0, math.pi),
+    st.booleans(),
 )
 def test_an_outline_is_fitted_also_where_the_border_cuts_it(
-    x: float, y: float, a: float, b: float, angle: float, whole: bool
+    centre: tuple[float, float], axes: tuple[float, float], angle: float, whole: bool
 ) -> None:
+    (x, y), (a, b) = centre, axes
     turns = np.linspace(0, 2 * math.pi, 2000)
     along, across = a * np.cos(turns), b * np.sin(turns)
     xs = np.rint(x + along * math.cos(angle) - across * math.sin(angle)).astype(int)

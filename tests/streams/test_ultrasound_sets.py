@@ -386,9 +386,7 @@ VOC = "TN5000_forReview/Annotations/t00000.xml"
         ),
     ],
 )
-def test_damaged_sets(
-    made: Made, tmp_path: Path, name: str, task: str, damage: Callable[[Path], None], message: str
-) -> None:
+def test_damaged_sets(tmp_path: Path, name: str, task: str, damage: Callable[[Path], None], message: str) -> None:
     root = tmp_path / "root"
     WRITERS[name](root)
     damage(root)
@@ -411,7 +409,7 @@ def test_damaged_sets(
         ("tn3k", "segmentation", "tn3k/trainval-image/0002.jpg", "cannot identify image file"),
     ],
 )
-def test_files_that_do_not_decode(made: Made, tmp_path: Path, name: str, task: str, file: str, message: str) -> None:
+def test_files_that_do_not_decode(tmp_path: Path, name: str, task: str, file: str, message: str) -> None:
     root = tmp_path / "root"
     WRITERS[name](root)
     (root / file).write_bytes(b"this is no image")

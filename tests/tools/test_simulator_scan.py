@@ -81,9 +81,16 @@ def test_finer_conversion_is_averaged_down() -> None:
 
 
 @settings(max_examples=40)
-@given(st.floats(-30, 30), st.floats(-30, 30), st.floats(-3, 3), st.floats(-50, 50), st.floats(10, 90), st.booleans())
-def test_poses_go_there_and_back(x: float, z: float, turn: float, across: float, down: float, mirrored: bool) -> None:
-    pose = Pose((x, z), turn, (5.0, 40.0), mirrored)
+@given(
+    st.tuples(st.floats(-30, 30), st.floats(-30, 30)),
+    st.floats(-3, 3),
+    st.tuples(st.floats(-50, 50), st.floats(10, 90)),
+    st.booleans(),
+)
+def test_poses_go_there_and_back(
+    middle: tuple[float, float], turn: float, point: tuple[float, float], mirrored: bool
+) -> None:
+    pose, (across, down) = Pose(middle, turn, (5.0, 40.0), mirrored), point
     ((there, depth),) = pose.to_plane(np.array([[across, down]]))
     back = pose.to_body(np.array([there], np.float32), np.array([depth], np.float32))
     assert (float(back[0][0]), float(back[1][0])) == pytest.approx((across, down), abs=1e-3)
