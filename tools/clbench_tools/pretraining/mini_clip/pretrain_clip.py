@@ -2,8 +2,9 @@
 
 `PYTHONPATH=tools python -m clbench_tools.pretraining.mini_clip.pretrain_clip --corpus CACHE/corpus.npz --data DATA`.
 
-`clbench_tools.clip_mini.build_clip_mini` writes the corpus into its cache. Writes weights, config, preprocessing, tokenizer and
-hashes of the corpus into `--out` (the learner's folder). Build-time code: nothing imports it when clbench runs.
+`clbench_tools.clip_mini.build_clip_mini` writes the corpus into its cache. Writes weights, config, preprocessing,
+tokenizer and hashes of the corpus into `--out` (the learner's folder). Build-time code: nothing imports it when clbench
+runs.
 """
 
 import argparse
