@@ -55,11 +55,11 @@ def nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def third_party(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[int], None]:
     """Registers a metric from a file; another factor stands for an edited file. Forgotten after the test."""
-    known, entries = dict(METRICS._files), dict(METRICS._entries)
+    known, entries = dict(METRICS._files), dict(METRICS._components)
 
     def register(factor: int) -> None:
         monkeypatch.setattr(METRICS, "_files", dict(known))
-        monkeypatch.setattr(METRICS, "_entries", dict(entries))
+        monkeypatch.setattr(METRICS, "_components", dict(entries))
         path = tmp_path / str(factor) / "best_cell.py"
         path.parent.mkdir()
         path.write_text(OWN.format(factor=factor))

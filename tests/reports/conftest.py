@@ -130,4 +130,4 @@ def store(database: Path) -> Store:
 def own_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a test register metrics from files and forgets them afterwards."""
     monkeypatch.setattr(METRICS, "_files", dict(METRICS._files))
-    monkeypatch.setattr(METRICS, "_entries", dict(METRICS._entries))
+    monkeypatch.setattr(METRICS, "_components", dict(METRICS._components))

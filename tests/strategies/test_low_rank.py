@@ -50,8 +50,7 @@ def test_in_pefts_order_results_are_pefts_to_the_bit(dtype: torch.dtype, alpha: 
     factors = [p for name, p in theirs.named_parameters() if "lora_" in name]
     for p in factors:
         p.data = p.data.float()
-    for p, q in zip((p for _, p in adapter.parameters()), factors, strict=True):
-        assert torch.equal(p, q)
+    assert all(torch.equal(p, q) for (_, p), q in zip(adapter.parameters(), factors, strict=True))
     for found, wanted in zip(
         trained(ours, [p for _, p in adapter.parameters()], dtype), trained(theirs, factors, dtype), strict=True
     ):
