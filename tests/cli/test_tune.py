@@ -82,8 +82,10 @@ def test_a_search_of_two_strategies_from_end_to_end(
     for choice in record["chosen"]:
         assert choice["value"] == max(t["value"] for t in record["trials"] if t["strategy"] == choice["strategy"])
     assert f"result: {path}" in printed
-    assert "none of the settings: zero-shot" in printed
-    assert errors.splitlines()[-1].startswith("warning: best at the edge of the grid, extend it: finetune lr=")
+    assert "without these settings, not tuned: zero-shot" in printed
+    assert errors.splitlines()[-1].startswith(
+        "warning: best value at the edge of the grid, extend the grid: finetune lr="
+    )
 
     before, text = stamps(out), path.read_bytes()
     assert clbench(*command)[0] == 0
@@ -175,7 +177,7 @@ def test_where_every_trial_diverged_nothing_is_chosen(
 ) -> None:
     status, printed, _ = clbench("tune", write_suite("finetune"), "--set", "lr=1e20", "--out", tmp_path, "--name", "x")
     assert status == 0
-    assert "none: every trial diverged" in printed
+    assert "none: all trials diverged" in printed
     assert yaml.safe_load((tmp_path / "x.yaml").read_text())["chosen"] == []
     suite = write_suite("finetune", tuned=str(tmp_path / "x.yaml"))
     assert load_suite(suite).cells[0].config.model_fields_set == set()

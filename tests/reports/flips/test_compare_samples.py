@@ -83,7 +83,7 @@ def test_the_page_shows_images(clbench: Command, images: Path, tmp_path: Path) -
 def test_large_images_are_made_smaller_and_bounded_together(monkeypatch: pytest.MonkeyPatch, images: Path) -> None:
     flips = compare(Predictions("old", images, 0), Predictions("new", images, 1)).worst[:6]
     origin = Origin("clip-mini", "test")
-    monkeypatch.setattr(samples, "SIDE", 10)
+    monkeypatch.setattr(samples, "LONGEST_EDGE", 10)
     small = samples.look_up(flips, origin, None, images=True)
     sizes = {Image.open(BytesIO(content.png or b"")).size for content in small.values()}
     assert {max(size) for size in sizes} == {10}
