@@ -66,7 +66,13 @@ def lay_out(
 
 
 def wrapped(text: str, width: int, overflow: Literal["fold", "ignore"] = "fold") -> list[str]:
-    """A text in lines that are broken at blanks; a word that is too long is folded, or left as it is."""
+    """A text in lines that are broken at blanks.
+
+    Args:
+        text: Any text.
+        width: Cells of a line.
+        overflow: Whether a word that is wider than a line is folded, or left whole.
+    """
     if cell_len(text) <= width and "\n" not in text:
         return [text]
     return [line.plain.rstrip() for line in Text(text).wrap(CONSOLE, width, overflow=overflow)]
