@@ -58,7 +58,7 @@ class Report:
 
     Attributes:
         script: Name of the script.
-        machine: Of `describe_machine`.
+        machine: Result of `describe_machine`.
         settings: What was measured: learner, batch size and the like.
         comparisons: Ratios to a reference of the same run.
         figures: Further numbers by a name that has their unit.

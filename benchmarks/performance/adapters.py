@@ -48,7 +48,7 @@ class Setup:
 
     Args:
         learner: Specification of a CLIP.
-        rank: Of the adapters.
+        rank: Rank of the adapters.
     """
 
     def __init__(self, learner: str, rank: int) -> None:
@@ -97,7 +97,13 @@ class Setup:
 
 
 def peak_mib(name: str, learner: str, rank: int) -> float:
-    """Peak memory of an update by a strategy in a process of its own, in MiB."""
+    """Peak memory of an update by a strategy in a process of its own, in MiB.
+
+    Args:
+        name: Registered name of the strategy.
+        learner: Specification of a CLIP.
+        rank: Rank of the adapters.
+    """
     command = [sys.executable, "-c", MEASURE_PEAK, name, learner, str(rank)]
     found = float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
     note_progress(f"peak memory, {name}: {found:.0f} MiB")
@@ -110,7 +116,7 @@ def print_peak(name: str, learner: str, rank: str) -> None:
     Args:
         name: Registered name of the strategy.
         learner: Specification of a CLIP.
-        rank: Of the adapters.
+        rank: Rank of the adapters, as text.
     """
     setup = Setup(learner, int(rank))
     resting = memory_mib(setup.device)

@@ -21,7 +21,13 @@ OURS, FULL = "osft", "svd"
 
 
 def decomposition_seconds(shape: tuple[int, int], turns: int, clock: DeviceClock) -> dict[str, list[float]]:
-    """Seconds of each decomposition of random matrices of a shape, a new matrix in every turn."""
+    """Seconds of both decompositions of random matrices, a new matrix in every turn.
+
+    Args:
+        shape: Shape of the matrices.
+        turns: Number of matrices that count.
+        clock: Clock of the device.
+    """
     matrix = torch.empty(0)
 
     def ours() -> float:
@@ -41,7 +47,7 @@ def compare(shapes: dict[tuple[int, int], int], turns: int | None, clock: Device
     Args:
         shapes: Number of matrices by shape.
         turns: Timed matrices of a shape; None for all of them.
-        clock: Of the device.
+        clock: Clock of the device.
     """
     found = [
         Comparison(

@@ -52,7 +52,7 @@ class Way:
     Args:
         learner: Specification of a vision transformer.
         strategy: Registered name.
-        settings: Of the strategy.
+        settings: Settings of the strategy.
 
     Raises:
         ConfigError: For a learner that is no vision transformer.

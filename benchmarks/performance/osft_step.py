@@ -84,7 +84,7 @@ class Setup:
     """One model for all strategies, another one for PEFT.
 
     Args:
-        shape: Of both models.
+        shape: Shape of both models.
     """
 
     def __init__(self, shape: Shape) -> None:

@@ -60,7 +60,16 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
 
 
 def encode_forms(tokenizer: Tokenizer, names: Sequence[str], domains: Sequence[str]) -> Tensor:
-    """Every name in every form, `(names, forms, context)`; a name without a domain repeats the plain forms."""
+    """Every name in every form; a name without a domain repeats the plain forms.
+
+    Args:
+        tokenizer: Of `train_tokenizer`.
+        names: Names of images.
+        domains: Domain of each name, empty for none.
+
+    Returns:
+        Token ids `(names, forms, context)`.
+    """
     forms = [TEMPLATES + (DOMAIN_TEMPLATES[d] * 2 if d else TEMPLATES[:4]) for d in domains]
     texts = [form.format(name) for name, row in zip(names, forms, strict=True) for form in row]
     return encode(tokenizer, texts).view(len(names), len(forms[0]), CONTEXT)

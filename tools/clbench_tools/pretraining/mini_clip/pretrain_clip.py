@@ -168,7 +168,14 @@ def _pools(name_of: Tensor, domains: list[str]) -> list[Tensor]:
 
 
 def contrastive_loss(model: CLIP, view: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:
-    """CLIP's symmetric loss; images with equal names share their targets evenly."""
+    """CLIP's symmetric loss; images with equal names share their targets evenly.
+
+    Args:
+        model: Trained in place.
+        view: Normalised images `(n, 3, 32, 32)`.
+        tokens: Prompts of the images `(n, context)`.
+        labels: Index of each image's name `(n,)`.
+    """
     image = F.normalize(model.encode_image(view).float(), dim=-1)
     text = F.normalize(model.encode_text(tokens).float(), dim=-1)
     logits = model.logit_scale.exp() * image @ text.T
@@ -201,7 +208,15 @@ PROMPTS = {
 def accuracies(
     model: CLIP, tokenizer: Tokenizer, data: Path, part: str, preprocess: dict[str, object]
 ) -> dict[str, tuple[float, float]]:
-    """Zero-shot accuracy of each domain: among its own classes, and among the classes of all domains."""
+    """Zero-shot accuracy of each domain: among its own classes, and among the classes of all domains.
+
+    Args:
+        model: A CLIP.
+        tokenizer: Its tokenizer.
+        data: Folder of clip-mini.
+        part: `train`, `validation` or `test`.
+        preprocess: Mean and standard deviation by channel.
+    """
     mean, std = (torch.tensor(preprocess[key]).view(3, 1, 1) for key in ("mean", "std"))
     parts = {domain: _read(data / domain / f"{part}.parquet") for domain in sorted(PROMPTS)}
     texts = [PROMPTS[domain].format(name) for domain, (_, _, names) in parts.items() for name in names]

@@ -226,7 +226,13 @@ def train(options: argparse.Namespace, folder: Path, model: LlamaForCausalLM, ba
 
 
 def save(folder: Path, model: nn.Module, tokenizer: Tokenizer) -> None:
-    """Write all files that `from_pretrained` reads."""
+    """Write all files that `from_pretrained` reads.
+
+    Args:
+        folder: Where to write.
+        model: The trained model.
+        tokenizer: Its tokenizer.
+    """
     save_weights(folder / "model.safetensors", model)
     marks = {"pad_token_id": 0, "eos_token_id": END, "bos_token_id": BEGIN}
     settings = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "dtype": "float16"}

@@ -106,7 +106,13 @@ def fine_tune(model: Any, rows: Rows, steps: int, lr: float, seed: int) -> None:
 
 @torch.no_grad()
 def exact_match(model: Any, tokenizer: Any, rows: Rows) -> float:
-    """Share of answers that greedy decoding reproduces exactly."""
+    """Share of answers that greedy decoding reproduces exactly, in [0, 1].
+
+    Args:
+        model: Put into evaluation mode.
+        tokenizer: Its tokenizer.
+        rows: Tested rows.
+    """
     model.eval()
     right = 0
     for start in range(0, len(rows[0]), 100):

@@ -71,7 +71,16 @@ def _options() -> argparse.Namespace:
 
 
 def answer_losses(model: nn.Module, inputs: Ids, answers: Ids) -> tuple[Tensor, Tensor]:
-    """Mean loss of each answer's tokens `(n,)`, and the mean of the encoder's output over each input `(n, width)`."""
+    """Loss of every answer, and the encoder's output.
+
+    Args:
+        model: The student.
+        inputs: Token ids `(n, tokens)`, padded with 0.
+        answers: Token ids `(n, tokens)`, padded with 0.
+
+    Returns:
+        Mean loss over each answer's tokens `(n,)`, mean of the encoder's output over each input `(n, width)`.
+    """
     read, asked = (torch.from_numpy(ids[:, : int((ids != 0).sum(axis=1).max())]).long() for ids in (inputs, answers))
     shifted = F.pad(asked[:, :-1], (1, 0))  # T5 begins with the padding token
     with torch.autocast("cpu", dtype=torch.bfloat16):

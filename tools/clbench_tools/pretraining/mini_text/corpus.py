@@ -41,7 +41,16 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, begin: bool) -> None:
 
 
 def encode(tokenizer: Tokenizer, texts: list[str], width: int) -> tuple[Ids, Ids]:
-    """Token ids `(n, width)` without special tokens, cut and padded with 0, and their lengths `(n,)`."""
+    """Texts as token ids without special tokens.
+
+    Args:
+        tokenizer: Of the student.
+        texts: Any texts.
+        width: Tokens to which texts are cut and padded.
+
+    Returns:
+        Token ids `(n, width)`, padded with 0, and their lengths `(n,)`.
+    """
     ids = np.zeros((len(texts), width), np.int32)
     lengths = np.zeros(len(texts), np.int32)
     for row, item in enumerate(tokenizer.encode_batch(texts, add_special_tokens=False)):

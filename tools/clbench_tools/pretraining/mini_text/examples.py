@@ -11,7 +11,16 @@ SPAN = 3
 
 
 def compact(slots: Ids, valid: Mask, width: int) -> Ids:
-    """Remove invalid slots and pad with zeros: `(n, slots)` to `(n, width)`."""
+    """Remove invalid slots and pad with zeros.
+
+    Args:
+        slots: Token ids `(n, slots)`.
+        valid: Which slots are kept `(n, slots)`.
+        width: Tokens of a row of the result.
+
+    Returns:
+        Token ids `(n, width)`.
+    """
     order = np.argsort(~valid, axis=1, kind="stable")
     kept = np.where(np.take_along_axis(valid, order, 1), np.take_along_axis(slots, order, 1), 0)
     result = np.zeros((len(slots), width), np.int32)
