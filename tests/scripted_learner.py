@@ -5,7 +5,7 @@ from tests.scripted_images import ToldImages
 from clbench.core.registry import LEARNERS
 
 
-@LEARNERS.register("told-learner")
+@LEARNERS.register("scripted-learner")
 def scripted_learner(argument: str, seed: int) -> ToldImages:
     """The learner, the same for every seed."""
     return ToldImages()

@@ -11,7 +11,7 @@ from clbench.core.registry import LOADERS
 from clbench.streams.card import DataChoice, StreamCard
 
 
-@LOADERS.register("told-stream")
+@LOADERS.register("scripted-stream")
 def scripted_stream(card: StreamCard, choice: DataChoice) -> Stream:
     """All tasks, whatever the card says of them."""
     tasks = tuple(replace(task, load=partial(_rows, task)) for task in TASKS)
