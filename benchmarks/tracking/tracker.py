@@ -1,4 +1,16 @@
-"""Records a suite in MLflow: one run for the suite, one nested run for each cell, a step for each version."""
+"""Records a suite in MLflow: one run for the suite, one nested run for each cell, a step for each version.
+
+Names of metrics, and where they are made:
+
+- `<protocol>/R/<task>`, `<protocol>/<metric>`: `_numbers` below, from the registered metrics in `reports/metrics`.
+- `<protocol>/flips/...`: `reports/flips/stream_flips.py`, `stream_numbers`.
+- `challenge/<task or kind>/<metric>`: `reports/result.py`; after `<protocol>/` for all protocols but the first.
+- `cost/...`: `reports/compute_result.py`. `seconds/...`, `memory/...`, `update/...`: `benchmarks/engine/execution.py`.
+- `probe/<name>`: general ability, from the learner (`execution.py`); `probe/lm-eval/...`: `_log_probes` below.
+- `<strategy>/<name>`: what a strategy records with `context.record`.
+
+Names that MLflow does not accept are mended by `core/mlflow_store.py`, `allowed_name`.
+"""
 
 import tempfile
 import time

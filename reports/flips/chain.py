@@ -1,4 +1,8 @@
-"""The versions of one ledger sample by sample: what happened to each answer along a stream."""
+"""The versions of one ledger sample by sample: what happened to each answer along a stream.
+
+`flips_between` counts flips from one version of a run to another, for MLflow and the result of a cell. `clbench
+compare`, whose two models may come from different files, pairs samples in `pairing.py` and counts in `flip_counts.py`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
