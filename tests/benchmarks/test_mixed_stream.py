@@ -69,11 +69,8 @@ def test_challenge_metrics_are_in_the_cells_folder(suite: str, tmp_path: Path) -
     assert list(versions[2]["tasks"]) == ["cyst", "organ"]
     last = versions[-1]
     assert last["tasks"]["femur"] == {"mre": pytest.approx((0 + 3 + 50) / 3)}
-    assert last["tasks"]["organ"]["auc"] is None
-    assert last["undefined"] == {
-        "organ/auc": "1 of 3 samples have no measure 'probability/kidney'",
-        "classification/auc": "not defined for task 'organ'",
-    }
+    assert last["tasks"]["organ"]["auc"] == last["kinds"]["classification"]["auc"] == 0.75
+    assert last["undefined"] == {}
     assert last["kinds"]["regression"] == {"mre": pytest.approx(53 / 3), "mae": pytest.approx((0 + 1 + 25) / 3)}
 
 
@@ -102,7 +99,7 @@ def _check_tracking(uri: str) -> None:
     assert experiment is not None
     (found,) = client.search_runs([experiment.experiment_id], "tags.`clbench.kind` = 'cell'")
     assert found.data.metrics["challenge/segmentation/hausdorff"] == pytest.approx(50 / 3)
-    assert "challenge/classification/auc" not in found.data.metrics
+    assert found.data.metrics["challenge/classification/auc"] == 0.75
     history = client.get_metric_history(found.info.run_id, "challenge/femur/mre")
     assert [point.step for point in history] == [4, 5]
     steps = {point.step for point in client.get_metric_history(found.info.run_id, "task-id/R/nodule")}
