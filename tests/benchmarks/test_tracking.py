@@ -193,6 +193,7 @@ def test_folders_of_earlier_code_have_no_costs_of_their_own_for_decoding(
     values = json.loads(record.read_text())
     del values["numbers"]["seconds/decode"], values["numbers"]["seconds/taken_over"]
     record.write_text(json.dumps(values))
+    (record.parents[2] / "result.json").write_text('{"status": "finished", "versions": 4}')
     (run,) = runs_of(f"sqlite:///{out / 'mlflow.db'}", "cell")
     MlflowClient(f"sqlite:///{out / 'mlflow.db'}").delete_run(run.info.run_id)
     again(path, out)
