@@ -25,7 +25,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 FENCE = re.compile(r"(?ms)^```\w*\n(.*?)^```")
 MODULE = re.compile(r"python3? -m ((?:clbench|clbench_tools)(?:\.\w+)*)(?: ([a-z_]+))?")
-SUBCOMMAND = re.compile(r"(?:^|[\s`(])clbench ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?", re.M)
+SUBCOMMAND = re.compile(r"(?:^|[\s`(])clbench (?!import\b)([a-z][a-z-]*)(?: ([a-z][a-z-]*))?", re.M)
 DOTTED = re.compile(r"\bclbench(?:\.\w+)+")
 PLACEHOLDER = r"\b(NAME|FAMILY|KIND)\b"
 """Words that stand for any name in a path."""

@@ -129,7 +129,7 @@ def test_releases_of_several_tokenizers_are_told_before_anything_is_trained() ->
 
     def build(name: str) -> Any:
         learner: Any = build_learner(name, 0, CPU)
-        learner._tokens = TextTokens(ByteTokens(offset=4), name, ends_inputs=False)
+        learner.tokens = TextTokens(ByteTokens(offset=4), name, ends_inputs=False)
         return learner
 
     with pytest.raises(ConfigError, match="releases must have one vocabulary"):

@@ -177,7 +177,7 @@ def test_a_store_that_goes_away_stops_nothing_and_is_caught_up(
         raise TrackingError("tracking store x: connection refused")
 
     with monkeypatch.context() as patch:
-        for name in ("begin", "version", "finish"):
+        for name in ("begin", "log_versions", "finish"):
             patch.setattr(Tracker, name, away)
         result = run_suite(load_suite(path), options(tmp_path), Quiet())
         assert [outcome.status for outcome in result.outcomes] == ["finished", "finished"]

@@ -410,7 +410,7 @@ def test_weights_that_are_not_finite_are_told_where_the_previous_task_decides_th
     layer = given_context.learner.linear_layers()[3]
     with torch.no_grad():
         given_context.learner.state_dict()[f"{layer.name}.weight"][0, 0] = torch.inf
-    with pytest.raises(TrainingError, match=r"layer \S+: what it makes of task .weather. is not finite"):
+    with pytest.raises(TrainingError, match=r"layer \S+: its outputs for task 'weather' are not finite"):
         strategy.update(text_task("again"))
 
 

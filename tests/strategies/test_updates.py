@@ -289,7 +289,7 @@ def test_losses_of_both_stages_are_recorded_by_task() -> None:
 
 def test_releases_with_other_tokenizers_are_refused_in_one_line() -> None:
     first, other = (build_learner(name, 0, CPU) for name in LLAMAS)
-    other._tokens = TextTokens(ByteTokens(offset=4), "tiny-llama", ends_inputs=False)  # type: ignore[attr-defined]
+    other.tokens = TextTokens(ByteTokens(offset=4), "tiny-llama", ends_inputs=False)  # type: ignore[attr-defined]
     strategy = NaiveUpdate(UpdateConfig(**QUICK), context_of(first))
     strategy.update_release(first, TEXTS[:1])
     with pytest.raises(ConfigError, match=r"^releases must have one vocabulary \(tokenizer\): tiny-llama has .* x 260"):
