@@ -48,7 +48,8 @@ def main() -> int:
         bad += bool(found)
         rows = pq.read_metadata((old | new)[cell]).num_rows
         print(f"{cell}: {found or f'equal to the bit, {rows} rows'}")
-    print(f"{len(old.keys() & new.keys()) - bad} of {len(old.keys() | new.keys())} cells are equal to the bit")
+    every = len(old.keys() | new.keys())
+    print(f"{every - bad} of {every} cells are equal to the bit")
     return int(bool(bad) or not old)
 
 
