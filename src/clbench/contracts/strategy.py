@@ -7,7 +7,8 @@ what it must remember in `state_dict`. Methods that train by gradients subclass 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeAlias, TypeVar, final
+from typing import ClassVar, Generic, TypeAlias, TypeVar, final, runtime_checkable
+from typing import Protocol as Interface
 
 import torch
 from pydantic import Field
@@ -18,6 +19,7 @@ from clbench.core.errors import ConfigError
 from clbench.core.seeding import derive, generator_for, seed_globally
 from clbench.spec.stream import EvalProtocol
 from clbench.spec.task import Split, Task
+from clbench.spec.update import Compress, Forget, UpdateKind
 
 
 class StrategyConfig(Config):
@@ -67,6 +69,68 @@ class Context:
     record: Callable[[str, float], None]
     once: Once = _compute
 
+
+@dataclass(frozen=True, eq=False)
+class ForgetRequest:
+    """What a strategy is asked to forget.
+
+    Attributes:
+        update: The update.
+        tasks: The tasks that have samples to forget.
+        forgotten: By name of a task: positions `(k,)` int64, ascending, of its samples to forget in the training split
+            that `Context.samples` gives. All other training samples of the tasks seen are retained.
+    """
+
+    update: Forget
+    tasks: tuple[Task, ...]
+    forgotten: Mapping[str, torch.Tensor]
+
+
+@runtime_checkable
+class Learns(Interface):
+    """A strategy that handles `Learn`."""
+
+    def learn(self, task: Task) -> None:
+        """Change the learner from the version before the task to the version after it."""
+
+
+@runtime_checkable
+class Adopts(Interface):
+    """A strategy that handles `Adopt`."""
+
+    def adopt(self, release: Learner, tasks: Sequence[Task]) -> None:
+        """Replace `self.learner` by a new release of the model, and fit the release to all tasks."""
+
+
+@runtime_checkable
+class Compresses(Interface):
+    """A strategy that handles `Compress`."""
+
+    def check_budget(self, update: Compress) -> None:
+        """Refuse a budget that this strategy does not handle; called before anything runs.
+
+        Raises:
+            ConfigError: For such a budget.
+        """
+
+    def compress(self, update: Compress) -> None:
+        """Change the learner's weights so that they fit the budget.
+
+        Raises:
+            ConfigError: For a budget that cannot be met on this learner.
+        """
+
+
+@runtime_checkable
+class Forgets(Interface):
+    """A strategy that handles `Forget`."""
+
+    def forget(self, request: ForgetRequest) -> None:
+        """Change the learner as if it had never seen the samples of the request."""
+
+
+HANDLERS: dict[UpdateKind, type] = {"learn": Learns, "adopt": Adopts, "compress": Compresses, "forget": Forgets}
+"""What a strategy class must implement to handle updates of a kind."""
 
 C = TypeVar("C", bound=StrategyConfig)
 
