@@ -15,10 +15,11 @@ from typing import cast
 import torch
 
 from clbench.benchmarks.engine.cell import Cell
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.samples import SampleEncoder
 from clbench.benchmarks.forecast.memory_use import MIB, memory_above_now, memory_mib
 from clbench.contracts import Budget, Context, Learner, Samples, Split, Strategy, StrategyConfig, Stream, Task
+from clbench.contracts.updating import adopt_release, learn_task
 from clbench.core.errors import CheckpointError, ConfigError
 from clbench.core.registry import STRATEGIES
 
@@ -247,16 +248,16 @@ class Bench:
         strategy = self._strategy(cell, budget, lambda step, total: times.append(self._clock()))
         releases = self._stream.releases
         if releases:  # on the same task, so that there is an old model
-            strategy.update_release(self._learner, [task])
+            adopt_release(strategy, self._learner, [task])
         else:
-            strategy.update(self._many if task is self._few else self._few)
+            learn_task(strategy, self._many if task is self._few else self._few)
         times.clear()
         with memory_above_now(self._device) as above:
             started = self._clock()
             if releases:
-                strategy.update_release(self._build([]), [task])
+                adopt_release(strategy, self._build([]), [task])
             else:
-                strategy.update(task)
+                learn_task(strategy, task)
             ended = self._clock()
         step = times[-1] - times[-2]
         return _Measured(step, max(0.0, ended - started - step * len(times)), above[0])
