@@ -46,6 +46,7 @@ class Record:
         device: Kind of the device that computed it (`cpu`, `cuda`), which decides its precision.
         tested: Whether its ledger has rows.
         key: Its name in the store of versions, which has its weights; empty in folders of clbench 0.1.
+        test: Name of its test in the store; empty where it was not tested.
     """
 
     version: int
@@ -54,6 +55,7 @@ class Record:
     device: str = "cpu"
     tested: bool = True
     key: str = ""
+    test: str = ""
 
 
 class CellFolder:
@@ -101,8 +103,8 @@ class CellFolder:
         try:
             numbers = {str(key): float(value) for key, value in cast(dict[str, float], values["numbers"]).items()}
             tested = bool(values.get("tested", True))
-            number, key = int(cast(int, values["version"])), str(values.get("key", ""))
-            record = Record(number, str(values["digest"]), numbers, str(values["device"]), tested, key)
+            number, names = int(cast(int, values["version"])), [str(values.get(name, "")) for name in ("key", "test")]
+            record = Record(number, str(values["digest"]), numbers, str(values["device"]), tested, *names)
         except (AttributeError, KeyError, TypeError, ValueError):
             raise CheckpointError(f"{path}: not the record of a version") from None
         if record.version != version:

@@ -225,7 +225,8 @@ class CellRun:
         started, decoding, taken_over = clock.now(), clock.decoding, clock.taken_over
         made = self._made(version)
         trained = clock.now()
-        rows, probes = self._tested(version, made)
+        test = self._keys.test(made.weights, made.way)
+        rows, probes = self._tested(version, test)
         numbers = {
             **made.numbers,
             **{f"probe/{name}": value for name, value in probes.items()},
@@ -236,7 +237,8 @@ class CellRun:
             **_peak_mb(self._device),
         }
         key = self._keys.versions[version].digest
-        record = Record(version, made.weights, numbers, self._device.type, tested=len(rows) > 0, key=key)
+        tested = len(rows) > 0
+        record = Record(version, made.weights, numbers, self._device.type, tested, key, test if tested else "")
         self._folder.save_version(record, rows)
         self._drop_weights(version)
 
@@ -278,11 +280,10 @@ class CellRun:
         scratch = self._cell.last_only and self._live.main.retrains_from_scratch
         return scratch and version < self.stream.last_version and self.stream.learns
 
-    def _tested(self, version: int, made: StoredVersion) -> tuple[pa.Table, Mapping[str, float]]:
+    def _tested(self, version: int, key: str) -> tuple[pa.Table, Mapping[str, float]]:
         """Ledger rows and probes of a version; taken from another test of equal weights where there is one."""
         if self._cell.last_only and version < self.stream.last_version:
             return SCHEMA.empty_table(), {}
-        key = self._keys.test(made.weights, made.way)
 
         def test() -> StoredTest:
             with self._store.testing(key):
@@ -307,7 +308,7 @@ class CellRun:
     def _drop_weights(self, version: int) -> None:
         """Drop the weights that are not needed any more: see the module `retention`."""
         for number in droppable(self.stream.parents, version):
-            self._store.drop_weights(self._keys.versions[number])
+            self._store.drop_weights(self._keys.versions[number].digest)
 
 
 def _bytes_of(tree: object) -> int:

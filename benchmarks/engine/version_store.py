@@ -152,13 +152,32 @@ class VersionStore:
             states = {path.name: load_tree(path) for path in sorted((folder / STATES).iterdir())}
             return load_tensors(folder / WEIGHTS), states
 
-    def drop_weights(self, key: VersionKey) -> None:
-        """Delete the weights and states of a version, unless a process uses them now; its record and tests stay."""
-        if not (self._folder(key) / WEIGHTS).is_file():
-            return
-        with contextlib.suppress(BlockingIOError), self._lock(key.digest, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            (self._folder(key) / WEIGHTS).unlink(missing_ok=True)
-            shutil.rmtree(self._folder(key) / STATES, ignore_errors=True)
+    def drop_weights(self, digest: str) -> bool:
+        """Delete the weights and states of a version, unless a process uses them now; its record and tests stay.
+
+        Args:
+            digest: Digest of the version's key.
+
+        Returns:
+            Whether they were there and are gone.
+        """
+        folder = self.out / VERSIONS / digest
+        if not (folder / WEIGHTS).is_file():
+            return False
+        with self.unless_used(digest) as free:
+            if free:
+                (folder / WEIGHTS).unlink(missing_ok=True)
+                shutil.rmtree(folder / STATES, ignore_errors=True)
+            return free
+
+    @contextlib.contextmanager
+    def unless_used(self, name: str) -> Iterator[bool]:
+        """Hold a version (by its digest) or a test (`test-<key>`), if nobody does; gives whether that is so."""
+        try:
+            with self._lock(name, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                yield True
+        except BlockingIOError:
+            yield False
 
     @contextlib.contextmanager
     def testing(self, key: str) -> Iterator[None]:
