@@ -9,7 +9,7 @@ from torch import Tensor
 
 from clbench.benchmarks.engine.cell import Cell, Choice
 from clbench.benchmarks.engine.learners import build_learner
-from clbench.contracts import Context, Learner, Samples, Split, Strategy, StrategyConfig, Task
+from clbench.contracts import Compresses, Context, Learner, Samples, Split, Strategy, StrategyConfig, Task
 from clbench.contracts.strategy import Once
 from clbench.contracts.updating import adopt_release, compress, learn_task, skip_task
 from clbench.core.checkpoints import tensors_of
@@ -18,7 +18,7 @@ from clbench.core.finite import not_finite, unsound_weights
 from clbench.core.registry import STRATEGIES
 from clbench.core.seeding import derive, seed_globally
 from clbench.spec.stream import Stream
-from clbench.spec.update import Adopt, Compress, Learn, UpdateKind
+from clbench.spec.update import Adopt, Compress, Learn, Update, UpdateKind
 
 AnyStrategy = Strategy[StrategyConfig]
 
@@ -61,9 +61,13 @@ class LiveVersion:
         """Build the strategies; called once before anything else, when samples can be given.
 
         Raises:
-            ConfigError: When a strategy does not fit the learner or the tasks.
+            ConfigError: When a strategy does not fit the learner, the tasks or a budget of compression.
         """
         self._strategies = {choice.kinds[0]: self._new_strategy(choice) for choice in self._cell.choices}
+        for update in self._stream.updates:
+            strategy = self._of(update)
+            if isinstance(update, Compress) and isinstance(strategy, Compresses):
+                strategy.check_budget(update)
 
     def restart(self) -> None:
         """Go back to version 0, with a new learner and new strategies."""
@@ -83,7 +87,7 @@ class LiveVersion:
             number: Number of the new version.
         """
         update = self._stream.updates[number - 1]
-        strategy = self._strategies[self._cell.choice_for(update.kind).kinds[0]]
+        strategy = self._of(update)
         strategy.version = len(self._stream.path(number)) - 2
         match update:
             case Learn():
@@ -142,6 +146,10 @@ class LiveVersion:
         """What of the version, states of strategies included, has values that are not finite."""
         found = (not_finite(tensors_of(state)) for state in self.states().values())
         return unsound_weights(self.learner.module) or next(filter(None, found), None)
+
+    def _of(self, update: Update) -> AnyStrategy:
+        """The strategy that an update is left to."""
+        return self._strategies[self._cell.choice_for(update.kind).kinds[0]]
 
     def _after(self, number: int, changed_by: AnyStrategy) -> None:
         """Tell the other strategies of the new version."""
