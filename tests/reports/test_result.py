@@ -48,7 +48,7 @@ def test_a_result_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 2}, "result.json: result: schema must be 1, got 2"),
+        ({"schema": 3}, "result.json: result: schema must be 2, got 3"),
         ({"protocols": {}}, "protocols must"),
         ({"tasks": {"a": ""}}, "wanted 1 scores, got 2"),
         ({"code": None}, "code must be"),
