@@ -35,14 +35,13 @@ GRAPH = ScoreMatrix(TASKS, SCORES, MIXED)
 def graphs(draw: st.DrawFn) -> ScoreMatrix:
     """Any graph of up to 7 updates over 3 tasks, all cells measured; updates are named u1, u2, ..."""
     number = draw(st.integers(1, 7))
-    kind = st.sampled_from(
-        [*(Learn(task=task) for task in TASKS), Compress(bits=4), Adopt(release="r"), Forget(task="a", share=0.1)]
-    )
-    updates = []
+    learns = [Learn(task=task) for task in TASKS]
+    kinds: list[Update] = [*learns, Compress(bits=4), Adopt(release="r"), Forget(task="a", share=0.1)]
+    updates: list[Update] = []
     for version in range(1, number + 1):
         parent = draw(st.integers(0, version - 1))
         named = {"name": f"u{version}", "parent": f"u{parent}" if parent else "pre-trained"}
-        updates.append(draw(kind).model_copy(update=named))
+        updates.append(draw(st.sampled_from(kinds)).model_copy(update=named))
     size = (number + 1) * len(TASKS)
     cells = draw(st.lists(scores, min_size=size, max_size=size))
     return ScoreMatrix(TASKS, np.reshape(cells, (-1, len(TASKS))), tuple(updates))
