@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from clbench.benchmarks.engine.runner import Outcome
+from clbench.reports.headings import HEADINGS, UPDATE_TITLE
+from clbench.reports.update_table import FIRST_COLUMNS, update_columns, update_rows
 
 
 def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
@@ -32,6 +34,31 @@ def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
     return rows
 
 
+def update_tables(outcomes: Sequence[Outcome]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """What each update cost, one table for each stream, learner and strategy, over its seeds; headline protocol.
+
+    Only streams in which updates do more than learn the tasks in order have such tables.
+
+    Returns:
+        Title, headings and rows of each table.
+    """
+    groups: dict[tuple[str, str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.status != "failed":
+            cell = outcome.cell
+            groups.setdefault((cell.names[0], cell.names[1], cell.label), []).append(outcome)
+    tables = []
+    for names, own in groups.items():
+        results = [outcome.folder.result(outcome.cell.load_stream()) for outcome in own]
+        rows = update_rows(results, next(iter(results[0].protocols)))
+        if rows:
+            columns = update_columns(rows)
+            headings = [*FIRST_COLUMNS, *(HEADINGS[name].terminal for name in columns)]
+            cells = [[*row.words, *(row.cell(name, len(results)) for name in columns)] for row in rows]
+            tables.append((f"{', '.join(names)}: {UPDATE_TITLE.lower()}, in %", headings, cells))
+    return tables
+
+
 def _probes(outcome: Outcome) -> dict[str, dict[int, float]]:
     """What lm-evaluation-harness measured, by name and version."""
     result: dict[str, dict[int, float]] = {}
@@ -52,5 +79,9 @@ def _numbers(outcome: Outcome) -> dict[str, object]:
         prefix = f"{protocol}." if index else ""
         flips = {} if found.matrix(protocol).rows_are == "version" else of.last.flips
         result |= {prefix + name: value for name, value in {**of.last.metrics, **flips}.items()}
+        if any(version.update for version in of.versions):
+            labels = [update.label for update in found.updates]
+            costs = [{"label": label, **v.update} for label, v in zip(labels, of.versions[1:], strict=True)]
+            result |= {f"{prefix}updates": costs}
         undefined |= {prefix + name: reason for name, reason in of.last.undefined.items()}
     return result | ({"undefined": undefined} if undefined else {})

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, Task
+from clbench.contracts import Batch, Budget, Samples, Task
 from clbench.strategies._training.gradient import GradientStrategy, TrainingConfig
 from clbench.strategies._training.optimization import batches_of
 
@@ -96,15 +96,29 @@ class MultiTaskStrategy(GradientStrategy[B], Generic[B]):
             return
         found = [(known, self.context.samples(known, "train")) for known in self.current_tasks()]
         counts = turns_of([len(samples) for _, samples in found], self.number_of_steps(task), self.config.sampling)
-        sources = []
-        for (known, samples), count in zip(found, counts, strict=True):
-            budget = self.context.budget.model_copy(update={"steps": count})
-            sources.append((known, samples, batches_of(len(samples), budget, self.generator, samples.index_device)))
-        rounds = [[i for i, count in enumerate(counts) if count > turn] for turn in range(max(counts))]
-        turns = torch.tensor([i for turn in rounds for i in turn])
-        for i in turns[torch.randperm(len(turns), generator=self.generator)].tolist():
-            known, samples, indices = sources[i]
-            yield samples.batch(next(indices)), known
+        yield from mixed_batches(found, counts, self.context.budget, self.generator)
+
+
+def mixed_batches(
+    found: Sequence[tuple[Task, Samples]], counts: Sequence[int], budget: Budget, generator: torch.Generator
+) -> Iterator[tuple[Batch, Task]]:
+    """Batches of several tasks in random order, each with samples of one task, after which it is named.
+
+    Args:
+        found: Tasks and their training samples.
+        counts: Number of batches of each task, at least one.
+        budget: Has the size of a batch.
+        generator: Draws samples and order.
+    """
+    sources = []
+    for (known, samples), count in zip(found, counts, strict=True):
+        own = budget.model_copy(update={"steps": count})
+        sources.append((known, samples, batches_of(len(samples), own, generator, samples.index_device)))
+    rounds = [[i for i, count in enumerate(counts) if count > turn] for turn in range(max(counts))]
+    turns = torch.tensor([i for turn in rounds for i in turn])
+    for i in turns[torch.randperm(len(turns), generator=generator)].tolist():
+        known, samples, indices = sources[i]
+        yield samples.batch(next(indices)), known
 
 
 def turns_of(sizes: Sequence[int], total: int, sampling: str) -> list[int]:

@@ -124,7 +124,7 @@ def _failure(outcome: "Outcome") -> str:
 
 
 def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, as_json: bool) -> None:
-    from clbench.benchmarks.engine.summary import summarise
+    from clbench.benchmarks.engine.summary import summarise, update_tables
     from clbench.benchmarks.tracking.store import runs_page
     from clbench.cli.output import print_json, print_table
     from clbench.core.mlflow_store import shown_uri, ui_command
@@ -150,11 +150,12 @@ def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, a
         ]
         for row in own:
             if "taken" in row:
-                print(
-                    f"{row['strategy']} ({row['seed']}): {row['taken']} versions were there, from other cells or runs"
-                )
+                there = f"{row['taken']} of {row['versions']} versions were there"
+                print(f"{row['strategy']} ({row['seed']}): {there}, from other cells or runs")
         if probes:
             print_table(f"{stream}, {learner}, probes", ("strategy (seed): probe", "before", "after"), probes)
+    for title, headings, cells in update_tables(result.outcomes):
+        print_table(title, headings, cells)
     if page:
         print(f"leaderboard: {page}")
     if not uri.startswith("http"):
