@@ -57,6 +57,15 @@ class Clock:
             self._offset -= took[0]
 
     @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """Leave work out of the time, such as writing files; decoding in it counts as always."""
+        started = self.now()
+        try:
+            yield
+        finally:
+            self._offset -= self.now() - started
+
+    @contextmanager
     def preparing(self) -> Iterator[None]:
         """Mark work that a cell does once and keeps for its later versions; no price includes it."""
         started = self.now()

@@ -9,13 +9,17 @@ from typing import final
 
 import pyarrow as pa
 
-from clbench.reports.flips.stream_flips import stream_numbers
+from clbench.reports.flips.chain import Chain
+from clbench.reports.flips.stream_flips import chain_numbers
 from clbench.reports.image_metrics._compute_images import challenge_report
 from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.metrics._compute import MetricReport, compute_all
+from clbench.reports.paths import learn_chain
 from clbench.reports.result import CellResult, ChallengeReport, ProtocolResult, VersionResult
 from clbench.reports.result_code import code_digest
+from clbench.reports.update_costs import update_costs
 from clbench.spec.ledger import task_scores
+from clbench.spec.update import Update
 
 SECONDS = {"train": "train", "test": "eval", "decode": "decode", "taken_over": "taken_over"}
 """Costs in seconds, and the numbers of a version's record that they add up."""
@@ -30,12 +34,12 @@ class StreamOutline:
     Attributes:
         tasks: Kind of each task, in the order of the stream.
         protocols: The headline protocol first.
-        releases: Of a stream of releases: what each version is made of.
+        updates: What makes versions 1, 2, ...; empty if the tasks are learnt one after another.
     """
 
     tasks: Mapping[str, str]
     protocols: Sequence[str]
-    releases: tuple[str, ...] = ()
+    updates: Sequence[Update] = ()
 
 
 def score_matrices(outline: StreamOutline, rows: pa.Table) -> dict[str, ScoreMatrix]:
@@ -46,7 +50,7 @@ def score_matrices(outline: StreamOutline, rows: pa.Table) -> dict[str, ScoreMat
         cells = task_scores(rows, protocol)
         versions = sorted({version for version, _ in cells})
         result[protocol] = ScoreMatrix.from_rows(
-            names, {v: [cells.get((v, name), float("nan")) for name in names] for v in versions}, outline.releases
+            names, {v: [cells.get((v, name), float("nan")) for name in names] for v in versions}, outline.updates
         )
     return result
 
@@ -63,7 +67,9 @@ def compute_versions(
     """
     wanted = list(versions)
     return {
-        protocol: {v: _version(matrix, v, challenge_report(rows, v, protocol)) for v in wanted}
+        protocol: {
+            v: _version(matrix, v).model_copy(update={"challenge": challenge_report(rows, v, protocol)}) for v in wanted
+        }
         for protocol, matrix in score_matrices(outline, rows).items()
     }
 
@@ -74,23 +80,32 @@ def compute_result(outline: StreamOutline, rows: pa.Table, numbers: Sequence[Map
     Args:
         outline: Of the stream.
         rows: The whole ledger.
-        numbers: What the record of each version says of seconds and memory.
+        numbers: What the record of each version says of seconds, memory and the size of the model, by name.
 
     Raises:
-        DataError: When the ledger lacks a protocol, or a version was tested on a sample twice.
+        DataError: When the ledger lacks a protocol, or has a version twice on a sample or that no update made.
     """
     protocols: dict[str, ProtocolResult] = {}
     for protocol, matrix in score_matrices(outline, rows).items():
-        flips = stream_numbers(rows, protocol, releases=bool(outline.releases))
+        chain = Chain.from_ledger(rows, protocol)
+        flips = chain_numbers(chain, matrix.updates)
+        mixed = matrix.rows_are == "update"
         versions = tuple(
-            _version(matrix, v, challenge_report(rows, v, protocol), flips.get(v, {})) for v in range(len(numbers))
+            _version(matrix, v).model_copy(
+                update={
+                    "challenge": challenge_report(rows, v, protocol),
+                    "flips": flips.get(v, {}),
+                    "update": update_costs(matrix.along(v), chain, recorded) if mixed and v else {},
+                }
+            )
+            for v, recorded in enumerate(numbers)
         )
         kinds = _means_by_kind(outline.tasks, versions[-1].scores)
         protocols[protocol] = ProtocolResult(versions=versions, kinds=kinds)
     return CellResult(
         code=code_digest(),
         tasks=dict(outline.tasks),
-        releases=outline.releases,
+        updates=tuple(outline.updates) or learn_chain(tuple(outline.tasks)),
         protocols=protocols,
         costs=_costs(numbers),
     )
@@ -110,15 +125,15 @@ def result_of_matrices(
     """
     protocols: dict[str, ProtocolResult] = {}
     for index, (protocol, matrix) in enumerate(matrices.items()):
-        last = len(matrix.made_of)
-        own = {last: challenge} if challenge and index == 0 else {}
-        versions = tuple(_version(matrix, v, own.get(v, ChallengeReport())) for v in range(last + 1))
-        protocols[protocol] = ProtocolResult(versions=versions)
+        *earlier, last = (_version(matrix, v) for v in range(matrix.last + 1))
+        if challenge and index == 0:
+            last = last.model_copy(update={"challenge": challenge})
+        protocols[protocol] = ProtocolResult(versions=(*earlier, last))
     first = next(iter(matrices.values()))
     return CellResult(
         code=code_digest(),
         tasks=dict.fromkeys(first.tasks, ""),
-        releases=first.releases,
+        updates=first.updates,
         protocols=protocols,
         costs=dict(costs),
     )
@@ -131,31 +146,25 @@ def with_current_metrics(result: CellResult) -> CellResult:
     protocols: dict[str, ProtocolResult] = {}
     for protocol, found in result.protocols.items():
         matrix = result.matrix(protocol)
-        versions = tuple(_version(matrix, n, v.challenge, v.flips) for n, v in enumerate(found.versions))
+        reports = [_metrics(matrix, version) for version in range(len(found.versions))]
+        versions = tuple(
+            version.model_copy(update={"metrics": report.values, "undefined": report.undefined})
+            for version, report in zip(found.versions, reports, strict=True)
+        )
         protocols[protocol] = ProtocolResult(versions=versions, kinds=found.kinds)
     return result.model_copy(update={"protocols": protocols})
 
 
-def _version(
-    matrix: ScoreMatrix, version: int, challenge: ChallengeReport, flips: Mapping[str, float] = MappingProxyType({})
-) -> VersionResult:
+def _version(matrix: ScoreMatrix, version: int) -> VersionResult:
+    """What R says of a version: scores and metrics."""
     scores = tuple(None if math.isnan(score) else score for score in matrix.scores[version].tolist())
     report = _metrics(matrix, version)
-    return VersionResult(
-        scores=scores, metrics=report.values, undefined=report.undefined, flips=dict(flips), challenge=challenge
-    )
+    return VersionResult(scores=scores, metrics=report.values, undefined=report.undefined)
 
 
 def _metrics(matrix: ScoreMatrix, version: int) -> MetricReport:
-    """All registered metrics of the stream cut after a version."""
-    return compute_all(_until(matrix, version)) if version else MetricReport({}, {})
-
-
-def _until(matrix: ScoreMatrix, version: int) -> ScoreMatrix:
-    """The matrix of the stream cut after a version and, where it learnt one, its task."""
-    if matrix.releases:
-        return ScoreMatrix(matrix.tasks, matrix.scores[: version + 1], matrix.releases[:version])
-    return ScoreMatrix(matrix.tasks[:version], matrix.scores[: version + 1, :version])
+    """All registered metrics of the path to a version."""
+    return compute_all(matrix.along(version)) if version else MetricReport({}, {})
 
 
 def _means_by_kind(tasks: Mapping[str, str], scores: Sequence[float | None]) -> dict[str, float]:

@@ -6,19 +6,23 @@ from typing import TYPE_CHECKING
 
 from clbench.core.storage import written_whole
 from clbench.reports.matrix import ScoreMatrix
+from clbench.reports.matrix_labels import cell_state, version_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 GAP = 0.25
 """Height left free between version 0 and the trained versions, in cells."""
+AFTER = {"version": "after learning", "release": "of release", "update": "after update"}
+"""What the labels of the rows name, by what the rows stand for."""
 
 
 def matrix_figure(matrix: ScoreMatrix, title: str, path: Path) -> None:
     """Draw a heat map of versions x tasks as PNG, numbers in %, whole or not at all.
 
-    Version 0 is set apart at the top. The cell of the task just learnt has a frame, and tasks still to come are
-    hatched; where versions are releases there is neither. Cells that were not measured are empty.
+    Version 0 is set apart at the top. The cell of the task that a version learnt has a frame, and tasks that no version
+    on its path has learnt are hatched; where no update learns a task there is neither. A version that does not start
+    from the one above it names its parent. Cells that were not measured are empty.
 
     Args:
         matrix: R, versions x tasks, fractions in [0, 1].
@@ -32,7 +36,7 @@ def matrix_figure(matrix: ScoreMatrix, title: str, path: Path) -> None:
     from matplotlib.figure import Figure
 
     tasks = matrix.number_of_tasks
-    last = len(matrix.made_of)
+    last = matrix.last
     figure = Figure(figsize=(2.6 + 0.72 * tasks, 2.0 + 0.48 * last), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)  # the object API: no global state, no display
     axes = figure.add_subplot()
@@ -53,16 +57,15 @@ def _draw_cell(axes: "Axes", matrix: ScoreMatrix, version: int, task: int) -> No
     shade = 0.8 * min(max(score, 0.0), 1.0) if measured else 0.0
     corner = (task - 1, _top(version))
     colour = colormaps["Blues"](shade) if measured else "white"
+    state = cell_state(matrix, version, task)
     axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, edgecolor="#c3c8ce", linewidth=0.8))
-    if version < task and not matrix.releases:
+    if state == "future":
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="///", edgecolor="#7d8894", linewidth=0, alpha=0.55))
-    if version == task and not matrix.releases:
+    if state == "learnt":
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=1.6, zorder=3))
     if measured:
         ink = "white" if shade > 0.62 else "black"
-        box = (
-            {"facecolor": colour, "edgecolor": "none", "pad": 1.5} if version < task and not matrix.releases else None
-        )  # clear of the hatching
+        box = {"facecolor": colour, "edgecolor": "none", "pad": 1.5} if state == "future" else None  # over the hatching
         where = (task - 0.5, _top(version) + 0.5)
         axes.text(*where, f"{100 * score:.1f}", ha="center", va="center", fontsize=8, color=ink, bbox=box, zorder=4)
 
@@ -72,16 +75,16 @@ def _top(version: int) -> float:
 
 
 def _label(axes: "Axes", matrix: ScoreMatrix, title: str) -> None:
-    tasks, last = matrix.number_of_tasks, len(matrix.made_of)
+    tasks, last = matrix.number_of_tasks, matrix.last
     axes.set_xlim(-0.03, tasks + 0.03)
     axes.set_ylim(_top(last) + 1.03, -0.03)
     axes.set_title(title, fontsize=10, parse_math=False)
     axes.set_xticks([task + 0.5 for task in range(tasks)])
     axes.set_xticklabels(matrix.tasks, rotation=40, ha="right", rotation_mode="anchor", fontsize=8, parse_math=False)
     axes.set_yticks([_top(version) + 0.5 for version in range(last + 1)])
-    names = ["0 pre-trained", *(f"{version} {name}" for version, name in enumerate(matrix.made_of, start=1))]
+    names = [version_label(matrix, version) for version in range(last + 1)]
     axes.set_yticklabels(names, fontsize=8, parse_math=False)
-    axes.set_ylabel("version, of release" if matrix.releases else "version, after learning", fontsize=8)
+    axes.set_ylabel(f"version, {AFTER[matrix.rows_are]}", fontsize=8)
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)

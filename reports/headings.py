@@ -57,7 +57,7 @@ FLIPS = {
     "flips/all/pfr": Heading("Positive flip rate", "PFR"),
     "flips/all/relative_nfr": Heading("Relative negative flip rate", "rel. NFR"),
 }
-"""Flips of the last version against the one before, which the terminal shows for streams of releases."""
+"""Flips of the last version against its parent, which the terminal shows where updates do more than learn tasks."""
 KINDS = {
     "kind/segmentation": Heading("Segmentation: Dice", "seg Dice"),
     "kind/classification": Heading("Classification: accuracy", "cls acc"),
@@ -91,15 +91,28 @@ CHALLENGE = {
     "challenge/regression/mae": Heading("MAE, unit of the value", direction="lower"),
 }
 """Challenge metrics of the last version by kind of image task; written with `three_digits`."""
-HEADINGS = MAIN | FLIPS | KINDS | COSTS | CHALLENGE
+UPDATE_COSTS = {
+    "update/score_before": Heading("Score before", "before"),
+    "update/score_after": Heading("Score after", "after"),
+    "update/nfr": Heading("Negative flip rate", "NFR", direction="lower"),
+    "update/pfr": Heading("Positive flip rate", "PFR", direction="higher"),
+    "update/lost": Heading("Answers lost", "lost", direction="lower"),
+    "update/gained": Heading("Answers gained", "gained", direction="higher"),
+    "update/bits": Heading("Bits a weight", "bits"),
+    "update/bytes": Heading("Bytes", "bytes"),
+    "update/sparsity": Heading("Zeros, %", "zeros"),
+}
+"""What one update cost on the tasks learnt before it, and what it made of the model; see `update_costs`."""
+UPDATE_TITLE = "What each update cost"
+HEADINGS = MAIN | FLIPS | KINDS | COSTS | CHALLENGE | UPDATE_COSTS
 """All of them, by the names that results, MLflow and JSON use."""
 
 TASKS_SHOWN = ("mtil.last", "mtil.average", "mtil.transfer", "forgetting.chaudhry", "bwt.gem")
-"""Columns of the terminal's table for streams of tasks."""
+"""Columns of the terminal's table for streams that learn their tasks in order."""
 OTHER_PROTOCOLS_SHOWN = ("mtil.last", "forgetting.chaudhry")
 """Columns of the terminal's table for all protocols of a stream but the first."""
-RELEASES_SHOWN = ("mtil.last", *FLIPS)
-"""Columns of the terminal's table for streams of releases, for every protocol."""
+UPDATES_SHOWN = ("mtil.last", *FLIPS)
+"""Columns of the terminal's table for all other streams, for every protocol."""
 
 
 def terminal_columns(rows: Iterable[Iterable[str]]) -> dict[str, str]:
@@ -109,9 +122,9 @@ def terminal_columns(rows: Iterable[Iterable[str]]) -> dict[str, str]:
         rows: The names of the numbers that each row of the table has.
     """
     names = dict.fromkeys(name for row in rows for name in row)
-    releases = next(iter(FLIPS)) in names
-    first = RELEASES_SHOWN if releases else TASKS_SHOWN
-    others = RELEASES_SHOWN if releases else OTHER_PROTOCOLS_SHOWN
+    updates = next(iter(FLIPS)) in names
+    first = UPDATES_SHOWN if updates else TASKS_SHOWN
+    others = UPDATES_SHOWN if updates else OTHER_PROTOCOLS_SHOWN
     columns = {name: HEADINGS[name].terminal for name in first}
     columns |= {name: heading.terminal for name, heading in KINDS.items() if name in names}
     for protocol in [name.removesuffix(".mtil.last") for name in names if name.endswith(".mtil.last")]:
@@ -144,6 +157,18 @@ def percent(value: float) -> str:
         return NO_NUMBER
     text = f"{100 * value:.1f}"
     return "0.0" if text == "-0.0" else text
+
+
+def update_number(name: str, value: float) -> str:
+    """A number of `UPDATE_COSTS` as text: counts with at most one decimal, bits with three digits, shares in percent.
+
+    Args:
+        name: Its name.
+        value: Its value, or the standard error of its mean.
+    """
+    if name in ("update/lost", "update/gained", "update/bytes"):
+        return f"{value:,.1f}".removesuffix(".0")
+    return three_digits(value) if name == "update/bits" else percent(value)
 
 
 def three_digits(value: float) -> str:

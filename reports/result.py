@@ -1,17 +1,27 @@
 """The result of a cell: scores, metrics, flips and costs, computed once and read by everyone who shows them."""
 
 from collections.abc import Mapping
-from typing import Literal, final
+from typing import Annotated, Literal, TypeAlias, final
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from clbench.core.config import Config, validate
 from clbench.core.errors import ConfigError, DataError
 from clbench.reports.matrix import ScoreMatrix
+from clbench.reports.paths import adopt_chain, learn_chain
+from clbench.spec.update import KINDS, Update, parse_update, update_as_json
 
 FILE = "result.json"
 """Name of the file in a cell's folder and of the artifact in MLflow."""
 Values = dict[str, float | None]
+
+
+def _update(item: object) -> object:
+    return item if isinstance(item, tuple(KINDS.values())) else parse_update(item, f"{FILE}: result: updates")
+
+
+StoredUpdate: TypeAlias = Annotated[Update, BeforeValidator(_update), PlainSerializer(update_as_json)]
+"""An update, in JSON as a card writes it."""
 
 
 @final
@@ -34,13 +44,17 @@ class ChallengeReport(Config):
 class VersionResult(Config):
     """What one version of the model reached under one protocol.
 
-    `metrics` are those of the stream cut after this version: the last version has those of the whole stream.
+    `metrics` are those of the path from version 0 to this version: where the tasks are learnt one after another, those
+    of the stream cut after this version.
     """
 
     scores: tuple[float | None, ...] = Field(description="Row of R, a score for each task; None where not measured.")
     metrics: Values = Field({}, description="Every registered metric, None where undefined; empty for version 0.")
     undefined: dict[str, str] = Field({}, description="Why a metric is undefined, by its name.")
-    flips: dict[str, float] = Field({}, description="Flips against the version before, by the names of stream_numbers.")
+    flips: dict[str, float] = Field({}, description="Flips against the parent, by the names of stream_numbers.")
+    update: dict[str, float] = Field(
+        {}, description="What the update cost, by the names of update_costs; where not all updates learn, or all adopt."
+    )
     challenge: ChallengeReport = Field(ChallengeReport(), description="Challenge metrics of tasks of images.")
 
 
@@ -61,17 +75,17 @@ class ProtocolResult(Config):
 class CellResult(Config):
     """All numbers of a finished cell."""
 
-    layout: Literal[1] = Field(1, alias="schema", description="Of this object; raised when its meaning changes.")
+    layout: Literal[2] = Field(2, alias="schema", description="Of this object; raised when its meaning changes.")
     code: str = Field(description="Hash of the code that computed the numbers; see `result_code`.")
     tasks: dict[str, str] = Field(min_length=1, description="Kind of each task, in the order of the stream.")
-    releases: tuple[str, ...] = Field((), description="Of a stream of releases: what each version is made of.")
+    updates: tuple[StoredUpdate, ...] = Field(min_length=1, description="What made versions 1, 2, ...")
     protocols: dict[str, ProtocolResult] = Field(min_length=1, description="The stream's headline protocol first.")
     costs: dict[str, float] = Field({}, description="Seconds and memory over all versions, by `cost/<name>`.")
 
     @property
     def last_version(self) -> int:
         """Number of the last version."""
-        return len(self.releases) or len(self.tasks)
+        return len(self.updates)
 
     def at(self, version: int) -> dict[str, VersionResult]:
         """The results of one version by protocol."""
@@ -87,7 +101,7 @@ class CellResult(Config):
             number: [float("nan") if score is None else score for score in version.scores]
             for number, version in enumerate(self.protocols[protocol].versions)
         }
-        return ScoreMatrix.from_rows(tuple(self.tasks), rows, self.releases)
+        return ScoreMatrix.from_rows(tuple(self.tasks), rows, self.updates)
 
     @property
     def matrices(self) -> dict[str, ScoreMatrix]:
@@ -108,7 +122,7 @@ class CellResult(Config):
 
 
 def parse_result(values: Mapping[str, object]) -> CellResult:
-    """Read the content of a `result.json`.
+    """Read the content of a `result.json`, also of the layout without `updates`.
 
     Raises:
         DataError: When it has no result, or one of another layout.
@@ -117,9 +131,22 @@ def parse_result(values: Mapping[str, object]) -> CellResult:
     if not isinstance(found, dict):
         raise DataError(f"{FILE}: result must be an object, got {found!r:.60}")
     try:
-        result = validate(CellResult, found, f"{FILE}: result")
+        result = validate(CellResult, _current(found), f"{FILE}: result")
     except ConfigError as error:
         raise DataError(str(error)) from None
     for protocol in result.protocols:
         result.matrix(protocol)
     return result
+
+
+def _current(found: Mapping[str, object]) -> Mapping[str, object]:
+    """A result in the present layout; layout 1 had `releases`, empty for streams that learn their tasks in order."""
+    tasks, releases = found.get("tasks"), found.get("releases", [])
+    if found.get("schema") != 1 or not isinstance(tasks, Mapping) or not isinstance(releases, list):
+        return found
+    names = releases or list(tasks)
+    if not all(isinstance(name, str) and name for name in names):
+        return found
+    updates = adopt_chain(names) if releases else learn_chain(names)
+    kept = {key: value for key, value in found.items() if key != "releases"}
+    return {**kept, "schema": 2, "updates": updates}

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +15,7 @@ from clbench.core.errors import ConfigError, DataError
 from clbench.core.registry import LOADERS
 from clbench.spec.stream import EvalProtocol, Stream
 from clbench.spec.task import Kind, TextLimits
+from clbench.spec.update import Adopt, Learn, Update, check_updates, parse_update
 
 
 class TaskCard(Config):
@@ -55,6 +56,11 @@ class StreamCard(Config):
     learner: str = Field(description="Learner that is used when a suite names none.")
     releases: tuple[str, ...] = Field(
         (), description="Learners, in order of release, that are tested on the same tasks; empty for streams of tasks."
+    )
+    updates: tuple[dict[str, object], ...] = Field(
+        (),
+        description="What makes versions 1, 2, ...: `{learn: TASK}`, `{compress: {bits: 4}, parent: NAME}`, ...; "
+        "each task is learnt in turn when absent.",
     )
     based_on: str | None = Field(
         None, description="Stream, or card, whose tasks of the same names are used, with their data and limits."
@@ -116,10 +122,27 @@ def load_stream(name: str, root: str | None = None, seed: int = 0) -> Stream:
     else:
         choice = DataChoice(Path(root) if root and root != HUB else None, hub=root == HUB, seed=seed)
     loader = LOADERS.get(card.loader).value
-    stream = cast(Stream, loader(card, choice))
-    if stream.releases != card.releases:
-        raise ConfigError(f"stream {card.name}: releases are not for loader {card.loader!r}, but for `releases`")
-    return stream
+    return replace(cast(Stream, loader(card, choice)), updates=updates_of(card))
+
+
+def updates_of(card: StreamCard) -> tuple[Update, ...]:
+    """The updates of a card: the listed ones, else one for each release, else one for each task.
+
+    Raises:
+        ConfigError: For updates that do not fit the tasks or one another.
+    """
+    where = f"stream {card.name}"
+    if card.releases and card.updates:
+        raise ConfigError(f"{where}: at most one of releases and updates")
+    if card.releases and card.loader != "releases":
+        raise ConfigError(f"{where}: releases are not for loader {card.loader!r}, but for `releases`")
+    listed: tuple[Update, ...] = tuple(
+        parse_update(item, f"{where}: update {number}") for number, item in enumerate(card.updates, 1)
+    )
+    releases = tuple(Adopt(release=release) for release in card.releases)
+    updates = listed or releases or tuple(Learn(task=task.name) for task in card.tasks)
+    check_updates(updates, [task.name for task in card.tasks], where)
+    return updates
 
 
 def users_root(card: StreamCard, choice: DataChoice) -> Path:

@@ -12,12 +12,14 @@ from clbench import __version__
 from clbench.contracts.learner import Precision
 from clbench.contracts.strategy import Budget, StrategyConfig
 from clbench.core.cards import STREAM_CARDS
+from clbench.core.errors import DataError
 from clbench.core.registry import LEARNERS, LOADERS, STRATEGIES
 from clbench.core.sources import source_digest
 from clbench.core.storage import file_digest
 from clbench.learners._shared.adapter_folders import base_of
 from clbench.spec.stream import Stream
 from clbench.spec.task import Split
+from clbench.spec.update import KINDS, UpdateKind, update_as_json
 from clbench.streams.card import StreamCard, load_stream, read_card
 
 READERS = ("clbench.cli", "clbench.reports", "clbench.benchmarks.tracking")
@@ -27,14 +29,38 @@ SCHEMA = 2
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A strategy for some kinds of updates, with its settings.
+
+    Attributes:
+        strategy: Registered name or file.
+        config: Its settings.
+        kinds: The kinds of updates that it is for.
+    """
+
+    strategy: str
+    config: StrategyConfig
+    kinds: tuple[UpdateKind, ...]
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What decides how it works: name, hash of the code, settings."""
+        return {
+            "name": STRATEGIES.listing(self.strategy).name,
+            "source": STRATEGIES.digest(self.strategy)[:16],
+            "settings": self.config.model_dump(mode="json"),
+        }
+
+
+@dataclass(frozen=True)
 class Cell:
     """One (stream, learner, strategy, seed) of a suite, with all settings resolved.
 
     Attributes:
         stream: Registered name or card file.
         learner: Learner specification (`mini-clip`, `open_clip:ViT-B-16`).
-        strategy: Registered name or file.
-        label: Name of the strategy with its settings, as tables show it.
+        strategy: Registered name or file of the strategy of all updates but those in `others`.
+        label: Names of the strategies with their settings, as tables show it.
         config: Settings of the strategy.
         budget: Training budget for each task.
         seed: Seed of all random numbers.
@@ -43,6 +69,7 @@ class Cell:
         skip_broken: Whether samples that do not decode are left out.
         precision: Precision of the learner's computation.
         last_only: Whether only the last version is tested, which suffices for a search by `mtil.last`.
+        others: Strategies of single kinds of updates.
         streams: Streams that are already loaded, shared by the cells of a suite, as a large one takes seconds to list.
     """
 
@@ -58,6 +85,7 @@ class Cell:
     skip_broken: bool = False
     precision: Precision = "auto"
     last_only: bool = False
+    others: tuple[Choice, ...] = ()
     streams: dict[tuple[str, int], Stream] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -72,10 +100,18 @@ class Cell:
     @cached_property
     def encoding(self) -> dict[str, object]:
         """What decides version 0 and its encoding: name, hash of the source, hashes of the files of weights."""
-        return _encoding(self.learner)
+        return encoding_of(self.learner)
 
-    def _releases(self) -> list[dict[str, object]]:
-        return [_encoding(release) for release in self.load_stream().releases]
+    @cached_property
+    def choices(self) -> tuple[Choice, ...]:
+        """The strategies of the cell; the first one is for all kinds of updates that no other one is for."""
+        taken = {kind for choice in self.others for kind in choice.kinds}
+        own = tuple(kind for kind in KINDS if kind not in taken)
+        return (Choice(self.strategy, self.config, own), *self.others)
+
+    def choice_for(self, kind: UpdateKind) -> Choice:
+        """The strategy that updates of a kind are left to, whether it handles them or not."""
+        return next(choice for choice in self.choices if kind in choice.kinds)
 
     @cached_property
     def resolved(self) -> dict[str, object]:
@@ -84,23 +120,22 @@ class Cell:
         Raises:
             DataError: When data are missing.
         """
+        releases = self.load_stream().releases
         return {
             "schema": SCHEMA,
             "clbench": __version__,
             "stream": {
                 "name": self.names[0],
                 "card": _digest_of(STREAM_CARDS.get(self.stream).path),
-                "loaders": _loader_digests(self._card),
+                "loaders": loader_digests(self.card),
                 "data": _data_digest(self.load_stream(), self.split),
-                **({"releases": releases} if (releases := self._releases()) else {}),
+                "updates": [update_as_json(update) for update in self.load_stream().updates],
+                **({"releases": [encoding_of(release) for release in releases]} if releases else {}),
             },
             "learner": self.encoding,
-            "strategy": {
-                "name": self.names[2],
-                "source": STRATEGIES.digest(self.strategy)[:16],
-                "settings": self.config.model_dump(mode="json"),
-            },
-            "engine": _engine_digest()[:16],
+            "strategy": self.choices[0].identity,
+            **{f"strategy_{'_'.join(choice.kinds)}": choice.identity for choice in self.others},
+            "engine": engine_digest()[:16],
             "budget": self.budget.model_dump(mode="json"),
             "seed": self.seed,
             "split": self.split,
@@ -116,8 +151,20 @@ class Cell:
         return tuple(json.dumps(self.resolved[part], sort_keys=True) for part in parts)
 
     @property
-    def _card(self) -> StreamCard:
+    def card(self) -> StreamCard:
+        """The card of the cell's stream."""
         return read_card((file := STREAM_CARDS.get(self.stream)).values, file.path)
+
+    def beside_card(self, name: str) -> Path:
+        """A file that the stream's card names, relative to the card.
+
+        Raises:
+            DataError: When it is missing.
+        """
+        path = STREAM_CARDS.get(self.stream).path.parent / name
+        if not path.is_file():
+            raise DataError(f"stream {self.names[0]}: {path}: no such file")
+        return path
 
     def load_stream(self) -> Stream:
         """The cell's stream, its shots drawn by the cell's seed.
@@ -125,7 +172,7 @@ class Cell:
         Raises:
             DataError: When data are missing.
         """
-        key = (self.stream, self.seed if self._card.shots else 0)
+        key = (self.stream, self.seed if self.card.shots else 0)
         if key not in self.streams:
             self.streams[key] = load_stream(self.stream, self.root, self.seed)
         return self.streams[key]
@@ -153,17 +200,17 @@ def engine_file() -> Path:
 
 
 @cache
-def _engine_digest() -> str:
+def engine_digest() -> str:
     """SHA-256 of the code that trains, tests and scores: runner of a cell, evaluator, samples, scores, seeding."""
     return source_digest(engine_file(), "clbench", READERS)
 
 
-def _loader_digests(card: StreamCard) -> list[str]:
-    """SHA-256 of the loader of a stream, and of the loader of the stream on which it is based."""
+def loader_digests(card: StreamCard) -> list[str]:
+    """SHA-256 of the loader of a stream, then of the loader of the stream on which it is based."""
     digests = [LOADERS.digest(card.loader)[:16]]
     if card.based_on is not None:
         file = STREAM_CARDS.get(card.based_on)
-        digests += _loader_digests(read_card(file.values, file.path))
+        digests += loader_digests(read_card(file.values, file.path))
     return digests
 
 
@@ -174,7 +221,8 @@ def _learner_name(learner: str) -> str:
     return LEARNERS.listing(name).name + colon + argument
 
 
-def _encoding(learner: str) -> dict[str, object]:
+def encoding_of(learner: str) -> dict[str, object]:
+    """What decides a learner's version 0 and how it encodes samples, by its specification."""
     return {
         "name": _learner_name(learner),
         "source": LEARNERS.digest(learner.partition(":")[0])[:16],

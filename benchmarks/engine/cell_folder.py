@@ -2,14 +2,14 @@
 
     <cell>/cell.json                    what was run, resolved
     <cell>/versions/0003/               appears whole when version 3 is learnt, tested and saved
-        ledger.parquet record.json weights.safetensors strategy/{tree.json,tensors.safetensors}
+        ledger.parquet record.json
     <cell>/ledger.parquet               all versions together
     <cell>/result.json                  appears last: finished with the result, or failed with the error
     <cell>/probes.json                  what `--probe` has measured, by version
     <cell>/tracking.json                which run in which tracking store has what
     <cell>/fresh-failed.json            why `--fresh` did not replace this result
 
-Only the newest version keeps its weights.
+Weights and states of strategies are in the store of versions (`version_store.py`), under the keys in the records.
 """
 
 import contextlib
@@ -25,8 +25,7 @@ import pyarrow.compute as pc
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.probe_results import ProbeResults
-from clbench.contracts import Learner, Strategy, StrategyConfig, Stream
-from clbench.core.checkpoints import load_tensors, load_tree, save_tensors, save_tree
+from clbench.contracts import Stream
 from clbench.core.errors import CheckpointError, DataError
 from clbench.core.storage import read_json, write_json, written_whole
 from clbench.reports.compute_result import StreamOutline, compute_result, compute_versions, score_matrices
@@ -46,6 +45,8 @@ class Record:
         numbers: Seconds, memory and the strategy's diagnostics, by name.
         device: Kind of the device that computed it (`cpu`, `cuda`), which decides its precision.
         tested: Whether its ledger has rows.
+        key: Its name in the store of versions, which has its weights; empty in folders of clbench 0.1.
+        test: Name of its test in the store; empty where it was not tested.
     """
 
     version: int
@@ -53,6 +54,8 @@ class Record:
     numbers: dict[str, float] = field(default_factory=dict)
     device: str = "cpu"
     tested: bool = True
+    key: str = ""
+    test: str = ""
 
 
 class CellFolder:
@@ -79,54 +82,16 @@ class CellFolder:
         found = [int(path.name) for path in (self.path / "versions").glob("[0-9]*") if path.name.isdecimal()]
         return max(found, default=None)
 
-    def save_version(
-        self, record: Record, rows: pa.Table, learner: Learner, strategy: Strategy[StrategyConfig]
-    ) -> None:
+    def save_version(self, record: Record, rows: pa.Table) -> None:
         """Save a version; once this returns, a kill of the process loses nothing of it.
 
         Args:
             record: Its record.
             rows: Its ledger rows.
-            learner: Holds its weights.
-            strategy: Holds the state of the strategy after it.
         """
         with written_whole(self._version(record.version)) as aside:
             write_ledger(rows, aside / "ledger.parquet")
             write_json(aside / "record.json", asdict(record))
-            if record.version:
-                save_tensors(aside / "weights.safetensors", learner.state_dict())
-                save_tree(aside / "strategy", strategy.state_dict())
-        for old in range(record.version):
-            (self._version(old) / "weights.safetensors").unlink(missing_ok=True)
-            shutil.rmtree(self._version(old) / "strategy", ignore_errors=True)
-
-    def load_version(self, version: int, learner: Learner, strategy: Strategy[StrategyConfig]) -> None:
-        """Put learner and strategy into the state in which they were saved.
-
-        Args:
-            version: Number of the version; 0 changes nothing.
-            learner: Gets the weights.
-            strategy: Gets its state.
-
-        Raises:
-            CheckpointError: When a file is missing, damaged or does not fit.
-        """
-        if version == 0:
-            return
-        folder = self._version(version)
-        tree = load_tree(folder / "strategy")
-        try:
-            strategy.load_state_dict(tree)  # first: it may add what the weights belong to
-        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            raise CheckpointError(f"{folder / 'strategy'}: the state does not fit the strategy: {reason}") from error
-        weights = load_tensors(folder / "weights.safetensors")
-        try:
-            learner.load_state_dict(weights)
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"{folder}: the weights do not fit the learner: {str(error).splitlines()[0]}"
-            ) from None
 
     def record(self, version: int) -> Record:
         """The record of one version.
@@ -138,9 +103,8 @@ class CellFolder:
         try:
             numbers = {str(key): float(value) for key, value in cast(dict[str, float], values["numbers"]).items()}
             tested = bool(values.get("tested", True))
-            record = Record(
-                int(cast(int, values["version"])), str(values["digest"]), numbers, str(values["device"]), tested
-            )
+            number, names = int(cast(int, values["version"])), [str(values.get(name, "")) for name in ("key", "test")]
+            record = Record(number, str(values["digest"]), numbers, str(values["device"]), tested, *names)
         except (AttributeError, KeyError, TypeError, ValueError):
             raise CheckpointError(f"{path}: not the record of a version") from None
         if record.version != version:
@@ -191,7 +155,7 @@ class CellFolder:
         """
         rows, outline = self.all_rows(), _outline_of(stream)
         _require_scores(rows, self.path)
-        self._require_all_learnt(score_matrices(outline, rows))
+        self._require_all_learnt(stream, score_matrices(outline, rows))
         write_ledger(rows, self.path / "ledger.parquet")
         self._write_result(compute_result(outline, rows, self._numbers()))
 
@@ -248,14 +212,14 @@ class CellFolder:
             self.record(version)
             self.rows(version)
 
-    def _require_all_learnt(self, matrices: Mapping[str, ScoreMatrix]) -> None:
+    def _require_all_learnt(self, stream: Stream, matrices: Mapping[str, ScoreMatrix]) -> None:
         """Only tasks that are still to come may be without a score: some learners cannot be tested on them."""
+        column = {task.name: number for number, task in enumerate(stream.tasks)}
         for protocol, matrix in matrices.items():
             for version, row in enumerate(matrix.scores):
-                known = row if matrix.releases and version else row[:version]
-                missing = np.flatnonzero(np.isnan(known))
-                if len(missing) and self.record(version).tested:
-                    where = f"version {version}, task {matrix.tasks[missing[0]]!r}, protocol {protocol!r}"
+                missing = [task.name for task in stream.seen(version) if np.isnan(row[column[task.name]])]
+                if missing and self.record(version).tested:
+                    where = f"version {version}, task {missing[0]!r}, protocol {protocol!r}"
                     raise DataError(f"{self.path}: {where}: wanted a score, got none")
 
     def _numbers(self) -> list[dict[str, float]]:

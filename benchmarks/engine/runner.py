@@ -13,10 +13,8 @@ import torch
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.engine.environment import describe
-from clbench.benchmarks.engine.execution import CellRun
+from clbench.benchmarks.engine.execution import CellRun, Workplace, workplace_in
 from clbench.benchmarks.engine.result_backup import ResultBackup
-from clbench.benchmarks.engine.samples import SampleStore
-from clbench.benchmarks.engine.shared_results import SharedResults
 from clbench.benchmarks.engine.suite import Suite
 from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
 from clbench.benchmarks.tracking.best_effort import BestEffort, catch_up
@@ -62,6 +60,7 @@ class Outcome:
         status: `finished` now, `kept` from an earlier call, or `failed`.
         error: One line, for failed cells.
         defect: Whether the failure is clbench's fault rather than something that the user can mend.
+        taken: Number of versions after version 0 that were in the store and were not computed.
     """
 
     cell: Cell
@@ -69,6 +68,7 @@ class Outcome:
     status: str
     error: str = ""
     defect: bool = False
+    taken: int = 0
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,13 @@ def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> SuiteRes
         earlier = ResultBackup(folder)
         earlier.commit_or_restore()
         tracker = Tracker(options.tracking_uri, options.out, suite.name, folder, describe())
-        store, shared = SampleStore(options.device, options.out / "cache"), SharedResults()
+        workplace = workplace_in(options.out, options.device, options.fresh)
         outcomes = []
         try:
             for index, cell in enumerate(suite.cells):
                 with earlier.hold(cell.key) if options.fresh else nullcontext():
-                    where = (CellFolder(folder / cell.key), store, shared, options.device)
-                    outcome = _CellRunner(cell, *where, tracker, listener, options.probe).run(index)
+                    where = CellFolder(folder / cell.key)
+                    outcome = _CellRunner(cell, where, workplace, tracker, listener, options.probe).run(index)
                 outcomes.append(_with_earlier(outcome) if options.fresh else outcome)
         except KeyboardInterrupt:
             BestEffort(listener.on_problem).attempt(tracker.interrupt)
@@ -172,9 +172,7 @@ class _CellRunner:
 
     cell: Cell
     folder: CellFolder
-    store: SampleStore
-    shared: SharedResults
-    device: torch.device
+    workplace: Workplace
     tracker: Tracker
     listener: Listener
     probe: HarnessProbe | None
@@ -187,15 +185,15 @@ class _CellRunner:
                 if self.probe and self.folder.probes.missing(self.probe.asked, self.folder.last_version or 0):
                     self._cell_run().probe()
                 return Outcome(self.cell, self.folder, "kept")
-            self._compute(index)
-            return Outcome(self.cell, self.folder, "finished")
+            return Outcome(self.cell, self.folder, "finished", taken=self._compute(index))
         except Exception as error:  # the cell boundary: whatever happens in a cell must not take the others with it
             return self._failed(error)
 
     def _cell_run(self) -> CellRun:
-        return CellRun(self.cell, self.folder, self.store, self.device, self.listener.on_step, self.shared, self.probe)
+        return CellRun(self.cell, self.folder, self.workplace, self.listener.on_step, self.probe)
 
-    def _compute(self, index: int) -> None:
+    def _compute(self, index: int) -> int:
+        """Compute the cell; returns the number of versions that were there already."""
         run = self._cell_run()
         self.listener.on_cell_start(index, self.cell, run.stream.last_version + 1)
         logging = BestEffort(self.listener.on_problem)
@@ -208,6 +206,7 @@ class _CellRunner:
         run.run(after_version)
         run.probe()
         logging.attempt(lambda: self.tracker.finish(self.cell, self.folder))
+        return run.taken
 
     def _failed(self, error: Exception) -> Outcome:
         message = " ".join(str(error).split()) or type(error).__name__

@@ -7,8 +7,8 @@ from typing import NamedTuple, cast
 
 from pydantic import Field, field_validator
 
-from clbench.benchmarks.engine.cell import Cell
-from clbench.benchmarks.engine.releases import require_fit
+from clbench.benchmarks.engine.cell import Cell, Choice
+from clbench.benchmarks.engine.fit import require_fit
 from clbench.benchmarks.tuning.tuned_record import TunedSettings
 from clbench.contracts.learner import Precision
 from clbench.contracts.strategy import Budget, StrategyConfig
@@ -18,10 +18,12 @@ from clbench.core.errors import ConfigError, did_you_mean
 from clbench.core.registry import LEARNERS, STRATEGIES
 from clbench.spec.stream import Stream
 from clbench.spec.task import Split
+from clbench.spec.update import KINDS, UpdateKind
 from clbench.streams.card import read_card
 
 NOT_SETTINGS = ("name", "label", "streams", "last_only")
 """What an entry of a suite says besides the settings of its strategy."""
+Entry = dict[str, object]
 
 
 def spelt_out(name: str) -> dict[str, object]:
@@ -40,6 +42,28 @@ def spelt_out(name: str) -> dict[str, object]:
     return {"name": head, setting: argument}
 
 
+def _spelt_out_entry(item: object) -> Entry:
+    """An entry of a suite as a mapping with `name` or with one such mapping for each kind of update."""
+    if isinstance(item, str):
+        return spelt_out(item)
+    if isinstance(item, Mapping) and any(kind in item for kind in KINDS):
+        if "name" in item or not set(item) <= {*KINDS, *NOT_SETTINGS}:
+            raise ValueError("with strategies by kind of update, only label, streams and last_only beside them")
+        parts = {kind: _spelt_out_entry(item[kind]) for kind in KINDS if kind in item}
+        if not all("name" in part and not set(NOT_SETTINGS[1:]) & set(part) for part in parts.values()):
+            raise ValueError("names, or mappings with a name and settings, for each kind of update")
+        return {**item, **parts}
+    if not isinstance(item, Mapping) or not isinstance(item.get("name"), str):
+        raise ValueError("names, or mappings with a name and settings")
+    return {**item, **spelt_out(str(item["name"]))}
+
+
+def _parts_of(item: Entry) -> dict[tuple[UpdateKind, ...], Entry]:
+    """The strategies of an entry by the kinds of updates that they are for; the first one is for all others, too."""
+    named: dict[tuple[UpdateKind, ...], Entry] = {(kind,): cast(Entry, item[kind]) for kind in KINDS if kind in item}
+    return named or {tuple(KINDS): {key: x for key, x in item.items() if key not in NOT_SETTINGS[1:]}}
+
+
 class SuiteConfig(Config):
     """What a suite's file says."""
 
@@ -48,7 +72,8 @@ class SuiteConfig(Config):
     learners: tuple[str, ...] = Field((), description="Learners for every stream; the stream's own when empty.")
     strategies: tuple[dict[str, object], ...] = Field(
         min_length=1,
-        description="Names, files, or mappings with `name` and settings; `streams` in one keeps it to some streams, "
+        description="Names, files, or mappings with `name` and settings, or one such for each kind of update: "
+        "`{learn: osft, compress: {name: quantize}}`. `streams` in a mapping keeps it to some streams, "
         "`last_only: true` tests the last version alone.",
     )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="One cell a seed.")
@@ -78,10 +103,7 @@ class SuiteConfig(Config):
     @classmethod
     def _names_are_strategies_without_settings(cls, value: object) -> object:
         items = value if isinstance(value, list | tuple) else [value]
-        named = [{"name": item} if isinstance(item, str) else item for item in items]
-        if not all(isinstance(item, Mapping) and isinstance(item.get("name"), str) for item in named):
-            raise ValueError("names, or mappings with a name and settings")
-        return [{**item, **spelt_out(str(item["name"]))} for item in named if isinstance(item, Mapping)]
+        return [_spelt_out_entry(item) for item in items]
 
 
 @dataclass(frozen=True)
@@ -157,7 +179,9 @@ def _chosen(listed: tuple[dict[str, object], ...], names: Sequence[str]) -> tupl
     result: list[dict[str, object]] = []
     for name in names:
         wanted = spelt_out(name)
-        result += [item for item in listed if wanted.items() <= item.items()] or [wanted]
+        result += [
+            item for item in listed if any(wanted.items() <= part.items() for part in _parts_of(item).values())
+        ] or [wanted]
     return tuple(result)
 
 
@@ -192,10 +216,10 @@ def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
         budget = config.budgets.get(stream, config.budget)
         for learner, entry, seed in product(config.learners or (card.learner,), wanted, config.seeds):
             LEARNERS.listing(learner.partition(":")[0])
-            require_fit(card, learner, entry.name)
             what = (stream, learner, entry.name, entry.label, entry.settings, budget, seed, config.split)
-            how = (config.root, config.skip_broken, config.precision, entry.last_only)
+            how = (config.root, config.skip_broken, config.precision, entry.last_only, entry.others)
             cell = Cell(*what, *how, streams=loaded)
+            require_fit(cell)
             yield tuned.fill(cell) if config.tuned else cell
 
 
@@ -208,6 +232,7 @@ class StrategyEntry(NamedTuple):
         settings: Settings of the strategy.
         streams: Streams on which it runs; all of the suite's if empty.
         last_only: Whether only its last version is tested.
+        others: Strategies of single kinds of updates.
     """
 
     name: str
@@ -215,28 +240,37 @@ class StrategyEntry(NamedTuple):
     settings: StrategyConfig
     streams: tuple[str, ...]
     last_only: bool
+    others: tuple[Choice, ...] = ()
 
 
 def _strategies(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[StrategyEntry]:
     """The suite's strategies."""
     used: set[str] = set()
     for item in config.strategies:
-        name = str(item["name"])
-        entry = STRATEGIES.get(name)
-        if entry.config is None:
-            raise ConfigError(f"strategy {entry.name}: registered without a config (wanted register(..., config=...))")
-        settings = {key: value for key, value in item.items() if key not in NOT_SETTINGS}
-        for key, value in overrides.items():
-            head, _, setting = key.partition(".")
-            if head == entry.name or (head == "strategy" and setting in entry.config.model_fields):
-                settings[setting] = value
-                used.add(key)
-        checked = cast(StrategyConfig, validate(entry.config, settings, f"strategy {entry.name}"))
-        label = str(item.get("label") or label_of(entry.name, checked))
+        parts = [_choice(kinds, part, overrides, used) for kinds, part in _parts_of(item).items()]
+        main, *others = parts
+        label = " + ".join(label_of(STRATEGIES.listing(part.strategy).name, part.config) for part in parts)
         last_only = _yes_or_no(item.get("last_only", False))
-        yield StrategyEntry(name, label, checked, _names_in(item.get("streams")), last_only)
+        streams = _names_in(item.get("streams"))
+        label = str(item.get("label") or label)
+        yield StrategyEntry(main.strategy, label, main.config, streams, last_only, tuple(others))
     for key in used:
         del overrides[key]
+
+
+def _choice(kinds: tuple[UpdateKind, ...], part: Entry, overrides: Mapping[str, object], used: set[str]) -> Choice:
+    """A strategy of an entry with its settings, which `overrides` may change; adds the keys that did to `used`."""
+    name = str(part["name"])
+    entry = STRATEGIES.get(name)
+    if entry.config is None:
+        raise ConfigError(f"strategy {entry.name}: registered without a config (wanted register(..., config=...))")
+    settings = {key: value for key, value in part.items() if key != "name"}
+    for key, value in overrides.items():
+        head, _, setting = key.partition(".")
+        if head == entry.name or (head == "strategy" and setting in entry.config.model_fields):
+            settings[setting] = value
+            used.add(key)
+    return Choice(name, cast(StrategyConfig, validate(entry.config, settings, f"strategy {entry.name}")), kinds)
 
 
 def _yes_or_no(value: object) -> bool:

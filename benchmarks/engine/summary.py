@@ -20,6 +20,7 @@ def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
             "seed": cell.seed,
             "status": outcome.status,
             "folder": str(outcome.folder.path),
+            **({"taken": outcome.taken, "versions": cell.load_stream().last_version} if outcome.taken else {}),
         }
         if outcome.status == "failed":
             row["error"] = outcome.error

@@ -15,12 +15,14 @@ from typing import cast
 import torch
 
 from clbench.benchmarks.engine.cell import Cell
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.samples import SampleEncoder
 from clbench.benchmarks.forecast.memory_use import MIB, memory_above_now, memory_mib
 from clbench.contracts import Budget, Context, Learner, Samples, Split, Strategy, StrategyConfig, Stream, Task
+from clbench.contracts.updating import adopt_release, learn_task
 from clbench.core.errors import CheckpointError, ConfigError
 from clbench.core.registry import STRATEGIES
+from clbench.spec.update import Adopt, Learn
 
 ROWS = 64
 """Samples of a task that are decoded for a forecast."""
@@ -139,7 +141,7 @@ class Bench:
         self._learner = self._build([])
         tasks = self._stream.tasks
         strategy = self._strategy(cell, cell.budget, lambda step, total: None)
-        end_alone = cell.last_only and strategy.retrains_from_scratch and not self._stream.releases
+        end_alone = cell.last_only and strategy.retrains_from_scratch and self._stream.learns
         steps = self._steps(strategy, end_alone)
         cost = self._step_cost(cell) if steps else StepCost(0, 0, 0, 0, self._resting_mib)
         classes = sum(size.classes for size in self.sizes) / len(tasks)
@@ -148,7 +150,7 @@ class Bench:
             cell,
             steps,
             steps * cost.seconds(cell.budget.batch_size, classes)
-            + (1 if end_alone else len(tasks) * (len(self._stream.releases) or 1)) * cost.between,
+            + (1 if end_alone else sum(len(tasks) for tasks in self._learnt())) * cost.between,
             (1 if cell.last_only else self._stream.last_version + 1) * self._test_seconds,
             samples * self._decode_seconds,
             samples * self._sample_bytes / MIB,
@@ -158,13 +160,25 @@ class Bench:
     def _steps(self, strategy: Strategy[StrategyConfig], end_alone: bool) -> int:
         """Optimizer steps of all versions, or of the last one if those before it are not made."""
         steps = 0
-        for version in range(1, self._stream.last_version + 1):
+        for version, tasks in enumerate(self._learnt(), 1):
             strategy.version = version
-            for task in self._stream.tasks if self._stream.releases else self._stream.tasks[version - 1 : version]:
+            for task in tasks:
                 strategy.seen.append(task)
                 if not end_alone or version == self._stream.last_version:
                     steps += strategy.number_of_steps(task)
         return steps
+
+    def _learnt(self) -> list[tuple[Task, ...]]:
+        """The tasks that each update trains: one that is learnt, all that are known where a release is adopted."""
+        known = {task.name: task for task in self._stream.tasks}
+        return [
+            (known[update.task],)
+            if isinstance(update, Learn)
+            else self._stream.seen(version)
+            if isinstance(update, Adopt)
+            else ()
+            for version, update in enumerate(self._stream.updates, 1)
+        ]
 
     def _build(self, problems: list[str]) -> Learner:
         """The learner; where its weights cannot be loaded, the same architecture with random ones, if it is known."""
@@ -245,18 +259,18 @@ class Bench:
         times: list[float] = []
         budget = Budget(steps=2, batch_size=batch)
         strategy = self._strategy(cell, budget, lambda step, total: times.append(self._clock()))
-        releases = self._stream.releases
+        releases = not self._stream.learns and bool(self._stream.releases)
         if releases:  # on the same task, so that there is an old model
-            strategy.update_release(self._learner, [task])
+            adopt_release(strategy, self._learner, [task])
         else:
-            strategy.update(self._many if task is self._few else self._few)
+            learn_task(strategy, self._many if task is self._few else self._few)
         times.clear()
         with memory_above_now(self._device) as above:
             started = self._clock()
             if releases:
-                strategy.update_release(self._build([]), [task])
+                adopt_release(strategy, self._build([]), [task])
             else:
-                strategy.update(task)
+                learn_task(strategy, task)
             ended = self._clock()
         step = times[-1] - times[-2]
         return _Measured(step, max(0.0, ended - started - step * len(times)), above[0])

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pyarrow as pa
 import torch
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.forecast.memory_use import memory_above_now, memory_mib
 from clbench.benchmarks.performance._measuring import (
     DeviceClock,
@@ -26,6 +26,7 @@ from clbench.benchmarks.performance._measuring import (
 from clbench.benchmarks.performance._report import Comparison, Report
 from clbench.benchmarks.performance._training_work import TrainingWork, no_rows
 from clbench.contracts import Budget, Learner, Samples, Task
+from clbench.contracts.updating import learn_task
 from clbench.strategies._adapters.gated import GatedAdapter
 
 TURNS = 5
@@ -70,7 +71,7 @@ class Setup:
     def train(self, name: str, task: Task) -> StepTimer:
         """One update by a strategy."""
         timer = StepTimer(self.clock)
-        self.work.strategy(name, {"rank": self.rank, "lr": 1e-6}, timer.end_step).update(task)
+        learn_task(self.work.strategy(name, {"rank": self.rank, "lr": 1e-6}, timer.end_step), task)
         return timer
 
     def step_seconds(self, name: str, classes: int) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.evaluation.evaluator import Evaluator, test_order
 from clbench.benchmarks.performance._measuring import DeviceClock, default_device, describe_machine, take_turns

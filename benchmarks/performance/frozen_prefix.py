@@ -13,12 +13,13 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from clbench.benchmarks.engine.execution import build_learner
 from clbench.benchmarks.engine.frozen_features import FrozenFeatureCache
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.performance._measuring import DeviceClock, default_device, describe_machine, take_turns
 from clbench.benchmarks.performance._report import Comparison, Report
 from clbench.benchmarks.performance._training_work import TrainingWork, no_rows
 from clbench.contracts import Budget, Samples, Split, Task
+from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError
 from clbench.learners._vit.vit_learner import VitLearner
 
@@ -71,7 +72,7 @@ class Way:
 
     def train(self) -> None:
         """`STEPS` steps."""
-        self._strategy.update(TASKS[0])
+        learn_task(self._strategy, TASKS[0])
         self._cache.weights_have_changed()
 
     def test_versions(self) -> None:

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Mapping
 from functools import partial
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.performance._measuring import (
     DeviceClock,
     StepTimer,
@@ -20,6 +20,7 @@ from clbench.benchmarks.performance._measuring import (
 from clbench.benchmarks.performance._report import Comparison, Report
 from clbench.benchmarks.performance._training_work import TrainingWork
 from clbench.contracts import Budget, Samples
+from clbench.contracts.updating import adopt_release
 from clbench.streams.card import load_stream
 
 TURNS = 7
@@ -57,9 +58,9 @@ class Setup:
         name, settings = WAYS[way]
         timer = StepTimer(self.clock)
         strategy = self.work.strategy(name, {**settings, "rank": 16}, timer.end_step)
-        strategy.update_release(self.releases[0], [self.task])
+        adopt_release(strategy, self.releases[0], [self.task])
         timer.ends.clear()
-        strategy.update_release(self.releases[1], [self.task])
+        adopt_release(strategy, self.releases[1], [self.task])
         return statistics.median(timer.seconds(first=self.steps))
 
 

@@ -23,6 +23,7 @@ from clbench.benchmarks.performance._measuring import (
 from clbench.benchmarks.performance._report import Comparison, Report
 from clbench.benchmarks.performance._training_work import TrainingWork, no_rows
 from clbench.contracts import Budget, Learner, Samples, Strategy, StrategyConfig, Task, TextLimits
+from clbench.contracts.updating import learn_task
 from clbench.learners._text.decoder import DecoderLearner
 from clbench.learners._text.loading import ByteTokens
 from clbench.learners._text.tokens import TextTokens
@@ -107,7 +108,7 @@ class Setup:
         if way == PEFT:
             self._train_peft(timer)
         else:
-            self.strategy(way, timer).update(MADE_UP)
+            learn_task(self.strategy(way, timer), MADE_UP)
         return (timer.ends[COUNTED] - timer.ends[0]) / COUNTED
 
     def size_of_bases(self, way: str) -> float:

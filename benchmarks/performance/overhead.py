@@ -19,13 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.benchmarks.performance._measuring import DeviceClock, default_device, describe_machine, take_turns
 from clbench.benchmarks.performance._report import Comparison, Report
 from clbench.benchmarks.performance._training_work import TrainingWork
 from clbench.contracts import Budget, Samples, Split, Stream, Task
+from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError
 from clbench.learners._clip.clip_learner import ClipLearner, filled
 from clbench.streams.card import load_stream
@@ -111,7 +112,7 @@ class Setup:
     def train_clbench(self) -> Callable[[], object]:
         """`finetune` on the first task."""
         work = TrainingWork(self.learner, Budget(steps=self.steps, batch_size=BATCH), self.samples)
-        return partial(work.strategy("finetune", {"lr": LR}).update, self.stream.tasks[0])
+        return partial(learn_task, work.strategy("finetune", {"lr": LR}), self.stream.tasks[0])
 
     def train_bare(self) -> Callable[[], object]:
         """Forward pass, backward pass, step of the optimizer."""

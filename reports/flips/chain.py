@@ -68,9 +68,9 @@ class Chain:
         score[version, place] = _filled(pc.cast(rows["score"], pa.float64()), np.nan)
         return cls(tuple(map(str, tasks)), tuple(map(int, versions)), task[first], right, answer, score)
 
-    def until(self, version: int) -> "Chain":
-        """The chain without the versions after a given one."""
-        kept = [index for index, known in enumerate(self.versions) if known <= version]
+    def along(self, path: Sequence[int]) -> "Chain":
+        """The chain of those versions of a path that it has."""
+        kept = [index for index, known in enumerate(self.versions) if known in path]
         fields = (self.right[kept], self.answer[kept], self.score[kept])
         return Chain(self.tasks, tuple(self.versions[index] for index in kept), self.task, *fields)
 

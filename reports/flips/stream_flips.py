@@ -1,5 +1,6 @@
 """Flips along a stream: at each step, since each task was learnt, and over the history of each sample."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import final
@@ -7,11 +8,13 @@ from typing import final
 import numpy as np
 import pyarrow as pa
 
-from clbench.core.errors import MetricError
+from clbench.core.errors import DataError, MetricError
 from clbench.reports.flips.chain import UNKNOWN, Chain, flips_between, graded_changes_between
 from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_metrics import FlipMetric, all_metrics
 from clbench.reports.flips.graded import GradedFlips, graded_flips
+from clbench.reports.paths import learn_chain, learnt_at
+from clbench.spec.update import Learn, Update, parents_of, path_to
 
 SHOWN = ("nfr", "pfr", "nfr_mc", "inconsistency", "nfi", "relative_nfr", "btc", "bec")
 """Flip metrics that are logged for each step; accuracies are logged elsewhere."""
@@ -67,34 +70,42 @@ def between_all(chain: Chain, metric: FlipMetric) -> list[list[float | None]]:
     ]
 
 
-def first_learnt_to_last(chain: Chain) -> ContingencyTable:
-    """The table from the version that learnt each task to the last version, over all tasks but the last.
+def first_learnt_to_last(chain: Chain, learnt: Mapping[str, int] | None = None) -> ContingencyTable:
+    """The table from the version that learnt each task to the last version, over all tasks learnt before the last one.
 
-    Version i learns task i. For each task PFR - NFR = R[T][i] - R[i][i]. So if all tasks have the same number of
-    samples, the change of accuracy in this table is the metric `bwt.gem`.
+    For each task i, which version L(i) learnt, PFR - NFR = R[N][i] - R[L(i)][i], with N the last version. So if all
+    tasks have the same number of samples, the change of accuracy in this table is the metric `bwt.gem`.
+
+    Args:
+        chain: Answers of the versions of one path.
+        learnt: Number of the version that learnt each task; None if version i learnt task i.
 
     Raises:
-        MetricError: If the chain lacks a version for one of its tasks.
+        MetricError: If the chain lacks a version that learnt a task.
     """
     return ContingencyTable.total(
-        flips_between(chain, version, len(chain.tasks), [task]) for task, version in _learnt(chain)[:-1]
+        flips_between(chain, version, chain.versions[-1], [task]) for task, version in _earlier(chain, learnt)
     )
 
 
-def first_learnt_to_last_graded(chain: Chain) -> dict[str, GradedFlips]:
-    """Gains and losses from the version that learnt each task to the last version, for all tasks but the last.
+def first_learnt_to_last_graded(chain: Chain, learnt: Mapping[str, int] | None = None) -> dict[str, GradedFlips]:
+    """Gains and losses from the version that learnt each task to the last version, over the same tasks.
 
     They are not added up, as the scores of tasks may have different units.
+
+    Args:
+        chain: Answers of the versions of one path.
+        learnt: Number of the version that learnt each task; None if version i learnt task i.
 
     Returns:
         Gains and losses by task; tasks without graded scores are left out.
 
     Raises:
-        MetricError: If the chain lacks a version for one of its tasks.
+        MetricError: If the chain lacks a version that learnt a task.
     """
     found = {
-        task: graded_flips(graded_changes_between(chain, version, len(chain.tasks), [task]))
-        for task, version in _learnt(chain)[:-1]
+        task: graded_flips(graded_changes_between(chain, version, chain.versions[-1], [task]))
+        for task, version in _earlier(chain, learnt)
     }
     return {task: flips for task, flips in found.items() if flips.n}
 
@@ -110,56 +121,71 @@ def history(chain: Chain) -> SampleHistory:
     return SampleHistory(int(known.sum()), int(lost.sum()), int((changes >= 2).sum()), counted)
 
 
-def stream_numbers(ledger: pa.Table, protocol: str, releases: bool = False) -> dict[int, dict[str, float]]:
+def stream_numbers(ledger: pa.Table, protocol: str, updates: Sequence[Update] = ()) -> dict[int, dict[str, float]]:
     """Numbers to log on the flips of a stream, by version; undefined numbers are left out.
 
-    `flips/all/...`: this version against the previous one, over all tasks.
-    `flips/learnt_before/...`: this version against the previous one, over the tasks learnt before this step.
-    `flips/was_right_is_wrong`, `flips/flip_flops`: shares of all samples, over the versions so far.
-    `flips/first_to_last/...`: only for the last version, against the version that learnt each task.
+    Each version is compared with its parent, or with the nearest version on its path that was tested.
 
-    If versions are releases of a model, no version learns a task. Then `learnt_before` and `first_to_last` are left
-    out, and there are also
-    `flips/task/<task>/...`: this version against the previous one, for each task.
+    `flips/all/...`: this version against its parent, over all tasks.
+    `flips/learnt_before/...`: this version against its parent, over the tasks learnt on the path before this step.
+    `flips/task/<task>/...`: this version against its parent, for each task; only for updates that learn no task.
+    `flips/was_right_is_wrong`, `flips/flip_flops`: shares of all samples, over the versions of the path.
+    `flips/first_to_last/...`: only for versions that no other starts from, against the version that learnt each task.
+
+    If no update learns a task, as in streams of releases, `learnt_before` and `first_to_last` are left out.
 
     Args:
         ledger: Rows of all versions of a cell, or of those so far.
         protocol: Name of the protocol whose rows are counted.
-        releases: Whether versions are releases.
+        updates: Updates 1, 2, ...; empty if the tasks are learnt one after another.
 
     Raises:
-        DataError: If the ledger lacks the protocol, or a version was tested on a sample twice.
+        DataError: If the ledger lacks the protocol, or has a version twice on a sample or that no update made.
+        ConfigError: If the updates are no graph of versions.
     """
     chain = Chain.from_ledger(ledger, protocol)
-    if releases:
-        return {new: _of_release(chain, old, new) for old, new in pairwise(chain.versions)}
+    return chain_numbers(chain, updates or learn_chain(chain.tasks))
+
+
+def chain_numbers(chain: Chain, updates: Sequence[Update]) -> dict[int, dict[str, float]]:
+    """The numbers of `stream_numbers` for a ledger that is arranged already.
+
+    Raises:
+        DataError: If a version was made by no update.
+        ConfigError: If the updates are no graph of versions.
+    """
+    parents = parents_of(updates, "flips")
+    if chain.versions[-1] > len(updates):
+        raise DataError(f"the ledger has version {chain.versions[-1]}, but the stream has {len(updates)} updates")
     found: dict[int, dict[str, float]] = {}
-    for old, new in pairwise(chain.versions):
-        before = chain.tasks[:old]
+    for new in chain.versions:
+        path = path_to(new, parents)
+        so_far = chain.along(path)
+        if len(so_far.versions) < 2:
+            continue
+        old = so_far.versions[-2]
+        learnt = {task: at for task, at in learnt_at(updates, path).items() if task in chain.tasks}
+        before = tuple(task for task, at in learnt.items() if at <= old)
         found[new] = {
             **_numbers(chain, old, new, chain.tasks, "flips/all"),
             **(_numbers(chain, old, new, before, "flips/learnt_before") if before else {}),
-            **_history_numbers(history(chain.until(new))),
+            **_history_numbers(history(so_far)),
         }
-    learnt = tuple(range(1, len(chain.tasks) + 1))
-    if len(learnt) > 1 and chain.versions in (learnt, (0, *learnt)):  # version 0 may have no rows
-        found[chain.versions[-1]] |= _defined(first_learnt_to_last(chain), "flips/first_to_last")
+        if not isinstance(updates[new - 1], Learn):
+            for task in chain.tasks:
+                found[new] |= _numbers(chain, old, new, (task,), f"flips/task/{task}")
+        if before and new not in parents and set(learnt.values()) <= set(chain.versions):
+            found[new] |= _defined(first_learnt_to_last(so_far, learnt), "flips/first_to_last")
     return found
 
 
-def _of_release(chain: Chain, old: int, new: int) -> dict[str, float]:
-    numbers = _numbers(chain, old, new, chain.tasks, "flips/all") | _history_numbers(history(chain.until(new)))
-    for task in chain.tasks:
-        numbers |= _numbers(chain, old, new, (task,), f"flips/task/{task}")
-    return numbers
-
-
-def _learnt(chain: Chain) -> list[tuple[str, int]]:
-    missing = set(range(1, len(chain.tasks) + 1)) - set(chain.versions)
-    if missing:
-        wanted = f"a version for each of the {len(chain.tasks)} tasks"
+def _earlier(chain: Chain, learnt: Mapping[str, int] | None) -> list[tuple[str, int]]:
+    """The tasks learnt before the last version, each with the version that learnt it."""
+    learnt = {task: index for index, task in enumerate(chain.tasks, 1)} if learnt is None else learnt
+    if set(learnt.values()) - set(chain.versions):
+        wanted = f"a version for each of the {len(learnt)} tasks"
         raise MetricError(f"wanted {wanted}, got {', '.join(map(str, chain.versions))}")
-    return [(task, index) for index, task in enumerate(chain.tasks, 1)]
+    return [(task, version) for task, version in learnt.items() if version < chain.versions[-1]]
 
 
 def _numbers(chain: Chain, old: int, new: int, tasks: tuple[str, ...], prefix: str) -> dict[str, float]:

@@ -12,6 +12,7 @@ from clbench.reports.headings import CHALLENGE, COSTS
 from clbench.reports.leaderboard.logged_cell import LoggedCell
 from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.result import CellResult, VersionResult
+from clbench.reports.update_table import UpdateRow, update_rows
 
 ORDERED_BY = "average_accuracy"
 TEST = "test"
@@ -28,12 +29,14 @@ class SeedsResult:
     Args:
         metrics: Estimates over the seeds for which a metric is defined.
         undefined: Reasons of the metrics that are defined for no seed.
-        matrix: Mean over the seeds, NaN where a seed lacks the cell; None where seeds differ in the order of tasks.
+        matrix: Mean over the seeds, NaN where a seed lacks the cell; None where tasks or updates differ between seeds.
+        update_rows: What each update cost; empty for streams that only learn their tasks, and for streams of releases.
     """
 
     metrics: Mapping[str, Estimate]
     undefined: Mapping[str, str]
     matrix: ScoreMatrix | None
+    update_rows: Sequence[UpdateRow] = ()
 
 
 @final
@@ -102,11 +105,11 @@ def challenge(section: Section) -> dict[str, str]:
 
 
 def mean_matrix(matrices: Sequence[ScoreMatrix]) -> ScoreMatrix | None:
-    """The mean of each cell that all matrices have, NaN elsewhere; None where the order of tasks differs."""
-    if len({(matrix.tasks, matrix.releases) for matrix in matrices}) != 1:
+    """The mean of each cell that all matrices have, NaN elsewhere; None where tasks or updates differ."""
+    if len({(matrix.tasks, matrix.updates) for matrix in matrices}) != 1:
         return None
     mean = np.mean([matrix.scores for matrix in matrices], axis=0)
-    return ScoreMatrix(matrices[0].tasks, mean, matrices[0].releases)
+    return ScoreMatrix(matrices[0].tasks, mean, matrices[0].updates)
 
 
 def _section(cells: Sequence[LoggedCell]) -> Section:
@@ -164,7 +167,8 @@ def _over_seeds(results: Sequence[CellResult], protocol: str) -> SeedsResult:
             metrics[name] = estimate(values)
         else:
             undefined[name] = last[0].undefined[name]
-    return SeedsResult(metrics, undefined, mean_matrix([result.matrix(protocol) for result in having]))
+    matrix = mean_matrix([result.matrix(protocol) for result in having])
+    return SeedsResult(metrics, undefined, matrix, update_rows(having, protocol))
 
 
 def _grouped(items: Iterable[V], key: Callable[[V], K]) -> dict[K, list[V]]:

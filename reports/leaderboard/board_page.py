@@ -4,7 +4,7 @@ import math
 from importlib.resources import files
 
 from clbench import __version__
-from clbench.reports.headings import percent
+from clbench.reports.headings import UPDATE_COSTS, UPDATE_TITLE, percent
 from clbench.reports.leaderboard.aggregate import Section, challenge, costs
 from clbench.reports.leaderboard.board import Board
 from clbench.reports.leaderboard.columns import Column
@@ -13,6 +13,8 @@ from clbench.reports.leaderboard.published import HEADINGS, WARNING
 from clbench.reports.leaderboard.tables import CHALLENGE_TITLE, TUNING_NOTE
 from clbench.reports.leaderboard.text import amount, plain, with_error
 from clbench.reports.matrix import ScoreMatrix
+from clbench.reports.matrix_labels import cell_state, version_label
+from clbench.reports.update_table import FIRST_COLUMNS, update_columns
 
 
 def to_html(board: Board) -> str:
@@ -39,6 +41,11 @@ def to_html(board: Board) -> str:
         best=best,
         heat=heat,
         cell_class=cell_class,
+        version_label=version_label,
+        update_title=UPDATE_TITLE,
+        update_costs=UPDATE_COSTS,
+        update_first=FIRST_COLUMNS,
+        update_columns=update_columns,
     )
 
 
@@ -63,7 +70,7 @@ def heat(score: float) -> str:
 
 
 def cell_class(matrix: ScoreMatrix, version: int, task: int) -> str:
-    """CSS class of a cell of R: before, at or after the version that learnt its task; releases learn none.
+    """CSS class of a cell of R: its state, or `missing` where it was not measured.
 
     Args:
         matrix: R.
@@ -72,8 +79,4 @@ def cell_class(matrix: ScoreMatrix, version: int, task: int) -> str:
     """
     if math.isnan(matrix.scores[version, task - 1]):
         return "missing"
-    if matrix.releases:
-        return "past"
-    if version == task:
-        return "learnt"
-    return "future" if version < task else "past"
+    return cell_state(matrix, version, task)

@@ -7,7 +7,9 @@ from clbench.reports.compute_result import result_of_matrices
 from clbench.reports.headings import CHALLENGE, COSTS
 from clbench.reports.leaderboard.logged_cell import SCHEMA_OF_0_1
 from clbench.reports.matrix import ScoreMatrix
+from clbench.reports.paths import adopt_chain
 from clbench.reports.result import CellResult, ChallengeReport, Values
+from clbench.spec.update import Update
 
 CHALLENGE_OF_0_1 = "official/"
 """What the names of challenge metrics began with in 0.1."""
@@ -46,19 +48,20 @@ def read_matrices(text: Mapping[str, object]) -> dict[str, ScoreMatrix]:
         raise DataError(f"matrix.json: wanted schema {SCHEMA_OF_0_1}, got {schema!r}")
     if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
         raise DataError(f"matrix.json: tasks must be a list of names, got {tasks!r:.60}")
-    if not isinstance(releases, list) or not all(isinstance(release, str) for release in releases):
+    if not isinstance(releases, list) or not all(isinstance(release, str) and release for release in releases):
         raise DataError(f"matrix.json: releases must be a list of names, got {releases!r:.60}")
     if not isinstance(protocols, dict) or not protocols:
         raise DataError(f"matrix.json: protocols must be an object with at least one matrix, got {protocols!r:.60}")
-    return {str(name): _matrix(str(name), tasks, tuple(releases), rows) for name, rows in protocols.items()}
+    updates = adopt_chain(releases)
+    return {str(name): _matrix(str(name), tasks, updates, rows) for name, rows in protocols.items()}
 
 
-def _matrix(protocol: str, tasks: list[str], releases: tuple[str, ...], rows: object) -> ScoreMatrix:
-    wanted = (len(releases) or len(tasks)) + 1
+def _matrix(protocol: str, tasks: list[str], updates: tuple[Update, ...], rows: object) -> ScoreMatrix:
+    wanted = (len(updates) or len(tasks)) + 1
     if not isinstance(rows, list) or len(rows) != wanted or not all(isinstance(row, list) for row in rows):
         raise DataError(f"matrix.json, protocol {protocol!r}: wanted {wanted} rows, got {rows!r:.60}")
     scores = {t: [_score(protocol, cell) for cell in row] for t, row in enumerate(rows)}
-    return ScoreMatrix.from_rows(tasks, scores, releases)
+    return ScoreMatrix.from_rows(tasks, scores, updates)
 
 
 def _score(protocol: str, cell: object) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from clbench.core import strict_json
 from clbench.reports.estimates import Estimate
-from clbench.reports.headings import NO_NUMBER
+from clbench.reports.headings import NO_NUMBER, UPDATE_COSTS, UPDATE_TITLE
 from clbench.reports.leaderboard.aggregate import Section, SeedsResult, Standing, challenge, costs
 from clbench.reports.leaderboard.board import Board
 from clbench.reports.leaderboard.columns import Column
@@ -15,6 +15,9 @@ from clbench.reports.leaderboard.logged_cell import COST_NOTE
 from clbench.reports.leaderboard.published import HEADINGS, Published
 from clbench.reports.leaderboard.published import WARNING as PUBLISHED_WARNING
 from clbench.reports.leaderboard.text import amount, csv_text, markdown, with_error
+from clbench.reports.matrix import ScoreMatrix
+from clbench.reports.update_table import FIRST_COLUMNS, UpdateRow, update_columns
+from clbench.spec.update import update_as_json
 
 CHALLENGE_TITLE = (
     "Challenge metrics of the last version, means over the tasks of a kind and over seeds, each in its own unit:"
@@ -31,6 +34,7 @@ def to_markdown(board: Board) -> str:
         lines += [] if section.is_test else ["", f"**{TUNING_NOTE}**"]
         for protocol in section.protocols or ("",):
             lines += ["", *_markdown_table(section, protocol, [column for column in board.columns if column.is_main])]
+            lines += _markdown_updates(section, protocol)
         lines += _markdown_told(CHALLENGE_TITLE, challenge(section), section, lambda standing: standing.challenge)
         lines += _markdown_told(f"Cost of a run. {COST_NOTE}", costs(section), section, lambda standing: standing.cost)
         lines += _markdown_published(board.published(section))
@@ -53,6 +57,21 @@ def _markdown_table(section: Section, protocol: str, shown: Sequence[Column]) ->
         cells = [with_error(result.metrics.get(column.name), seeds) if result else NO_NUMBER for column in shown]
         first = [markdown(standing.label), str(seeds), str(len(standing.failed))]
         lines.append(f"| {' | '.join(first + cells)} |")
+    return lines
+
+
+def _markdown_updates(section: Section, protocol: str) -> list[str]:
+    lines: list[str] = []
+    for standing in section.standings:
+        rows = standing.results[protocol].update_rows if protocol in standing.results else ()
+        names = update_columns(rows)
+        if rows:
+            header = [*FIRST_COLUMNS, *(UPDATE_COSTS[name].with_arrow for name in names)]
+            lines += ["", f"{UPDATE_TITLE}: {markdown(standing.label)}", "", f"| {' | '.join(header)} |"]
+            lines += [f"|---:|---|---|---|{'---:|' * len(names)}"]
+        for row in rows:
+            cells = [row.cell(name, len(standing.finished)) for name in names]
+            lines.append(f"| {' | '.join([*map(markdown, row.words), *cells])} |")
     return lines
 
 
@@ -163,27 +182,39 @@ def _json_standing(standing: Standing) -> dict[str, object]:
         ],
         "notes": standing.notes,
         "cost": {name: {"mean": found.mean, "n": found.n} for name, found in standing.cost.items()},
-        "challenge": {
-            name: {"mean": found.mean, "standard_error": found.standard_error, "n": found.n}
-            for name, found in standing.challenge.items()
-        },
+        "challenge": _json_estimates(standing.challenge),
         "results": {protocol: _json_result(result) for protocol, result in standing.results.items()},
     }
 
 
 def _json_result(result: SeedsResult) -> dict[str, object]:
-    metrics: dict[str, object] = {
-        name: {"mean": found.mean, "standard_error": found.standard_error, "n": found.n}
-        for name, found in result.metrics.items()
-    }
+    metrics: dict[str, object] = dict(_json_estimates(result.metrics))
     matrix = result.matrix
     return {
         "metrics": {**metrics, **dict.fromkeys(result.undefined)},
         "undefined": dict(result.undefined),
         "tasks": matrix.tasks if matrix else None,
-        **({"releases": matrix.releases} if matrix and matrix.releases else {}),
+        **({"updates": _json_updates(matrix)} if matrix and matrix.rows_are != "version" else {}),
+        **({"update_costs": [_json_update(row) for row in result.update_rows]} if result.update_rows else {}),
         "matrix": [[_json_number(score) for score in row] for row in matrix.scores.tolist()] if matrix else None,
     }
+
+
+def _json_estimates(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float | int | None]]:
+    return {
+        name: {"mean": found.mean, "standard_error": found.standard_error, "n": found.n}
+        for name, found in estimates.items()
+    }
+
+
+def _json_update(row: UpdateRow) -> dict[str, object]:
+    words = {"version": row.number, "label": row.label, "kind": row.kind, "from": row.parent}
+    return {**words, "numbers": _json_estimates(row.numbers)}
+
+
+def _json_updates(matrix: ScoreMatrix) -> list[dict[str, object]]:
+    """The updates of a stream that does not only learn its tasks in order, as its card writes them."""
+    return [update_as_json(update) for update in matrix.updates]
 
 
 def _json_number(score: float) -> float | None:

@@ -41,22 +41,23 @@ class MetricReport:
 
 
 def compute_all(matrix: ScoreMatrix) -> MetricReport:
-    """Evaluate every registered metric, third-party ones included, on one matrix.
+    """Evaluate every registered metric, third-party ones included, on the path to the last version of a matrix.
 
     Args:
         matrix: R, versions x tasks.
 
     Returns:
-        All values, None and a reason where a metric is not defined for this matrix.
+        All values, None and a reason where a metric is not defined for this path.
 
     Raises:
         RegistryError: When the file of a metric does not import.
     """
     values: dict[str, float | None] = {}
     undefined: dict[str, str] = {}
+    path = matrix.along(matrix.last)
     for name in METRICS.names():
         try:
-            values[name] = _finite(METRICS.get(name).value(matrix))
+            values[name] = _finite(METRICS.get(name).value(path))
         except MetricError as error:
             values[name] = None
             undefined[name] = str(error)

@@ -4,6 +4,7 @@ import numpy as np
 
 from clbench.core.registry import METRICS
 from clbench.reports.matrix import ScoreMatrix
+from clbench.reports.metrics._learning import learning
 
 
 @METRICS.register("mtil.transfer", direction="higher")
@@ -15,18 +16,23 @@ def mtil_transfer(scores: ScoreMatrix) -> float:
     Direction: higher is better
     Source: Zheng et al. 2023 (ZSCL), Transfer
 
+    On a path with other updates: the mean over the tasks that some version came before, versions 1 to the one before
+    the task was learnt. What compression leaves of the zero-shot ability counts, too.
+
     Args:
         scores: R, versions x tasks; all cells with 1 <= t < i must be there.
 
     Returns:
-        The mean over all tasks but the first, which has no earlier version.
+        The mean over the tasks with an earlier version but version 0: all but the first where tasks are learnt one
+        after another.
 
     Raises:
-        MetricError: With a single task, or a missing cell.
+        MetricError: Without such a task, or with a missing cell.
     """
-    scores.require_two_tasks("there is no later task to transfer to")
-    later = range(2, scores.number_of_tasks + 1)
-    return float(np.mean([scores.cells(np.arange(1, task), task).mean() for task in later]))
+    found = learning(scores)
+    later = found.later("there is no later task to transfer to")
+    pairs = zip(found.just_learnt(later), later, strict=True)
+    return float(np.mean([found.path.measured(np.arange(1, learnt), task).mean() for learnt, task in pairs]))
 
 
 @METRICS.register("mtil.average", direction="higher")
@@ -38,6 +44,8 @@ def mtil_average(scores: ScoreMatrix) -> float:
     Direction: higher is better
     Source: Zheng et al. 2023 (ZSCL), Avg.
 
+    On a path with other updates: over all versions of the path but version 0, and the tasks learnt on it.
+
     Args:
         scores: R, versions x tasks; all rows but version 0 must be complete.
 
@@ -47,8 +55,9 @@ def mtil_average(scores: ScoreMatrix) -> float:
     Raises:
         MetricError: When a cell is missing.
     """
-    tasks = np.arange(1, scores.number_of_tasks + 1)
-    return float(scores.cells(tasks[:, np.newaxis], tasks).mean(axis=0).mean())
+    found = learning(scores)
+    versions, tasks = np.arange(1, found.last + 1), np.arange(1, len(found.learnt) + 1)
+    return float(found.path.measured(versions[:, np.newaxis], tasks).mean(axis=0).mean())
 
 
 @METRICS.register("mtil.last", direction="higher")
@@ -60,6 +69,8 @@ def mtil_last(scores: ScoreMatrix) -> float:
     Direction: higher is better
     Source: Zheng et al. 2023 (ZSCL), Last; equals average_accuracy
 
+    On a path with other updates: over the tasks learnt on it; over all tasks where none was learnt.
+
     Args:
         scores: R, versions x tasks; the last row must be complete.
 
@@ -69,4 +80,4 @@ def mtil_last(scores: ScoreMatrix) -> float:
     Raises:
         MetricError: When the last version was not tested on every task.
     """
-    return float(scores.last_scores().mean())
+    return float(scores.along(scores.last).last_scores().mean())

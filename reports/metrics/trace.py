@@ -1,9 +1,8 @@
 """The two numbers of TRACE, a benchmark of language models that learn eight tasks in a row."""
 
-import numpy as np
-
 from clbench.core.registry import METRICS
 from clbench.reports.matrix import ScoreMatrix
+from clbench.reports.metrics._learning import learning
 
 
 @METRICS.register("trace.op", direction="higher")
@@ -15,6 +14,8 @@ def trace_overall_performance(scores: ScoreMatrix) -> float:
     Direction: higher is better
     Source: Wang et al. 2023 (TRACE), OP; equals average_accuracy
 
+    On a path with other updates: over the tasks learnt on it.
+
     Args:
         scores: R, versions x tasks; the last row must be complete.
 
@@ -22,10 +23,9 @@ def trace_overall_performance(scores: ScoreMatrix) -> float:
         The mean, also defined for a single task.
 
     Raises:
-        MetricError: When the last version was not tested on every task.
+        MetricError: When no task was learnt, or the last version was not tested on every task.
     """
-    last = scores.number_of_tasks
-    return float(scores.cells(last, np.arange(1, last + 1)).mean())
+    return float(learning(scores).path.last_scores().mean())
 
 
 @METRICS.register("trace.bwt", direction="higher")
@@ -37,16 +37,18 @@ def trace_backward_transfer(scores: ScoreMatrix) -> float:
     Direction: higher is better, negative where tasks were forgotten
     Source: Wang et al. 2023 (TRACE), BWT; equals bwt.gem
 
+    On a path with other updates: over the tasks learnt before its last version, as bwt.gem.
+
     Args:
         scores: R, versions x tasks; the diagonal and the last row must be complete for every task but the last.
 
     Returns:
-        The mean over all tasks but the last.
+        The mean over the tasks learnt before the last version.
 
     Raises:
-        MetricError: With a single task, or a missing cell.
+        MetricError: Without a task that was learnt before the last version, or with a missing cell.
     """
-    scores.require_two_tasks("there is no earlier task to transfer to")
-    last = scores.number_of_tasks
-    earlier = np.arange(1, last)
-    return float((scores.cells(last, earlier) - scores.cells(earlier, earlier)).mean())
+    found = learning(scores)
+    earlier = found.earlier("there is no earlier task to transfer to")
+    now = found.path.measured(found.last, earlier)
+    return float((now - found.path.measured(found.just_learnt(earlier), earlier)).mean())

@@ -50,11 +50,8 @@ class GradientConfig(TrainingConfig):
 G = TypeVar("G", bound=TrainingConfig)
 
 
-class GradientStrategy(Strategy[G], Generic[G]):
-    """Trains the learner with AdamW, with a new optimizer for each task; subclasses override the hooks they need."""
-
-    def begin_task(self, task: Task) -> None:
-        """Prepare the task, before its first step: the learner is the version before the task."""
+class GradientTraining(Strategy[G], Generic[G]):
+    """The training loop and its hooks, for strategies of any kind of update: AdamW, a new optimizer for each task."""
 
     def loss(self, batch: Batch, task: Task) -> Tensor:
         """The loss to minimize, a scalar; the learner's task loss unless overridden."""
@@ -69,9 +66,6 @@ class GradientStrategy(Strategy[G], Generic[G]):
 
     def after_step(self, task: Task, step: int) -> None:
         """Change weights in place, without gradient, after the optimizer's step number `step` (from 1)."""
-
-    def end_task(self, task: Task) -> None:
-        """Finish the task, after its last step: leave the learner as the version after the task."""
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The trained parameters that tasks share, by name; all trainable ones of the learner unless overridden."""
@@ -103,17 +97,6 @@ class GradientStrategy(Strategy[G], Generic[G]):
     def augments(self) -> bool:
         """The setting `augment`."""
         return self.config.augment
-
-    def learn(self, task: Task) -> None:
-        """Run the loop over one task.
-
-        Raises:
-            TrainingError: When the loss is not finite at some step; losses are read once, after the last step.
-        """
-        self.begin_task(task)
-        losses = self._train(task, self.number_of_steps(task))
-        self.end_task(task)
-        report_losses(losses, task, self.config.rate, self.context.record)
 
     def _train(self, task: Task, total: int) -> Tensor:
         """Make all steps of a task; returns the losses `(steps,)` on the device."""
@@ -152,3 +135,24 @@ class GradientStrategy(Strategy[G], Generic[G]):
             loss.backward()
             total += loss.detach()
         return total
+
+
+class GradientStrategy(GradientTraining[G], Generic[G]):
+    """Learns each task in one run of the training loop; subclasses override the hooks they need."""
+
+    def begin_task(self, task: Task) -> None:
+        """Prepare the task, before its first step: the learner is the version before the task."""
+
+    def end_task(self, task: Task) -> None:
+        """Finish the task, after its last step: leave the learner as the version after the task."""
+
+    def learn(self, task: Task) -> None:
+        """Run the loop over one task.
+
+        Raises:
+            TrainingError: When the loss is not finite at some step; losses are read once, after the last step.
+        """
+        self.begin_task(task)
+        losses = self._train(task, self.number_of_steps(task))
+        self.end_task(task)
+        report_losses(losses, task, self.config.rate, self.context.record)

@@ -7,11 +7,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Context, EvalProtocol, Learner, Predictions, Predictor, Task, TokenScores
-from clbench.core.errors import ConfigError
 from clbench.core.tensor_digest import tensor_digest
 from clbench.strategies._adapters.initial_factors import drawn_factors
 from clbench.strategies._adapters.low_rank import Arithmetic, LowRankAdapter
-from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
+from clbench.strategies._training.gradient import GradientConfig, GradientTraining
 from clbench.strategies._training.optimization import batches_of, report_losses
 from clbench.strategies._updates.adapted import Adapted, mean_cross_entropy, require_same_vocabulary
 
@@ -45,7 +44,7 @@ class UpdateConfig(GradientConfig):
 U = TypeVar("U", bound=UpdateConfig)
 
 
-class UpdateStrategy(GradientStrategy[U], Generic[U]):
+class UpdateStrategy(GradientTraining[U], Generic[U]):
     """Trains one LoRA adapter for each task on all linear layers of each release; inference uses base and one adapter.
 
     The task loss is the mean cross-entropy over units: the tokens of inputs and answers (Echterhoff et al. 2024 train
@@ -57,7 +56,7 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
     batches in it.
     """
 
-    takes_releases: ClassVar[bool] = True
+    predicts_with_weights: ClassVar[bool] = False
 
     def __init__(self, config: U, context: Context) -> None:
         super().__init__(config, context)
@@ -81,14 +80,6 @@ class UpdateStrategy(GradientStrategy[U], Generic[U]):
 
     def finalize(self) -> None:
         """Change the version after all adapters are trained; called from the second release on."""
-
-    def learn(self, task: Task) -> None:
-        """Refuse: this strategy has no update for a single task.
-
-        Raises:
-            ConfigError: Always.
-        """
-        raise ConfigError("this strategy is for streams of releases of a model, the stream brings tasks")
 
     def adopt(self, release: Learner, tasks: Sequence[Task]) -> None:
         """Train an adapter for each task on the release.

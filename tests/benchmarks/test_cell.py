@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from clbench.benchmarks.engine.cell import READERS, Cell, _data_digest, _loader_digests, engine_file
+from clbench.benchmarks.engine.cell import READERS, Cell, _data_digest, engine_file, loader_digests
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.core.cards import STREAM_CARDS
 from clbench.core.registry import LOADERS
@@ -95,6 +95,6 @@ def test_the_code_that_decides_a_result_is_in_the_hash() -> None:
 
 def test_a_stream_of_releases_is_known_by_the_loader_of_its_tasks_too() -> None:
     file = STREAM_CARDS.get("update-mini")
-    own, based_on = _loader_digests(read_card(file.values, file.path))
+    own, based_on = loader_digests(read_card(file.values, file.path))
     assert own == LOADERS.digest("releases")[:16]
     assert based_on == LOADERS.digest("text-parquet")[:16]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.benchmarks.stored_versions import lose_last, stored
 from tests.strategies.update_streams import write_card
 from tests.strategies.update_streams import write_suite as write_update_suite
 from tests.text_tasks import text_task
@@ -16,11 +17,12 @@ from tests.tiny_images import write_stream
 from torch import nn
 
 from clbench.benchmarks.engine.cell_folder import CellFolder
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.runner import Outcome, RunOptions, run_suite
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.contracts import Learner, Samples, Split, Stream, Task
+from clbench.core.checkpoints import save_tree
 from clbench.core.errors import CheckpointError, TrainingError
 from clbench.learners._text.choices import best_choice
 from clbench.streams.card import load_stream
@@ -172,15 +174,12 @@ def test_saved_weights_that_were_damaged_are_told_when_a_cell_goes_on(
     path = write_suite("finetune")
     (outcome,) = run(path, tmp_path)
     folder = outcome.folder.path
-    (folder / "result.json").unlink()
-    shutil.rmtree(folder / "versions" / "0003")
-    copied = folder / "versions" / "0002"
+    kept = stored(tmp_path, folder, 2)
     weights = build_learner(outcome.cell.learner, 0, CPU).state_dict()
-    save_file({name: tensor.clone() for name, tensor in weights.items()}, copied / "weights.safetensors")
-    spoil(copied / "weights.safetensors", "ln_final.weight")
-    (copied / "strategy").mkdir(exist_ok=True)
-    save_file({}, copied / "strategy" / "tensors.safetensors")
-    (copied / "strategy" / "tree.json").write_text("{}")
+    save_file({name: tensor.clone() for name, tensor in weights.items()}, kept / "weights.safetensors")
+    spoil(kept / "weights.safetensors", "ln_final.weight")
+    save_tree(kept / "strategy" / "learn", {})
+    lose_last(tmp_path, folder, 3)
     assert CellFolder(folder).last_version == 2
     (again,) = run(path, tmp_path)
     assert "version 2: 3 of 32 values of ln_final.weight are not finite; --fresh computes the cell again" in again.error

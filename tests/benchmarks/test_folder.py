@@ -5,16 +5,15 @@ import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow.compute as pc
 import pytest
 import torch
+from tests.benchmarks.stored_versions import stored
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder, Record
-from clbench.benchmarks.engine.execution import CellRun
-from clbench.benchmarks.engine.samples import SampleStore
+from clbench.benchmarks.engine.execution import CellRun, workplace_in
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.core.errors import CheckpointError, DataError
 from clbench.spec.ledger import SCHEMA, write_ledger
@@ -26,7 +25,7 @@ WriteSuite = Callable[..., str]
 def compute(cell: Cell, path: Path) -> CellFolder:
     """Run or resume a cell."""
     folder = CellFolder(path / "cell")
-    CellRun(cell, folder, SampleStore(CPU, path / "cache"), CPU, lambda doing, step, total: None).run(lambda _: None)
+    CellRun(cell, folder, workplace_in(path, CPU), lambda doing, step, total: None).run(lambda _: None)
     return folder
 
 
@@ -81,9 +80,13 @@ def test_a_damaged_version_is_told_before_work_goes_on(write_suite: WriteSuite, 
 def test_a_state_that_does_not_fit_its_strategy_is_one_line(write_suite: WriteSuite, tmp_path: Path) -> None:
     cell = load_suite(write_suite("o-lora")).cells[0]
     folder = compute(cell, tmp_path)
-    (folder.path / "versions" / "0003" / "strategy" / "tree.json").write_text("{}")
-    with pytest.raises(CheckpointError, match=r"0003/strategy: the state does not fit the strategy: KeyError: 'past'$"):
-        compute(cell, tmp_path)
+    kept = stored(tmp_path, folder.path, 3)
+    (kept / "strategy" / "learn" / "tree.json").write_text("{}")
+    shutil.rmtree(tmp_path / "tests")
+    shutil.rmtree(folder.path)
+    message = r"version 3: the state does not fit the strategy: KeyError: 'past'; --fresh computes the cell again$"
+    with pytest.raises(CheckpointError, match=message):
+        compute(cell, tmp_path)  # the version is there, and must be tested again
 
 
 def test_a_matrix_with_a_hole_is_not_finished(write_suite: WriteSuite, tmp_path: Path) -> None:
@@ -101,8 +104,7 @@ def test_a_matrix_with_a_hole_is_not_finished(write_suite: WriteSuite, tmp_path:
 def test_what_is_not_finite_comes_back_from_files_that_strict_readers_take(tmp_path: Path) -> None:
     numbers = {"loss": math.nan, "best": -math.inf, "lr": 0.1}
     folder = CellFolder(tmp_path)
-    nobody: Any = None  # version 0 has neither weights nor a state
-    folder.save_version(Record(0, "d", numbers, tested=False), SCHEMA.empty_table(), nobody, nobody)
+    folder.save_version(Record(0, "d", numbers, tested=False), SCHEMA.empty_table())
     folder.probes.save(0, "lm-eval 1: a", {"acc": math.nan})
     for path in (tmp_path / "versions" / "0000" / "record.json", tmp_path / "probes.json"):
         json.loads(path.read_text(), parse_constant=pytest.fail)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.benchmarks.forecast import forecast
 from clbench.benchmarks.forecast.forecast import StepCost, TaskSize, forecast_suite, total_seconds

@@ -10,11 +10,12 @@ import pytest
 import torch
 import yaml
 from mlflow import MlflowClient
+from tests.benchmarks.stored_versions import stored
 from tests.command import Command
 from tests.text_tasks import SIZES, rows_of
 
 from clbench.benchmarks.engine.cell_folder import CellFolder
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.runner import RunOptions, SuiteResult, run_suite
 from clbench.benchmarks.engine.suite import Suite, load_suite
 from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
@@ -123,7 +124,7 @@ def test_a_finished_cell_is_probed_before_and_after_once(text_suite: Suite, harn
 
     after = build_learner("mini-llama", 0, CPU)
     before = accuracy(after)
-    after.load_state_dict(load_tensors(kept.folder.path / "versions" / "0001" / "weights.safetensors"))
+    after.load_state_dict(load_tensors(stored(out, kept.folder.path, 1) / "weights.safetensors"))
     wanted = {0: before, 1: accuracy(after)}
     found = {version: answers for version, ((_, answers),) in _items(kept.folder)}
     assert {version: numbers["lm-eval/swims/acc"] for version, numbers in found.items()} == pytest.approx(wanted)

@@ -11,10 +11,10 @@ from tests.strategies.update_streams import CLIP, LLAMA, QUICK, write_card, writ
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
-from clbench.benchmarks.engine.execution import CellRun, build_learner
-from clbench.benchmarks.engine.releases import require_one_vocabulary
+from clbench.benchmarks.engine.execution import CellRun, workplace_in
+from clbench.benchmarks.engine.fit import require_one_vocabulary
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.runner import RunOptions, run_suite
-from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.benchmarks.engine.summary import summarise
 from clbench.benchmarks.forecast.forecast import forecast_suite
@@ -96,7 +96,7 @@ def test_a_suite_of_releases_ends_in_mlflow_with_flips_by_task(tiny: Any, tmp_pa
 def test_version_0_is_the_first_release_as_it_is(tiny: Any, tmp_path: Path) -> None:
     (cell,) = load_suite(write_suite(write_card(tiny, tmp_path), tmp_path, {"name": "naive-update", **QUICK})).cells
     folder = CellFolder(tmp_path / "cell")
-    CellRun(cell, folder, SampleStore(CPU, tmp_path), CPU, lambda doing, step, total: None).run(lambda version: None)
+    CellRun(cell, folder, workplace_in(tmp_path, CPU), lambda doing, step, total: None).run(lambda version: None)
     learner, stream = build_learner(f"{CLIP}:a", 0, CPU), load_stream(cell.stream)
     assert folder.record(0).digest == learner.digest()
     with torch.no_grad():

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tests.benchmarks.stored_versions import stored
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.runner import Outcome, RunOptions, choose_device, run_suite
@@ -127,10 +128,12 @@ def test_damaged_results_are_one_line_and_fresh_mends_them(write_suite: Callable
     path = write_suite("finetune")
     (first,), _ = run(path, tmp_path)
     folder = first.folder.path
-    (folder / "result.json").unlink()
-    (folder / "versions" / ".0004.x.part").mkdir()  # what a kill leaves
-    weights = folder / "versions" / "0003" / "weights.safetensors"
+    weights = stored(tmp_path, folder, 3) / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:50])
+    (folder / "versions" / ".0004.x.part").mkdir()  # what a kill leaves
+    shutil.rmtree(folder / "versions" / "0003")  # the version is in the store, but was not tested
+    shutil.rmtree(tmp_path / "tests")
+    (folder / "result.json").unlink()
     (second,), _ = run(path, tmp_path)
     assert second.status == "failed"
     assert not second.defect

@@ -13,7 +13,7 @@ from datasets import Dataset, Features, Image, Value
 from PIL import Image as Images
 
 from clbench.benchmarks.engine import samples as module
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.samples import SampleStore, load_samples
 from clbench.contracts import Learner, Samples, Split, Task
 from clbench.core.errors import BrokenSamplesError, DataError

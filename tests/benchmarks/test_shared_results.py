@@ -11,14 +11,15 @@ from tests.strategies.update_streams import QUICK, write_card, write_suite
 
 from clbench.benchmarks import clock
 from clbench.benchmarks.engine.cell_folder import CellFolder
-from clbench.benchmarks.engine.execution import CellRun
+from clbench.benchmarks.engine.execution import CellRun, Workplace
 from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.engine.shared_results import SharedResults
 from clbench.benchmarks.engine.suite import load_suite
+from clbench.benchmarks.engine.version_store import VersionStore
 from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.contracts import Task
 from clbench.spec.ledger import read_ledger
-from clbench.strategies._training.gradient import GradientStrategy
+from clbench.strategies._training.gradient import GradientTraining
 
 CPU = torch.device("cpu")
 COSTS = ("train", "eval", "decode", "taken_over")
@@ -30,8 +31,9 @@ def run_all(path: str, out: Path, shared: Callable[[], SharedResults]) -> list[C
     folders = []
     for cell in load_suite(path).cells:
         folder = CellFolder(out / cell.key)
-        store = SampleStore(CPU, out / "cache")
-        CellRun(cell, folder, store, CPU, lambda doing, step, total: None, shared()).run(lambda version: None)
+        apart = VersionStore(out / "versions of" / cell.key)  # so that cells share only what `shared` has
+        workplace = Workplace(SampleStore(CPU, out / "cache"), apart, CPU, shared())
+        CellRun(cell, folder, workplace, lambda doing, step, total: None).run(lambda version: None)
         folders.append(folder)
     return folders
 
@@ -62,13 +64,13 @@ def test_update_strategies_share_their_first_stage_to_the_bit(
     suite = write_suite(write_card(tiny, tmp_path), tmp_path, *({"name": n, **QUICK} for n in names), budget=STEPS)
     alone = run_all(suite, tmp_path / "alone", SharedResults)
     stages: list[int] = []
-    train = GradientStrategy._train
+    train = GradientTraining._train
 
-    def counted(self: GradientStrategy[Any], task: Task, total: int) -> torch.Tensor:
+    def counted(self: GradientTraining[Any], task: Task, total: int) -> torch.Tensor:
         stages.append(total)
         return train(self, task, total)
 
-    monkeypatch.setattr(GradientStrategy, "_train", counted)
+    monkeypatch.setattr(GradientTraining, "_train", counted)
     together = SharedResults()
     shared = run_all(suite, tmp_path / "shared", lambda: together)
     assert len(stages) == 2 * 2 + 2 * 2  # two releases with two tasks each, and two strategies with a second stage
@@ -115,7 +117,8 @@ def test_equal_tests_cost_alike_in_every_cell_and_decoding_is_apart(
     told = []
     for cell in load_suite(str(path)).cells:
         folder = CellFolder(tmp_path / cell.key)
-        CellRun(cell, folder, store, CPU, lambda doing, step, total: None, together).run(lambda version: None)
+        workplace = Workplace(store, VersionStore(tmp_path / "versions of" / cell.key), CPU, together)
+        CellRun(cell, folder, workplace, lambda doing, step, total: None).run(lambda version: None)
         numbers = [folder.record(version).numbers for version in range(4)]
         told.append([[found[f"seconds/{name}"] for found in numbers] for name in COSTS])
     zero_shot, finetune = told

@@ -10,7 +10,7 @@ import yaml
 from tests.strategies.update_streams import CPU, LLAMA, updated
 from tests.streams.task_roots import task_root
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.cli.samples import look_up
 from clbench.contracts import Stream

@@ -9,7 +9,7 @@ import torch
 from tests.text_tasks import LABELS, rows_of, text_task
 
 from clbench.benchmarks.engine import samples as module
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.benchmarks.evaluation.evaluator import test_order as order_of_test

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from clbench.benchmarks.engine import weight_drift as drift
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.weight_drift import Drift, distance
 from clbench.contracts import Learner
 

@@ -15,7 +15,7 @@ from datasets import Dataset
 from PIL import Image
 from safetensors.torch import save_file
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Task
 from clbench.core.errors import CheckpointError, ConfigError, DataError
 from clbench.learners._clip.clip_learner import ClipLearner, check_prompts, filled

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.core.errors import ConfigError
 from clbench.learners._text.text_learner import TextLearner
 from clbench.streams.card import load_stream

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Batch, Kind, Task, TextLimits
 from clbench.core.errors import BrokenSamplesError, CheckpointError, ConfigError
 from clbench.learners._text.loading import ByteTokens

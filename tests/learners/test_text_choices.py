@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset
 from tests.learners.test_text import CPU, LEARNERS, negative_log_likelihoods
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Batch, Predictions, Task, TextLimits
 from clbench.core.errors import DataError
 from clbench.learners._text.choices import ranked

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from tests.text_tasks import text_task
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Samples, Task
 from clbench.learners._text.loading import ByteTokens
 from clbench.learners._text.tokens import TextTokens

@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tests.reports.graphs import GRAPH
 from tests.reports.matrices import THREE, matrix
 
 from clbench.core.errors import ClbenchError
 from clbench.reports.figures import matrix_figure
 from clbench.reports.matrix import ScoreMatrix
+from clbench.reports.matrix_labels import cell_state, version_label
+from clbench.spec.update import Adopt
 
 
 def test_a_png_of_some_size_appears(tmp_path: Path) -> None:
@@ -28,6 +32,21 @@ def test_the_same_matrix_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_gaps_and_scores_outside_the_scale_are_drawn(tmp_path: Path, odd: ScoreMatrix) -> None:
     matrix_figure(odd, "100 $ \\frac{ _x", tmp_path / "r.png")
     assert (tmp_path / "r.png").stat().st_size > 1000
+
+
+def test_a_graph_is_drawn_with_its_branches(tmp_path: Path) -> None:
+    matrix_figure(GRAPH, "graph", tmp_path / "r.png")
+    assert (tmp_path / "r.png").stat().st_size > 1000
+    assert [version_label(GRAPH, version) for version in (0, 4, 5, 6)] == [
+        "0 pre-trained",
+        "4 4 bits",
+        "5 2 bits (from 3)",
+        "6 c (from 4)",
+    ]
+    states = [[cell_state(GRAPH, version, task)[0] for task in (1, 2, 3)] for version in range(7)]
+    assert ["".join(row) for row in states] == ["fff", "flf", "fpf", "lpf", "ppf", "ppf", "ppl"]
+    releases = ScoreMatrix(("a", "b"), np.zeros((2, 2)), (Adopt(release="v1"),))
+    assert {cell_state(releases, version, task) for version in (0, 1) for task in (1, 2)} == {"past"}
 
 
 def test_a_disk_that_refuses_is_told(tmp_path: Path) -> None:

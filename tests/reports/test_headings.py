@@ -24,7 +24,7 @@ def test_the_terminal_shows_fewer_columns_of_further_protocols() -> None:
     ]
 
 
-def test_streams_of_releases_have_flips_instead() -> None:
+def test_streams_of_other_updates_have_flips_instead() -> None:
     rows = [["mtil.last", "flips/all/nfr", "union.mtil.last"]]
     assert list(terminal_columns(rows).values()) == [
         *("Last", "NFR", "PFR", "rel. NFR"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from tests.reports.graphs import GRAPH
 from tests.reports.matrices import matrix
 
 from clbench.core.errors import DataError
@@ -19,8 +20,10 @@ from clbench.reports.compute_result import (
     with_current_metrics,
 )
 from clbench.reports.leaderboard.runs_of_0_1 import result_of_0_1
+from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.result import ChallengeReport, parse_result
 from clbench.spec.ledger import SCHEMA
+from clbench.spec.update import Adopt, Learn
 
 R = matrix([0, None], [0.2, 0], [0.1, 0.5])
 
@@ -48,7 +51,7 @@ def test_a_result_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 2}, "result.json: result: schema must be 1, got 2"),
+        ({"schema": 3}, "result.json: result: schema must be 2, got 3"),
         ({"protocols": {}}, "protocols must"),
         ({"tasks": {"a": ""}}, "wanted 1 scores, got 2"),
         ({"code": None}, "code must be"),
@@ -60,6 +63,36 @@ def test_another_layout_is_refused(change: dict[str, object], message: str) -> N
         parse_result({"result": {**good, **change}})
     with pytest.raises(DataError, match="result must be an object, got None"):
         parse_result({"status": "failed"})
+
+
+def layout_1(result: dict[str, object], releases: list[str]) -> dict[str, object]:
+    """A result as it was stored before streams were graphs of updates."""
+    old = {key: value for key, value in result.items() if key != "updates"}
+    return {**old, "schema": 1, "releases": releases}
+
+
+def test_results_of_layout_1_are_read_as_chains() -> None:
+    found = result_of_matrices({"union": R})
+    assert parse_result({"result": layout_1(found.as_json(), [])}) == found
+    assert found.updates == (Learn(task="a"), Learn(task="b"))
+    updates = (Adopt(release="v1"), Adopt(release="v2", name=""))
+    releases = result_of_matrices({"union": ScoreMatrix(R.tasks, R.scores, updates)})
+    assert parse_result({"result": layout_1(releases.as_json(), ["v1", "v2"])}) == releases
+    with pytest.raises(DataError, match="schema must be 2, got 1"):
+        parse_result({"result": layout_1(found.as_json(), [""])})
+
+
+def test_a_graph_of_updates_is_stored_and_read() -> None:
+    found = result_of_matrices({"union": GRAPH})
+    assert found.last_version == 6
+    stored = found.as_json()
+    assert stored["updates"][4] == {"compress": {"bits": 2.0}, "parent": "a"}  # type: ignore[index]
+    assert parse_result({"result": stored}) == found
+    assert found.matrix("union") == GRAPH
+    branch = found.protocols["union"].versions[5]
+    assert branch.metrics["bwt.gem"] == pytest.approx(((0.2 - 0.9) + (0.3 - 0.8)) / 2)
+    with pytest.raises(DataError, match="updates: adopt: release must be"):
+        parse_result({"result": {**stored, "updates": [{"adopt": ""}]}})
 
 
 def test_each_version_has_the_metrics_of_the_stream_so_far() -> None:
@@ -102,6 +135,15 @@ def test_a_run_of_0_1_is_read_with_the_old_names_of_its_metrics() -> None:
     assert found.challenge_numbers(2) == {"challenge/detection/iou": 0.5}
     assert found.costs == {"cost/train_seconds": 2.0}
     assert found.protocols["task-id"].last.metrics["mtil.last"] == 0.625
+
+
+def test_a_run_of_0_1_with_releases_is_read_as_a_chain_of_them() -> None:
+    text = {"schema": 1, "tasks": ["a"], "releases": ["v1", "v2"], "protocols": {"open": [[0.1], [0.2], [0.3]]}}
+    found = result_of_0_1(text, {})
+    assert found.updates == (Adopt(release="v1"), Adopt(release="v2"))
+    assert found.protocols["open"].last.undefined["bwt.gem"].startswith("versions are releases")
+    with pytest.raises(DataError, match="releases must be a list of names"):
+        result_of_0_1({**text, "releases": [""]}, {})
 
 
 def test_the_hash_covers_the_code_that_makes_a_result() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Budget, Context
 
 CPU = torch.device("cpu")

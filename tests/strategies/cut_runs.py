@@ -1,14 +1,13 @@
 """Cells that are run whole or cut off between two versions, as a kill would."""
 
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
-from clbench.benchmarks.engine.execution import CellRun
-from clbench.benchmarks.engine.samples import SampleStore
+from clbench.benchmarks.engine.execution import CellRun, workplace_in
+from clbench.contracts.updating import handled_kinds
 from clbench.core.registry import STRATEGIES
 
 CPU = torch.device("cpu")
@@ -19,7 +18,7 @@ FOR_TASKS = [
     for item in STRATEGIES.listings()
     if item.module.startswith("clbench.")
     and item.name not in ON_ONE_STACK
-    and not cast(Any, STRATEGIES.get(item.name).value).takes_releases
+    and "learn" in handled_kinds(STRATEGIES.get(item.name).value)
 ]
 """Our strategies for streams of tasks on any learner; those for streams of releases are in test_update_contract.py."""
 
@@ -36,5 +35,5 @@ def run(cell: Cell, folder: Path, stop_after: int | None = None) -> CellFolder:
         if version == stop_after:
             raise Killed
 
-    CellRun(cell, kept, SampleStore(CPU, folder / "cache"), CPU, lambda doing, step, total: None).run(after_version)
+    CellRun(cell, kept, workplace_in(folder, CPU), lambda doing, step, total: None).run(after_version)
     return kept

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from datasets import Dataset, Features, Image, Value
 
 from clbench.contracts import Budget, Context, Samples, Split, Task
+from clbench.contracts.updating import learn_task
 from clbench.core.checkpoints import load_tree, save_tree
 from clbench.core.errors import TrainingError
 from clbench.core.registry import LEARNERS, STRATEGIES
@@ -108,7 +109,7 @@ class Bench:
     def learn(self, *tasks: Task) -> None:
         """One task after another."""
         for task in tasks:
-            self.strategy.update(task)
+            learn_task(self.strategy, task)
 
     def model(self, scope: Any, mixed: bool) -> AvalancheModel:
         """What Avalanche would see after all tasks."""

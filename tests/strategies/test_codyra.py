@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from clbench.contracts import Batch, Context, Task
+from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError
 from clbench.core.seeding import generator_for
 from clbench.learners._shared.random_views import random_resized_crop
@@ -146,7 +147,7 @@ def test_gates_without_gradient_follow_the_schedule(
 ) -> None:
     config = CodyraConfig(operator=operator, kappa_max=0.05, rank=4, reference_steps=None)
     strategy = Still(config, new_context(steps))
-    strategy.update(load_stream(tiny.stream).tasks[0])
+    learn_task(strategy, load_stream(tiny.stream).tasks[0])
     kappas = published(steps, 0.5, 0.05) if steps == 120 else [0.0] * 5 + [0.01, 0.02, 0.03, 0.04, 0.05]
     twin = strategy.gates[0].astype(np.float64)
     for step, kappa in enumerate(kappas):
@@ -161,7 +162,7 @@ def test_gates_without_gradient_follow_the_schedule(
 
 def test_soft_thresholding_takes_the_sum_of_the_thresholds_off_every_gate(tiny: Any, new_context: NewContext) -> None:
     strategy = Still(CodyraConfig(kappa_max=0.4, reference_steps=None), new_context(8))  # 0.1 + 0.2 + 0.3 + 0.4 = 1
-    strategy.update(load_stream(tiny.stream).tasks[0])
+    learn_task(strategy, load_stream(tiny.stream).tasks[0])
     first, last = strategy.gates[0], strategy.gates[-1]
     np.testing.assert_allclose(last, np.sign(first) * np.maximum(np.abs(first) - 1, 0), atol=1e-6)
     assert abs(first.mean()) < 0.15  # N(0, 1), 24 layers of 16 ranks
@@ -175,7 +176,7 @@ def test_training_is_the_released_loop(tiny: Any, new_context: NewContext) -> No
     strategy = Watched(
         CodyraConfig(rank=rank, lr=2e-3, kappa_max=0.3, operator="released", reference_steps=None), given_context
     )
-    strategy.update(task)
+    learn_task(strategy, task)
 
     reference = new_context()
     learner, generator = reference.learner, generator_for(0, "version", 1)
@@ -249,7 +250,7 @@ def test_merging_leaves_the_outputs_as_they_were_and_nothing_of_the_adapters(
             super().end_task(task)
 
     names, before = list(learner.state_dict()), learner.logits(batch, [task])
-    Looking(CodyraConfig(lr=1e-2), given_context).update(task)
+    learn_task(Looking(CodyraConfig(lr=1e-2), given_context), task)
     with torch.no_grad():
         torch.testing.assert_close(learner.logits(batch, [task]), seen[0], atol=1e-4, rtol=1e-4)
         assert (seen[0] - before).abs().max() > 0.1
@@ -274,7 +275,7 @@ def test_only_the_chosen_layers_change_by_their_product(tiny: Any, new_context: 
     strategy = Looking(
         CodyraConfig(rank=3, kappa_max=0.2, reference_steps=None, roles=("q", "up"), towers=("vision",)), given_context
     )
-    strategy.update(load_stream(tiny.stream).tasks[0])
+    learn_task(strategy, load_stream(tiny.stream).tasks[0])
     assert frozen == [True] * 6
     blocks = [
         f"visual.transformer.resblocks.{block}.{part}" for block in (0, 1) for part in ("attn.q_proj", "mlp.c_fc")
@@ -390,7 +391,7 @@ def test_the_second_loss_is_added_on_demand(tiny: Any, new_context: NewContext) 
     second = sum((-logits[i, labels[i]] + logits[:, labels[i]].logsumexp(0) for i in range(8)), torch.zeros(()))
     torch.testing.assert_close(strategy.loss(batch, two), F.cross_entropy(logits, labels) + second / 6)
     strategy.seen.clear()
-    strategy.update(one)  # trains
+    learn_task(strategy, one)  # trains
 
 
 def test_it_records_ranks_and_carries_nothing(tiny: Any, new_context: NewContext) -> None:
@@ -399,7 +400,7 @@ def test_it_records_ranks_and_carries_nothing(tiny: Any, new_context: NewContext
     strategy = Watched(CodyraConfig(kappa_max=0.3, reference_steps=None), given_context)
     for task in load_stream(tiny.stream).tasks[:2]:
         numbers.clear()
-        strategy.update(task)
+        learn_task(strategy, task)
         ranks = (strategy.gates[-1] != 0).sum(axis=1)
         assert numbers["codyra/mean_rank"] == pytest.approx(ranks.mean())
         assert 0 < ranks.mean() < 16
@@ -418,4 +419,4 @@ def test_footprint(tiny: Any, new_context: NewContext) -> None:
 
 def test_without_a_layer_to_adapt_it_is_refused(tiny: Any, new_context: NewContext) -> None:
     with pytest.raises(ConfigError, match=r"tiny-clip has no linear layer with roles .* in towers \('decoder',\)"):
-        Codyra(CodyraConfig(towers=("decoder",)), new_context()).update(load_stream(tiny.stream).tasks[0])
+        learn_task(Codyra(CodyraConfig(towers=("decoder",)), new_context()), load_stream(tiny.stream).tasks[0])

@@ -71,4 +71,5 @@ def test_zero_shot_never_changes(write_suite: Callable[..., str], tmp_path: Path
 
 def test_only_the_newest_version_keeps_its_weights(write_suite: Callable[..., str], tmp_path: Path) -> None:
     folder = run(one_cell(write_suite("finetune")), tmp_path / "cell")
-    assert [path.parent.name for path in folder.path.rglob("weights.safetensors")] == ["0003"]
+    kept = [path.parent.name for path in tmp_path.rglob("weights.safetensors")]
+    assert kept == [folder.record(3).key]

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.contracts import Budget, Context, Task, TextLimits
+from clbench.contracts.updating import learn_task
 from clbench.spec.ledger import read_ledger, task_scores
 from clbench.spec.task import SPLITS
 from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
@@ -105,7 +106,7 @@ def test_accumulated_gradients_are_the_whole_batchs_where_answers_differ_in_leng
             record=lambda name, value: None,
         )
         strategy = Watched(GradientConfig(), context)
-        strategy.update(task)
+        learn_task(strategy, task)
         return strategy.found
 
     answers = ["a", "long enough to count more", "bc", "def"] * 2

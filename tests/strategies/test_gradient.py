@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tests.strategies.conftest import context_of
 from torch import nn
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Budget, Learner, Task
+from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError, TrainingError
 from clbench.core.seeding import generator_for
 from clbench.learners._shared.random_views import random_resized_crop
@@ -29,7 +30,7 @@ def test_finetune_is_a_plain_adamw_loop(tiny: Any) -> None:
     """The reference is written out: no hook, no helper of ours but the augmentation and the seeds."""
     task = load_stream(tiny.stream).tasks[0]
     given_context = context_of(tiny)
-    Finetune(GradientConfig(lr=1e-3, weight_decay=0.1, warmup=0.4, clip_norm=0.5), given_context).update(task)
+    learn_task(Finetune(GradientConfig(lr=1e-3, weight_decay=0.1, warmup=0.4, clip_norm=0.5), given_context), task)
 
     learner = build_learner(tiny.learner, 0, CPU)
     samples = learner.encode(task.load("train"), task)
@@ -72,7 +73,7 @@ def test_batches_use_every_sample_before_any_twice(n: int, steps: int, size: int
 def test_a_loss_that_is_not_finite_is_told(tiny: Any) -> None:
     task = load_stream(tiny.stream).tasks[0]
     with pytest.raises(TrainingError, match=r"task 'one': the loss is not finite at step \d+ \(learning rate 1e\+20\)"):
-        Finetune(GradientConfig(lr=1e20), context_of(tiny)).update(task)
+        learn_task(Finetune(GradientConfig(lr=1e20), context_of(tiny)), task)
 
 
 def test_a_smaller_rate_is_advised_only_where_a_step_was_made(tiny: Any) -> None:
@@ -96,14 +97,14 @@ def test_joint_starts_again_and_spends_what_sequential_training_has_spent(tiny: 
             steps.append(task.name)
 
     joint = Spy(JointConfig(), given_context)
-    joint.update(first)
-    joint.update(second)
+    learn_task(joint, first)
+    learn_task(joint, second)
     assert steps[:5] == ["one"] * 5
     assert sorted(steps[5:]) == ["one"] * 5 + ["two"] * 5
     alone = context_of(tiny)
     again = Joint(JointConfig(), alone)
     again.seen.append(first)
-    again.update(second)  # never trained on the first task alone: the result is the same
+    learn_task(again, second)  # never trained on the first task alone: the result is the same
     assert alone.learner.digest() == given_context.learner.digest()
 
 
@@ -121,7 +122,7 @@ def test_lora_adds_the_scaled_product_and_touches_nothing_else(tiny: Any) -> Non
     given_context = context_of(tiny)
     before = {name: tensor.clone() for name, tensor in given_context.learner.state_dict().items()}
     strategy = Captured(LoraConfig(rank=3, alpha=6.0, roles=("q", "up"), towers=("vision",)), given_context)
-    strategy.update(task)
+    learn_task(strategy, task)
     after = given_context.learner.state_dict()
     adapted = {
         f"visual.transformer.resblocks.{block}.{part}" for block in (0, 1) for part in ("attn.q_proj", "mlp.c_fc")
@@ -152,7 +153,7 @@ def test_merging_leaves_the_outputs_as_they_were(tiny: Any) -> None:
                 seen.append(learner.logits(batch, [task]))
             super().end_task(task)
 
-    Looking(LoraConfig(), given_context).update(task)
+    learn_task(Looking(LoraConfig(), given_context), task)
     with torch.no_grad():
         torch.testing.assert_close(learner.logits(batch, [task]), seen[0], atol=1e-4, rtol=1e-4)
 
@@ -160,7 +161,7 @@ def test_merging_leaves_the_outputs_as_they_were(tiny: Any) -> None:
 def test_lora_without_a_layer_to_adapt_is_refused(tiny: Any) -> None:
     task = load_stream(tiny.stream).tasks[0]
     with pytest.raises(ConfigError, match=r"tiny-clip has no linear layer with roles .* in towers"):
-        Lora(LoraConfig(towers=("decoder",)), context_of(tiny)).update(task)
+        learn_task(Lora(LoraConfig(towers=("decoder",)), context_of(tiny)), task)
 
 
 def test_footprints(tiny: Any) -> None:

@@ -12,7 +12,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from tests.tiny_images import write_stream
 from torch import Tensor, nn
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import (
     Batch,
     Budget,
@@ -26,6 +26,7 @@ from clbench.contracts import (
     Task,
     TextLimits,
 )
+from clbench.contracts.updating import learn_task
 from clbench.core.config import validate
 from clbench.core.errors import ConfigError, TrainingError
 from clbench.strategies._linalg.rank_rules import RankConfig, kept_rank, mean_cosines, planned_share, shares
@@ -102,7 +103,7 @@ def trained(
         layers = [layer for layer in given_context.learner.linear_layers() if layer.role in roles]
         assert {layer.role for layer in layers} == set(roles)
         before = weights_of(given_context.learner, layers)
-        strategy.update(task)
+        learn_task(strategy, task)
         return layers, before, weights_of(given_context.learner, layers)
 
     return train
@@ -143,7 +144,7 @@ def test_weights_are_exact_every_so_many_steps_and_after_the_last(every: int) ->
             leaks.append(max(float(group.leak().max()) for group in self._groups))
 
     settings = {"rank_rule": "fixed", "protect_pretrained": True, "weights_every": every, "lr": 2e-3}
-    Watched(OsftConfig.model_validate(settings), context_of("llama", 10)).update(text_task())
+    learn_task(Watched(OsftConfig.model_validate(settings), context_of("llama", 10)), text_task())
     for step, leak in enumerate(leaks, 1):
         assert (leak < 1e-6) == (step % every == 0 or step == 10), (step, leak)
 
@@ -153,7 +154,7 @@ def test_with_everything_retained_no_target_moves_and_the_others_do() -> None:
     given_context = context_of("llama", 5, numbers)
     before = {name: tensor.clone() for name, tensor in given_context.learner.state_dict().items()}
     settings = {"rank_rule": "fixed", "fraction": 1.0, "protect_pretrained": True}
-    Osft(OsftConfig.model_validate(settings), given_context).update(text_task())
+    learn_task(Osft(OsftConfig.model_validate(settings), given_context), text_task())
     for name, tensor in given_context.learner.state_dict().items():
         assert torch.equal(tensor, before[name]) == ("_proj" in name), name
     assert numbers["osft/frozen_layers"] == 14
@@ -163,7 +164,7 @@ def test_with_everything_retained_no_target_moves_and_the_others_do() -> None:
 def test_with_nothing_left_to_train_one_line_says_so() -> None:
     settings = {"rank_rule": "fixed", "fraction": 1.0, "protect_pretrained": True, "others": "freeze"}
     with pytest.raises(ConfigError, match="strategy osft: nothing is left to train in task 1: every layer retains"):
-        Osft(OsftConfig.model_validate(settings), context_of("llama", 5)).update(text_task())
+        learn_task(Osft(OsftConfig.model_validate(settings), context_of("llama", 5)), text_task())
 
 
 @pytest.mark.parametrize("settings", [{}, {"rank_rule": "fixed", "fraction": 0.0, "protect_pretrained": True}])
@@ -173,8 +174,8 @@ def test_with_nothing_retained_it_is_finetune_to_the_bit(
     """The first task under the published rule, and a share of 0."""
     task = load_stream(tiny.stream).tasks[0]
     ours, theirs = new_context(12), new_context(12)
-    Osft(OsftConfig.model_validate({"weight_decay": 0.1, **settings}), ours).update(task)
-    Finetune(GradientConfig(weight_decay=0.1), theirs).update(task)
+    learn_task(Osft(OsftConfig.model_validate({"weight_decay": 0.1, **settings}), ours), task)
+    learn_task(Finetune(GradientConfig(weight_decay=0.1), theirs), task)
     assert ours.learner.digest() == theirs.learner.digest()
 
 
@@ -183,8 +184,8 @@ def test_others_frozen_means_that_targets_alone_move() -> None:
     before = {name: tensor.clone() for name, tensor in given_context.learner.state_dict().items()}
     settings = {"rank_rule": "fixed", "others": "freeze", "roles": ["q", "cross_v"]}
     strategy = Osft(OsftConfig.model_validate(settings), given_context)
-    strategy.update(text_task("one"))
-    strategy.update(text_task("two"))
+    learn_task(strategy, text_task("one"))
+    learn_task(strategy, text_task("two"))
     moved = {
         name for name, tensor in given_context.learner.state_dict().items() if not torch.equal(tensor, before[name])
     }
@@ -201,7 +202,7 @@ def test_one_step_is_numpys(form: str) -> None:
         given_context.learner.module.double()
     settings = {"projection": form, "rank_rule": "fixed", "fraction": 0.3, "protect_pretrained": True, "lr": 1e-2}
     settings |= {"weight_decay": 0.1, "warmup": 0.0, "clip_norm": 0.5}
-    Osft(OsftConfig.model_validate(settings), ours).update(text_task())
+    learn_task(Osft(OsftConfig.model_validate(settings), ours), text_task())
 
     task, learner = text_task(), theirs.learner
     learner.loss(theirs.samples(task, "train").batch(slice(None)), task).backward()
@@ -340,14 +341,14 @@ def test_two_tasks_under_the_published_rule(tiny: Any, new_context: NewContext) 
     one, two, _ = load_stream(tiny.stream).tasks
     given_context = new_context(20, numbers)
     strategy = Osft(OsftConfig(lr=2e-3), given_context)
-    strategy.update(one)
+    learn_task(strategy, one)
     assert numbers["osft/mean_rank"] == 0
     learner = given_context.learner
     layers = [layer for layer in learner.linear_layers() if layer.role != "other"]
     before = weights_of(learner, layers)
     cosines = mean_cosines(learner, layers, given_context.samples(one, "train"), one, [torch.arange(24)])
     ranks = {name: kept_rank(share, 32) for name, share in shares(cosines, 0.1, 0.8).items()}
-    strategy.update(two)
+    learn_task(strategy, two)
     assert numbers["osft/mean_rank"] == pytest.approx(sum(ranks.values()) / len(layers))
     assert numbers["osft/frozen_layers"] == sum(rank == 32 for rank in ranks.values())
     assert 0 < numbers["osft/gradient_kept"] < 0.9
@@ -400,18 +401,18 @@ def test_weights_that_are_not_finite_are_told_by_the_layers_name() -> None:
         given_context.learner.state_dict()[f"{layer.name}.weight"][0, 0] = torch.inf
     settings = {"rank_rule": "fixed", "protect_pretrained": True}
     with pytest.raises(TrainingError, match=f"layer {layer.name}: its weights are not finite before the task"):
-        Osft(OsftConfig.model_validate(settings), given_context).update(text_task())
+        learn_task(Osft(OsftConfig.model_validate(settings), given_context), text_task())
 
 
 def test_weights_that_are_not_finite_are_told_where_the_previous_task_decides_the_ranks() -> None:
     given_context = context_of("llama", 2)
     strategy = Osft(OsftConfig(), given_context)
-    strategy.update(text_task())
+    learn_task(strategy, text_task())
     layer = given_context.learner.linear_layers()[3]
     with torch.no_grad():
         given_context.learner.state_dict()[f"{layer.name}.weight"][0, 0] = torch.inf
     with pytest.raises(TrainingError, match=r"layer \S+: its outputs for task 'weather' are not finite"):
-        strategy.update(text_task("again"))
+        learn_task(strategy, text_task("again"))
 
 
 class OneWay(nn.Module):

@@ -5,6 +5,7 @@ import torch
 from tests.strategies.test_osft import context_of, text_task
 from torch import Tensor, nn
 
+from clbench.contracts.updating import learn_task
 from clbench.strategies import osft
 from clbench.strategies._linalg.projected_gradients import Coordinates
 from clbench.strategies._linalg.retained_layers import in_groups
@@ -127,7 +128,7 @@ def test_training_is_the_same_as_with_whole_gradients(
         given_context = context_of(family, 6)
         given_context.learner.module.double()
         start = {name: tensor.clone() for name, tensor in given_context.learner.state_dict().items()}
-        Osft(OsftConfig.model_validate(settings), given_context).update(text_task())
+        learn_task(Osft(OsftConfig.model_validate(settings), given_context), text_task())
         found.append({n: t - start[n] for n, t in given_context.learner.state_dict().items()})
     for name, change in found[0].items():
         # Entries whose gradient is round-off may step by anything.

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from clbench.contracts import Context
+from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
 from clbench.strategies._adapters.peft_tuners import FIT, UNFIT, UNFIT_FOR_ALL, UNFIT_SETTINGS
@@ -62,7 +63,7 @@ def test_every_tuner_was_looked_at(method: str, tiny: Any, new_context: Callable
     shapes = {name: tensor.shape for name, tensor in context.learner.state_dict().items()}
     for task in load_stream(tiny.stream).tasks[:2]:
         digest = context.learner.digest()
-        strategy.update(task)
+        learn_task(strategy, task)
         assert context.learner.digest() != digest
         assert {name: tensor.shape for name, tensor in context.learner.state_dict().items()} == shapes
 
@@ -101,7 +102,7 @@ def test_the_merged_model_says_what_the_wrapped_one_said(
     names = list(context.learner.state_dict())
     with torch.no_grad():
         before = context.learner.logits(batch, [task])
-    strategy.update(task)
+    learn_task(strategy, task)
     with torch.no_grad():
         after = context.learner.logits(batch, [task])
     torch.testing.assert_close(after, seen[0], atol=1e-3, rtol=1e-3)
@@ -134,7 +135,7 @@ def test_what_does_not_fit_is_refused(
 def test_what_the_tuner_itself_refuses_is_told_in_one_line(tiny: Any, new_context: Callable[..., Context]) -> None:
     strategy = strategy_of(new_context(), method="ia3")
     with pytest.raises(ConfigError, match="strategy peft: ia3: Please specify `feedforward_modules`"):
-        strategy.update(load_stream(tiny.stream).tasks[0])
+        learn_task(strategy, load_stream(tiny.stream).tasks[0])
 
 
 def test_what_the_tuner_cannot_merge_is_told_in_one_line(tiny: Any, new_context: Callable[..., Context]) -> None:
@@ -143,4 +144,4 @@ def test_what_the_tuner_cannot_merge_is_told_in_one_line(tiny: Any, new_context:
         if isinstance(module, torch.nn.Linear):
             module.register_parameter("bias", None)
     with pytest.raises(ConfigError, match="strategy peft: beft: Base layer has no bias, cannot merge"):
-        strategy.update(load_stream(tiny.stream).tasks[0])
+        learn_task(strategy, load_stream(tiny.stream).tasks[0])

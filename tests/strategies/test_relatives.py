@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from clbench.contracts import Context, Task
+from clbench.contracts.updating import learn_task
 from clbench.strategies._adapters.gated import GatedAdapter
 from clbench.strategies._adapters.lora_strategy import attached_lora
 from clbench.strategies._training.gradient import GradientConfig
@@ -53,8 +54,8 @@ def test_o_lora_adds_the_overlap_with_every_earlier_task(tiny: Any, new_context:
     one, two, three = load_stream(tiny.stream).tasks
     given_context = new_context()
     strategy = Overlap(OLoraConfig(rank=3, strength=0.25), given_context)
-    strategy.update(one)
-    strategy.update(two)
+    learn_task(strategy, one)
+    learn_task(strategy, two)
     strategy.begin_task(three)
     now = strategy.input_factors()
     assert len(now) == 24
@@ -72,10 +73,10 @@ def test_o_lora_without_strength_is_lora_and_with_it_is_more_orthogonal(tiny: An
     plain = Lora(LoraConfig(), lora)
     unbound, strict = Overlap(OLoraConfig(strength=0.0), free), Overlap(OLoraConfig(strength=0.5), bound)
     for strategy in (plain, unbound, strict):
-        strategy.update(one)
+        learn_task(strategy, one)
     assert lora.learner.digest() == free.learner.digest() == bound.learner.digest()  # no earlier task yet
     for strategy in (plain, unbound, strict):
-        strategy.update(two)
+        learn_task(strategy, two)
     assert lora.learner.digest() == free.learner.digest()
     assert strict.overlap < 0.6 * unbound.overlap
 
@@ -84,7 +85,7 @@ def test_o_lora_remembers_through_its_state(tiny: Any, new_context: NewContext) 
     one, two, _ = load_stream(tiny.stream).tasks
     straight = new_context()
     strategy = OLora(OLoraConfig(rank=3), straight)
-    strategy.update(one)
+    learn_task(strategy, one)
     state, halfway = strategy.state_dict(), weights(straight)
     past = state["past"]
     assert isinstance(past, dict)
@@ -95,7 +96,7 @@ def test_o_lora_remembers_through_its_state(tiny: Any, new_context: NewContext) 
     again.load_state_dict({"past": dict(past)})
     again.seen.append(one)
     for each in (strategy, again):
-        each.update(two)
+        learn_task(each, two)
     assert straight.learner.digest() == resumed.learner.digest()
     assert {rows.shape[0] for rows in again.state_dict()["past"].values()} == {6}  # type: ignore[attr-defined]
 
@@ -110,7 +111,7 @@ def test_the_scale_is_1_at_every_rank_unless_alpha_is_set(
         before = weights(given_context)
         alpha = {name: value * rank / 4 for name, value in settings.items()}
         strategy = Factors(LoraConfig(rank=rank, roles=("q",), towers=("text",), **alpha), given_context)
-        strategy.update(task)
+        learn_task(strategy, task)
         name = "transformer.resblocks.1.attn.q_proj"
         a, b = (strategy.factors[f"{name}.{factor}"] for factor in "ab")
         assert a.shape[0] == rank
@@ -120,8 +121,8 @@ def test_the_scale_is_1_at_every_rank_unless_alpha_is_set(
 def test_the_default_scale_is_that_of_rank_16_and_alpha_16(tiny: Any, new_context: NewContext) -> None:
     task = load_stream(tiny.stream).tasks[0]
     default, written = new_context(), new_context()
-    Lora(LoraConfig(), default).update(task)
-    Lora(LoraConfig(rank=16, alpha=16.0), written).update(task)
+    learn_task(Lora(LoraConfig(), default), task)
+    learn_task(Lora(LoraConfig(rank=16, alpha=16.0), written), task)
     assert default.learner.digest() == written.learner.digest()
 
 
@@ -173,9 +174,9 @@ def test_wise_ft_averages_after_each_task_and_goes_on_from_there(
     finetune = Finetune(GradientConfig(), tuned)
     for task in load_stream(tiny.stream).tasks[:2]:
         other = zero if anchor == "pretrained" else weights(tuned)
-        finetune.update(task)
+        learn_task(finetune, task)
         average = {name: 0.25 * other[name] + 0.75 * tensor for name, tensor in weights(tuned).items()}
-        wise.update(task)
+        learn_task(wise, task)
         for name, tensor in weights(found).items():
             torch.testing.assert_close(tensor, average[name], atol=1e-6, rtol=1e-5, msg=name)
         tuned.learner.load_state_dict(weights(found))  # without round-off, which Adam blows up in weights of no effect
@@ -185,8 +186,8 @@ def test_wise_ft_at_its_ends(tiny: Any, new_context: NewContext) -> None:
     task = load_stream(tiny.stream).tasks[0]
     tuned, all_new, all_old = new_context(), new_context(), new_context()
     zero = all_old.learner.digest()
-    Finetune(GradientConfig(), tuned).update(task)
-    WiseFt(WiseFtConfig(alpha=1.0), all_new).update(task)
-    WiseFt(WiseFtConfig(alpha=0.0), all_old).update(task)
+    learn_task(Finetune(GradientConfig(), tuned), task)
+    learn_task(WiseFt(WiseFtConfig(alpha=1.0), all_new), task)
+    learn_task(WiseFt(WiseFtConfig(alpha=0.0), all_old), task)
     assert all_new.learner.digest() == tuned.learner.digest()
     assert all_old.learner.digest() == zero

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clbench.contracts import Batch, Context, Task
+from clbench.contracts.updating import learn_task
 from clbench.strategies._training.gradient import GradientConfig
 from clbench.strategies.finetune import Finetune
 from clbench.strategies.si import Si, SiConfig
@@ -80,7 +81,7 @@ def test_importances_and_penalty_are_those_of_the_paper(tiny: Any, new_context: 
     context = new_context(6)
     strategy = Twin(SiConfig(strength=30.0, damping=1e-4, clip_norm=0.1, lr=3e-3), context)
     for task in load_stream(tiny.stream).tasks:
-        strategy.update(task)
+        learn_task(strategy, task)
         omega = strategy.state_dict()["omega"]
         assert isinstance(omega, dict)
         assert omega.keys() == context.learner.trainable().keys()
@@ -95,8 +96,8 @@ def test_without_strength_it_is_finetune_to_the_last_bit(tiny: Any, new_context:
     plain, free = new_context(), new_context()
     finetune, si = Finetune(GradientConfig(), plain), Si(SiConfig(strength=0.0), free)
     for task in load_stream(tiny.stream).tasks:
-        finetune.update(task)
-        si.update(task)
+        learn_task(finetune, task)
+        learn_task(si, task)
         assert plain.learner.digest() == free.learner.digest()
 
 
@@ -106,9 +107,9 @@ def test_a_strong_penalty_holds_the_weights(tiny: Any, new_context: NewContext) 
     for strength in (0.0, 1e4):
         context = new_context(30)
         strategy = Si(SiConfig(strength=strength), context)
-        strategy.update(one)
+        learn_task(strategy, one)
         before = {name: p.detach().clone() for name, p in context.learner.trainable().items()}
-        strategy.update(two)
+        learn_task(strategy, two)
         moved.append(sum(float((p.detach() - before[n]).pow(2).sum()) for n, p in context.learner.trainable().items()))
     assert moved[1] < 0.8 * moved[0]
 
@@ -119,12 +120,12 @@ def test_it_goes_on_from_its_state(tasks_before: int, tiny: Any, new_context: Ne
     straight, resumed = new_context(), new_context()
     strategy, again = Si(SiConfig(), straight), Si(SiConfig(), resumed)
     for task in tasks[:tasks_before]:
-        strategy.update(task)
+        learn_task(strategy, task)
     resumed.learner.load_state_dict({name: tensor.clone() for name, tensor in straight.learner.state_dict().items()})
     omega = strategy.state_dict()["omega"]
     assert isinstance(omega, dict)
     again.load_state_dict({"omega": {name: tensor.clone() for name, tensor in omega.items()}})
     again.seen.extend(tasks[:tasks_before])
     for each in (strategy, again):
-        each.update(tasks[tasks_before])
+        learn_task(each, tasks[tasks_before])
     assert straight.learner.digest() == resumed.learner.digest()

@@ -10,8 +10,10 @@ from tests.strategies.cut_runs import CPU
 from tests.tiny_images import write_stream
 from torch import Tensor
 
-from clbench.benchmarks.engine.execution import build_learner, footprint
+from clbench.benchmarks.engine.footprint import footprint
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Budget, Context, Samples, Split, Strategy, StrategyConfig, Stream, Task
+from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError, TrainingError
 from clbench.core.registry import STRATEGIES
 from clbench.learners._vit.vit_learner import VitLearner
@@ -70,7 +72,7 @@ def test_tap_slf_changes_adapted_attention_prompts_and_its_head_only(
     for task in stream.tasks:
         learner.add_task(task)
         before = copy_of(learner)
-        strategy.update(task)
+        learn_task(strategy, task)
         found = changed(learner, before)
         attention = {
             f"{layer.name}.weight"
@@ -89,7 +91,7 @@ def test_prompts_get_gradients_and_exchanging_banks_changes_answers(
     strategy, learner = strategy_of("tap-slf", samples, enter=enter, deep=deep)
     disc, tone = stream.tasks[:2]
     for task in (disc, tone):
-        strategy.update(task)
+        learn_task(strategy, task)
     batch = samples(tone, "train").batch(slice(0, 4))
     learner.module.requires_grad_(True)
     torch.autograd.backward(learner.loss(batch, tone))
@@ -129,7 +131,7 @@ def test_what_relatives_train(
     for task in stream.tasks:
         learner.add_task(task)
         before = copy_of(learner)
-        strategy.update(task)
+        learn_task(strategy, task)
         found = changed(learner, before)
         heads, others = set(learner.head(task)), {n for n in found if not n.startswith("heads.")}
         assert {n for n in found if n.startswith("heads.")} == heads
@@ -146,7 +148,7 @@ def test_every_strategy_trains_the_head_of_its_task_and_no_other(
     for task in (stream.tasks[1], stream.tasks[4]):
         learner.add_task(task)
         before = copy_of(learner)
-        strategy.update(task)
+        learn_task(strategy, task)
         assert {n for n in changed(learner, before) if n.startswith("heads.")} == set(learner.head(task))
 
 
@@ -157,7 +159,7 @@ def test_avalanches_loop_trains_heads_of_classes_and_refuses_other_kinds(
     disc, tone = stream.tasks[:2]
     learner.add_task(tone)
     before = copy_of(learner)
-    strategy.update(tone)
+    learn_task(strategy, tone)
     assert set(learner.head(tone)) <= changed(learner, before)
     with pytest.raises(ConfigError, match="task 'disc': Ewc runs in Avalanche's loop, which knows classes"):
         strategy_of("ewc", samples, "plain")[0].check(disc)
@@ -171,7 +173,7 @@ def test_joint_training_learns_all_from_version_0(
     for _ in range(2):
         strategy, learner = strategy_of("tap-slf", samples, training="joint", sampling="root", **balance)
         for task in stream.tasks[:3]:
-            strategy.update(task)
+            learn_task(strategy, task)
         found.append(copy_of(learner))
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
     heads = {name for task in stream.tasks[:3] for name in learner.head(task)}
@@ -239,7 +241,7 @@ def test_where_no_weights_are_trained_the_only_rate_is_that_of_heads(
     strategy, learner = strategy_of(name, samples, "plain", head_lr=1e30)
     learner.add_task(stream.tasks[0])
     with pytest.raises(TrainingError, match=r"learning rate 1e\+30"):
-        strategy.update(stream.tasks[0])
+        learn_task(strategy, stream.tasks[0])
 
 
 def test_frozen_blocks_by_task(stream: Stream, samples: Callable[[Task, Split], Samples]) -> None:

@@ -1,7 +1,7 @@
 """What every strategy for streams of releases must do; the tests walk the registry."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from tests.strategies.cut_runs import Killed, run
@@ -9,12 +9,13 @@ from tests.strategies.update_streams import CLIP, QUICK, write_card, write_suite
 
 from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.engine.suite import load_suite
+from clbench.contracts.updating import handled_kinds
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
 from clbench.spec.ledger import read_ledger, task_scores
 
 OWN = [item.name for item in STRATEGIES.listings() if item.module.startswith("clbench.")]
-UPDATES = [name for name in OWN if cast(Any, STRATEGIES.get(name).value).takes_releases]
+UPDATES = [name for name in OWN if handled_kinds(STRATEGIES.get(name).value) == ("adopt",)]
 THREE = [f"{CLIP}:{name}" for name in "abc"]
 
 

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from tests.strategies.update_streams import CLIP, CPU, LLAMA, QUICK, TESTS, context_of, updated
 from tests.text_tasks import text_task
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Context, Learner, Predictions, Strategy, StrategyConfig, Task
+from clbench.contracts.updating import adopt_release, learn_task
 from clbench.core.errors import ConfigError
 from clbench.learners._text.loading import ByteTokens
 from clbench.learners._text.tokens import TextTokens
@@ -90,7 +91,7 @@ def test_interpolation_needs_one_architecture() -> None:
     other.module.register_parameter("one_more", torch.nn.Parameter(torch.zeros(1)))
     strategy: Any = updated("bcwi", TEXTS[:1], LLAMAS[:1])
     with pytest.raises(ConfigError, match="bcwi: tiny-llama and tiny-llama are not of one architecture"):
-        strategy.update_release(other, TEXTS[:1])
+        adopt_release(strategy, other, TEXTS[:1])
     assert first.digest() != other.digest()
 
 
@@ -281,9 +282,9 @@ def test_losses_of_both_stages_are_recorded_by_task() -> None:
     numbers: dict[str, float] = {}
     first, second = (build_learner(name, 0, CPU) for name in LLAMAS)
     strategy = Muscle(MuscleConfig(**QUICK), context_of(first, record=numbers.__setitem__))
-    strategy.update_release(first, TEXTS[:1])
+    adopt_release(strategy, first, TEXTS[:1])
     assert set(numbers) == {"train/loss_first/one", "train/loss_last/one"}
-    strategy.update_release(second, TEXTS[:1])
+    adopt_release(strategy, second, TEXTS[:1])
     assert set(numbers) >= {"further/loss_first/one", "further/loss_last/one"}
 
 
@@ -291,19 +292,19 @@ def test_releases_with_other_tokenizers_are_refused_in_one_line() -> None:
     first, other = (build_learner(name, 0, CPU) for name in LLAMAS)
     other.tokens = TextTokens(ByteTokens(offset=4), "tiny-llama", ends_inputs=False)  # type: ignore[attr-defined]
     strategy = NaiveUpdate(UpdateConfig(**QUICK), context_of(first))
-    strategy.update_release(first, TEXTS[:1])
+    adopt_release(strategy, first, TEXTS[:1])
     with pytest.raises(ConfigError, match=r"^releases must have one vocabulary \(tokenizer\): tiny-llama has .* x 260"):
-        strategy.update_release(other, TEXTS[:1])
+        adopt_release(strategy, other, TEXTS[:1])
 
 
 def test_each_kind_of_strategy_refuses_the_other_kind_of_update(new_context: Callable[..., Context], tiny: Any) -> None:
     task = load_stream(tiny.stream).tasks[0]
     with pytest.raises(ConfigError, match="this strategy is for streams of releases"):
-        NaiveUpdate(UpdateConfig(), new_context()).update(task)
+        learn_task(NaiveUpdate(UpdateConfig(), new_context()), task)
     from clbench.strategies._training.gradient import GradientConfig
     from clbench.strategies.finetune import Finetune
 
     context = new_context()
     learner: Learner = context.learner
     with pytest.raises(ConfigError, match="this strategy learns tasks one after another"):
-        Finetune(GradientConfig(), context).update_release(learner, [task])
+        adopt_release(Finetune(GradientConfig(), context), learner, [task])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clbench.contracts import Batch, Context, Task
+from clbench.contracts.updating import learn_task
 from clbench.strategies._training.gradient import GradientConfig
 from clbench.strategies.finetune import Finetune
 from clbench.strategies.zscl import Zscl, ZsclConfig, averaging_steps, divergence
@@ -72,7 +73,7 @@ def test_the_loss_is_cross_entropy_plus_both_directions_over_all_classes_seen(
     batch = given_context.samples(two, "train").batch(slice(8))
     strategy.seen += [one, two]
     torch.testing.assert_close(strategy.loss(batch, two), learner.loss(batch, two))  # still version 0
-    Finetune(GradientConfig(), given_context).update(one)
+    learn_task(Finetune(GradientConfig(), given_context), one)
     with torch.no_grad():
         ours, theirs = (model.logits(batch, [one, two]).double().numpy() for model in (learner, teacher))
     distilled = twin(ours, theirs, 3.0) + twin(ours.T, theirs.T, 3.0)
@@ -85,8 +86,8 @@ def test_without_teacher_and_average_it_is_finetune(tiny: Any, new_context: NewC
     ours, theirs = new_context(), new_context()
     zscl, finetune = Zscl(ZsclConfig(strength=0, averages=0), ours), Finetune(GradientConfig(), theirs)
     for task in load_stream(tiny.stream).tasks[:2]:
-        zscl.update(task)
-        finetune.update(task)
+        learn_task(zscl, task)
+        learn_task(finetune, task)
     assert ours.learner.digest() == theirs.learner.digest()
 
 
@@ -97,8 +98,8 @@ def test_strength_holds_the_learner_near_version_0(tiny: Any, new_context: NewCo
     for strength in (0.0, 10.0):
         given_context = new_context(30)
         strategy = Zscl(ZsclConfig(strength=strength, averages=0), given_context)
-        strategy.update(one)
-        strategy.update(two)
+        learn_task(strategy, one)
+        learn_task(strategy, two)
         with torch.no_grad():
             gap = given_context.learner.logits(batch, [one, two]) - teacher.learner.logits(batch, [one, two])
         apart.append(float(gap.square().mean()))
@@ -141,7 +142,7 @@ def test_the_version_is_the_average_and_the_next_task_starts_from_it(tiny: Any, 
     strategy = Watched(ZsclConfig(averages=2), given_context)
     for task in load_stream(tiny.stream).tasks[:2]:
         start = weights(given_context)
-        strategy.update(task)
+        learn_task(strategy, task)
         for name, tensor in weights(given_context).items():
             assert torch.equal(strategy.versions[0][name], start[name])
             by_hand = (strategy.versions[0][name] + strategy.versions[3][name] + strategy.versions[5][name]) / 3
@@ -169,7 +170,7 @@ def test_the_teacher_never_moves_and_future_classes_are_never_asked_for(
         monkeypatch.setattr(model, "logits", logits)
     for index, task in enumerate(load_stream(tiny.stream).tasks):
         asked.clear()
-        strategy.update(task)
+        learn_task(strategy, task)
         assert asked == [["one", "two", "three"][: index + 1]] * 10  # student and teacher once a step
     assert teacher.digest() == before == new_context().learner.digest()
     assert not any(p.requires_grad or p.grad is not None for p in teacher.module.parameters())

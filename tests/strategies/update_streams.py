@@ -7,8 +7,9 @@ from typing import Any
 import torch
 import yaml
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Budget, Context, Learner, Strategy, StrategyConfig, Task
+from clbench.contracts.updating import adopt_release
 from clbench.core.registry import STRATEGIES
 
 CPU = torch.device("cpu")
@@ -70,5 +71,5 @@ def updated(
     assert entry.config is not None
     strategy: Strategy[StrategyConfig] = entry.value(entry.config(**{**QUICK, **settings}), context_of(first, steps))
     for release in (first, *others):
-        strategy.update_release(release, tasks)
+        adopt_release(strategy, release, tasks)
     return strategy

@@ -149,7 +149,7 @@ def _describe_card(kind: str, card: "CardFile") -> dict[str, Any]:
 def _build(name: str) -> "Learner":
     import torch
 
-    from clbench.benchmarks.engine.execution import build_learner
+    from clbench.benchmarks.engine.learners import build_learner
 
     return build_learner(name, 0, torch.device("cpu"))
 
@@ -165,7 +165,7 @@ def _counts(strategy: str, learner: str) -> dict[str, object]:
     Raises:
         ConfigError: If the strategy cannot be built.
     """
-    from clbench.benchmarks.engine.execution import footprint
+    from clbench.benchmarks.engine.footprint import footprint
     from clbench.benchmarks.engine.suite import spelt_out
     from clbench.core.registry import STRATEGIES
 

@@ -148,6 +148,11 @@ def _print(suite: "Suite", result: "SuiteResult", uri: str, page: Path | None, a
             for row in own
             for name, versions in cast(dict[str, dict[int, float]], row.get("probes", {})).items()
         ]
+        for row in own:
+            if "taken" in row:
+                print(
+                    f"{row['strategy']} ({row['seed']}): {row['taken']} versions were there, from other cells or runs"
+                )
         if probes:
             print_table(f"{stream}, {learner}, probes", ("strategy (seed): probe", "before", "after"), probes)
     if page:

@@ -1,13 +1,12 @@
-"""A strategy: a method that turns version t of a model into version t + 1.
+"""A strategy: a method that turns one version of a model into the next, by updates of the kinds that it handles.
 
-The runner owns the order of tasks, the evaluation and the randomness. A strategy changes the learner in place and keeps
-what it must remember in `state_dict`. Methods that train by gradients subclass `GradientStrategy` instead.
+The runner owns the order of updates, the evaluation and the randomness. A strategy changes the learner in place and
+keeps what it must remember in `state_dict`. Methods that train by gradients subclass `GradientStrategy` instead.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeAlias, TypeVar, final, runtime_checkable
+from typing import ClassVar, Generic, TypeAlias, TypeVar, runtime_checkable
 from typing import Protocol as Interface
 
 import torch
@@ -15,7 +14,6 @@ from pydantic import Field
 
 from clbench.contracts.learner import Learner, Predictor, Samples
 from clbench.core.config import Config
-from clbench.core.errors import ConfigError
 from clbench.core.seeding import derive, generator_for, seed_globally
 from clbench.spec.stream import EvalProtocol
 from clbench.spec.task import Split, Task
@@ -135,23 +133,25 @@ HANDLERS: dict[UpdateKind, type] = {"learn": Learns, "adopt": Adopts, "compress"
 C = TypeVar("C", bound=StrategyConfig)
 
 
-class Strategy(ABC, Generic[C]):
-    """A method of continual learning: it turns version t of the learner into version t + 1.
+class Strategy(Generic[C]):
+    """A method that turns one version of the learner into the next.
 
-    A subclass implements `learn`. A strategy that carries anything from one task to the next besides the learner's
-    weights also implements `state_dict` and `load_state_dict`: a killed cell resumes from these, and all other
-    attributes are lost. State may consist of tensors, numbers, strings, lists and dictionaries with string keys.
+    A subclass implements one method for each kind of update that it handles: `learn` (see `Learns`), `adopt`
+    (`Adopts`), `compress` (`Compresses`), `forget` (`Forgets`). A suite refuses a strategy for updates that it does not
+    handle. A strategy that carries anything from one update to the next besides the learner's weights also implements
+    `state_dict` and `load_state_dict`: a killed cell resumes from these, and all other attributes are lost. State may
+    consist of tensors, numbers, strings, lists and dictionaries with string keys.
 
     Args:
         config: Settings of the strategy, checked.
         context: What the runner provides.
 
     Attributes:
-        takes_releases: Whether the strategy is for streams of model releases and implements `adopt`; otherwise it is
-            for streams of tasks and implements `learn`. No strategy is for both.
+        predicts_with_weights: Whether predictions depend on the learner's weights alone, so that another strategy can
+            compress a version or make it forget; False where `predictor` is overridden.
     """
 
-    takes_releases: ClassVar[bool] = False
+    predicts_with_weights: ClassVar[bool] = True
 
     def __init__(self, config: C, context: Context) -> None:
         self.config = config
@@ -160,19 +160,11 @@ class Strategy(ABC, Generic[C]):
         self.seen: list[Task] = []
         """The tasks learnt so far, in order; while a task is learnt, it is the last one."""
         self.version = 0
-        """Number of the version that the learner is at; during an update, the number of the new version."""
+        """Number of updates that led to the learner's version; during an update, the update counts."""
         self.generator = generator_for(context.seed, "version 0")
         """Source of randomness of the current update, on the CPU."""
 
-    # To be implemented
-
-    @abstractmethod
-    def learn(self, task: Task) -> None:
-        """Change the learner from the version before the task to the version after it."""
-
-    def adopt(self, release: Learner, tasks: Sequence[Task]) -> None:
-        """Replace `self.learner` by a new release of the model, and fit the release to all tasks."""
-        raise ConfigError("this strategy learns tasks one after another, the stream brings releases of the model")
+    # What may be overridden
 
     def check(self, task: Task) -> None:
         """Refuse a task that this strategy cannot learn; called for all tasks of the stream before any training.
@@ -228,40 +220,20 @@ class Strategy(ABC, Generic[C]):
         """
         return {"trainable_parameters": 0, "adapters": 0}
 
-    # What the runner calls
-
-    @final
-    def update(self, task: Task) -> None:
-        """Learn one task, with randomness that depends only on the cell's seed and the task's position.
-
-        A resumed cell therefore draws what an uninterrupted cell would have drawn; no random state is saved.
-        """
-        self.skip(task)
-        self.learn(task)
-
-    @final
-    def skip(self, task: Task) -> None:
-        """Count a task as seen without learning it, for versions that are not needed; see `retrains_from_scratch`."""
-        self.seen.append(task)
-        self.version = len(self.seen)
-        self.reseed("version", self.version)
-        self.learner.add_task(task)
-
-    @final
-    def update_release(self, release: Learner, tasks: Sequence[Task]) -> None:
-        """Adopt a release, with randomness as in `update`."""
-        self.version += 1
-        self.reseed("version", self.version)
-        for task in tasks:
-            release.add_task(task)
-        self.adopt(release, tasks)
-
     # Helpers
 
     def reseed(self, *words: object) -> None:
         """Restart all randomness from the cell's seed and the given words, which name its use."""
         self.generator = generator_for(self.context.seed, *words)
         seed_globally(derive(self.context.seed, "global", *words))  # for libraries that draw from the global state
+
+    def begin_update(self, version: int) -> None:
+        """Set the number of the version that comes next, and restart randomness from the cell's seed and this number.
+
+        A resumed cell therefore draws what an uninterrupted cell would have drawn; no random state is saved.
+        """
+        self.version = version
+        self.reseed("version", version)
 
     @torch.no_grad()
     def restore_pretrained(self) -> None:

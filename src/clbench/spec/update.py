@@ -186,6 +186,33 @@ def parents_of(updates: Sequence[Update], where: str) -> tuple[int, ...]:
     return tuple(parents)
 
 
+def check_updates(updates: Sequence[Update], tasks: Sequence[str], where: str) -> None:
+    """Refuse updates that do not fit the tasks of their stream, or one another.
+
+    Args:
+        updates: Updates 1, 2, ... in order.
+        tasks: Names of all tasks.
+        where: Owner of the updates, put before messages.
+
+    Raises:
+        ConfigError: For a task or parent that does not exist, two updates of one name, a task that is learnt twice on
+            one path, and one that is to be forgotten where it was not learnt.
+    """
+    parents = parents_of(updates, where)
+    for number, update in enumerate(updates, 1):
+        task = update.task if isinstance(update, Learn | Forget) else None
+        if task is None:
+            continue
+        if task not in tasks:
+            raise ConfigError(f"{where}: update {update.label!r}: no task {task!r}: {did_you_mean(task, tasks)}")
+        before = [updates[step - 1] for step in path_to(parents[number - 1], parents)[1:]]
+        learnt = [known.task for known in before if isinstance(known, Learn)]
+        if isinstance(update, Learn) and task in learnt:
+            raise ConfigError(f"{where}: update {update.label!r}: task {task!r} was learnt before on its path")
+        if isinstance(update, Forget) and any(isinstance(u, Learn) for u in updates) and task not in learnt:
+            raise ConfigError(f"{where}: update {update.label!r}: task {task!r} was not learnt before on its path")
+
+
 def path_to(version: int, parents: Sequence[int]) -> tuple[int, ...]:
     """Version 0, then the versions that lead to `version`, which is the last one.
 

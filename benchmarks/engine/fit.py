@@ -1,0 +1,53 @@
+"""Whether a stream, the strategies of a cell and its learner fit each other, found out before anything is trained."""
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from clbench.benchmarks.engine.cell import Cell
+from clbench.contracts import Learner, Strategy, StrategyConfig
+from clbench.contracts.updating import handled_kinds
+from clbench.core.errors import ConfigError
+from clbench.core.registry import STRATEGIES
+from clbench.strategies._updates.adapted import require_same_vocabulary
+from clbench.streams.card import updates_of
+
+
+def require_fit(cell: Cell) -> None:
+    """Refuse updates that no strategy of the cell handles, and a learner that is not the first release of the stream.
+
+    Raises:
+        ConfigError: In these cases, and where a strategy with its own predictions is not alone.
+        RegistryError: For an unknown strategy or learner.
+    """
+    card = cell.card
+    for update in updates_of(card):
+        entry = STRATEGIES.get(cell.choice_for(update.kind).strategy)
+        handled = handled_kinds(entry.value)
+        if update.kind not in handled:
+            kinds = ", ".join(handled) or "no updates"
+            wanted = f"stream {card.name} has {update.kind!r} ({update.label})"
+            raise ConfigError(f"strategy {entry.name} handles {kinds}; {wanted}")
+    if card.releases and cell.learner != card.releases[0]:
+        raise ConfigError(f"stream {card.name} begins with release {card.releases[0]!r}, got learner {cell.learner!r}")
+    if cell.others:
+        for choice in cell.choices:
+            entry = STRATEGIES.get(choice.strategy)
+            if not cast(type[Strategy[StrategyConfig]], entry.value).predicts_with_weights:
+                why = "predicts with more than the model's weights (an adapter for each task)"
+                raise ConfigError(f"strategy {entry.name} {why}, so no other strategy can stand beside it")
+
+
+def require_one_vocabulary(others: Sequence[str], first: Learner, build: Callable[[str], Learner]) -> None:
+    """Load every release once and refuse one with another tokenizer, before anything is trained.
+
+    Args:
+        others: Specifications of the releases besides the learner of version 0.
+        first: The learner of version 0.
+        build: Builds a release from its specification.
+
+    Raises:
+        ConfigError: When there is one.
+        CheckpointError: For weights that are missing.
+    """
+    for release in others:
+        require_same_vocabulary(first, build(release))

@@ -1,0 +1,207 @@
+"""The version of a cell that is in memory: its learner and strategies, and how updates change them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from clbench.benchmarks.engine.cell import Cell, Choice
+from clbench.benchmarks.engine.learners import build_learner
+from clbench.contracts import Compresses, Context, Learner, Samples, Split, Strategy, StrategyConfig, Task
+from clbench.contracts.strategy import Once
+from clbench.contracts.updating import adopt_release, compress, learn_task, skip_task
+from clbench.core.checkpoints import tensors_of
+from clbench.core.errors import CheckpointError
+from clbench.core.finite import not_finite, unsound_weights
+from clbench.core.registry import STRATEGIES
+from clbench.core.seeding import derive, seed_globally
+from clbench.spec.stream import Stream
+from clbench.spec.update import Adopt, Compress, Learn, Update, UpdateKind
+
+AnyStrategy = Strategy[StrategyConfig]
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the runner gives every strategy of a cell, as attributes of `Context`."""
+
+    samples: Callable[[Task, Split], Samples]
+    progress: Callable[[int, int], None]
+    record: Callable[[str, float], None]
+    once: Once
+
+
+class LiveVersion:
+    """One version of a cell in memory, version 0 at first.
+
+    Args:
+        cell: The cell.
+        device: Device of the learner.
+        services: What the runner gives strategies.
+    """
+
+    def __init__(self, cell: Cell, device: torch.device, services: Services) -> None:
+        self._cell = cell
+        self._device = device
+        self._services = services
+        self._stream: Stream = cell.load_stream()
+        self.number = 0
+        """Number of the version."""
+        self.learner: Learner = self.build(cell.learner)
+        self._strategies: dict[UpdateKind, AnyStrategy] = {}
+        """By the first kind of update that each is for."""
+
+    def build(self, learner: str) -> Learner:
+        """A learner at its own version 0, on the cell's device."""
+        return build_learner(learner, self._cell.seed, self._device, self._cell.precision)
+
+    def start(self) -> None:
+        """Build the strategies; called once before anything else, when samples can be given.
+
+        Raises:
+            ConfigError: When a strategy does not fit the learner, the tasks or a budget of compression.
+        """
+        self._strategies = {choice.kinds[0]: self._new_strategy(choice) for choice in self._cell.choices}
+        for update in self._stream.updates:
+            strategy = self._of(update)
+            if isinstance(update, Compress) and isinstance(strategy, Compresses):
+                strategy.check_budget(update)
+
+    def restart(self) -> None:
+        """Go back to version 0, with a new learner and new strategies."""
+        self.number = 0
+        self.learner = self.build(self._cell.learner)
+        self.start()
+
+    @property
+    def main(self) -> AnyStrategy:
+        """The strategy that predicts; the others change weights only."""
+        return self._strategies[self._cell.choices[0].kinds[0]]
+
+    def update(self, number: int) -> None:
+        """Make a version from its parent, which must be the one in memory.
+
+        Args:
+            number: Number of the new version.
+        """
+        update = self._stream.updates[number - 1]
+        strategy = self._of(update)
+        strategy.version = len(self._stream.path(number)) - 2
+        match update:
+            case Learn():
+                learn_task(strategy, self._task(update))
+            case Adopt():
+                release = self._release(update, number)
+                adopt_release(strategy, release, self._stream.seen(number))
+            case Compress():
+                compress(strategy, update)
+            case _:
+                raise NotImplementedError(f"update of kind {update.kind}")
+        self._after(number, strategy)
+
+    def skip(self, number: int) -> None:
+        """Count the update of a version without making it; see `Strategy.retrains_from_scratch`."""
+        update = self._stream.updates[number - 1]
+        assert isinstance(update, Learn)
+        skip_task(self.main, self._task(update))
+        self._after(number, self.main)
+
+    def load(self, number: int, weights: Mapping[str, Tensor], states: Mapping[str, Mapping[str, object]]) -> None:
+        """Become a stored version; version 0 must be in memory.
+
+        Args:
+            number: Number of the version.
+            weights: Its weights.
+            states: State of each strategy, by the first kind of update that it is for.
+
+        Raises:
+            CheckpointError: When weights or states do not fit.
+        """
+        releases = [u for v in self._stream.path(number)[1:] if isinstance(u := self._stream.updates[v - 1], Adopt)]
+        if releases and (releases[-1].release != self._cell.learner):
+            self._replace_learner(self.build(releases[-1].release))
+        seen = self._stream.seen(number)
+        for strategy in self._strategies.values():
+            strategy.version = len(self._stream.path(number)) - 1
+            strategy.seen = list(seen) if self._stream.learns else []
+        for task in seen:
+            self.learner.add_task(task)
+        for kind, strategy in self._strategies.items():
+            _restore(strategy, states.get(kind, {}))
+        try:
+            self.learner.load_state_dict(dict(weights))
+        except RuntimeError as error:
+            raise CheckpointError(f"the weights do not fit the learner: {str(error).splitlines()[0]}") from None
+        self.number = number
+        if found := self.not_finite():
+            raise CheckpointError(found)
+
+    def states(self) -> dict[str, Mapping[str, object]]:
+        """State of each strategy, by the first kind of update that it is for."""
+        return {kind: strategy.state_dict() for kind, strategy in self._strategies.items()}
+
+    def not_finite(self) -> str | None:
+        """What of the version, states of strategies included, has values that are not finite."""
+        found = (not_finite(tensors_of(state)) for state in self.states().values())
+        return unsound_weights(self.learner.module) or next(filter(None, found), None)
+
+    def _of(self, update: Update) -> AnyStrategy:
+        """The strategy that an update is left to."""
+        return self._strategies[self._cell.choice_for(update.kind).kinds[0]]
+
+    def _after(self, number: int, changed_by: AnyStrategy) -> None:
+        """Tell the other strategies of the new version."""
+        self.number = number
+        if changed_by.learner is not self.learner:
+            self._replace_learner(changed_by.learner, without=changed_by)
+        for strategy in self._strategies.values():
+            strategy.version = changed_by.version
+            strategy.seen = changed_by.seen if isinstance(self._stream.updates[number - 1], Learn) else strategy.seen
+
+    def _replace_learner(self, learner: Learner, without: AnyStrategy | None = None) -> None:
+        """Put the strategies on another learner, with the states that they have."""
+        self.learner = learner
+        for choice in self._cell.choices:
+            strategy = self._strategies[choice.kinds[0]]
+            if strategy is not without:
+                new = self._strategies[choice.kinds[0]] = self._new_strategy(choice)
+                new.seen, new.version = strategy.seen, strategy.version
+                _restore(new, strategy.state_dict())
+
+    def _new_strategy(self, choice: Choice) -> AnyStrategy:
+        cell = self._cell
+        given = self._services
+        context = Context(
+            learner=self.learner,
+            budget=cell.budget,
+            seed=cell.seed,
+            samples=given.samples,
+            new_learner=lambda: self.build(cell.learner),
+            progress=given.progress,
+            record=given.record,
+            once=given.once,
+        )
+        seed_globally(derive(cell.seed, "strategy"))  # for constructors that draw from the global state
+        strategy = cast(AnyStrategy, STRATEGIES.get(choice.strategy).value(choice.config, context))
+        if "learn" in choice.kinds or "adopt" in choice.kinds:
+            for task in self._stream.tasks:
+                strategy.check(task)
+        return strategy
+
+    def _task(self, update: Learn) -> Task:
+        return next(task for task in self._stream.tasks if task.name == update.task)
+
+    def _release(self, update: Adopt, number: int) -> Learner:
+        """The release of an update; the learner that is there where version 0 is that release already."""
+        same = self.number == 0 and update.release == self._cell.learner
+        return self.learner if same else self.build(update.release)
+
+
+def _restore(strategy: AnyStrategy, state: Mapping[str, object]) -> None:
+    try:
+        strategy.load_state_dict(state)
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise CheckpointError(f"the state does not fit the strategy: {reason}") from error

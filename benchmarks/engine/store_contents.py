@@ -1,0 +1,127 @@
+"""What the store of versions has, how large it is and who uses it; and its cleaning."""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from clbench.benchmarks.engine.version_store import LOCKS, MADE, STATES, TESTS, VERSIONS, WEIGHTS, VersionStore
+from clbench.core.errors import CheckpointError
+from clbench.core.storage import read_json
+
+
+@dataclass(frozen=True)
+class StoredItem:
+    """A version or a test in the store.
+
+    Attributes:
+        kind: `version` or `test`.
+        key: Name of its folder.
+        made_by: The update that made it, as text; empty for tests.
+        cells: Folders of the cells that use it.
+        weight_bytes: Bytes of weights and states.
+        other_bytes: Bytes of everything else.
+    """
+
+    kind: str
+    key: str
+    made_by: str
+    cells: tuple[str, ...]
+    weight_bytes: int
+    other_bytes: int
+
+
+def contents(out: Path) -> list[StoredItem]:
+    """All versions and tests in the store of an output folder, versions first, the largest first.
+
+    Raises:
+        CheckpointError: When the record of a version or of a cell is damaged.
+    """
+    users = _users(out)
+    found = []
+    for kind, room in (("version", VERSIONS), ("test", TESTS)):
+        for folder in (out / room).glob("*"):
+            if folder.name == LOCKS or folder.name.startswith("."):
+                continue
+            weights = _bytes_of([folder / WEIGHTS, *(folder / STATES).rglob("*")])
+            others = _bytes_of(folder.rglob("*")) - weights
+            made_by = _made_by(folder / MADE) if kind == "version" else ""
+            cells = tuple(sorted(users.get(folder.name, ())))
+            found.append(StoredItem(kind, folder.name, made_by, cells, weights, others))
+    return sorted(found, key=lambda item: (item.kind != "version", -item.weight_bytes - item.other_bytes, item.key))
+
+
+def clean(out: Path, what: str) -> int:
+    """Delete from the store of an output folder, but nothing that a running process uses.
+
+    Args:
+        out: The output folder.
+        what: `unused` deletes versions and tests that no cell of the folder has, and what killed processes have left;
+            `weights` deletes all weights, which are computed again if they are needed.
+
+    Returns:
+        Bytes that were freed.
+    """
+    store, freed = VersionStore(out), 0
+    for item in contents(out):
+        room = VERSIONS if item.kind == "version" else TESTS
+        folder = out / room / item.key
+        if what == "weights" and item.weight_bytes:
+            gone = store.drop_weights(item.key)
+            freed += item.weight_bytes if gone else 0
+        elif what == "unused" and not item.cells:
+            with store.unless_used(item.key if item.kind == "version" else f"test-{item.key}") as free:
+                if free:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    freed += item.weight_bytes + item.other_bytes
+    return freed + (_clean_leftovers(out, store) if what == "unused" else 0)
+
+
+def _clean_leftovers(out: Path, store: VersionStore) -> int:
+    """Delete half-written folders whose writers are gone; returns the bytes that were freed."""
+    freed = 0
+    for room, mark in ((VERSIONS, ""), (TESTS, "test-")):
+        for folder in (out / room).glob(".*.*"):  # .<key>.<random>.part
+            with store.unless_used(mark + folder.name.split(".")[1]) as free:
+                if free:
+                    size = _bytes_of(folder.rglob("*"))
+                    shutil.rmtree(folder, ignore_errors=True)
+                    freed += size
+    return freed
+
+
+def _users(out: Path) -> dict[str, set[str]]:
+    """The cells that use each version and test, by key."""
+    users: dict[str, set[str]] = {}
+    for path in out.glob("*/*/versions/*/record.json"):
+        record = read_json(path)
+        for name in ("key", "test"):
+            if key := record.get(name):
+                users.setdefault(str(key), set()).add(f"{path.parents[3].name}/{path.parents[2].name}")
+    return users
+
+
+def _made_by(path: Path) -> str:
+    """The update of a version with its strategy: `learn comp: osft`.
+
+    Raises:
+        CheckpointError: When the record is damaged.
+    """
+    made = read_json(path).get("made_of")
+    try:
+        found = cast(Mapping[str, Mapping[str, object]], made)
+        strategy = found["strategy"]["name"]
+        values = [str(value) for value in found["update"].values()]
+        return f"{found['kind']} {' '.join(values)}: {strategy}"
+    except (AttributeError, KeyError, TypeError):
+        raise CheckpointError(f"{path}: not the record of a version") from None
+
+
+def _bytes_of(paths: Iterable[Path]) -> int:
+    total = 0
+    for path in paths:
+        with suppress(OSError):  # it may be deleted meanwhile
+            total += path.stat().st_size if path.is_file() else 0
+    return total

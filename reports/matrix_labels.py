@@ -1,0 +1,36 @@
+"""What tables and images show of a matrix besides its numbers: names of rows, and what each cell stands for."""
+
+from typing import Literal
+
+from clbench.reports.matrix import ScoreMatrix
+from clbench.spec.update import PRETRAINED, Learn
+
+CellState = Literal["learnt", "future", "past"]
+
+
+def version_label(matrix: ScoreMatrix, version: int) -> str:
+    """Number and label of a version: `0 pre-trained`, `3 birds`; a branch names its parent: `6 4 bits (from 4)`."""
+    if version == 0:
+        return f"0 {PRETRAINED}"
+    label, parent = f"{version} {matrix.made_of[version - 1]}", matrix.parents[version - 1]
+    return label if parent == version - 1 else f"{label} (from {parent})"
+
+
+def cell_state(matrix: ScoreMatrix, version: int, task: int) -> CellState:
+    """What a version is to a task.
+
+    Args:
+        matrix: R.
+        version: Row, from 0.
+        task: Column, from 1.
+
+    Returns:
+        `learnt` if this version learnt the task, `future` if no version on its path has learnt it, `past` otherwise,
+        and in all cells of a stream that learns no task (releases).
+    """
+    name = matrix.tasks[task - 1]
+    update = matrix.updates[version - 1] if version else None
+    if isinstance(update, Learn) and update.task == name:
+        return "learnt"
+    learns = any(isinstance(update, Learn) for update in matrix.updates)
+    return "future" if learns and name not in matrix.learnt_at(version) else "past"
