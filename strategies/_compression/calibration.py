@@ -15,6 +15,9 @@ from clbench.core.seeding import generator_for
 SCORED = ("classification", "generation")
 """Kinds of tasks with scores of classes or tokens (`Learner.token_logits`) in every family."""
 
+PREFIX = "prefix."
+"""How names of cached outputs of frozen blocks begin; a compression changes these blocks, so it computes them."""
+
 
 class CalibrationConfig(StrategyConfig):
     """Settings of the calibration samples."""
@@ -164,7 +167,8 @@ class Calibration:
         try:
             with self._learner.autocast():
                 for task, (samples, part) in self._batches():
-                    yield samples.batch(part), task
+                    batch = samples.batch(part)
+                    yield {name: batch[name] for name in batch if not name.startswith(PREFIX)}, task
         finally:
             module.train(training)
         self.evaluations += bool(self._parts)

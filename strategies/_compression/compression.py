@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
-from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import torch
 from pydantic import Field, field_validator
@@ -143,11 +143,13 @@ class CompressionStrategy(Strategy[C], Generic[C]):
 
     def state_dict(self) -> Mapping[str, object]:
         """The allocation, and the bytes with the digest of the weights that they are those of."""
+        if not self.allocation:
+            return {}
         return {"allocation": self.allocation, "bytes": self._bytes, "digest": self._digest}
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
-        """Restore them."""
-        saved = cast(Mapping[str, Any], state)
+        """Restore them; versions of strategies that do not compress have none."""
+        saved: dict[str, Any] = {"allocation": {}, "bytes": 0, "digest": "", **state}
         self.allocation, self._bytes, self._digest = dict(saved["allocation"]), saved["bytes"], saved["digest"]
 
     # Steps of `compress`

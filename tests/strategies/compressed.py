@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from tests.text_tasks import text_task
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Budget, Context, Learner, Task
 from clbench.core.config import validate
 from clbench.core.registry import STRATEGIES
