@@ -1,5 +1,6 @@
 """Cells in which a model learns and is then compressed: branches, chains, kill and resume, what is recorded."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from clbench.core.checkpoints import load_tree
 from clbench.core.errors import ConfigError
 from clbench.spec.ledger import read_ledger
 
-LEARNT = [{"learn": "one"}, {"learn": "two"}]
-UPDATES: dict[str, list[dict[str, Any]]] = {
+LEARNT: list[dict[str, object]] = [{"learn": "one"}, {"learn": "two"}]
+UPDATES: dict[str, list[dict[str, object]]] = {
     "quantize": [
         {"compress": {"bits": 8}},
         {"compress": {"bits": 4}},
@@ -36,9 +37,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def cell_of(base: str, learner: str, folder: Path, updates: list[dict[str, Any]], entry: Any) -> Cell:
+def cell_of(base: str, learner: str, folder: Path, updates: Sequence[dict[str, object]], entry: Any) -> Cell:
     """The only cell of a suite on a stream of such updates."""
-    names = dict.fromkeys(update["learn"] for update in updates if "learn" in update)
+    names = dict.fromkeys(str(update["learn"]) for update in updates if "learn" in update)
     card = {
         "name": "tiny-life",
         "description": "Learns, then is compressed.",
@@ -48,7 +49,7 @@ def cell_of(base: str, learner: str, folder: Path, updates: list[dict[str, Any]]
         "protocols": ["task-id"],
         "order_reason": "none",
         "tasks": [{"name": name, "kind": "classification", "metric": "accuracy"} for name in names],
-        "updates": updates,
+        "updates": list(updates),
     }
     (folder / "life.yaml").write_text(yaml.safe_dump(card), "utf-8")
     budget = {"steps": 4, "batch_size": 8}
@@ -97,14 +98,14 @@ def test_chains_and_branches_count_the_bytes_of_their_parent(name: str, tiny: An
 def test_frozen_blocks_are_compressed_as_well(tmp_path: Path) -> None:
     """Their cached outputs are those of the weights before; calibration must not read them."""
     base = write_stream(tmp_path, VIT, ("tone", "shade"))
-    updates = [{"learn": "tone"}, {"learn": "shade"}, {"compress": {"sparsity": 0.5}}]
+    updates: list[dict[str, object]] = [{"learn": "tone"}, {"learn": "shade"}, {"compress": {"sparsity": 0.5}}]
     entry = {"learn": {"name": "head-only", "augment": False}, "compress": {"name": "prune", "rule": "wanda"}}
     folder = run(cell_of(base, VIT, tmp_path, updates, entry), tmp_path / "cell")
     assert folder.record(3).numbers["compress/mse"] > 0
 
 
 def test_a_model_that_has_learnt_nothing_is_compressed_without_samples(tiny: Any, tmp_path: Path) -> None:
-    updates = [{"compress": {"bits": 4}}, {"learn": "one", "parent": "pre-trained"}]
+    updates: list[dict[str, object]] = [{"compress": {"bits": 4}}, {"learn": "one", "parent": "pre-trained"}]
     folder = run(cell_of(tiny.stream, CLIP, tmp_path, updates, entry_of("quantize")), tmp_path / "cell")
     assert folder.record(1).numbers["calibration/samples"] == 0
     with pytest.raises(ConfigError, match="bias_correction needs calibration samples, got no task that was learnt"):
@@ -112,7 +113,7 @@ def test_a_model_that_has_learnt_nothing_is_compressed_without_samples(tiny: Any
 
 
 def test_budgets_are_refused_before_anything_is_learnt(tiny: Any, tmp_path: Path) -> None:
-    updates = [*LEARNT, {"compress": {"bytes": 1000}}]
+    updates: list[dict[str, object]] = [*LEARNT, {"compress": {"bytes": 1000}}]
     with pytest.raises(ConfigError, match=r"strategy quantize: the budget must be at least [\d,]+ bytes"):
         run(cell_of(tiny.stream, CLIP, tmp_path, updates, entry_of("quantize")), tmp_path / "cell")
     assert not (tmp_path / "cell" / "versions").exists()
