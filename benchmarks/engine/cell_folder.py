@@ -4,6 +4,7 @@
     <cell>/versions/0003/               appears whole when version 3 is learnt, tested and saved
         ledger.parquet record.json
     <cell>/ledger.parquet               all versions together
+    <cell>/forget.json                  the tasks and classes that versions were made to forget, where there are such
     <cell>/result.json                  appears last: finished with the result, or failed with the error
     <cell>/probes.json                  what `--probe` has measured, by version
     <cell>/tracking.json                which run in which tracking store has what
@@ -33,6 +34,7 @@ from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.result import FILE, CellResult, VersionResult, parse_result
 from clbench.reports.result_code import code_digest
 from clbench.spec.ledger import read_ledger, row_scores, write_ledger
+from clbench.spec.update import Forget
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,8 @@ class CellFolder:
         _require_scores(rows, self.path)
         self._require_all_learnt(stream, score_matrices(outline, rows))
         write_ledger(rows, self.path / "ledger.parquet")
+        if forgotten := _forgotten_of(stream):
+            write_json(self.path / "forget.json", {"versions": forgotten})
         self._write_result(compute_result(outline, rows, self._numbers()))
 
     def result(self, stream: Stream) -> CellResult:
@@ -258,4 +262,22 @@ def _require_scores(rows: pa.Table, folder: Path) -> None:
 
 
 def _outline_of(stream: Stream) -> StreamOutline:
-    return StreamOutline({task.name: task.kind for task in stream.tasks}, stream.protocols, stream.releases)
+    return StreamOutline({task.name: task.kind for task in stream.tasks}, stream.protocols, stream.updates)
+
+
+def _forgotten_of(stream: Stream) -> dict[str, list[dict[str, str | None]]]:
+    """By number of a version: the tasks and classes that it, or a version before it on its path, was made to forget.
+
+    Shares and single samples are forgotten of the training data alone, so no test row belongs to them.
+    """
+    found: dict[str, list[dict[str, str | None]]] = {}
+    for version in range(1, stream.last_version + 1):
+        made = [stream.updates[number - 1] for number in stream.path(version)[1:]]
+        marks = [
+            {"task": update.task, "category": update.category}
+            for update in made
+            if isinstance(update, Forget) and update.task is not None and update.share is None
+        ]
+        if marks:
+            found[str(version)] = marks
+    return found

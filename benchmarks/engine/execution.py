@@ -14,6 +14,7 @@ from clbench.benchmarks.clock import Price
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder, Record
 from clbench.benchmarks.engine.fit import require_one_vocabulary
+from clbench.benchmarks.engine.forgotten import ForgottenSamples, without
 from clbench.benchmarks.engine.frozen_features import FrozenFeatureCache
 from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.live_version import LiveVersion, Services
@@ -25,9 +26,10 @@ from clbench.benchmarks.engine.version_store import StoredTest, StoredVersion, V
 from clbench.benchmarks.engine.weight_drift import Drift
 from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
-from clbench.contracts import Samples, Split, Stream, Task
+from clbench.contracts import ForgetRequest, Samples, Split, Stream, Task
 from clbench.core.errors import CheckpointError, TrainingError
 from clbench.spec.ledger import SCHEMA, with_version
+from clbench.spec.update import Forget
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done now, steps done, steps in all) of one version."""
@@ -96,7 +98,13 @@ class CellRun:
         """Number of versions, version 0 left out, that were in the store and did not have to be computed."""
         self._clock = self._shared.clock
         self._clock.new_cell()
-        services = Services(self._samples, partial(progress, "train"), self._numbers.__setitem__, self._once)
+        self._making: int | None = None
+        """Number of the version that is being made, if one is."""
+        self._forgotten = ForgottenSamples(cell)
+        self._reduced: dict[tuple[str, frozenset[str]], Samples] = {}
+        self._forgotten.check()
+        training = partial(progress, "train")
+        services = Services(self._samples, self._request, training, self._numbers.__setitem__, self._once)
         self._live = LiveVersion(cell, self._device, services)
         if probe:
             self._live.learner.language_model()
@@ -147,7 +155,22 @@ class CellRun:
         )
 
     def _samples(self, task: Task, split: Split) -> Samples:
-        return self._encoded(task, split) if self.stream.releases else self._prefixes(task, split)
+        """The samples of a split; for training, without those that the version in the making must not be trained on."""
+        found = self._encoded(task, split) if self.stream.releases else self._prefixes(task, split)
+        if split != "train" or self._making is None:
+            return found
+        ids = self._forgotten.left_out(self._making).get(task.name)
+        if not ids:
+            return found
+        if (task.name, ids) not in self._reduced:
+            self._reduced[task.name, ids] = without(found, ids)
+        return self._reduced[task.name, ids]
+
+    def _request(self, update: Forget) -> ForgetRequest:
+        tasks = self._forgotten.of(update)
+        return self._forgotten.request(
+            update, {task.name: self._samples(task, "train") for task in self.stream.tasks if task.name in tasks}
+        )
 
     def _once(self, key: Hashable, make: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
         """What a strategy computes for itself and others alike: see `Context.once`."""
@@ -210,7 +233,9 @@ class CellRun:
         Raises:
             TrainingError: When it is not finite.
         """
+        self._making = version
         self._live.update(version)
+        self._making = None
         if found := self._live.not_finite():
             raise TrainingError(f"version {version}: training has left what is no model: {found}")
         self._prefixes.weights_have_changed()

@@ -9,25 +9,36 @@ from torch import Tensor
 
 from clbench.benchmarks.engine.cell import Cell, Choice
 from clbench.benchmarks.engine.learners import build_learner
-from clbench.contracts import Compresses, Context, Learner, Samples, Split, Strategy, StrategyConfig, Task
+from clbench.contracts import (
+    Compresses,
+    Context,
+    ForgetRequest,
+    Learner,
+    Samples,
+    Split,
+    Strategy,
+    StrategyConfig,
+    Task,
+)
 from clbench.contracts.strategy import Once
-from clbench.contracts.updating import adopt_release, compress, learn_task, skip_task
+from clbench.contracts.updating import adopt_release, compress, forget, learn_task, skip_task
 from clbench.core.checkpoints import tensors_of
 from clbench.core.errors import CheckpointError
 from clbench.core.finite import not_finite, unsound_weights
 from clbench.core.registry import STRATEGIES
 from clbench.core.seeding import derive, seed_globally
 from clbench.spec.stream import Stream
-from clbench.spec.update import Adopt, Compress, Learn, Update, UpdateKind
+from clbench.spec.update import Adopt, Compress, Forget, Learn, Update, UpdateKind
 
 AnyStrategy = Strategy[StrategyConfig]
 
 
 @dataclass(frozen=True)
 class Services:
-    """What the runner gives every strategy of a cell, as attributes of `Context`."""
+    """What the runner gives every strategy of a cell: attributes of `Context`, and what is to be forgotten."""
 
     samples: Callable[[Task, Split], Samples]
+    request: Callable[[Forget], ForgetRequest]
     progress: Callable[[int, int], None]
     record: Callable[[str, float], None]
     once: Once
@@ -97,8 +108,8 @@ class LiveVersion:
                 adopt_release(strategy, release, self._stream.seen(number))
             case Compress():
                 compress(strategy, update)
-            case _:
-                raise NotImplementedError(f"update of kind {update.kind}")
+            case Forget():
+                forget(strategy, self._services.request(update))
         self._after(number, strategy)
 
     def skip(self, number: int) -> None:

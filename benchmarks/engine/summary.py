@@ -50,7 +50,7 @@ def _numbers(outcome: Outcome) -> dict[str, object]:
     undefined: dict[str, str] = {}
     for index, (protocol, of) in enumerate(found.protocols.items()):
         prefix = f"{protocol}." if index else ""
-        flips = of.last.flips if found.releases else {}
+        flips = {} if found.matrix(protocol).rows_are == "version" else of.last.flips
         result |= {prefix + name: value for name, value in {**of.last.metrics, **flips}.items()}
         undefined |= {prefix + name: reason for name, reason in of.last.undefined.items()}
     return result | ({"undefined": undefined} if undefined else {})

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from clbench import __version__
 from clbench.benchmarks.engine.cell import SCHEMA, Cell, encoding_of, engine_digest, loader_digests
+from clbench.benchmarks.engine.forgotten import ForgottenSamples
 from clbench.contracts import Split, Strategy, StrategyConfig, Task
 from clbench.core.sources import source_digest
-from clbench.core.storage import file_digest
-from clbench.spec.update import Adopt, Forget, Learn, Update
+from clbench.spec.update import Adopt, Learn, Update
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Keys:
         self._device = device
         self.first_weights = first_weights
         self._stream = cell.load_stream()
+        self._forgotten = ForgottenSamples(cell)
         keys = [_key(self._root())]
         for update, parent in zip(self._stream.updates, self._stream.parents, strict=True):
             keys.append(_key({"parent": keys[parent].digest, **self._made_by(update)}))
@@ -90,7 +91,7 @@ class Keys:
 
     def _made_by(self, update: Update) -> dict[str, object]:
         cell, stream = self._cell, self._stream
-        left_out = {"name", "parent", "samples"}
+        left_out = {"name", "parent", "samples", "without"}  # names; what they mean is `without` below
         found: dict[str, object] = {
             "kind": update.kind,
             "update": update.model_dump(mode="json", exclude=left_out, exclude_none=True),
@@ -104,8 +105,8 @@ class Keys:
             found["release"] = encoding_of(update.release)
             if not stream.learns:  # otherwise the tasks that were learnt before are in the parent's key
                 found["tasks"] = [_task(cell, task, "train") for task in stream.tasks]
-        elif isinstance(update, Forget) and update.samples is not None:
-            found["samples"] = file_digest(cell.beside_card(update.samples))
+        if samples := self._forgotten.digest(update):
+            found["without"] = samples
         return found
 
 

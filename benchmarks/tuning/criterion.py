@@ -53,7 +53,7 @@ class Criterion:
     def reads_last_version_only(self, stream: Stream) -> bool:
         """Whether the criterion is defined where only the last version was tested."""
         tasks = tuple(task.name for task in stream.tasks)
-        made_up = ScoreMatrix.from_rows(tasks, {stream.last_version: [0.5] * len(tasks)}, stream.releases)
+        made_up = ScoreMatrix.from_rows(tasks, {stream.last_version: [0.5] * len(tasks)}, stream.updates)
         try:
             self.value_of(made_up)
         except MetricError:
@@ -87,7 +87,7 @@ def criterion_of(name: str, stream: Stream) -> Criterion:
     found = Criterion(entry.name, protocol, cast(Literal["higher", "lower"], direction))
     tasks = tuple(task.name for task in stream.tasks)
     try:  # on made-up scores, so that a stream of one task is refused now and not after hours
-        found.value_of(ScoreMatrix(tasks, np.full((stream.last_version + 1, len(tasks)), 0.5), stream.releases))
+        found.value_of(ScoreMatrix(tasks, np.full((stream.last_version + 1, len(tasks)), 0.5), stream.updates))
     except MetricError as error:
         raise ConfigError(f"--criterion {name}: not defined on {stream.name}: {error}") from None
     return found

@@ -31,11 +31,13 @@ from clbench.reports.leaderboard.render import write_leaderboard
 from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.metrics._compute import compute_all
 from clbench.spec.ledger import read_ledger
+from clbench.spec.update import Adopt
 from clbench.streams.card import load_stream
 
 CPU = torch.device("cpu")
 STEPS = {"steps": 12, "batch_size": 12}
-MATRIX = ScoreMatrix(("x", "y", "z"), np.arange(9).reshape(3, 3) / 10, ("v1", "v2"))
+UPDATES = (Adopt(release="v1"), Adopt(release="v2"))
+MATRIX = ScoreMatrix(("x", "y", "z"), np.arange(9).reshape(3, 3) / 10, UPDATES)
 
 
 class Silent:
@@ -81,7 +83,7 @@ def test_a_suite_of_releases_ends_in_mlflow_with_flips_by_task(tiny: Any, tmp_pa
         (metrics["task-id/R/one"] + metrics["task-id/R/three"]) / 2
     )
     stored = folder.result(load_stream(stream))
-    assert stored.releases == load_stream(stream).releases
+    assert stored.updates == load_stream(stream).updates
     assert stored.matrix("task-id").scores.shape == (3, 2)
     (row, _) = summarise(result.outcomes)
     assert {"mtil.last", "flips/all/nfr", "flips/task/one/nfr"} <= row.keys()
@@ -149,13 +151,13 @@ def test_metrics_that_suppose_a_version_a_task_are_undefined(name: str) -> None:
 
 def test_a_matrix_of_releases_has_a_row_a_release_and_no_csv_that_reads_as_another(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="wanted 3 versions x 3 tasks"):
-        ScoreMatrix(("x", "y", "z"), np.zeros((4, 3)), ("v1", "v2"))
+        ScoreMatrix(("x", "y", "z"), np.zeros((4, 3)), UPDATES)
     assert MATRIX.to_csv(tmp_path / "R.csv").splitlines() == [
         "release,x,y,z", "0,0.0,0.1,0.2", "1,0.3,0.4,0.5", "2,0.6,0.7,0.8"
     ]  # fmt: skip
     with pytest.raises(DataError, match="wanted the header to start with 'version', got 'release'"):
         ScoreMatrix.from_csv(tmp_path / "R.csv")
-    other = ScoreMatrix(("x", "y", "z"), MATRIX.scores, ("v1", "v3"))
+    other = ScoreMatrix(("x", "y", "z"), MATRIX.scores, (UPDATES[0], Adopt(release="v3")))
     assert other != MATRIX
     matrix_figure(MATRIX, "releases", tmp_path / "R.png")
     assert (tmp_path / "R.png").stat().st_size > 1000

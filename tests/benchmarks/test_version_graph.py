@@ -213,7 +213,7 @@ def test_weights_are_kept_of_the_newest_the_last_and_branch_points() -> None:
     assert droppable(parents, 3) == [1]
     assert droppable(parents, 5) == [1, 3, 4]
     assert droppable(parents, 7) == [1, 3, 4, 5, 6]
-    assert droppable((0, 1, 0), 3) == [2]  # 1 was kept until 2 was there, as a branch of 0 it is a leaf
+    assert droppable((0, 1, 0), 3) == [1, 2]
     assert droppable((0, 0, 1), 2) == []
 
 

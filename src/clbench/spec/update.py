@@ -33,6 +33,9 @@ class Learn(_Update):
 
     kind: ClassVar[UpdateKind] = "learn"
     task: str = Field(min_length=1, description="Name of the task.")
+    without: str | None = Field(
+        None, description="Name of an update of kind `forget`, whose samples are left out: a model retrained for it."
+    )
 
     @property
     def label(self) -> str:
@@ -209,6 +212,13 @@ def check_updates(updates: Sequence[Update], tasks: Sequence[str], where: str) -
         learnt = [known.task for known in before if isinstance(known, Learn)]
         if isinstance(update, Learn) and task in learnt:
             raise ConfigError(f"{where}: update {update.label!r}: task {task!r} was learnt before on its path")
+        if isinstance(update, Learn) and update.without is not None:
+            wanted = [known.label for known in updates if isinstance(known, Forget)]
+            if update.without not in wanted:
+                hint = did_you_mean(update.without, wanted)
+                raise ConfigError(
+                    f"{where}: update {update.label!r}: nothing is forgotten as {update.without!r}: {hint}"
+                )
         if isinstance(update, Forget) and any(isinstance(u, Learn) for u in updates) and task not in learnt:
             raise ConfigError(f"{where}: update {update.label!r}: task {task!r} was not learnt before on its path")
 
