@@ -63,9 +63,10 @@ def update_rows(results: Sequence[CellResult], protocol: str) -> list[UpdateRow]
         have no such costs; and none if the updates of the results differ.
     """
     having = [result for result in results if protocol in result.protocols]
-    costs = [[version.update for version in result.protocols[protocol].versions[1:]] for result in having]
-    if len({result.updates for result in having}) != 1 or not any(map(any, costs)):
+    versions = [result.protocols[protocol].versions[1:] for result in having]
+    if len({result.updates for result in having}) != 1 or not any(v.update for of_seed in versions for v in of_seed):
         return []
+    costs = [[version.update | version.flips for version in of_seed] for of_seed in versions]
     updates = having[0].updates
     labels = [PRETRAINED, *(update.label for update in updates)]
     parents = parents_of(updates, "result")
