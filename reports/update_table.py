@@ -83,6 +83,21 @@ def update_columns(rows: Sequence[UpdateRow]) -> list[str]:
     return [name for name in UPDATE_COSTS if any(name in row.numbers for row in rows)]
 
 
+def terminal_table(results: Sequence[CellResult], protocol: str) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Headings and rows of the table as text, for the terminal; both empty where `update_rows` has no rows.
+
+    Args:
+        results: Results of cells that differ in the seed only.
+        protocol: Name of the protocol.
+    """
+    rows = update_rows(results, protocol)
+    if not rows:
+        return [], []
+    names = update_columns(rows)
+    headings = [*FIRST_COLUMNS, *(UPDATE_COSTS[name].terminal for name in names)]
+    return headings, [(*row.words, *(row.cell(name, len(results)) for name in names)) for row in rows]
+
+
 def _over_seeds(costs: Sequence[Mapping[str, float]]) -> dict[str, Estimate]:
     found = {name: [of_seed[name] for of_seed in costs if name in of_seed] for name in UPDATE_COSTS}
     return {name: estimate(values) for name, values in found.items() if values}
