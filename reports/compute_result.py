@@ -17,8 +17,8 @@ from clbench.reports.metrics._compute import MetricReport, compute_all
 from clbench.reports.paths import learn_chain
 from clbench.reports.result import CellResult, ChallengeReport, ProtocolResult, VersionResult
 from clbench.reports.result_code import code_digest
+from clbench.reports.retained_scores import RetainedScores, retained_rows, retained_scores
 from clbench.reports.update_costs import update_costs
-from clbench.spec.ledger import task_scores
 from clbench.spec.update import Update
 
 SECONDS = {"train": "train", "test": "eval", "decode": "decode", "taken_over": "taken_over"}
@@ -43,16 +43,11 @@ class StreamOutline:
 
 
 def score_matrices(outline: StreamOutline, rows: pa.Table) -> dict[str, ScoreMatrix]:
-    """R under every protocol, from the ledger rows of the versions that are there; NaN for the others."""
-    names = tuple(outline.tasks)
-    result: dict[str, ScoreMatrix] = {}
-    for protocol in outline.protocols:
-        cells = task_scores(rows, protocol)
-        versions = sorted({version for version, _ in cells})
-        result[protocol] = ScoreMatrix.from_rows(
-            names, {v: [cells.get((v, name), float("nan")) for name in names] for v in versions}, outline.updates
-        )
-    return result
+    """R under every protocol, from the ledger rows of the versions that are there; NaN for the others.
+
+    Rows of what a version was asked to forget are left out of its row of R: `ScoreMatrix.forgotten_tasks` are NaN.
+    """
+    return {protocol: scores.matrix for protocol, scores in _retained_scores(outline, rows).items()}
 
 
 def compute_versions(
@@ -68,9 +63,10 @@ def compute_versions(
     wanted = list(versions)
     return {
         protocol: {
-            v: _version(matrix, v).model_copy(update={"challenge": challenge_report(rows, v, protocol)}) for v in wanted
+            v: _version(scores, v).model_copy(update={"challenge": _challenge(scores, rows, v, protocol)})
+            for v in wanted
         }
-        for protocol, matrix in score_matrices(outline, rows).items()
+        for protocol, scores in _retained_scores(outline, rows).items()
     }
 
 
@@ -86,21 +82,24 @@ def compute_result(outline: StreamOutline, rows: pa.Table, numbers: Sequence[Map
         DataError: When the ledger lacks a protocol, or has a version twice on a sample or that no update made.
     """
     protocols: dict[str, ProtocolResult] = {}
-    for protocol, matrix in score_matrices(outline, rows).items():
+    for protocol, scores in _retained_scores(outline, rows).items():
         chain = Chain.from_ledger(rows, protocol)
-        flips = chain_numbers(chain, matrix.updates)
-        mixed = matrix.rows_are == "update"
+        flips = chain_numbers(chain, scores.matrix.updates)
         versions = tuple(
-            _version(matrix, v).model_copy(
+            _version(scores, v).model_copy(
                 update={
-                    "challenge": challenge_report(rows, v, protocol),
+                    "challenge": _challenge(scores, rows, v, protocol),
                     "flips": flips.get(v, {}),
-                    "update": update_costs(matrix.along(v), chain, recorded) if mixed and v else {},
+                    "update": _update_costs(scores, chain, v, recorded),
                 }
             )
             for v, recorded in enumerate(numbers)
         )
-        kinds = _means_by_kind(outline.tasks, versions[-1].scores)
+        forgotten = scores.matrix.forgotten_tasks(scores.matrix.last)
+        kinds = _means_by_kind(
+            {task: kind for task, kind in outline.tasks.items() if task not in forgotten},
+            [x for task, x in zip(outline.tasks, versions[-1].scores, strict=True) if task not in forgotten],
+        )
         protocols[protocol] = ProtocolResult(versions=versions, kinds=kinds)
     return CellResult(
         code=code_digest(),
@@ -125,7 +124,7 @@ def result_of_matrices(
     """
     protocols: dict[str, ProtocolResult] = {}
     for index, (protocol, matrix) in enumerate(matrices.items()):
-        *earlier, last = (_version(matrix, v) for v in range(matrix.last + 1))
+        *earlier, last = (_version(RetainedScores(matrix, (), {}), v) for v in range(matrix.last + 1))
         if challenge and index == 0:
             last = last.model_copy(update={"challenge": challenge})
         protocols[protocol] = ProtocolResult(versions=(*earlier, last))
@@ -145,8 +144,7 @@ def with_current_metrics(result: CellResult) -> CellResult:
         return result
     protocols: dict[str, ProtocolResult] = {}
     for protocol, found in result.protocols.items():
-        matrix = result.matrix(protocol)
-        reports = [_metrics(matrix, version) for version in range(len(found.versions))]
+        reports = [_metrics(result.matrix_for(protocol, version), version) for version in range(len(found.versions))]
         versions = tuple(
             version.model_copy(update={"metrics": report.values, "undefined": report.undefined})
             for version, report in zip(found.versions, reports, strict=True)
@@ -155,16 +153,41 @@ def with_current_metrics(result: CellResult) -> CellResult:
     return result.model_copy(update={"protocols": protocols})
 
 
-def _version(matrix: ScoreMatrix, version: int) -> VersionResult:
+def _retained_scores(outline: StreamOutline, rows: pa.Table) -> dict[str, RetainedScores]:
+    tasks = tuple(outline.tasks)
+    return {protocol: retained_scores(tasks, outline.updates, rows, protocol) for protocol in outline.protocols}
+
+
+def _version(scores: RetainedScores, version: int) -> VersionResult:
     """What R says of a version: scores and metrics."""
-    scores = tuple(None if math.isnan(score) else score for score in matrix.scores[version].tolist())
+    matrix = scores.of(version)
+    path = [_row(matrix, number) for number in matrix.path(version)] if version in scores.over else []
     report = _metrics(matrix, version)
-    return VersionResult(scores=scores, metrics=report.values, undefined=report.undefined)
+    return VersionResult(
+        scores=_row(matrix, version), path_scores=tuple(path), metrics=report.values, undefined=report.undefined
+    )
+
+
+def _row(matrix: ScoreMatrix, version: int) -> tuple[float | None, ...]:
+    return tuple(None if math.isnan(score) else score for score in matrix.scores[version].tolist())
 
 
 def _metrics(matrix: ScoreMatrix, version: int) -> MetricReport:
     """All registered metrics of the path to a version."""
-    return compute_all(matrix.along(version)) if version else MetricReport({}, {})
+    return compute_all(matrix, version) if version else MetricReport({}, {})
+
+
+def _challenge(scores: RetainedScores, rows: pa.Table, version: int, protocol: str) -> ChallengeReport:
+    return challenge_report(retained_rows(rows, scores.forgotten[version]), version, protocol)
+
+
+def _update_costs(
+    scores: RetainedScores, chain: Chain, version: int, recorded: Mapping[str, float]
+) -> dict[str, float]:
+    """What an update cost; nothing for version 0, and in streams that only learn their tasks or only adopt releases."""
+    if version == 0 or scores.matrix.rows_are != "update":
+        return {}
+    return update_costs(scores.of(version), version, chain.retained(scores.forgotten[version]), recorded)
 
 
 def _means_by_kind(tasks: Mapping[str, str], scores: Sequence[float | None]) -> dict[str, float]:

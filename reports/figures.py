@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from clbench.core.storage import written_whole
 from clbench.reports.matrix import ScoreMatrix
-from clbench.reports.matrix_labels import cell_state, version_label
+from clbench.reports.matrix_labels import CellState, cell_state, version_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,14 +15,17 @@ GAP = 0.25
 """Height left free between version 0 and the trained versions, in cells."""
 AFTER = {"version": "after learning", "release": "of release", "update": "after update"}
 """What the labels of the rows name, by what the rows stand for."""
+HATCHES: dict[CellState, str] = {"future": "///", "forgotten": "xxx"}
+"""Patterns of matplotlib by the state of a cell."""
 
 
 def matrix_figure(matrix: ScoreMatrix, title: str, path: Path) -> None:
     """Draw a heat map of versions x tasks as PNG, numbers in %, whole or not at all.
 
     Version 0 is set apart at the top. The cell of the task that a version learnt has a frame, and tasks that no version
-    on its path has learnt are hatched; where no update learns a task there is neither. A version that does not start
-    from the one above it names its parent. Cells that were not measured are empty.
+    on its path has learnt are hatched; where no update learns a task there is neither. A task that was forgotten on
+    request has crosses. A version that does not start from the one above it names its parent. Cells that were not
+    measured are empty.
 
     Args:
         matrix: R, versions x tasks, fractions in [0, 1].
@@ -59,13 +62,14 @@ def _draw_cell(axes: "Axes", matrix: ScoreMatrix, version: int, task: int) -> No
     colour = colormaps["Blues"](shade) if measured else "white"
     state = cell_state(matrix, version, task)
     axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, edgecolor="#c3c8ce", linewidth=0.8))
-    if state == "future":
-        axes.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="///", edgecolor="#7d8894", linewidth=0, alpha=0.55))
+    if state in HATCHES:
+        hatch = HATCHES[state]
+        axes.add_patch(Rectangle(corner, 1, 1, fill=False, hatch=hatch, edgecolor="#7d8894", linewidth=0, alpha=0.55))
     if state == "learnt":
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=1.6, zorder=3))
     if measured:
         ink = "white" if shade > 0.62 else "black"
-        box = {"facecolor": colour, "edgecolor": "none", "pad": 1.5} if state == "future" else None  # over the hatching
+        box = {"facecolor": colour, "edgecolor": "none", "pad": 1.5} if state in HATCHES else None  # over the hatching
         where = (task - 0.5, _top(version) + 0.5)
         axes.text(*where, f"{100 * score:.1f}", ha="center", va="center", fontsize=8, color=ink, bbox=box, zorder=4)
 

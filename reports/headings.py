@@ -98,11 +98,15 @@ UPDATE_COSTS = {
     "update/pfr": Heading("Positive flip rate", "PFR", direction="higher"),
     "update/lost": Heading("Answers lost", "lost", direction="lower"),
     "update/gained": Heading("Answers gained", "gained", direction="higher"),
+    "forget/rows": Heading("Test rows forgotten on request", "rows forgotten"),
+    "forget/accuracy_test": Heading("Accuracy on them", "accuracy on them"),
+    "forget/nfr": Heading("Negative flip rate on them", "NFR on them"),
     "update/bits": Heading("Bits a weight", "bits"),
     "update/bytes": Heading("Bytes", "bytes"),
     "update/sparsity": Heading("Zeros, %", "zeros"),
 }
-"""What one update cost on the tasks learnt before it, and what it made of the model; see `update_costs`."""
+"""What one update cost on the tasks learnt before it, and what it made of the model; see `update_costs`. Test rows that
+the model was asked to forget have numbers of their own and count in no other; see `stream_numbers`."""
 UPDATE_TITLE = "What each update cost"
 HEADINGS = MAIN | FLIPS | KINDS | COSTS | CHALLENGE | UPDATE_COSTS
 """All of them, by the names that results, MLflow and JSON use."""
@@ -166,7 +170,7 @@ def update_number(name: str, value: float) -> str:
         name: Its name.
         value: Its value, or the standard error of its mean.
     """
-    if name in ("update/lost", "update/gained", "update/bytes"):
+    if name in ("update/lost", "update/gained", "update/bytes", "forget/rows"):
         return f"{value:,.1f}".removesuffix(".0")
     return three_digits(value) if name == "update/bits" else percent(value)
 

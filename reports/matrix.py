@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from clbench.core.errors import ConfigError, DataError, MetricError
 from clbench.core.storage import written_whole
+from clbench.reports.forgotten import whole_tasks
 from clbench.reports.matrix_csv import format_matrix, parse_matrix
-from clbench.reports.paths import learn_chain, learnt_at
+from clbench.reports.paths import forgotten_on, learn_chain, learnt_at
 from clbench.spec.update import Adopt, Update, learns_only, parents_of, path_to
 
 Scores = npt.NDArray[np.float64]
@@ -118,9 +119,15 @@ class ScoreMatrix:
     def counted_tasks(self, version: int) -> tuple[str, ...]:
         """Tasks over which the metrics of a version are computed: those learnt on its path, in the order of learning.
 
-        All tasks of the stream, if no update on the path learns a task, as in streams of releases.
+        All tasks of the stream, if no update on the path learns a task, as in streams of releases. Tasks that were
+        forgotten on request are left out.
         """
-        return tuple(self.learnt_at(version) or self.tasks)
+        forgotten = self.forgotten_tasks(version)
+        return tuple(task for task in self.learnt_at(version) or self.tasks if task not in forgotten)
+
+    def forgotten_tasks(self, version: int) -> frozenset[str]:
+        """The tasks that were forgotten as a whole, on request, on the path to a version; not measured from then on."""
+        return whole_tasks(forgotten_on(self.updates, self.path(version)))
 
     def along(self, version: int) -> "ScoreMatrix":
         """The matrix of the stream that ends with a version: its path as rows, `counted_tasks` as columns.
@@ -129,14 +136,35 @@ class ScoreMatrix:
 
         Args:
             version: From 1 to the last version.
+
+        Raises:
+            MetricError: If all these tasks were forgotten on request.
         """
         path, tasks = self.path(version), self.counted_tasks(version)
+        if not tasks:
+            raise MetricError(f"all tasks that count for version {self.numbers[version]} were forgotten on request")
         if (len(path), tasks) == (len(self.scores), self.tasks):
             return self
         columns = [self.tasks.index(task) for task in tasks]
         updates = tuple(self.updates[number - 1] for number in path[1:])
         numbers = tuple(self.numbers[number] for number in path)
         return ScoreMatrix(tasks, self.scores[np.ix_(path, columns)], updates, numbers)
+
+    def with_rows(self, versions: Sequence[int], rows: Sequence[Sequence[float]]) -> "ScoreMatrix":
+        """The matrix with other scores of some versions.
+
+        Args:
+            versions: Numbers of the versions.
+            rows: Their scores on all tasks, in the order of `versions`.
+
+        Raises:
+            DataError: For rows of another shape.
+        """
+        if len(rows) != len(versions) or any(len(row) != len(self.tasks) for row in rows):
+            raise DataError(f"score matrix: wanted {len(versions)} rows of {len(self.tasks)} scores, got others")
+        scores = self.scores.copy()
+        scores[list(versions)] = rows
+        return ScoreMatrix(self.tasks, scores, self.updates, self.numbers)
 
     def last_scores(self) -> Scores:
         """The scores of the last version on all tasks, shape (T,); defined for updates of all kinds.

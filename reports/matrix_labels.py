@@ -5,7 +5,7 @@ from typing import Literal
 from clbench.reports.matrix import ScoreMatrix
 from clbench.spec.update import PRETRAINED, Learn
 
-CellState = Literal["learnt", "future", "past"]
+CellState = Literal["learnt", "future", "past", "forgotten"]
 
 
 def version_label(matrix: ScoreMatrix, version: int) -> str:
@@ -25,10 +25,12 @@ def cell_state(matrix: ScoreMatrix, version: int, task: int) -> CellState:
         task: Column, from 1.
 
     Returns:
-        `learnt` if this version learnt the task, `future` if no version on its path has learnt it, `past` otherwise,
-        and in all cells of a stream that learns no task (releases).
+        `forgotten` if the whole task was forgotten on request, `learnt` if this version learnt the task, `future` if no
+        version on its path has learnt it, else `past`; always `past` in a stream that learns no task (releases).
     """
     name = matrix.tasks[task - 1]
+    if name in matrix.forgotten_tasks(version):
+        return "forgotten"
     update = matrix.updates[version - 1] if version else None
     if isinstance(update, Learn) and update.task == name:
         return "learnt"

@@ -1,8 +1,9 @@
-"""Paths through the versions of a stream: which updates lead to a version, and which tasks they learnt."""
+"""Paths through the versions of a stream: which updates lead to a version, and which tasks they learnt or forgot."""
 
 from collections.abc import Sequence
 
-from clbench.spec.update import Adopt, Learn, Update
+from clbench.reports.forgotten import Forgotten
+from clbench.spec.update import Adopt, Forget, Learn, Update
 
 
 def learn_chain(tasks: Sequence[str]) -> tuple[Update, ...]:
@@ -31,3 +32,18 @@ def learnt_at(updates: Sequence[Update], path: Sequence[int]) -> dict[str, int]:
         if isinstance(update, Learn):
             found.setdefault(update.task, version)
     return found
+
+
+def forgotten_on(updates: Sequence[Update], path: Sequence[int]) -> frozenset[Forgotten]:
+    """What a version was asked to forget.
+
+    Args:
+        updates: All updates of the stream; update t makes version t.
+        path: Versions from 0 to the one in question, as `path_to` gives them.
+    """
+    found = [updates[version - 1] for version in path[1:]]
+    return frozenset(
+        Forgotten(update.task, update.category)
+        for update in found
+        if isinstance(update, Forget) and update.task is not None and update.share is None
+    )

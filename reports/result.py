@@ -1,6 +1,6 @@
 """The result of a cell: scores, metrics, flips and costs, computed once and read by everyone who shows them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, TypeAlias, final
 
 from pydantic import BeforeValidator, Field, PlainSerializer
@@ -49,6 +49,9 @@ class VersionResult(Config):
     """
 
     scores: tuple[float | None, ...] = Field(description="Row of R, a score for each task; None where not measured.")
+    path_scores: tuple[tuple[float | None, ...], ...] = Field(
+        (), description="Rows of R on the path, over the test rows that this version retains; empty if these are R's."
+    )
     metrics: Values = Field({}, description="Every registered metric, None where undefined; empty for version 0.")
     undefined: dict[str, str] = Field({}, description="Why a metric is undefined, by its name.")
     flips: dict[str, float] = Field({}, description="Flips against the parent, by the names of stream_numbers.")
@@ -97,11 +100,23 @@ class CellResult(Config):
         Raises:
             DataError: When the rows do not fit the tasks.
         """
-        rows = {
-            number: [float("nan") if score is None else score for score in version.scores]
-            for number, version in enumerate(self.protocols[protocol].versions)
-        }
+        rows = {number: _row(version.scores) for number, version in enumerate(self.protocols[protocol].versions)}
         return ScoreMatrix.from_rows(tuple(self.tasks), rows, self.updates)
+
+    def matrix_for(self, protocol: str, version: int) -> ScoreMatrix:
+        """R from which the metrics of a version are computed: its path over the test rows that the version retains.
+
+        It differs from `matrix` only where a class was forgotten on request.
+
+        Args:
+            protocol: Name of the protocol.
+            version: Number of the version.
+
+        Raises:
+            DataError: When the rows do not fit the tasks.
+        """
+        matrix, rows = self.matrix(protocol), self.protocols[protocol].versions[version].path_scores
+        return matrix.with_rows(matrix.path(version), list(map(_row, rows))) if rows else matrix
 
     @property
     def matrices(self) -> dict[str, ScoreMatrix]:
@@ -134,9 +149,14 @@ def parse_result(values: Mapping[str, object]) -> CellResult:
         result = validate(CellResult, _current(found), f"{FILE}: result")
     except ConfigError as error:
         raise DataError(str(error)) from None
-    for protocol in result.protocols:
-        result.matrix(protocol)
+    for protocol, of in result.protocols.items():
+        for version in range(len(of.versions)):
+            result.matrix_for(protocol, version)
     return result
+
+
+def _row(scores: Sequence[float | None]) -> list[float]:
+    return [float("nan") if score is None else score for score in scores]
 
 
 def _current(found: Mapping[str, object]) -> Mapping[str, object]:

@@ -14,8 +14,8 @@ RECORDED = ("bits", "bytes", "sparsity")
 Their names in the record may have a prefix (`compress/bits`)."""
 
 
-def update_costs(path: ScoreMatrix, chain: Chain, recorded: Mapping[str, float]) -> dict[str, float]:
-    """The costs of the last update of a path, over the tasks learnt on the path before it; over all if it learns none.
+def update_costs(matrix: ScoreMatrix, version: int, chain: Chain, recorded: Mapping[str, float]) -> dict[str, float]:
+    """The costs of one update, over the tasks learnt on its path before it; over all tasks if the path learns none.
 
     - `update/score_before`, `update/score_after`: mean score of the parent and of the version over these tasks;
     - `update/n`: number of samples of these tasks that both were tested on;
@@ -26,13 +26,18 @@ def update_costs(path: ScoreMatrix, chain: Chain, recorded: Mapping[str, float])
     If no answer is right or wrong, the samples with a lower score count as lost, and those with a higher one as gained.
 
     Args:
-        path: R of the path that ends with the version, as `ScoreMatrix.along` gives it.
-        chain: Answers of all versions of the stream.
+        matrix: R, from which the metrics of the version are computed.
+        version: Number of the version that the update made.
+        chain: Answers of all versions of the stream, without samples that this version was asked to forget.
         recorded: The record of the version: numbers by name.
 
     Returns:
         Numbers by name; undefined numbers are left out.
     """
+    try:
+        path = matrix.along(version)
+    except MetricError:  # all tasks were forgotten on request
+        return {}
     learnt = path.learnt_at()
     tasks = [task for task, at in learnt.items() if at < path.last] if learnt else list(path.tasks)
     found = {

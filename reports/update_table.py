@@ -63,9 +63,10 @@ def update_rows(results: Sequence[CellResult], protocol: str) -> list[UpdateRow]
         have no such costs; and none if the updates of the results differ.
     """
     having = [result for result in results if protocol in result.protocols]
-    costs = [[version.update for version in result.protocols[protocol].versions[1:]] for result in having]
-    if len({result.updates for result in having}) != 1 or not any(map(any, costs)):
+    versions = [result.protocols[protocol].versions[1:] for result in having]
+    if len({result.updates for result in having}) != 1 or not any(v.update for of_seed in versions for v in of_seed):
         return []
+    costs = [[version.update | version.flips for version in of_seed] for of_seed in versions]
     updates = having[0].updates
     labels = [PRETRAINED, *(update.label for update in updates)]
     parents = parents_of(updates, "result")
@@ -80,6 +81,21 @@ def update_rows(results: Sequence[CellResult], protocol: str) -> list[UpdateRow]
 def update_columns(rows: Sequence[UpdateRow]) -> list[str]:
     """Names of the columns of numbers: those of `UPDATE_COSTS` that some row has."""
     return [name for name in UPDATE_COSTS if any(name in row.numbers for row in rows)]
+
+
+def terminal_table(results: Sequence[CellResult], protocol: str) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Headings and rows of the table as text, for the terminal; both empty where `update_rows` has no rows.
+
+    Args:
+        results: Results of cells that differ in the seed only.
+        protocol: Name of the protocol.
+    """
+    rows = update_rows(results, protocol)
+    if not rows:
+        return [], []
+    names = update_columns(rows)
+    headings = [*FIRST_COLUMNS, *(UPDATE_COSTS[name].terminal for name in names)]
+    return headings, [(*row.words, *(row.cell(name, len(results)) for name in names)) for row in rows]
 
 
 def _over_seeds(costs: Sequence[Mapping[str, float]]) -> dict[str, Estimate]:

@@ -7,7 +7,7 @@ from clbench.core.errors import DataError
 from clbench.reports.flips.comparison import compare
 from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_metrics import nfr
-from clbench.reports.flips.pairing import checked_view, database
+from clbench.reports.flips.pairing import checked_view, database, leave_out
 from clbench.reports.flips.predictions import Predictions
 from clbench.reports.flips.statistics import mcnemar_exact, noise_floor
 
@@ -51,13 +51,16 @@ def compare_candidates(old: Predictions, first: Predictions, second: Predictions
         second: Predictions of the second candidate.
 
     Raises:
-        DataError: For predictions that are damaged or have a sample twice, or if both candidates were tested on no
+        DataError: For predictions that are damaged or have a sample twice, models that were asked to forget different
+            things, or if both candidates were tested on no
             sample that the old model has right.
     """
     with database(old, first, second) as (connection, folder):
-        protocol = checked_view(connection, folder, old, "old_rows", None)
-        checked_view(connection, folder, first, "first_rows", protocol)
-        checked_view(connection, folder, second, "second_rows", protocol)
+        views = {"old_rows": (old.name, checked_view(connection, folder, old, "old_rows", None))}
+        protocol = views["old_rows"][1].protocol
+        for view, candidate in (("first_rows", first), ("second_rows", second)):
+            views[view] = (candidate.name, checked_view(connection, folder, candidate, view, protocol))
+        leave_out(connection, views)
         counts = connection.sql(COUNT).fetchall()[0]
     if not counts[0]:
         raise DataError(f"{first.name} and {second.name}: no sample in common that {old.name} has right")

@@ -4,8 +4,8 @@
 compare`, whose two models may come from different files, pairs samples in `pairing.py` and counts in `flip_counts.py`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self, final
 
 import numpy as np
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from clbench.core.errors import DataError, did_you_mean
 from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.graded import ChangeHistogram, change_histogram
+from clbench.reports.forgotten import Forgotten
 
 UNKNOWN = -1
 """Value in `right` for a sample that a version was not tested on or whose answers are graded; in `answer` for none."""
@@ -30,7 +31,9 @@ class Chain:
     Args:
         tasks: Names of the tasks in the order of the stream.
         versions: Numbers of the versions, ascending.
+        targets: Texts of the true answers.
         task: Index of each sample's task, shape `(samples,)`.
+        target: Index of each sample's target, `UNKNOWN` for none; shape `(samples,)`.
         right: 1 for right, 0 for wrong, `UNKNOWN` otherwise; shape `(versions, samples)`.
         answer: Number of the prediction, equal for equal predictions; `UNKNOWN` for none; shape `(versions, samples)`.
         score: Graded scores, NaN for none; shape `(versions, samples)`.
@@ -38,7 +41,9 @@ class Chain:
 
     tasks: tuple[str, ...]
     versions: tuple[int, ...]
+    targets: tuple[str, ...]
     task: npt.NDArray[np.int64]
+    target: npt.NDArray[np.int64]
     right: Right
     answer: npt.NDArray[np.int64]
     score: npt.NDArray[np.float64]
@@ -66,13 +71,37 @@ class Chain:
         right[version, place] = _filled(pc.cast(rows["correct"], pa.int8()), UNKNOWN)
         answer[version, place] = _coded(rows["prediction"])[0]
         score[version, place] = _filled(pc.cast(rows["score"], pa.float64()), np.nan)
-        return cls(tuple(map(str, tasks)), tuple(map(int, versions)), task[first], right, answer, score)
+        target, targets = _coded(rows["target"])
+        names = (tuple(map(str, tasks)), tuple(map(int, versions)), tuple(targets))
+        return cls(*names, task[first], target[first], right, answer, score)
 
     def along(self, path: Sequence[int]) -> "Chain":
         """The chain of those versions of a path that it has."""
         kept = [index for index, known in enumerate(self.versions) if known in path]
-        fields = (self.right[kept], self.answer[kept], self.score[kept])
-        return Chain(self.tasks, tuple(self.versions[index] for index in kept), self.task, *fields)
+        versions = tuple(self.versions[index] for index in kept)
+        return replace(
+            self, versions=versions, right=self.right[kept], answer=self.answer[kept], score=self.score[kept]
+        )
+
+    def of_samples(self, chosen: npt.NDArray[np.bool_]) -> "Chain":
+        """The answers to some samples only; `chosen` has shape `(samples,)`."""
+        answers = (self.right[:, chosen], self.answer[:, chosen], self.score[:, chosen])
+        return Chain(self.tasks, self.versions, self.targets, self.task[chosen], self.target[chosen], *answers)
+
+    def is_forgotten(self, forgotten: Iterable[Forgotten]) -> npt.NDArray[np.bool_]:
+        """Whether each sample is one of those, `(samples,)`."""
+        found = np.zeros(len(self.task), bool)
+        for item in forgotten:
+            if item.task not in self.tasks:
+                continue
+            targets = [self.targets.index(text) for text in item.targets if text is not None and text in self.targets]
+            of_task = self.task == self.tasks.index(item.task)
+            found |= of_task if item.category is None else of_task & np.isin(self.target, targets)
+        return found
+
+    def retained(self, forgotten: Collection[Forgotten]) -> "Chain":
+        """The answers to all samples but those that are forgotten."""
+        return self.of_samples(~self.is_forgotten(forgotten)) if forgotten else self
 
 
 def flips_between(chain: Chain, old: int, new: int, tasks: Sequence[str] | None = None) -> ContingencyTable:

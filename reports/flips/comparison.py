@@ -82,6 +82,7 @@ class Comparison:
         graded_by_task: Gains and losses of each task, for the same dead-bands.
         worst: Negative flips, or losses if no answer is right or wrong; the worst first, at most `WORST`.
         n_worse: Number of negative flips, or of losses, including those that `worst` leaves out.
+        forgotten: Number of samples of a task or class that a model was asked to forget; they count nowhere else.
     """
 
     old: str
@@ -96,6 +97,7 @@ class Comparison:
     graded_by_task: Mapping[str, Sequence[GradedFlips]]
     worst: Sequence[Flip]
     n_worse: int
+    forgotten: int = 0
 
     @property
     def table(self) -> ContingencyTable:
@@ -128,7 +130,7 @@ def compare(old: Predictions, new: Predictions, *, dead_band: float = 0.0, lower
     """
     check_dead_band(dead_band)
     with database(old, new) as (connection, folder):
-        protocol = pair(connection, folder, old, new, -1 if lower_is_better else 1)
+        paired = pair(connection, folder, old, new, -1 if lower_is_better else 1)
         counts_by_task = count_tasks(connection)
         counts = functools.reduce(operator.add, counts_by_task.values())
         graded, by_task = _graded(connection, [0.0, dead_band] if dead_band else [0.0])
@@ -136,7 +138,7 @@ def compare(old: Predictions, new: Predictions, *, dead_band: float = 0.0, lower
         return Comparison(
             old.name,
             new.name,
-            protocol,
+            paired.protocol,
             counts,
             _by_task(counts_by_task),
             bootstrap(counts.table, FLIP_METRICS),
@@ -146,6 +148,7 @@ def compare(old: Predictions, new: Predictions, *, dead_band: float = 0.0, lower
             by_task,
             worst_flips(connection, WORST) if flips else worst_losses(connection, WORST, dead_band),
             counts.table.negative_flips if flips else graded[-1].flips.losses,
+            paired.forgotten,
         )
 
 

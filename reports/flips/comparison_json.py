@@ -33,6 +33,7 @@ def to_dict(comparison: Comparison, gate: Gate | None = None) -> dict[str, objec
             "new": comparison.counts.new_only,
             "unscored": comparison.counts.unscored,
         },
+        "forgotten": comparison.forgotten,
         "tasks": {task: _task(result) for task, result in comparison.tasks.items()},
         "classes": [{"task": task, "class": name, **_numbers_of(table)} for task, name, table in comparison.classes],
         "confidence": {

@@ -124,7 +124,7 @@ def answers(comparison: Comparison, flip: Flip) -> tuple[str, str]:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """Sentences on samples that do not count: unpaired ones and pairs without a common measure."""
+    """Sentences on samples that do not count: unpaired and forgotten ones, and pairs without a common measure."""
     counts = comparison.counts
     found = [
         f"unmatched: {_times(count, 'sample')} in {name} only"
@@ -133,6 +133,8 @@ def notes(comparison: Comparison) -> list[str]:
     ]
     if counts.unscored:
         found.append(f"not counted: {_times(counts.unscored, 'pair')} without `correct` or `score` for both models")
+    if comparison.forgotten:
+        found.append(f"left out: {_times(comparison.forgotten, 'sample')} of what a model was asked to forget")
     return found
 
 

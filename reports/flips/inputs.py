@@ -1,6 +1,7 @@
 """The inputs of `clbench compare`: ledgers, versions of them, MLflow runs and sample logs of lm-evaluation-harness."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -10,6 +11,7 @@ from clbench.core.errors import CheckpointError, ConfigError
 from clbench.core.storage import read_json
 from clbench.reports.flips.lm_eval import convert_sample_log, task_of
 from clbench.reports.flips.predictions import Origin, Predictions
+from clbench.reports.forgotten import Forgotten, read_forgotten
 from clbench.reports.leaderboard.text import encodable
 
 RUN = re.compile(r"[0-9a-f]{32}")
@@ -46,7 +48,7 @@ def load_predictions(text: str, options: InputOptions, folder: Path, other: str 
 
     Raises:
         ConfigError: For a text that names none of these.
-        DataError: For a file or a run that cannot be compared.
+        DataError: For a file or a run that cannot be compared, or a malformed `forget.json` beside the ledger.
         TrackingError: If the tracking store does not answer.
     """
     versioned = None if Path(text).is_file() else VERSIONED.fullmatch(text)
@@ -62,11 +64,14 @@ def load_predictions(text: str, options: InputOptions, folder: Path, other: str 
 
         title, ledger, origin = download_ledger(options.tracking_uri, options.experiment, name, folder)
         title = title if version is None else f"{title}@{version}"
-        return Predictions(title, ledger, version, options.protocol, origin=origin)
+        forgotten = read_forgotten(ledger.parent)
+        return Predictions(title, ledger, version, options.protocol, origin=origin, forgotten=forgotten)
     if path.is_dir() or not (path.suffix or path.is_file() or "/" in name):
         wanted = "a ledger (.parquet), a sample log (.jsonl, .json) or the id of an MLflow run"
         raise ConfigError(f"{text}: wanted {wanted}, got {'a folder' if path.is_dir() else 'none of them'}")
-    return Predictions(encodable(text), path, version, options.protocol, origin=_origin(path))
+    return Predictions(
+        encodable(text), path, version, options.protocol, origin=_origin(path), forgotten=_forgotten(path)
+    )
 
 
 def _common_task(path: Path, other: Path) -> str | None:
@@ -82,9 +87,18 @@ def _common_task(path: Path, other: Path) -> str | None:
     return "_".join([word for word, _ in same][::-1]) or None
 
 
+def _folders(ledger: Path) -> Sequence[Path]:
+    """The folder of a ledger, and that of the cell if it is the ledger of a version, which lies two folders deeper."""
+    return ledger.absolute().parents[:3:2]
+
+
+def _forgotten(ledger: Path) -> dict[int, frozenset[Forgotten]]:
+    return next(filter(None, map(read_forgotten, _folders(ledger))), {})
+
+
 def _origin(ledger: Path) -> Origin | None:
     """The stream and part of a ledger in the folder of a cell or of one of its versions; None elsewhere."""
-    for folder in ledger.absolute().parents[:3:2]:  # the ledger of a version lies two folders deeper
+    for folder in _folders(ledger):
         try:
             values = read_json(folder / "cell.json")
         except CheckpointError:

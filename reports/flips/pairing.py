@@ -6,14 +6,16 @@ it takes 4.4 GB instead of 1.4 GB, and twice the time.
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import final
 
 import duckdb
 
 from clbench.core.errors import DataError
-from clbench.reports.flips.predictions import Predictions, create_view
+from clbench.reports.flips.predictions import Chosen, Predictions, create_view
+from clbench.reports.forgotten import largest
 
 MEMORY = "1200MB"
 """Memory that DuckDB may use before it writes to a temporary folder; the process takes about 250 MB more."""
@@ -55,6 +57,9 @@ FROM ({HASHED} old_rows) o FULL OUTER JOIN ({HASHED} new_rows) n ON o.task = n.t
 """  # noqa: S608 (only constants of ours are put in)
 """Predictions and targets are compared by 64-bit hashes, so that long texts cost no memory. Among 10 million pairs of
 different texts, some pair has equal hashes with a probability below 1e-12. Tasks and samples are compared as text."""
+FORGOTTEN = "EXISTS (SELECT 1 FROM forgotten f WHERE f.task = r.task AND (f.target IS NULL OR f.target = r.target))"
+LEFT_OUT = f"SELECT task, sample_id FROM {{view}}_all r WHERE {FORGOTTEN}"  # noqa: S608
+RETAINED = f"CREATE VIEW {{view}} AS SELECT * FROM {{view}}_all r WHERE NOT {FORGOTTEN}"  # noqa: S608
 TARGETS = """
 SELECT count(*) FILTER (other_target), min((task, sample_id)) FILTER (other_target), count(*) FILTER (in_old AND in_new)
 FROM pairs
@@ -86,7 +91,23 @@ def database(*inputs: Predictions) -> Iterator[tuple[duckdb.DuckDBPyConnection, 
                 raise DataError(f"{' and '.join(each.name for each in inputs)} cannot be compared: {reason}") from error
 
 
-def pair(connection: duckdb.DuckDBPyConnection, folder: Path, old: Predictions, new: Predictions, sign: int = 1) -> str:
+@final
+@dataclass(frozen=True)
+class Paired:
+    """What was paired.
+
+    Args:
+        protocol: The protocol of both models, or both protocols.
+        forgotten: Number of samples that were left out, because a model was asked to forget their task or class.
+    """
+
+    protocol: str
+    forgotten: int
+
+
+def pair(
+    connection: duckdb.DuckDBPyConnection, folder: Path, old: Predictions, new: Predictions, sign: int = 1
+) -> Paired:
     """Join the predictions of two models into the table `pairs`, with a row for each sample of either.
 
     Args:
@@ -97,27 +118,58 @@ def pair(connection: duckdb.DuckDBPyConnection, folder: Path, old: Predictions, 
         sign: 1 if higher scores are better, -1 if lower ones are.
 
     Returns:
-        The protocol of both, or both protocols.
+        The protocol, and how many samples were left out.
 
     Raises:
         DataError: For predictions that cannot be paired: duplicate samples, different metrics, no common task or
-            sample, different targets, right or wrong answers without a prediction.
+            sample, different targets, right or wrong answers without a prediction, models that were asked to forget
+            different things.
     """
     if old.metric and new.metric and old.metric != new.metric:
         found = f"{old.name} has {old.metric!r} first, {new.name} has {new.metric!r}"
         raise DataError(f"no metric in common: {found}: choose one with --metric")
-    protocol = checked_view(connection, folder, old, "old_rows", None)
-    other = checked_view(connection, folder, new, "new_rows", protocol)
+    first = checked_view(connection, folder, old, "old_rows", None)
+    second = checked_view(connection, folder, new, "new_rows", first.protocol)
+    left_out = leave_out(connection, {"old_rows": (old.name, first), "new_rows": (new.name, second)})
     _check_tasks(connection, old, new)
     connection.execute("SET preserve_insertion_order = false")  # saves memory
     connection.execute(JOIN, {"sign": sign})
     _check_pairs(connection, old, new)
-    return protocol if other == protocol else f"{protocol} and {other}"
+    protocols = dict.fromkeys((first.protocol, second.protocol))
+    return Paired(" and ".join(protocols), left_out)
+
+
+def leave_out(connection: duckdb.DuckDBPyConnection, views: Mapping[str, tuple[str, Chosen]]) -> int:
+    """Leave out of all views the samples of what any of their models was asked to forget.
+
+    Args:
+        connection: Connection that `database` gives.
+        views: By view: name of the predictions, and what `checked_view` gave.
+
+    Returns:
+        The number of samples that some view no longer shows.
+
+    Raises:
+        DataError: If the models were asked to forget different things, or were tested on nothing else.
+    """
+    forgotten = largest((name, chosen.forgotten) for name, chosen in views.values())
+    if not forgotten:
+        return 0
+    connection.execute("CREATE TEMP TABLE forgotten (task VARCHAR, target VARCHAR)")
+    rows = [(item.task, target) for item in forgotten for target in item.targets]
+    connection.executemany("INSERT INTO forgotten VALUES (?, ?)", rows)
+    for view in views:
+        connection.execute(f"ALTER VIEW {view} RENAME TO {view}_all")
+        connection.execute(RETAINED.format(view=view))
+        if not connection.sql(f"SELECT 1 FROM {view} LIMIT 1").fetchall():  # noqa: S608 (a name of ours)
+            raise DataError(f"{views[view][0]}: all samples are of what a model was asked to forget")
+    union = " UNION ".join(LEFT_OUT.format(view=view) for view in views)
+    return int(connection.sql(f"SELECT count(*) FROM ({union})").fetchall()[0][0])  # noqa: S608 (names of ours)
 
 
 def checked_view(
     connection: duckdb.DuckDBPyConnection, folder: Path, predictions: Predictions, view: str, protocol: str | None
-) -> str:
+) -> Chosen:
     """Create a view of predictions and check that each sample is there once.
 
     Args:
@@ -128,7 +180,7 @@ def checked_view(
         protocol: Protocol to compare if the predictions do not name one; None for their first one.
 
     Returns:
-        The protocol of the rows.
+        The protocol of the rows, and what their version was asked to forget.
 
     Raises:
         DataError: For duplicate samples, right or wrong answers without a prediction, scores that are not finite.

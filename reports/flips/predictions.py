@@ -1,6 +1,6 @@
 """The predictions of one model: one version under one protocol of a ledger, on disk or in memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clbench.core.errors import DataError, did_you_mean
+from clbench.reports.forgotten import Forgotten
 from clbench.spec.ledger import SCHEMA, check_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 TEXT = "text"
 """Name of an optional column of a ledger: the text that the model was given."""
@@ -50,6 +51,7 @@ class Predictions:
         graded: Whether to ignore `correct`, for graded scores that are 0 or 1 in some rows by chance.
         origin: Where the samples are from; None if not known.
         metric: Name of the metric that the scores are of; None if not known.
+        forgotten: What versions were asked to forget, by number; versions that are not there: nothing.
     """
 
     name: str
@@ -59,9 +61,24 @@ class Predictions:
     graded: bool = False
     origin: Origin | None = None
     metric: str | None = None
+    forgotten: "Mapping[int, frozenset[Forgotten]]" = field(default_factory=dict)
 
 
-def create_view(connection: duckdb.DuckDBPyConnection, predictions: Predictions, view: str, folder: Path) -> str:
+@final
+@dataclass(frozen=True)
+class Chosen:
+    """Which rows of a ledger a view shows.
+
+    Args:
+        protocol: Their protocol.
+        forgotten: What their version was asked to forget.
+    """
+
+    protocol: str
+    forgotten: frozenset[Forgotten]
+
+
+def create_view(connection: duckdb.DuckDBPyConnection, predictions: Predictions, view: str, folder: Path) -> Chosen:
     """Create a view of the chosen rows, with the columns of `COLUMNS` and `text`.
 
     Args:
@@ -71,7 +88,7 @@ def create_view(connection: duckdb.DuckDBPyConnection, predictions: Predictions,
         folder: A temporary folder that lives as long as the database.
 
     Returns:
-        The protocol of the rows.
+        The protocol of the rows, and what their version was asked to forget.
 
     Raises:
         DataError: If the ledger is damaged or empty, or has no such version or protocol.
@@ -83,7 +100,7 @@ def create_view(connection: duckdb.DuckDBPyConnection, predictions: Predictions,
     columns = [f"{'NULL::BOOLEAN AS ' * (predictions.graded and name == 'correct')}{name}" for name in COLUMNS]
     columns.append(TEXT if TEXT in relation.columns else f"NULL::VARCHAR AS {TEXT}")
     chosen.filter(_equals("protocol", protocol)).project(", ".join(columns)).create_view(view)
-    return protocol
+    return Chosen(protocol, predictions.forgotten.get(version, frozenset()))
 
 
 def _relation(connection: duckdb.DuckDBPyConnection, predictions: Predictions, link: Path) -> duckdb.DuckDBPyRelation:

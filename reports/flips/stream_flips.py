@@ -11,9 +11,9 @@ import pyarrow as pa
 from clbench.core.errors import DataError, MetricError
 from clbench.reports.flips.chain import UNKNOWN, Chain, flips_between, graded_changes_between
 from clbench.reports.flips.contingency import ContingencyTable
-from clbench.reports.flips.flip_metrics import FlipMetric, all_metrics
+from clbench.reports.flips.flip_metrics import FlipMetric, all_metrics, nfr
 from clbench.reports.flips.graded import GradedFlips, graded_flips
-from clbench.reports.paths import learn_chain, learnt_at
+from clbench.reports.paths import forgotten_on, learn_chain, learnt_at
 from clbench.spec.update import Learn, Update, parents_of, path_to
 
 SHOWN = ("nfr", "pfr", "nfr_mc", "inconsistency", "nfi", "relative_nfr", "btc", "bec")
@@ -134,6 +134,13 @@ def stream_numbers(ledger: pa.Table, protocol: str, updates: Sequence[Update] = 
 
     If no update learns a task, as in streams of releases, `learnt_before` and `first_to_last` are left out.
 
+    Test rows of a task or class that a version was asked to forget (`forgotten.py`) count in none of these, on neither
+    side. They have numbers of their own, for this version and all that descend from it:
+
+    `forget/rows`: number of these rows.
+    `forget/accuracy_test`: mean score of this version on them; it should be that of a model that never saw the task.
+    `forget/nfr`: negative flip rate of this version against its parent on them.
+
     Args:
         ledger: Rows of all versions of a cell, or of those so far.
         protocol: Name of the protocol whose rows are counted.
@@ -160,20 +167,23 @@ def chain_numbers(chain: Chain, updates: Sequence[Update]) -> dict[int, dict[str
     found: dict[int, dict[str, float]] = {}
     for new in chain.versions:
         path = path_to(new, parents)
-        so_far = chain.along(path)
-        if len(so_far.versions) < 2:
+        forgotten = forgotten_on(updates, path)
+        every = chain.along(path)
+        if len(every.versions) < 2:
             continue
+        so_far = every.retained(forgotten)
         old = so_far.versions[-2]
         learnt = {task: at for task, at in learnt_at(updates, path).items() if task in chain.tasks}
         before = tuple(task for task, at in learnt.items() if at <= old)
         found[new] = {
-            **_numbers(chain, old, new, chain.tasks, "flips/all"),
-            **(_numbers(chain, old, new, before, "flips/learnt_before") if before else {}),
+            **_numbers(so_far, old, new, chain.tasks, "flips/all"),
+            **(_numbers(so_far, old, new, before, "flips/learnt_before") if before else {}),
             **_history_numbers(history(so_far)),
+            **(_forget_numbers(every.of_samples(every.is_forgotten(forgotten)), old, new) if forgotten else {}),
         }
         if not isinstance(updates[new - 1], Learn):
             for task in chain.tasks:
-                found[new] |= _numbers(chain, old, new, (task,), f"flips/task/{task}")
+                found[new] |= _numbers(so_far, old, new, (task,), f"flips/task/{task}")
         if before and new not in parents and set(learnt.values()) <= set(chain.versions):
             found[new] |= _defined(first_learnt_to_last(so_far, learnt), "flips/first_to_last")
     return found
@@ -197,6 +207,18 @@ def _numbers(chain: Chain, old: int, new: int, tasks: tuple[str, ...], prefix: s
 def _defined(table: ContingencyTable, prefix: str) -> dict[str, float]:
     values = all_metrics(table)
     return {f"{prefix}/{name}": value for name in SHOWN if (value := values[name]) is not None}
+
+
+def _forget_numbers(chain: Chain, old: int, new: int) -> dict[str, float]:
+    """Numbers of the forgotten samples, which are all that the chain has."""
+    right, score = chain.right[-1], chain.score[-1]
+    values = np.where(np.isnan(score), np.where(right == UNKNOWN, np.nan, right), score)
+    rate = nfr(flips_between(chain, old, new))
+    return {
+        "forget/rows": float(len(chain.task)),
+        **({"forget/accuracy_test": float(np.nanmean(values))} if np.isfinite(values).any() else {}),
+        **({"forget/nfr": rate} if rate is not None else {}),
+    }
 
 
 def _history_numbers(found: SampleHistory) -> dict[str, float]:

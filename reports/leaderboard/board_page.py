@@ -70,13 +70,12 @@ def heat(score: float) -> str:
 
 
 def cell_class(matrix: ScoreMatrix, version: int, task: int) -> str:
-    """CSS class of a cell of R: its state, or `missing` where it was not measured.
+    """CSS class of a cell of R: its state, or `missing` where it was not measured for another reason.
 
     Args:
         matrix: R.
         version: Row, from 0.
         task: Column, from 1.
     """
-    if math.isnan(matrix.scores[version, task - 1]):
-        return "missing"
-    return cell_state(matrix, version, task)
+    state = cell_state(matrix, version, task)
+    return "missing" if math.isnan(matrix.scores[version, task - 1]) and state != "forgotten" else state

@@ -40,11 +40,12 @@ class MetricReport:
         return {**result, **families, "undefined": dict(self.undefined)}
 
 
-def compute_all(matrix: ScoreMatrix) -> MetricReport:
-    """Evaluate every registered metric, third-party ones included, on the path to the last version of a matrix.
+def compute_all(matrix: ScoreMatrix, version: int | None = None) -> MetricReport:
+    """Evaluate every registered metric, third-party ones included, on the path to a version of a matrix.
 
     Args:
         matrix: R, versions x tasks.
+        version: Number of the version, from 1; the last one if none is given.
 
     Returns:
         All values, None and a reason where a metric is not defined for this path.
@@ -54,7 +55,10 @@ def compute_all(matrix: ScoreMatrix) -> MetricReport:
     """
     values: dict[str, float | None] = {}
     undefined: dict[str, str] = {}
-    path = matrix.along(matrix.last)
+    try:
+        path = matrix.along(matrix.last if version is None else version)
+    except MetricError as error:
+        return MetricReport(dict.fromkeys(METRICS.names()), dict.fromkeys(METRICS.names(), str(error)))
     for name in METRICS.names():
         try:
             values[name] = _finite(METRICS.get(name).value(path))

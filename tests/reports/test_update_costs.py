@@ -17,7 +17,7 @@ from clbench.reports.leaderboard.board_page import to_html
 from clbench.reports.leaderboard.logged_cell import LoggedCell
 from clbench.reports.leaderboard.tables import to_json, to_markdown
 from clbench.reports.result import CellResult, parse_result
-from clbench.reports.update_table import update_columns, update_rows
+from clbench.reports.update_table import terminal_table, update_columns, update_rows
 from clbench.spec.update import Adopt, Compress, Learn, Update
 
 UPDATES: tuple[Update, ...] = (Learn(task="one"), Compress(bits=4), Compress(sparsity=0.5, parent="one"))
@@ -115,10 +115,19 @@ def test_seeds_are_averaged() -> None:
     assert found[1].cell("update/score_before", 2) == "62.5 ± 12.5"
     assert found[1].cell("update/bytes", 3) == "120,000 ± 0 (2 of 3 seeds)"
     assert found[0].cell("update/nfr", 2) == "\N{EN DASH}"
-    assert update_columns(found) == [name for name in UPDATE_COSTS if name != "update/n"]
-    assert update_columns(found[:2]) == [name for name in UPDATE_COSTS if name != "update/sparsity"]
+    names = [name for name in UPDATE_COSTS if not name.startswith("forget/")]
+    assert update_columns(found) == names
+    assert update_columns(found[:2]) == [name for name in names if name != "update/sparsity"]
     assert update_rows([MADE, result("+++++", "+++++", updates=UPDATES[:1])], "task-id") == []
     assert update_rows([MADE], "union") == []
+
+
+def test_the_terminal_gets_the_table_as_text() -> None:
+    headings, cells = terminal_table([MADE], "task-id")
+    assert headings[:8] == ["Version", "Update", "Kind", "From", "before", "after", "NFR", "PFR"]
+    assert cells[1] == ("2", "4 bits", "compress", "1 one", "75.0", "50.0", "50.0", "25.0", "2", "1", "4.25",
+                        "120,000", "\N{EN DASH}")  # fmt: skip
+    assert terminal_table([MADE], "union") == ([], [])
 
 
 def test_numbers_are_written_in_their_own_unit() -> None:
