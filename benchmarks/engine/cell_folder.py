@@ -221,7 +221,10 @@ class CellFolder:
         column = {task.name: number for number, task in enumerate(stream.tasks)}
         for protocol, matrix in matrices.items():
             for version, row in enumerate(matrix.scores):
-                missing = [task.name for task in stream.seen(version) if np.isnan(row[column[task.name]])]
+                wanted = [
+                    task.name for task in stream.seen(version) if task.name not in matrix.forgotten_tasks(version)
+                ]
+                missing = [name for name in wanted if np.isnan(row[column[name]])]
                 if missing and self.record(version).tested:
                     where = f"version {version}, task {missing[0]!r}, protocol {protocol!r}"
                     raise DataError(f"{self.path}: {where}: wanted a score, got none")

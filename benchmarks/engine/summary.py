@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from clbench.benchmarks.engine.runner import Outcome
-from clbench.reports.headings import HEADINGS, UPDATE_TITLE
-from clbench.reports.update_table import FIRST_COLUMNS, update_columns, update_rows
+from clbench.reports.headings import UPDATE_TITLE
+from clbench.reports.update_table import terminal_table
 
 
 def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
@@ -34,7 +34,7 @@ def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
     return rows
 
 
-def update_tables(outcomes: Sequence[Outcome]) -> list[tuple[str, list[str], list[list[str]]]]:
+def update_tables(outcomes: Sequence[Outcome]) -> list[tuple[str, list[str], list[tuple[str, ...]]]]:
     """What each update cost, one table for each stream, learner and strategy, over its seeds; headline protocol.
 
     Only streams in which updates do more than learn the tasks in order have such tables.
@@ -50,12 +50,9 @@ def update_tables(outcomes: Sequence[Outcome]) -> list[tuple[str, list[str], lis
     tables = []
     for names, own in groups.items():
         results = [outcome.folder.result(outcome.cell.load_stream()) for outcome in own]
-        rows = update_rows(results, next(iter(results[0].protocols)))
+        headings, rows = terminal_table(results, next(iter(results[0].protocols)))
         if rows:
-            columns = update_columns(rows)
-            headings = [*FIRST_COLUMNS, *(HEADINGS[name].terminal for name in columns)]
-            cells = [[*row.words, *(row.cell(name, len(results)) for name in columns)] for row in rows]
-            tables.append((f"{', '.join(names)}: {UPDATE_TITLE.lower()}, in %", headings, cells))
+            tables.append((f"{', '.join(names)}: {UPDATE_TITLE.lower()}, in %", headings, rows))
     return tables
 
 

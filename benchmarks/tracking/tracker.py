@@ -4,8 +4,10 @@ Names of metrics, and where they are made:
 
 - `<protocol>/R/<task>`, `<protocol>/<metric>`: `_numbers` below, from the registered metrics in `reports/metrics`.
 - `<protocol>/flips/...`: `reports/flips/stream_flips.py`, `stream_numbers`.
+- `<protocol>/update/...`: `reports/update_costs.py`.
 - `challenge/<task or kind>/<metric>`: `reports/result.py`; after `<protocol>/` for all protocols but the first.
-- `cost/...`: `reports/compute_result.py`. `seconds/...`, `memory/...`, `update/...`: `benchmarks/engine/execution.py`.
+- `cost/...`: `reports/compute_result.py`.
+- `seconds/...`, `memory/...`, `update/norm`, `update/drift`: `benchmarks/engine/execution.py`.
 - `probe/<name>`: general ability, from the learner (`execution.py`); `probe/lm-eval/...`: `_log_probes` below.
 - `<strategy>/<name>`: what a strategy records with `context.record`.
 
@@ -115,7 +117,11 @@ class Tracker:
             self._log(
                 run,
                 version,
-                {f"{protocol}/{name}": x for protocol in found for name, x in found[protocol].flips.items()},
+                {
+                    f"{protocol}/{name}": x
+                    for protocol, of in found.items()
+                    for name, x in {**of.flips, **of.update}.items()
+                },
             )
         self._log(run, result.last_version, result.costs)
         self._client.log_artifact(run, str(folder.path / FILE))
@@ -228,7 +234,9 @@ class Tracker:
                 (temporary / f"R-{protocol}.csv").write_text(matrix.to_csv(), encoding="utf-8")
                 matrix_figure(matrix, f"{cell.title} ({protocol})", temporary / f"matrix-{protocol}.png")
             self._client.log_artifacts(run, str(temporary))
-        self._client.log_artifact(run, str(folder.path / "ledger.parquet"))
+        for name in ("ledger.parquet", "forget.json"):
+            if (path := folder.path / name).is_file():
+                self._client.log_artifact(run, str(path))
 
 
 def summary_tags(environment: Mapping[str, object]) -> dict[str, str]:

@@ -123,7 +123,7 @@ class CompressionStrategy(Strategy[C], Generic[C]):
         if self.wants_inputs and not len(calibration):
             why = "calibration: none" if self.config.calibration == "none" else "no task that was learnt"
             raise ConfigError(f"strategy {self.label}: {self.wants_inputs} needs calibration samples, got {why}")
-        numbers = {"bytes_parent": self._bytes_of_parent()}
+        numbers: dict[str, float] = {"bytes_parent": self._bytes_of_parent()}
         scores = calibration.scores()
         problem = self._problem(update, partial(self._error_under, calibration=calibration, scores=scores))
         plan = self.planned(problem)
