@@ -105,6 +105,7 @@ class Bench:
             owner, config = entry.value, entry.config
         self.strategy = owner(config(**{"lr": 1e-2, **self.settings}), self.context)
         self.strategy.seen = list(TASKS[: self.seen])
+        self.strategy.version = self.seen
 
     def learn(self, *tasks: Task) -> None:
         """One task after another."""

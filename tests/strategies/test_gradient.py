@@ -104,6 +104,7 @@ def test_joint_starts_again_and_spends_what_sequential_training_has_spent(tiny: 
     alone = context_of(tiny)
     again = Joint(JointConfig(), alone)
     again.seen.append(first)
+    again.version = 1
     learn_task(again, second)  # never trained on the first task alone: the result is the same
     assert alone.learner.digest() == given_context.learner.digest()
 
