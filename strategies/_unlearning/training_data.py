@@ -35,7 +35,7 @@ class Part:
             yield self.samples.batch(self.positions[index])
 
     def full_batches(self, size: int, generator: torch.Generator) -> Iterator[Batch]:
-        """All samples once, in random order; the last batch is filled up with other samples."""
+        """All samples once, in random order; the last batch is filled up with further random ones."""
         yield from self.random_batches(Budget(steps=math.ceil(len(self) / size), batch_size=size), generator)
 
     def batches(self, size: int) -> Iterator[Batch]:

@@ -54,16 +54,15 @@ def after_learning(strategy: S, tasks: Sequence[Task]) -> S:
 
 
 class Taught:
-    """A mini model that has learnt tasks by fine-tuning.
+    """A mini model that has learnt tasks by fine-tuning, 40 steps each.
 
     Args:
         name: Name of the learner.
         tasks: The tasks, in order.
-        steps: Steps for each.
         lr: Learning rate.
     """
 
-    def __init__(self, name: str, tasks: Sequence[Task], steps: int, lr: float) -> None:
+    def __init__(self, name: str, tasks: Sequence[Task], lr: float) -> None:
         self.tasks = tuple(tasks)
         self._name = name
         encoder = self._new_learner()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from clbench.benchmarks.engine.execution import build_learner
 from clbench.contracts import Budget, Context, Learner, Task
 from clbench.core.errors import ConfigError, TrainingError
+from clbench.strategies._unlearning.dampening import adaptive_percentile, dampened, dampening_factor, percentile
 from clbench.strategies._unlearning.importance import ImportanceOf, Source
 from clbench.strategies._unlearning.parameter_groups import groups_of
 from clbench.strategies._unlearning.training_data import divided
@@ -170,6 +171,10 @@ def test_equal_samples_have_equal_importances(source: Source, tiny: Any) -> None
     one, two = (measure.over(parts, 8, torch.Generator().manual_seed(1)) for _ in range(2))
     assert all(torch.equal(one[name], two[name]) for name in parameters)
     assert measure.samples_read == 2 * 48
+    assert percentile([one[name] / two[name] for name in parameters], adaptive_percentile(0.5)) == 1
+    for name, p in parameters.items():
+        factor = dampening_factor(one[name], two[name], alpha=1, dampening=1, zero_unseen=True)
+        assert torch.equal(dampened(p, factor), p)
 
 
 @pytest.mark.parametrize(("learner", "kind"), [("tiny_clip.py", "image"), ("tiny_llama.py", "text")])

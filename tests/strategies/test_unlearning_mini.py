@@ -41,7 +41,7 @@ METHODS: list[Callable[[Context], Ssd | Ascent]] = [
 def taught(case: Case) -> tuple[Taught, Task]:
     """The model after 40 steps on the task."""
     task = next(task for task in load_stream(case.stream).tasks if task.name == case.task)
-    return Taught(case.learner, [task], steps=40, lr=1e-3), task
+    return Taught(case.learner, [task], lr=1e-3), task
 
 
 def accuracy(strategy: Ssd | Ascent, task: Task, positions: Tensor) -> float:
