@@ -8,7 +8,7 @@ from torch import Tensor
 
 from clbench.contracts import Batch, ForgetRequest, Task
 from clbench.core.registry import STRATEGIES
-from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
+from clbench.strategies._training.gradient import GradientConfig, GradientTraining
 from clbench.strategies._training.optimization import report_losses
 from clbench.strategies._unlearning.held_out_level import HeldOutLevel
 from clbench.strategies._unlearning.training_data import TrainingData, divided
@@ -30,7 +30,7 @@ class AscentConfig(GradientConfig):
 
 @STRATEGIES.register("ascent", config=AscentConfig)
 @final
-class Ascent(GradientStrategy[AscentConfig]):
+class Ascent(GradientTraining[AscentConfig]):
     """AdamW on minus the task loss of the forgotten samples alone.
 
     It stops as soon as these are answered no better than held-out samples of the same classes were before, or after

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from clbench.contracts import Batch, ForgetRequest, Task
 from clbench.core.registry import STRATEGIES
-from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
+from clbench.strategies._training.gradient import GradientConfig, GradientTraining
 from clbench.strategies._training.optimization import report_losses
 from clbench.strategies._unlearning.training_data import TrainingData, divided
 
@@ -23,7 +23,7 @@ class FinetuneRetainedConfig(GradientConfig):
 
 @STRATEGIES.register("finetune-retained", config=FinetuneRetainedConfig)
 @final
-class FinetuneRetained(GradientStrategy[FinetuneRetainedConfig]):
+class FinetuneRetained(GradientTraining[FinetuneRetainedConfig]):
     """`finetune` on all tasks learnt so far, without the forgotten samples, from the present version.
 
     Every task with retained samples gets `share_of_budget` of the budget's steps, in random order, each batch from one

@@ -29,7 +29,7 @@ from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
 from clbench.contracts import ForgetRequest, Samples, Split, Stream, Task
 from clbench.core.errors import CheckpointError, TrainingError
 from clbench.spec.ledger import SCHEMA, with_version
-from clbench.spec.update import Forget
+from clbench.spec.update import Compress, Forget
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done now, steps done, steps in all) of one version."""
@@ -155,8 +155,13 @@ class CellRun:
         )
 
     def _samples(self, task: Task, split: Split) -> Samples:
-        """The samples of a split; for training, without those that the version in the making must not be trained on."""
-        found = self._encoded(task, split) if self.stream.releases else self._prefixes(task, split)
+        """The samples of a split; for training, without those that the version in the making must not be trained on.
+
+        Updates that may change any weight get no outputs of blocks that the strategy of tasks has frozen.
+        """
+        making = self.stream.updates[self._making - 1] if self._making else None
+        plain = self.stream.releases or isinstance(making, Compress | Forget)
+        found = self._encoded(task, split) if plain else self._prefixes(task, split)
         if split != "train" or self._making is None:
             return found
         ids = self._forgotten.left_out(self._making).get(task.name)

@@ -12,7 +12,6 @@ weights are there, if somebody needs them.
 
 import contextlib
 import fcntl
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -153,7 +152,9 @@ class VersionStore:
             return load_tensors(folder / WEIGHTS), states
 
     def drop_weights(self, digest: str) -> bool:
-        """Delete the weights and states of a version, unless a process uses them now; its record and tests stay.
+        """Delete the weights and states of a version, unless a process uses them now.
+
+        Its record, its tests and what states have besides tensors (the allocation of a compression) stay.
 
         Args:
             digest: Digest of the version's key.
@@ -166,8 +167,8 @@ class VersionStore:
             return False
         with self.unless_used(digest) as free:
             if free:
-                (folder / WEIGHTS).unlink(missing_ok=True)
-                shutil.rmtree(folder / STATES, ignore_errors=True)
+                for path in (folder / WEIGHTS, *(folder / STATES).glob("*/*.safetensors")):
+                    path.unlink(missing_ok=True)
             return free
 
     @contextlib.contextmanager

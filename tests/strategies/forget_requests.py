@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Budget, Context, ForgetRequest, Learner, Samples, Split, Strategy, Task
 from clbench.spec.update import Forget
 from clbench.strategies._training.gradient import GradientConfig
@@ -70,7 +70,7 @@ class Taught:
         context = self.context({})
         strategy = Finetune(GradientConfig(lr=lr), context)
         for task in tasks:
-            strategy.update(task)
+            learn_task(strategy, task)
         self.weights = {name: tensor.clone() for name, tensor in context.learner.state_dict().items()}
 
     def _new_learner(self) -> Learner:

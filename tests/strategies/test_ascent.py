@@ -13,8 +13,9 @@ from tests.strategies.forget_requests import CPU, after_learning, class_of, requ
 from tests.text_tasks import rows_of, text_task
 from torch import nn
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Budget, Context, Task
+from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError
 from clbench.strategies._training.gradient import GradientConfig
 from clbench.strategies._unlearning.held_out_level import HeldOutLevel
@@ -33,7 +34,7 @@ def taught(tiny: Any, numbers: MutableMapping[str, float]) -> tuple[Context, lis
     context = context_of(tiny, steps=40, numbers=numbers)
     strategy = Finetune(GradientConfig(lr=3e-3), context)
     for task in tasks:
-        strategy.update(task)
+        learn_task(strategy, task)
     return with_noise(context, tasks[1], "validation", EVERYTHING), tasks
 
 

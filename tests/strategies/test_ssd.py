@@ -15,7 +15,7 @@ from tests.text_tasks import text_task
 from tests.tiny_images import write_stream
 from torch import Tensor, nn
 
-from clbench.benchmarks.engine.execution import build_learner
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Budget, Context, Learner, Task
 from clbench.core.errors import ConfigError, TrainingError
 from clbench.strategies._unlearning.dampening import adaptive_percentile, dampened, dampening_factor, percentile
