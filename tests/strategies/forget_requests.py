@@ -10,6 +10,7 @@ from torch import Tensor
 
 from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Budget, Context, ForgetRequest, Learner, Samples, Split, Strategy, Task
+from clbench.contracts.updating import learn_task
 from clbench.spec.update import Forget
 from clbench.strategies._training.gradient import GradientConfig
 from clbench.strategies.finetune import Finetune
