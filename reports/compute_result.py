@@ -107,6 +107,7 @@ def compute_result(outline: StreamOutline, rows: pa.Table, numbers: Sequence[Map
         updates=tuple(outline.updates) or learn_chain(tuple(outline.tasks)),
         protocols=protocols,
         costs=_costs(numbers),
+        audits=_audits(numbers),
     )
 
 
@@ -214,3 +215,14 @@ def _costs(numbers: Sequence[Mapping[str, float]]) -> dict[str, float]:
         if peaks:
             costs[f"cost/{name}"] = max(peaks)
     return costs
+
+
+def _audits(numbers: Sequence[Mapping[str, float]]) -> dict[str, dict[int, dict[str, float]]]:
+    """What is left of forgotten samples: `audit/<label>/<name>` of each version, by label and version."""
+    found: dict[str, dict[int, dict[str, float]]] = {}
+    for version, of_version in enumerate(numbers):
+        for key, value in of_version.items():
+            if key.startswith("audit/"):
+                label, _, name = key.removeprefix("audit/").rpartition("/")
+                found.setdefault(label, {}).setdefault(version, {})[name] = value
+    return found

@@ -107,6 +107,18 @@ UPDATE_COSTS = {
 }
 """What one update cost on the tasks learnt before it, and what it made of the model; see `update_costs`. Test rows that
 the model was asked to forget have numbers of their own and count in no other; see `stream_numbers`."""
+AUDIT = {
+    "accuracy_forgotten": Heading("Forgotten samples", "forgotten"),
+    "accuracy_held_out": Heading("Held-out samples like them", "held out"),
+    "accuracy_retained": Heading("Retained samples", "retained"),
+    "mia_auc": Heading("Membership AUC", "MIA AUC"),
+    "mia_logistic": Heading("Called members", "members"),
+    "gap": Heading("Gap to the reference", "gap", direction="lower"),
+    "js_forgotten": Heading("Divergence on forgotten samples, nats", "JS forg."),
+    "js_held_out": Heading("Divergence on held-out samples, nats", "JS held out"),
+}
+"""What is left of forgotten samples in a version; see `audit_numbers`. The aim is the value of a retrained model."""
+AUDIT_TITLE = "What is left of what was forgotten"
 UPDATE_TITLE = "What each update cost"
 HEADINGS = MAIN | FLIPS | KINDS | COSTS | CHALLENGE | UPDATE_COSTS
 """All of them, by the names that results, MLflow and JSON use."""
@@ -178,3 +190,15 @@ def update_number(name: str, value: float) -> str:
 def three_digits(value: float) -> str:
     """A number in its own unit with three digits and separators of thousands."""
     return f"{float(f'{value:.3g}'):,g}"
+
+
+def audit_number(name: str, value: float) -> str:
+    """A number of `AUDIT` as text: divergences in nats with three digits, AUC with three decimals, shares in percent.
+
+    Args:
+        name: Its name.
+        value: Its value, or the standard error of its mean.
+    """
+    if name.startswith("js_"):
+        return f"{value:.3g}"
+    return f"{value:.3f}" if name == "mia_auc" else percent(value)

@@ -5,6 +5,7 @@
         ledger.parquet record.json
     <cell>/ledger.parquet               all versions together
     <cell>/forget.json                  the tasks and classes that versions were made to forget, where there are such
+    <cell>/audit.json                   what is left of forgotten samples, by update and version
     <cell>/result.json                  appears last: finished with the result, or failed with the error
     <cell>/probes.json                  what `--probe` has measured, by version
     <cell>/tracking.json                which run in which tracking store has what
@@ -35,6 +36,8 @@ from clbench.reports.result import FILE, CellResult, VersionResult, parse_result
 from clbench.reports.result_code import code_digest
 from clbench.spec.ledger import read_ledger, row_scores, write_ledger
 from clbench.spec.update import Forget
+
+AUDIT = "audit.json"
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,10 @@ class CellFolder:
         """
         return compute_versions(_outline_of(stream), self.all_rows(), versions)
 
+    def save_audit(self, found: Mapping[str, Mapping[int, Mapping[str, float]]]) -> None:
+        """Save what is left of forgotten samples: numbers by label of an update, then by version."""
+        write_json(self.path / AUDIT, {label: {str(v): dict(x) for v, x in of.items()} for label, of in found.items()})
+
     def finish(self, stream: Stream) -> None:
         """Join the ledgers, compute the result and mark the cell as finished.
 
@@ -230,8 +237,21 @@ class CellFolder:
                     raise DataError(f"{self.path}: {where}: wanted a score, got none")
 
     def _numbers(self) -> list[dict[str, float]]:
-        """The numbers of all records, version 0 first."""
-        return [self.record(version).numbers for version in self._versions()]
+        """The numbers of all records and of the audit (`audit/<label>/<name>`), version 0 first.
+
+        Raises:
+            CheckpointError: When a record or the audit is damaged.
+        """
+        numbers = [dict(self.record(version).numbers) for version in self._versions()]
+        path = self.path / AUDIT
+        if path.is_file():
+            try:
+                for label, of in cast(dict[str, dict[str, dict[str, float]]], read_json(path)).items():
+                    for version, found in of.items():
+                        numbers[int(version)] |= {f"audit/{label}/{name}": float(x) for name, x in found.items()}
+            except (AttributeError, IndexError, TypeError, ValueError):
+                raise CheckpointError(f"{path}: not an audit of versions") from None
+        return numbers
 
     def _versions(self) -> range:
         """The versions that are there."""

@@ -2,13 +2,14 @@
 
 import json
 import resource
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from clbench.benchmarks.clock import Price
 from clbench.benchmarks.engine.cell import Cell
@@ -25,6 +26,7 @@ from clbench.benchmarks.engine.version_keys import Keys, own_way
 from clbench.benchmarks.engine.version_store import StoredTest, StoredVersion, VersionStore
 from clbench.benchmarks.engine.weight_drift import Drift
 from clbench.benchmarks.evaluation.evaluator import Evaluator
+from clbench.benchmarks.evaluation.forget_audit import audit_numbers
 from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
 from clbench.contracts import ForgetRequest, Samples, Split, Stream, Task
 from clbench.core.errors import CheckpointError, TrainingError
@@ -133,6 +135,8 @@ class CellRun:
         for version in range(0 if done is None else done + 1, self.stream.last_version + 1):
             self._compute(version)
             after_version(version)
+        if audited := self._forgotten.audited():
+            self._folder.save_audit({label: self._audit(label, versions) for label, versions in audited.items()})
         self._folder.finish(self.stream)
 
     def probe(self) -> None:
@@ -267,6 +271,9 @@ class CellRun:
             **_peak_mb(self._device),
         }
         key = self._keys.versions[version].digest
+        with clock.uncounted():
+            for label in self._audited_at(version):
+                self._audit_outputs(version, label, test)
         tested = len(rows) > 0
         record = Record(version, made.weights, numbers, self._device.type, tested, key, test if tested else "")
         self._folder.save_version(record, rows)
@@ -334,6 +341,30 @@ class CellRun:
 
         found = self._shared.once(key, test, lambda made: made.rows.nbytes)
         return with_version(found.rows, version), found.probes
+
+    # What is left of forgotten samples
+
+    def _audited_at(self, version: int) -> list[str]:
+        """Labels of the updates of kind `forget` for which a version is looked at."""
+        return [label for label, versions in self._forgotten.audited().items() if version in versions]
+
+    def _audit(self, label: str, versions: Sequence[int]) -> dict[int, dict[str, float]]:
+        """Numbers on what is left of forgotten samples, by version; the last one of `versions` has forgotten them."""
+        tests = {version: self._folder.record(version).test for version in versions}
+        outputs = {version: self._audit_outputs(version, label, tests[version]) for version in versions}
+        reference = outputs[versions[1]] if len(versions) > 2 else None
+        return {version: audit_numbers(found, reference) for version, found in outputs.items()}
+
+    def _audit_outputs(self, version: int, label: str, test: str) -> dict[str, Tensor]:
+        """Outputs of a version for what `label` has forgotten, from the store or computed now."""
+        update = next(known for known in self.stream.updates if known.label == label)
+        name = f"forget-{self._forgotten.digest(update)}-{self._cell.seed}"
+        found = self._store.find_outputs(test, name)
+        if found is None:
+            self._move_to(version)
+            found = self._forgotten.audit(label, self._encoded).outputs(self._live.learner)
+            self._store.save_outputs(test, name, found)
+        return found
 
     def _drop_weights(self, version: int) -> None:
         """Drop the weights that are not needed any more: see the module `retention`."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import numpy as np
@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 import torch
 
 from clbench.benchmarks.engine.cell import Cell
-from clbench.contracts import ForgetRequest, Samples, Task
+from clbench.benchmarks.evaluation.forget_audit import ForgetAudit
+from clbench.contracts import ForgetRequest, Samples, Split, Task
 from clbench.core.csv_files import read_cells
 from clbench.core.errors import DataError, did_you_mean
 from clbench.core.seeding import generator_for
@@ -74,6 +75,33 @@ class ForgottenSamples:
             return None
         found = {task: sorted(ids) for task, ids in sorted(self.of(update).items())}
         return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
+
+    def audited(self) -> dict[str, tuple[int, ...]]:
+        """The versions that are looked at for each update of kind `forget`, by its label.
+
+        These are its parent, the ends of the branches that learn without its samples (the first one is the reference),
+        and the version that the update makes.
+        """
+        updates, parents = self._stream.updates, self._stream.parents
+        found: dict[str, tuple[int, ...]] = {}
+        for number, update in enumerate(updates, 1):
+            if isinstance(update, Forget):
+                label = update.label
+                branch = [v for v, u in enumerate(updates, 1) if isinstance(u, Learn) and u.without == label]
+                ends = [v for v in branch if not any(parents[other - 1] == v for other in branch)]
+                found[label] = (parents[number - 1], *ends, number)
+        return found
+
+    def audit(self, label: str, samples: Callable[[Task, Split], Samples]) -> ForgetAudit:
+        """What measures the versions of `audited`.
+
+        Args:
+            label: Label of the update.
+            samples: Gives the encoded samples of a split, none of them left out.
+        """
+        number = next(v for v, update in enumerate(self._stream.updates, 1) if update.label == label)
+        seen = self._stream.seen(self._stream.parents[number - 1])
+        return ForgetAudit(seen, self.of(self._named(label)), samples, self._cell.seed)
 
     def request(self, update: Forget, samples: Mapping[str, Samples]) -> ForgetRequest:
         """What a strategy is asked to forget.

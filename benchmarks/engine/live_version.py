@@ -102,7 +102,7 @@ class LiveVersion:
         strategy.version = len(self._stream.path(number)) - 2
         match update:
             case Learn():
-                learn_task(strategy, self._task(update))
+                learn_task(strategy, self._task(update), update.draw)
             case Adopt():
                 release = self._release(update, number)
                 adopt_release(strategy, release, self._stream.seen(number))
@@ -116,7 +116,7 @@ class LiveVersion:
         """Count the update of a version without making it; see `Strategy.retrains_from_scratch`."""
         update = self._stream.updates[number - 1]
         assert isinstance(update, Learn)
-        skip_task(self.main, self._task(update))
+        skip_task(self.main, self._task(update), update.draw)
         self._after(number, self.main)
 
     def load(self, number: int, weights: Mapping[str, Tensor], states: Mapping[str, Mapping[str, object]]) -> None:

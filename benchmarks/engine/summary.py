@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from clbench.benchmarks.engine.runner import Outcome
-from clbench.reports.headings import UPDATE_TITLE
+from clbench.reports.audit_table import terminal_audit
+from clbench.reports.headings import AUDIT_TITLE, UPDATE_TITLE
 from clbench.reports.update_table import terminal_table
 
 
@@ -51,6 +52,9 @@ def update_tables(outcomes: Sequence[Outcome]) -> list[tuple[str, list[str], lis
     for names, own in groups.items():
         results = [outcome.folder.result(outcome.cell.load_stream()) for outcome in own]
         headings, rows = terminal_table(results, next(iter(results[0].protocols)))
+        headings_left, left = terminal_audit(results)
+        if left:
+            tables.append((f"{', '.join(names)}: {AUDIT_TITLE.lower()}, in %", headings_left, left))
         if rows:
             tables.append((f"{', '.join(names)}: {UPDATE_TITLE.lower()}, in %", headings, rows))
     return tables

@@ -2,7 +2,8 @@
 
     <out>/versions/<key>/version.json      what made it, the hash of its weights, numbers; the folder appears whole
     <out>/versions/<key>/weights.safetensors, strategy/<kind>/
-    <out>/tests/<key>/                     ledger rows of one version on the tasks of a stream, with their costs
+    <out>/tests/<key>/                     ledger rows of one version on the tasks of a stream, with their costs;
+                                           outputs for samples that were forgotten
     <out>/versions/.locks/<key>            held by the process that computes the version
 
 Two processes that want the same version do not compute it twice: the second one waits and finds it. Weights may be
@@ -214,6 +215,31 @@ class VersionStore:
             write_ledger(test.rows, aside / "ledger.parquet")
             write_json(aside / TEST, {"probes": dict(test.probes), "price": _as_json(test.price)})
         self._renewed.add(folder / TEST)
+
+    def find_outputs(self, test: str, name: str) -> dict[str, Tensor] | None:
+        """Outputs of a version beside its test, None where they are not there.
+
+        Args:
+            test: Key of the test.
+            name: What they are outputs for.
+
+        Raises:
+            CheckpointError: When the file is damaged.
+        """
+        path = self.out / TESTS / test / f"{name}.safetensors"
+        return load_tensors(path) if self._is_there(path) else None
+
+    def save_outputs(self, test: str, name: str, outputs: Mapping[str, Tensor]) -> None:
+        """Save outputs of a version beside its test, whole or not at all.
+
+        Args:
+            test: Key of the test.
+            name: What they are outputs for.
+            outputs: Tensors by name.
+        """
+        path = self.out / TESTS / test / f"{name}.safetensors"
+        save_tensors(path, outputs)
+        self._renewed.add(path)
 
     def _folder(self, key: VersionKey) -> Path:
         return self.out / VERSIONS / key.digest

@@ -7,6 +7,7 @@ from typing import TypeVar, final
 
 import numpy as np
 
+from clbench.reports.audit_table import AuditRow, audit_rows
 from clbench.reports.estimates import Estimate, estimate
 from clbench.reports.headings import CHALLENGE, COSTS
 from clbench.reports.leaderboard.logged_cell import LoggedCell
@@ -53,6 +54,7 @@ class Standing:
         cost: Estimates by `cost/<name>`.
         challenge: Estimates of the challenge metrics of the last version, by `challenge/<kind>/<metric>`.
         notes: Remarks for the page, one sentence each.
+        audits: What is left of forgotten samples; empty where nothing was asked to be forgotten.
     """
 
     label: str
@@ -63,6 +65,7 @@ class Standing:
     cost: Mapping[str, Estimate]
     challenge: Mapping[str, Estimate]
     notes: tuple[str, ...]
+    audits: Sequence[AuditRow] = ()
 
 
 @final
@@ -147,6 +150,7 @@ def _standing(cells: Sequence[LoggedCell]) -> Standing:
         cost=_estimates(COSTS, [result.costs for result in results]),
         challenge=_estimates(CHALLENGE, [result.challenge_numbers(result.last_version) for result in results]),
         notes=notes,
+        audits=audit_rows(results),
     )
 
 

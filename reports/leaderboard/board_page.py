@@ -4,7 +4,8 @@ import math
 from importlib.resources import files
 
 from clbench import __version__
-from clbench.reports.headings import UPDATE_COSTS, UPDATE_TITLE, percent
+from clbench.reports.audit_table import AUDIT_FIRST, audit_columns
+from clbench.reports.headings import AUDIT, AUDIT_TITLE, UPDATE_COSTS, UPDATE_TITLE, percent
 from clbench.reports.leaderboard.aggregate import Section, challenge, costs
 from clbench.reports.leaderboard.board import Board
 from clbench.reports.leaderboard.columns import Column
@@ -42,6 +43,10 @@ def to_html(board: Board) -> str:
         heat=heat,
         cell_class=cell_class,
         version_label=version_label,
+        audit_title=AUDIT_TITLE,
+        audit_headings=AUDIT,
+        audit_first=AUDIT_FIRST,
+        audit_columns=audit_columns,
         update_title=UPDATE_TITLE,
         update_costs=UPDATE_COSTS,
         update_first=FIRST_COLUMNS,

@@ -227,13 +227,17 @@ class Strategy(Generic[C]):
         self.generator = generator_for(self.context.seed, *words)
         seed_globally(derive(self.context.seed, "global", *words))  # for libraries that draw from the global state
 
-    def begin_update(self, version: int) -> None:
+    def begin_update(self, version: int, draw: int = 0) -> None:
         """Set the number of the version that comes next, and restart randomness from the cell's seed and this number.
 
         A resumed cell therefore draws what an uninterrupted cell would have drawn; no random state is saved.
+
+        Args:
+            version: Number of updates that lead to the version.
+            draw: Number of the draw of all randomness.
         """
         self.version = version
-        self.reseed("version", version)
+        self.reseed("version", version, *(("draw", draw) if draw else ()))
 
     @torch.no_grad()
     def restore_pretrained(self) -> None:

@@ -17,22 +17,33 @@ def handled_kinds(strategy: type) -> tuple[UpdateKind, ...]:
     return tuple(kind for kind, handler in HANDLERS.items() if issubclass(strategy, handler))
 
 
-def learn_task(strategy: AnyStrategy, task: Task) -> None:
+def learn_task(strategy: AnyStrategy, task: Task, draw: int = 0) -> None:
     """Let a strategy learn a task.
+
+    Args:
+        strategy: The strategy.
+        task: The task.
+        draw: Number of the draw of all randomness.
 
     Raises:
         ConfigError: When it does not handle `Learn`.
     """
     if not isinstance(strategy, Learns):
         raise _refused(strategy, "learn")
-    skip_task(strategy, task)
+    skip_task(strategy, task, draw)
     strategy.learn(task)
 
 
-def skip_task(strategy: AnyStrategy, task: Task) -> None:
-    """Count a task as seen without learning it, for versions that are not needed; see `retrains_from_scratch`."""
+def skip_task(strategy: AnyStrategy, task: Task, draw: int = 0) -> None:
+    """Count a task as seen without learning it, for versions that are not needed; see `retrains_from_scratch`.
+
+    Args:
+        strategy: The strategy.
+        task: The task.
+        draw: Number of the draw of all randomness.
+    """
     strategy.seen.append(task)
-    strategy.begin_update(strategy.version + 1)
+    strategy.begin_update(strategy.version + 1, draw)
     strategy.learner.add_task(task)
 
 

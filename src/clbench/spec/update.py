@@ -36,6 +36,9 @@ class Learn(_Update):
     without: str | None = Field(
         None, description="Name of an update of kind `forget`, whose samples are left out: a model retrained for it."
     )
+    draw: int = Field(
+        0, ge=0, description="Number of the draw of all randomness; versions that differ in it alone show its noise."
+    )
 
     @property
     def label(self) -> str:

@@ -1,0 +1,1 @@
+"""Streams whose models are asked to forget training samples, with the models retrained without them."""
