@@ -31,7 +31,7 @@ from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
 from clbench.contracts import ForgetRequest, Samples, Split, Stream, Task
 from clbench.core.errors import CheckpointError, TrainingError
 from clbench.spec.ledger import SCHEMA, with_version
-from clbench.spec.update import Compress, Forget
+from clbench.spec.update import Compress, Forget, Learn
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done now, steps done, steps in all) of one version."""
@@ -221,14 +221,23 @@ class CellRun:
             except CheckpointError as error:
                 where = f"{self._folder.path}: version {version}"
                 raise CheckpointError(f"{where}: {error}; --fresh computes the cell again") from None
-        elif self._live.main.retrains_from_scratch and self.stream.learns:
-            for earlier in self.stream.path(version)[1:-1]:
-                self._live.skip(earlier)
+        elif self._is_from_scratch(version):
+            self._skip_before(version)
             self._update(version)
         else:
             self._move_to(self.stream.parents[version - 1])
             self._update(version)
         self._settle()
+
+    def _is_from_scratch(self, version: int) -> bool:
+        """Whether a version does not depend on the versions before it, all of which learn tasks."""
+        made = [self.stream.updates[number - 1] for number in self.stream.path(version)[1:]]
+        return self._live.main.retrains_from_scratch and all(isinstance(update, Learn) for update in made)
+
+    def _skip_before(self, version: int) -> None:
+        """Count the updates before a version without making them; version 0 must be in memory."""
+        for earlier in self.stream.path(version)[1:-1]:
+            self._live.skip(earlier)
 
     def _settle(self) -> None:
         """Compare caches with the weights that are in memory now, and measure distances from them."""
@@ -281,10 +290,7 @@ class CellRun:
 
     def _made(self, version: int) -> StoredVersion:
         """A version, made now or taken from the store."""
-        if version == 0:
-            return self._present(self._keys.first_weights, Price())
-        if self._is_skipped(version):
-            self._live.skip(version)
+        if version == 0 or self._is_skipped(version):
             return self._present(self._keys.first_weights, Price())
         key = self._keys.versions[version]
         with self._store.computing(key):
@@ -294,7 +300,10 @@ class CellRun:
                 self._clock.take_over(found.price)
                 return found
             with self._clock.uncounted():
-                self._move_to(self.stream.parents[version - 1])
+                if self._is_skipped(version - 1):
+                    self._skip_before(version)
+                else:
+                    self._move_to(self.stream.parents[version - 1])
             self._numbers.clear()
             with self._clock.pricing() as price:
                 self._update(version)
@@ -315,7 +324,7 @@ class CellRun:
     def _is_skipped(self, version: int) -> bool:
         """Whether a version is not made, because only the last one is tested and does not depend on it."""
         scratch = self._cell.last_only and self._live.main.retrains_from_scratch
-        return scratch and version < self.stream.last_version and self.stream.learns
+        return scratch and version < self.stream.last_version and self.stream.is_chain_of_tasks
 
     def _tested(self, version: int, key: str) -> tuple[pa.Table, Mapping[str, float]]:
         """Ledger rows and probes of a version; taken from another test of equal weights where there is one."""

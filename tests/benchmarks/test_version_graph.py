@@ -21,6 +21,7 @@ from clbench.benchmarks.engine.retention import droppable
 from clbench.benchmarks.engine.store_contents import clean, contents
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.benchmarks.engine.version_keys import Keys
+from clbench.benchmarks.forecast.forecast import forecast_suite
 from clbench.core.checkpoints import load_tensors
 from clbench.core.errors import ConfigError
 from clbench.spec.ledger import read_ledger
@@ -229,6 +230,49 @@ def test_weights_that_were_dropped_are_computed_again_to_the_bit(
     again, taken = run(cell, tmp_path)
     assert taken == 0  # versions 0 to 4 were in the folder of the cell
     assert rows_of(again).equals(before)
+
+
+def test_a_strategy_that_starts_from_scratch_compresses_what_it_has_learnt(
+    life: Callable[..., str], scale: str, tmp_path: Path
+) -> None:
+    """A level whose weights were dropped is made from its parent, and not from version 0."""
+    cell = one_cell(life(), tmp_path, {"learn": "joint", "compress": {"name": scale}})
+    folder, _ = run(cell, tmp_path)
+    digests = [folder.record(version).digest for version in range(6)]
+    rows = folder.rows(3)
+    for version in (3, 4, 5):
+        shutil.rmtree(folder.path / "versions" / f"{version:04d}")
+    shutil.rmtree(tmp_path / "tests")  # so that the weights of version 3, which were dropped, are needed again
+    again, taken = run(cell, tmp_path)
+    assert taken == 3
+    assert [again.record(version).digest for version in range(6)] == digests
+    assert again.rows(3).equals(rows)
+
+
+@pytest.mark.parametrize("entry", ["joint", "per-task"])
+def test_the_last_version_alone_is_that_of_all_versions_on_branches_and_after_a_kill(
+    entry: str, life: Callable[..., str], tmp_path: Path
+) -> None:
+    fork = [{"learn": "one"}, {"learn": "two"}, {"learn": "three", "parent": "one"}]
+    for name, updates in (("chain", [{"learn": task} for task in ("one", "two", "three")]), ("fork", fork)):
+        stream, digests = life(updates, name), []
+        for last_only in (False, True):
+            cell = one_cell(stream, tmp_path, {"name": entry, "last_only": last_only})
+            folder, _ = run(cell, tmp_path / f"{name} {last_only}")
+            digests.append(folder.record(3).digest)
+        lose_last(tmp_path / f"{name} True", folder.path, 3)
+        shutil.rmtree(folder.path / "versions" / "0002")
+        again, _ = run(cell, tmp_path / f"{name} True")
+        assert {again.record(3).digest, *digests} == {digests[0]}
+
+
+def test_a_forecast_counts_the_tasks_of_each_path(life: Callable[..., str], scale: str, tmp_path: Path) -> None:
+    """Joint training of 4 steps for each task of the path: one; one and two; one, two and three. Levels take none."""
+    (found,) = forecast_suite([one_cell(life(), tmp_path, {"learn": "joint", "compress": scale})], CPU).cells
+    assert found.steps == 4 * (1 + 2 + 3)
+    fork = life([{"learn": "one"}, {"learn": "two"}, {"learn": "three", "parent": "one"}], "fork")
+    (found,) = forecast_suite([one_cell(fork, tmp_path, {"name": "joint", "last_only": True})], CPU).cells
+    assert found.steps == 4 * (1 + 2 + 2)
 
 
 def test_the_store_says_who_uses_what_and_forgets_what_nobody_uses(
