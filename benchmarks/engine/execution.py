@@ -103,6 +103,8 @@ class CellRun:
         self._making: int | None = None
         """Number of the version that is being made, if one is."""
         self._forgotten = ForgottenSamples(cell)
+        self._audited = {} if cell.last_only else self._forgotten.audited()
+        """By label of an update of kind `forget`: the versions that are looked at, all of which are tested."""
         self._reduced: dict[tuple[str, frozenset[str]], Samples] = {}
         self._forgotten.check()
         training = partial(progress, "train")
@@ -135,8 +137,8 @@ class CellRun:
         for version in range(0 if done is None else done + 1, self.stream.last_version + 1):
             self._compute(version)
             after_version(version)
-        if audited := self._forgotten.audited():
-            self._folder.save_audit({label: self._audit(label, versions) for label, versions in audited.items()})
+        if self._audited:
+            self._folder.save_audit({label: self._audit(label, of) for label, of in self._audited.items()})
         self._folder.finish(self.stream)
 
     def probe(self) -> None:
@@ -281,8 +283,9 @@ class CellRun:
         }
         key = self._keys.versions[version].digest
         with clock.uncounted():
-            for label in self._audited_at(version):
-                self._audit_outputs(version, label, test)
+            for label, versions in self._audited.items():
+                if version in versions:
+                    self._audit_outputs(version, label, test)
         tested = len(rows) > 0
         record = Record(version, made.weights, numbers, self._device.type, tested, key, test if tested else "")
         self._folder.save_version(record, rows)
@@ -352,10 +355,6 @@ class CellRun:
         return with_version(found.rows, version), found.probes
 
     # What is left of forgotten samples
-
-    def _audited_at(self, version: int) -> list[str]:
-        """Labels of the updates of kind `forget` for which a version is looked at."""
-        return [label for label, versions in self._forgotten.audited().items() if version in versions]
 
     def _audit(self, label: str, versions: Sequence[int]) -> dict[int, dict[str, float]]:
         """Numbers on what is left of forgotten samples, by version; the last one of `versions` has forgotten them."""

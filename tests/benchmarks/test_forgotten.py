@@ -237,3 +237,16 @@ def test_samples_without_some_keep_their_order_and_all_columns() -> None:
     assert found.tensors["x.width"].tolist() == [1, 3]
     assert found.truth["answer"].to_pylist() == ["A", "C"]
     assert found.device == CPU
+
+
+def test_what_is_left_is_looked_at_where_all_versions_are_tested(cell_of: Callable[..., Cell], tmp_path: Path) -> None:
+    updates = [*LEARNT, {"forget": {"task": "one", "category": "one 1"}, "name": "gone"}]
+    entry = {"learn": "finetune", "forget": "zero-shot"}
+    for last_only in (False, True):
+        folder = run(cell_of(updates, {**entry, "last_only": last_only}), tmp_path / str(last_only))
+        assert (folder.path / "audit.json").is_file() != last_only
+        assert folder.finished
+    found = json.loads((tmp_path / "False" / "suite" / "cell" / "audit.json").read_text())
+    assert set(found) == {"gone"}
+    assert set(found["gone"]) == {"2", "3"}
+    assert found["gone"]["2"] == found["gone"]["3"]  # `zero-shot` forgets nothing

@@ -23,6 +23,7 @@ PARAMETERS = {
     "show": "kind:str name:str --learner:str? --json:bool",
     "compare": "old:str new:str --protocol/--filter:str? --metric:str? --dead-band:float --lower-is-better:bool "
     "--max-nfr:float? --html:Path? --json:bool --out:Path --tracking-uri:str? --samples:str? --root:str?",
+    "versions": "--out:Path --clean:str? --json:bool",
     "metrics": "matrix:Path --json:bool",
     "report": "--out:Path --tracking-uri:str?",
     "doctor": "--out:Path --json:bool",
