@@ -133,31 +133,45 @@ def test_branches_start_from_their_parent(life: Callable[..., str], scale: str, 
     assert len({folder.record(version).digest for version in range(6)}) == 6
 
 
+ADOPTED: list[dict[str, Any]] = [
+    {"learn": "one"},
+    {"learn": "two"},
+    {"adopt": f"{CLIP}:b"},
+    {"compress": {"bits": 8}},
+    {"learn": "three", "parent": f"{CLIP}:b"},
+    {"learn": "three", "name": "on the old one", "parent": "two"},
+]
+
+
+@pytest.mark.parametrize("updates", [LIFE, ADOPTED], ids=["levels", "a release"])
 def test_a_cell_that_is_cut_after_any_version_ends_with_the_same_bits(
-    life: Callable[..., str], scale: str, tmp_path: Path
+    updates: list[dict[str, Any]], life: Callable[..., str], scale: str, tmp_path: Path
 ) -> None:
-    cell = one_cell(life(), tmp_path, {"learn": "ewc", "compress": {"name": scale}})
+    entry = {"learn": "ewc", "compress": {"name": scale}, "adopt": "retrain"}
+    cell = one_cell(life(updates), tmp_path, entry)
     straight, _ = run(cell, tmp_path / "straight")
+    last = len(updates)
 
     class Killed(Exception):
         """Stands for a kill."""
 
-    def kill_after(last: int) -> Callable[[int], None]:
+    def kill_after(number: int) -> Callable[[int], None]:
         def after(version: int) -> None:
-            if version == last:
+            if version == number:
                 raise Killed
 
         return after
 
-    for last in range(5):
+    for number in range(last):
         with pytest.raises(Killed):
             folder = CellFolder(tmp_path / "cut" / "suite" / "cell")
             workplace = workplace_in(tmp_path / "cut", CPU)
-            CellRun(cell, folder, workplace, lambda doing, step, total: None).run(kill_after(last))
+            CellRun(cell, folder, workplace, lambda doing, step, total: None).run(kill_after(number))
     cut, _ = run(cell, tmp_path / "cut")
     assert rows_of(cut).equals(rows_of(straight))
-    digests = [[folder.record(version).digest for version in range(6)] for folder in (cut, straight)]
+    digests = [[folder.record(version).digest for version in range(last + 1)] for folder in (cut, straight)]
     assert digests[0] == digests[1]
+    assert len(set(digests[0])) == last + 1
 
 
 def test_cells_of_other_streams_share_the_versions_that_they_have_in_common(
