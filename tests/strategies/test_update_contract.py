@@ -1,7 +1,7 @@
 """What every strategy for streams of releases must do; the tests walk the registry."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.strategies.cut_runs import Killed, run
@@ -9,6 +9,7 @@ from tests.strategies.update_streams import CLIP, QUICK, write_card, write_suite
 
 from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.engine.suite import load_suite
+from clbench.contracts import Strategy
 from clbench.contracts.updating import handled_kinds
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
@@ -16,7 +17,7 @@ from clbench.spec.ledger import read_ledger, task_scores
 
 OWN = [item.name for item in STRATEGIES.listings() if item.module.startswith("clbench.")]
 UPDATES = [name for name in OWN if handled_kinds(STRATEGIES.get(name).value) == ("adopt",)]
-ADAPTED = [name for name in UPDATES if not STRATEGIES.get(name).value.predicts_with_weights]
+ADAPTED = [name for name in UPDATES if not cast(type[Strategy[Any]], STRATEGIES.get(name).value).predicts_with_weights]
 """Those with an adapter for each task."""
 THREE = [f"{CLIP}:{name}" for name in "abc"]
 
