@@ -19,7 +19,7 @@ from clbench.benchmarks.engine.forgotten import ForgottenSamples, without
 from clbench.benchmarks.engine.frozen_features import FrozenFeatureCache
 from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.live_version import LiveVersion, Services
-from clbench.benchmarks.engine.retention import droppable
+from clbench.benchmarks.engine.retention import Keep, droppable
 from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.engine.shared_results import SharedResults
 from clbench.benchmarks.engine.version_keys import Keys, own_way
@@ -54,15 +54,16 @@ class Workplace:
     shared: SharedResults
 
 
-def workplace_in(out: Path, device: torch.device, fresh: bool = False) -> Workplace:
+def workplace_in(out: Path, device: torch.device, fresh: bool = False, keep: Keep = "branches") -> Workplace:
     """What cells of one run share.
 
     Args:
         out: Output folder: versions and encoded samples that do not fit into memory lie there.
         device: Device of the learners.
         fresh: Whether versions that earlier runs have left are computed again.
+        keep: Versions that keep their weights.
     """
-    return Workplace(SampleStore(device, out / "cache"), VersionStore(out, fresh), device, SharedResults())
+    return Workplace(SampleStore(device, out / "cache"), VersionStore(out, fresh, keep), device, SharedResults())
 
 
 class CellRun:
@@ -368,7 +369,7 @@ class CellRun:
 
     def _drop_weights(self, version: int) -> None:
         """Drop the weights that are not needed any more: see the module `retention`."""
-        for number in droppable(self.stream.parents, version):
+        for number in droppable(self.stream.parents, version, self._store.keep):
             self._store.drop_weights(self._keys.versions[number].digest)
 
 

@@ -215,6 +215,9 @@ def test_weights_are_kept_of_the_newest_the_last_and_branch_points() -> None:
     assert droppable(parents, 7) == [1, 3, 4, 5, 6]
     assert droppable((0, 1, 0), 3) == [1, 2]
     assert droppable((0, 0, 1), 2) == []
+    assert droppable(parents, 5, "last") == [1, 2, 3, 4]
+    assert droppable(parents, 4, "last") == [1, 3]  # 5 is still to come, from 2
+    assert droppable(parents, 7, "all") == []
 
 
 def test_weights_that_were_dropped_are_computed_again_to_the_bit(
