@@ -29,7 +29,7 @@ from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.benchmarks.evaluation.forget_audit import audit_numbers
 from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
 from clbench.contracts import ForgetRequest, Samples, Split, Stream, Task
-from clbench.core.errors import CheckpointError, TrainingError
+from clbench.core.errors import CheckpointError, ConfigError, TrainingError
 from clbench.spec.ledger import SCHEMA, with_version
 from clbench.spec.update import Compress, Forget
 
@@ -107,7 +107,7 @@ class CellRun:
         self._reduced: dict[tuple[str, frozenset[str]], Samples] = {}
         self._forgotten.check()
         training = partial(progress, "train")
-        services = Services(self._samples, self._request, training, self._numbers.__setitem__, self._once)
+        services = Services(self._for_strategies, self._request, training, self._numbers.__setitem__, self._once)
         self._live = LiveVersion(cell, self._device, services)
         if probe:
             self._live.learner.language_model()
@@ -175,6 +175,16 @@ class CellRun:
         if (task.name, ids) not in self._reduced:
             self._reduced[task.name, ids] = without(found, ids)
         return self._reduced[task.name, ids]
+
+    def _for_strategies(self, task: Task, split: Split) -> Samples:
+        """The samples of a split, for strategies: test data are out of their reach.
+
+        Raises:
+            ConfigError: When a strategy asks for test data.
+        """
+        if split == "test":
+            raise ConfigError(f"task {task.name!r}: a strategy asked for test data (wanted train or validation)")
+        return self._samples(task, split)
 
     def _request(self, update: Forget) -> ForgetRequest:
         tasks = self._forgotten.of(update)

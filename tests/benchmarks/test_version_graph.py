@@ -340,3 +340,18 @@ def test_two_processes_compute_every_version_once(life: Callable[..., str], tmp_
     assert sum(taken) == 6
     first, second = ([rows_of(CellFolder(Path(cell["folder"]))) for cell in result["cells"]] for result in found)
     assert all(one.equals(two) for one, two in zip(first, second, strict=True))
+
+
+def test_test_data_are_out_of_a_strategys_reach(life: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "peeks.py").write_text(
+        '"""A strategy that looks at test data."""\n'
+        "from clbench import Strategy, StrategyConfig, register\n"
+        '@register("peeks", config=StrategyConfig)\n'
+        "class Peeks(Strategy[StrategyConfig]):\n"
+        '    """Asks for what it must not see."""\n'
+        "    def learn(self, task):\n"
+        "        self.context.samples(task, 'validation')\n"
+        "        self.context.samples(task, 'test')\n"
+    )
+    with pytest.raises(ConfigError, match="task 'one': a strategy asked for test data"):
+        run(one_cell(life(LIFE[:2]), tmp_path, str(tmp_path / "peeks.py")), tmp_path)
