@@ -66,7 +66,8 @@ def show(
             (key, str(item.get("default")), str(item.get("description", "")))
             for key, item in schema.get("properties", {}).items()
         ]
-        print_table("", ("setting", "default", "description"), rows)
+        if rows:
+            print_table("", ("setting", "default", "description"), rows)
 
 
 def _known(kind: str, kinds: Iterable[str]) -> str:
