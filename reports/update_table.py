@@ -86,6 +86,8 @@ def update_columns(rows: Sequence[UpdateRow]) -> list[str]:
 def terminal_table(results: Sequence[CellResult], protocol: str) -> tuple[list[str], list[tuple[str, ...]]]:
     """Headings and rows of the table as text, for the terminal; both empty where `update_rows` has no rows.
 
+    Where there are updates of other kinds, those that learn a task are left out: cells share these, and R shows them.
+
     Args:
         results: Results of cells that differ in the seed only.
         protocol: Name of the protocol.
@@ -93,6 +95,7 @@ def terminal_table(results: Sequence[CellResult], protocol: str) -> tuple[list[s
     rows = update_rows(results, protocol)
     if not rows:
         return [], []
+    rows = [row for row in rows if row.kind != "learn"] or rows
     names = update_columns(rows)
     headings = [*FIRST_COLUMNS, *(UPDATE_COSTS[name].terminal for name in names)]
     return headings, [(*row.words, *(row.cell(name, len(results)) for name in names)) for row in rows]

@@ -19,7 +19,7 @@ from clbench.benchmarks.engine.forgotten import ForgottenSamples, without
 from clbench.benchmarks.engine.frozen_features import FrozenFeatureCache
 from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.live_version import LiveVersion, Services
-from clbench.benchmarks.engine.retention import droppable
+from clbench.benchmarks.engine.retention import Keep, droppable
 from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.engine.shared_results import SharedResults
 from clbench.benchmarks.engine.version_keys import Keys, own_way
@@ -29,7 +29,7 @@ from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.benchmarks.evaluation.forget_audit import audit_numbers
 from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
 from clbench.contracts import ForgetRequest, Samples, Split, Stream, Task
-from clbench.core.errors import CheckpointError, TrainingError
+from clbench.core.errors import CheckpointError, ConfigError, TrainingError
 from clbench.spec.ledger import SCHEMA, with_version
 from clbench.spec.update import Compress, Forget, Learn
 
@@ -54,15 +54,16 @@ class Workplace:
     shared: SharedResults
 
 
-def workplace_in(out: Path, device: torch.device, fresh: bool = False) -> Workplace:
+def workplace_in(out: Path, device: torch.device, fresh: bool = False, keep: Keep = "branches") -> Workplace:
     """What cells of one run share.
 
     Args:
         out: Output folder: versions and encoded samples that do not fit into memory lie there.
         device: Device of the learners.
         fresh: Whether versions that earlier runs have left are computed again.
+        keep: Versions that keep their weights.
     """
-    return Workplace(SampleStore(device, out / "cache"), VersionStore(out, fresh), device, SharedResults())
+    return Workplace(SampleStore(device, out / "cache"), VersionStore(out, fresh, keep), device, SharedResults())
 
 
 class CellRun:
@@ -108,7 +109,7 @@ class CellRun:
         self._reduced: dict[tuple[str, frozenset[str]], Samples] = {}
         self._forgotten.check()
         training = partial(progress, "train")
-        services = Services(self._samples, self._request, training, self._numbers.__setitem__, self._once)
+        services = Services(self._for_strategies, self._request, training, self._numbers.__setitem__, self._once)
         self._live = LiveVersion(cell, self._device, services)
         if probe:
             self._live.learner.language_model()
@@ -176,6 +177,16 @@ class CellRun:
         if (task.name, ids) not in self._reduced:
             self._reduced[task.name, ids] = without(found, ids)
         return self._reduced[task.name, ids]
+
+    def _for_strategies(self, task: Task, split: Split) -> Samples:
+        """The samples of a split, for strategies: test data are out of their reach.
+
+        Raises:
+            ConfigError: When a strategy asks for test data.
+        """
+        if split == "test":
+            raise ConfigError(f"task {task.name!r}: a strategy asked for test data (wanted train or validation)")
+        return self._samples(task, split)
 
     def _request(self, update: Forget) -> ForgetRequest:
         tasks = self._forgotten.of(update)
@@ -376,7 +387,7 @@ class CellRun:
 
     def _drop_weights(self, version: int) -> None:
         """Drop the weights that are not needed any more: see the module `retention`."""
-        for number in droppable(self.stream.parents, version):
+        for number in droppable(self.stream.parents, version, self._store.keep):
             self._store.drop_weights(self._keys.versions[number].digest)
 
 

@@ -15,6 +15,7 @@ from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.engine.environment import describe
 from clbench.benchmarks.engine.execution import CellRun, Workplace, workplace_in
 from clbench.benchmarks.engine.result_backup import ResultBackup
+from clbench.benchmarks.engine.retention import Keep
 from clbench.benchmarks.engine.suite import Suite
 from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
 from clbench.benchmarks.tracking.best_effort import BestEffort, catch_up
@@ -96,6 +97,7 @@ class RunOptions:
         tracking_uri: The MLflow store.
         fresh: Whether finished cells are computed again.
         probe: Tasks of lm-evaluation-harness on which models are measured besides the tasks of the stream.
+        keep: Versions that keep their weights.
     """
 
     out: Path
@@ -103,6 +105,7 @@ class RunOptions:
     tracking_uri: str
     fresh: bool = False
     probe: HarnessProbe | None = None
+    keep: Keep = "branches"
 
 
 def choose_device(name: str) -> torch.device:
@@ -143,7 +146,7 @@ def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> SuiteRes
         earlier = ResultBackup(folder)
         earlier.commit_or_restore()
         tracker = Tracker(options.tracking_uri, options.out, suite.name, folder, describe())
-        workplace = workplace_in(options.out, options.device, options.fresh)
+        workplace = workplace_in(options.out, options.device, options.fresh, options.keep)
         outcomes = []
         try:
             for index, cell in enumerate(suite.cells):

@@ -22,6 +22,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from clbench.benchmarks.clock import Price
+from clbench.benchmarks.engine.retention import Keep
 from clbench.benchmarks.engine.version_keys import VersionKey
 from clbench.core.checkpoints import load_tensors, load_tree, save_tensors, save_tree
 from clbench.core.errors import CheckpointError, ClbenchError
@@ -72,10 +73,12 @@ class VersionStore:
     Args:
         out: The output folder.
         fresh: Whether what earlier runs have left is computed again, once, instead of taken.
+        keep: Versions that keep their weights; see `retention.droppable`.
     """
 
     out: Path
     fresh: bool = False
+    keep: Keep = "branches"
     _renewed: set[Path] = field(default_factory=set)
 
     @contextlib.contextmanager

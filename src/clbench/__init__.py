@@ -7,15 +7,21 @@ loaded from its module at first use, so `import clbench` itself imports neither 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clbench.contracts import Batch, Learner, Strategy, StrategyConfig, Stream, Task
+    from clbench.contracts import Batch, ForgetRequest, Learner, Strategy, StrategyConfig, Stream, Task
     from clbench.core.registry import register
+    from clbench.spec.update import Adopt, Compress, Forget, Learn
     from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
     from clbench.streams.card import load_stream
 else:  # hidden from type checkers: for them a name that is not imported above is an error
     _MODULES = {
+        "Adopt": "clbench.spec.update",
         "Batch": "clbench.contracts",
+        "Compress": "clbench.spec.update",
+        "Forget": "clbench.spec.update",
+        "ForgetRequest": "clbench.contracts",
         "GradientConfig": "clbench.strategies._training.gradient",
         "GradientStrategy": "clbench.strategies._training.gradient",
+        "Learn": "clbench.spec.update",
         "Learner": "clbench.contracts",
         "Strategy": "clbench.contracts",
         "StrategyConfig": "clbench.contracts",
@@ -42,9 +48,14 @@ else:  # hidden from type checkers: for them a name that is not imported above i
 __version__ = "0.1.0"
 
 __all__ = [
+    "Adopt",
     "Batch",
+    "Compress",
+    "Forget",
+    "ForgetRequest",
     "GradientConfig",
     "GradientStrategy",
+    "Learn",
     "Learner",
     "Strategy",
     "StrategyConfig",

@@ -230,6 +230,9 @@ def test_weights_are_kept_of_the_newest_the_last_and_branch_points() -> None:
     assert droppable(parents, 7) == [1, 3, 4, 5, 6]
     assert droppable((0, 1, 0), 3) == [1, 2]
     assert droppable((0, 0, 1), 2) == []
+    assert droppable(parents, 5, "last") == [1, 2, 3, 4]
+    assert droppable(parents, 4, "last") == [1, 3]  # 5 is still to come, from 2
+    assert droppable(parents, 7, "all") == []
 
 
 def test_weights_that_were_dropped_are_computed_again_to_the_bit(
@@ -395,3 +398,18 @@ def test_two_processes_compute_every_version_once(life: Callable[..., str], tmp_
     assert sum(taken) == 6
     first, second = ([rows_of(CellFolder(Path(cell["folder"]))) for cell in result["cells"]] for result in found)
     assert all(one.equals(two) for one, two in zip(first, second, strict=True))
+
+
+def test_test_data_are_out_of_a_strategys_reach(life: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "peeks.py").write_text(
+        '"""A strategy that looks at test data."""\n'
+        "from clbench import Strategy, StrategyConfig, register\n"
+        '@register("peeks", config=StrategyConfig)\n'
+        "class Peeks(Strategy[StrategyConfig]):\n"
+        '    """Asks for what it must not see."""\n'
+        "    def learn(self, task):\n"
+        "        self.context.samples(task, 'validation')\n"
+        "        self.context.samples(task, 'test')\n"
+    )
+    with pytest.raises(ConfigError, match="task 'one': a strategy asked for test data"):
+        run(one_cell(life(LIFE[:2]), tmp_path, str(tmp_path / "peeks.py")), tmp_path)

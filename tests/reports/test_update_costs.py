@@ -125,7 +125,7 @@ def test_seeds_are_averaged() -> None:
 def test_the_terminal_gets_the_table_as_text() -> None:
     headings, cells = terminal_table([MADE], "task-id")
     assert headings[:8] == ["Version", "Update", "Kind", "From", "before", "after", "NFR", "PFR"]
-    assert cells[1] == ("2", "4 bits", "compress", "1 one", "75.0", "50.0", "50.0", "25.0", "2", "1", "4.25",
+    assert cells[0] == ("2", "4 bits", "compress", "1 one", "75.0", "50.0", "50.0", "25.0", "2", "1", "4.25",
                         "120,000", "\N{EN DASH}")  # fmt: skip
     assert terminal_table([MADE], "union") == ([], [])
 

@@ -66,7 +66,8 @@ def show(
             (key, str(item.get("default")), str(item.get("description", "")))
             for key, item in schema.get("properties", {}).items()
         ]
-        print_table("", ("setting", "default", "description"), rows)
+        if rows:
+            print_table("", ("setting", "default", "description"), rows)
 
 
 def _known(kind: str, kinds: Iterable[str]) -> str:
@@ -125,6 +126,10 @@ def _describe(kind: str, name: str) -> dict[str, Any]:
         "documentation": inspect.cleandoc(entry.value.__doc__ or ""),
         **entry.details,
     }
+    if kind == "strategy":
+        from clbench.contracts.updating import handled_kinds
+
+        found["handles"] = list(handled_kinds(entry.value))
     if entry.config is not None:
         found["config"] = entry.config.model_json_schema()
     if kind == "learner" and (":" in name or "argument" not in entry.details):

@@ -51,6 +51,9 @@ def run(
         bool,
         typer.Option("--fresh", help="Compute all cells again. Earlier results are kept until new ones replace them."),
     ] = False,
+    keep: Annotated[
+        str, typer.Option(help="Weights that stay on disk: of the `last` version, of `branches` too, or of `all`.")
+    ] = "branches",
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Print cells, steps, sizes, expected time and memory, without training.")
     ] = False,
@@ -61,13 +64,18 @@ def run(
     Results are printed, logged to MLflow and shown on a leaderboard. A repeated command continues where the last one
     stopped.
     """
+    from clbench.benchmarks.engine.retention import KEEP
     from clbench.benchmarks.engine.runner import RunOptions, choose_device, run_suite
     from clbench.benchmarks.engine.suite import SuiteChanges, load_suite
     from clbench.benchmarks.evaluation.harness_probe import parse_probe
     from clbench.benchmarks.tracking.store import default_uri
     from clbench.cli.progress import Bars
     from clbench.core.config import parse_overrides
+    from clbench.core.errors import ConfigError
 
+    kept = next((known for known in KEEP if known == keep), None)
+    if kept is None:
+        raise ConfigError(f"--keep must be {', '.join(KEEP)}, got {keep!r}")
     changes = SuiteChanges(
         _names(streams), _names(learners), _names(strategies), _numbers(seeds), parse_overrides(overrides or []), root
     )
@@ -81,7 +89,7 @@ def run(
         return
     uri = tracking_uri or default_uri(out)
     with Bars(len(chosen.cells)) as bars:
-        result = run_suite(chosen, RunOptions(out, choose_device(device), uri, fresh, asked), bars)
+        result = run_suite(chosen, RunOptions(out, choose_device(device), uri, fresh, asked, kept), bars)
     problems = list(result.unlogged)
     page = _leaderboard(uri, out, problems)
     _print(chosen, result, uri, page, as_json)

@@ -50,7 +50,8 @@ class Context:
         learner: The model at version t; the strategy changes it in place.
         budget: Steps and batch size for one task.
         seed: Seed of the cell.
-        samples: Gives the encoded samples of a task's split, with batches on the learner's device; cached.
+        samples: Gives the encoded samples of a task's split, with batches on the learner's device; cached. It refuses
+            test data.
         new_learner: Builds another learner at version 0 (the pre-trained model) on the same device.
         progress: Reports (steps done, steps in total) during training; cheap.
         record: Logs a named number of the present version, such as a diagnostic, to the run.

@@ -79,7 +79,7 @@ class Compress(_Update):
         if self.name:
             return self.name
         if self.bits is not None:
-            return f"{self.bits:g} bits"
+            return f"{self.bits:g} bit" if self.bits == 1 else f"{self.bits:g} bits"
         return f"{100 * self.sparsity:g} % zeros" if self.sparsity is not None else f"{self.bytes:,} bytes"
 
 
