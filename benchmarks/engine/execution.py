@@ -196,8 +196,11 @@ class CellRun:
 
     def _once(self, key: Hashable, make: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
         """What a strategy computes for itself and others alike: see `Context.once`."""
-        cell = self._cell
-        return self._shared.once((*cell.tested, cell.budget.model_dump_json(), cell.seed, key), make, _bytes_of)
+        cell, update = self._cell, None
+        if self._making:
+            made, left_out = self.stream.updates[self._making - 1], self._forgotten.left_out(self._making)
+            update = made.model_dump_json(exclude={"name", "parent"}), frozenset(left_out.items())
+        return self._shared.once((*cell.tested, cell.budget.model_dump_json(), cell.seed, update, key), make, _bytes_of)
 
     def _frozen_blocks(self, task: Task, split: Split) -> int:
         """Number of leading blocks whose output is equal in all versions and for every use of a split's samples."""

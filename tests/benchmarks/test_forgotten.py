@@ -36,9 +36,9 @@ class Spy(GradientStrategy[GradientConfig]):
 
     def note(self, forgotten):
         read = {task.name: self.context.samples(task, "train").ids.to_pylist() for task in self.seen}
-        tested = {task.name: len(self.context.samples(task, "test")) for task in self.seen}
+        others = {task.name: len(self.context.samples(task, "validation")) for task in self.seen}
         with open(LOG, "a") as file:
-            file.write(json.dumps([forgotten, read, tested]) + chr(10))
+            file.write(json.dumps([forgotten, read, others]) + chr(10))
 '''
 
 
@@ -184,7 +184,7 @@ def test_later_updates_on_the_path_do_without_the_samples(cell_of: Callable[...,
     ]
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [(forgotten, read) for forgotten, read, _ in lines] == wanted
-    assert all(set(tested.values()) == {15} for _, _, tested in lines)  # nothing is left out of tests
+    assert all(set(others.values()) == {9} for _, _, others in lines)  # nothing is left out of validation
 
 
 def run(cell: Cell, out: Path) -> CellFolder:

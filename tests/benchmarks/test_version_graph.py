@@ -17,6 +17,7 @@ from tests.strategies.update_streams import CLIP
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.engine.execution import CellRun, workplace_in
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.retention import droppable
 from clbench.benchmarks.engine.store_contents import clean, contents
 from clbench.benchmarks.engine.suite import load_suite
@@ -413,3 +414,53 @@ def test_test_data_are_out_of_a_strategys_reach(life: Callable[..., str], tmp_pa
     )
     with pytest.raises(ConfigError, match="task 'one': a strategy asked for test data"):
         run(one_cell(life(LIFE[:2]), tmp_path, str(tmp_path / "peeks.py")), tmp_path)
+
+
+def test_the_pretrained_model_is_the_release_that_was_adopted_last(life: Callable[..., str], tmp_path: Path) -> None:
+    """Strategies that go back to it, or anchor to it, do not return to an old base."""
+    (tmp_path / "asks.py").write_text(
+        '"""A strategy that asks for the pre-trained model."""\n'
+        "from clbench import Strategy, StrategyConfig, register\n"
+        '@register("asks", config=StrategyConfig)\n'
+        "class Asks(Strategy[StrategyConfig]):\n"
+        '    """Records which one it gets, when it is built and when it learns."""\n'
+        "    def __init__(self, config, context):\n"
+        "        super().__init__(config, context)\n"
+        "        self.first = self.number()\n"
+        "    def number(self):\n"
+        "        return int(self.context.new_learner().digest()[:8], 16)\n"
+        "    def learn(self, task):\n"
+        "        self.context.record('built', self.first)\n"
+        "        self.context.record('learns', self.number())\n"
+    )
+    updates = [{"learn": "one"}, {"adopt": f"{CLIP}:b"}, {"learn": "two"}, {"learn": "three", "parent": "one"}]
+    entry = {"learn": str(tmp_path / "asks.py"), "adopt": "retrain"}
+    cell = one_cell(life(updates), tmp_path, entry)
+    folder, _ = run(cell, tmp_path)
+    shutil.rmtree(folder.path / "versions" / "0004")
+    lose_last(tmp_path, folder.path, 3)
+    resumed, _ = run(cell, tmp_path)
+    for version, release in ((1, CLIP), (3, f"{CLIP}:b"), (4, CLIP)):
+        wanted = int(build_learner(release, 0, CPU).digest()[:8], 16)
+        numbers = resumed.record(version).numbers
+        assert (numbers["built"], numbers["learns"]) == (wanted, wanted)
+
+
+def test_what_is_computed_once_is_that_of_the_update(life: Callable[..., str], tmp_path: Path) -> None:
+    """Two branches at one depth adopt other releases; what a strategy shares under one key is that of its own."""
+    (tmp_path / "shares.py").write_text(
+        '"""A strategy that shares a number of the release."""\n'
+        "from clbench import Strategy, StrategyConfig, register\n"
+        '@register("shares", config=StrategyConfig)\n'
+        "class Shares(Strategy[StrategyConfig]):\n"
+        '    """Takes each release as it is."""\n'
+        "    def adopt(self, release, tasks):\n"
+        "        self.learner = release\n"
+        "        found = self.context.once(self.version, lambda: {'number': int(release.digest()[:8], 16)})\n"
+        "        self.context.record('release', found['number'])\n"
+    )
+    updates = [{"adopt": CLIP}, {"adopt": f"{CLIP}:b"}, {"adopt": f"{CLIP}:c", "parent": CLIP}]
+    folder, _ = run(one_cell(life(updates), tmp_path, str(tmp_path / "shares.py")), tmp_path)
+    for version, release in ((1, CLIP), (2, f"{CLIP}:b"), (3, f"{CLIP}:c")):
+        wanted = int(build_learner(release, 0, CPU).digest()[:8], 16)
+        assert folder.record(version).numbers["release"] == wanted
