@@ -144,7 +144,7 @@ def write_suites(folder: Path) -> list[Path]:
         "protocols": ["task-id", "union"],
         "order_reason": "none",
     }
-    base_card = {**card, "name": "patterns", "loader": "image-parquet", "data": "data"}
+    base_card: dict[str, object] = {**card, "name": "patterns", "loader": "image-parquet", "data": "data"}
     base_card["tasks"] = [{**task, "templates": ["a {}"]} for task in TASKS]
     (folder / "patterns.yaml").write_text(yaml.safe_dump(base_card))
     suites = []
