@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from clbench.core.errors import TrackingError
 from clbench.core.mlflow_store import NAME, allowed_name, fitting, one_line_errors, shown_uri, sqlite_file, sqlite_uri
@@ -76,7 +76,8 @@ def _make_whole(file: Path, artifacts: str) -> None:
             return
         for left in (aside, aside.with_name(f"{aside.name}-journal")):
             left.unlink(missing_ok=True)
-        SqlAlchemyStore(sqlite_uri(aside), artifacts).engine.dispose()
+        made: Any = cast(Any, SqlAlchemyStore)(sqlite_uri(aside), artifacts)  # MLflow has no types here
+        made.engine.dispose()
         os.replace(aside, file)
 
 
