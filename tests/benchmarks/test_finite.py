@@ -18,7 +18,8 @@ from torch import nn
 
 from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.engine.learners import build_learner
-from clbench.benchmarks.engine.runner import Outcome, RunOptions, run_suite
+from clbench.benchmarks.engine.cell_log import Outcome
+from clbench.benchmarks.engine.runner import RunOptions, run_suite
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.contracts import Learner, Samples, Split, Stream, Task
@@ -38,7 +39,7 @@ class Silent:
     def on_cell_start(self, *arguments: object) -> None:
         """Nothing."""
 
-    on_version_end = on_step = on_problem = on_cell_start
+    on_version_end = on_cell_end = on_step = on_problem = on_cell_start
 
 
 def run(path: str, out: Path) -> Sequence[Outcome]:

@@ -24,7 +24,7 @@ def test_numbers_and_titles_are_whole(monkeypatch: pytest.MonkeyPatch, width: in
     cell: Any = SimpleNamespace(title=TITLE)
     with Bars(14) as bars:
         bars.on_cell_start(3, cell, 10)
-        bars.on_step("train", 1, 123456)
+        bars.on_step(3, "train", 1, 123456)
         bars.on_problem("[b]odd[/b] :star: thing")
         bars.refresh()
         shown = out.getvalue()
@@ -44,5 +44,5 @@ def test_a_pipe_gets_a_line_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     cell: Any = SimpleNamespace(title=TITLE)
     with Bars(14) as bars:
         bars.on_cell_start(3, cell, 10)
-        bars.on_step("train", 1, 123456)
+        bars.on_step(3, "train", 1, 123456)
     assert out.getvalue() == f"[4/14] {TITLE}\n"
