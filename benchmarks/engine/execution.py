@@ -31,7 +31,7 @@ from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
 from clbench.contracts import ForgetRequest, Samples, Split, Stream, Task
 from clbench.core.errors import CheckpointError, ConfigError, TrainingError
 from clbench.spec.ledger import SCHEMA, with_version
-from clbench.spec.update import Compress, Forget
+from clbench.spec.update import Compress, Forget, Learn
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done now, steps done, steps in all) of one version."""
@@ -106,6 +106,8 @@ class CellRun:
         self._making: int | None = None
         """Number of the version that is being made, if one is."""
         self._forgotten = ForgottenSamples(cell)
+        self._audited = {} if cell.last_only else self._forgotten.audited()
+        """By label of an update of kind `forget`: the versions that are looked at, all of which are tested."""
         self._reduced: dict[tuple[str, frozenset[str]], Samples] = {}
         self._forgotten.check()
         training = partial(progress, "train")
@@ -138,8 +140,8 @@ class CellRun:
         for version in range(0 if done is None else done + 1, self.stream.last_version + 1):
             self._compute(version)
             after_version(version)
-        if audited := self._forgotten.audited():
-            self._folder.save_audit({label: self._audit(label, versions) for label, versions in audited.items()})
+        if self._audited:
+            self._folder.save_audit({label: self._audit(label, of) for label, of in self._audited.items()})
         self._folder.finish(self.stream)
 
     def probe(self) -> None:
@@ -196,8 +198,11 @@ class CellRun:
 
     def _once(self, key: Hashable, make: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
         """What a strategy computes for itself and others alike: see `Context.once`."""
-        cell = self._cell
-        return self._shared.once((*cell.tested, cell.budget.model_dump_json(), cell.seed, key), make, _bytes_of)
+        cell, update = self._cell, None
+        if self._making:
+            made, left_out = self.stream.updates[self._making - 1], self._forgotten.left_out(self._making)
+            update = made.model_dump_json(exclude={"name", "parent"}), frozenset(left_out.items())
+        return self._shared.once((*cell.tested, cell.budget.model_dump_json(), cell.seed, update, key), make, _bytes_of)
 
     def _frozen_blocks(self, task: Task, split: Split) -> int:
         """Number of leading blocks whose output is equal in all versions and for every use of a split's samples."""
@@ -234,14 +239,23 @@ class CellRun:
             except CheckpointError as error:
                 where = f"{self._folder.path}: version {version}"
                 raise CheckpointError(f"{where}: {error}; --fresh computes the cell again") from None
-        elif self._live.main.retrains_from_scratch and self.stream.learns:
-            for earlier in self.stream.path(version)[1:-1]:
-                self._live.skip(earlier)
+        elif self._is_from_scratch(version):
+            self._skip_before(version)
             self._update(version)
         else:
             self._move_to(self.stream.parents[version - 1])
             self._update(version)
         self._settle()
+
+    def _is_from_scratch(self, version: int) -> bool:
+        """Whether a version does not depend on the versions before it, all of which learn tasks."""
+        made = [self.stream.updates[number - 1] for number in self.stream.path(version)[1:]]
+        return self._live.main.retrains_from_scratch and all(isinstance(update, Learn) for update in made)
+
+    def _skip_before(self, version: int) -> None:
+        """Count the updates before a version without making them; version 0 must be in memory."""
+        for earlier in self.stream.path(version)[1:-1]:
+            self._live.skip(earlier)
 
     def _settle(self) -> None:
         """Compare caches with the weights that are in memory now, and measure distances from them."""
@@ -285,8 +299,9 @@ class CellRun:
         }
         key = self._keys.versions[version].digest
         with clock.uncounted():
-            for label in self._audited_at(version):
-                self._audit_outputs(version, label, test)
+            for label, versions in self._audited.items():
+                if version in versions:
+                    self._audit_outputs(version, label, test)
         tested = len(rows) > 0
         record = Record(version, made.weights, numbers, self._device.type, tested, key, test if tested else "")
         self._folder.save_version(record, rows)
@@ -294,10 +309,7 @@ class CellRun:
 
     def _made(self, version: int) -> StoredVersion:
         """A version, made now or taken from the store."""
-        if version == 0:
-            return self._present(self._keys.first_weights, Price())
-        if self._is_skipped(version):
-            self._live.skip(version)
+        if version == 0 or self._is_skipped(version):
             return self._present(self._keys.first_weights, Price())
         key = self._keys.versions[version]
         with self._store.computing(key):
@@ -307,7 +319,10 @@ class CellRun:
                 self._clock.take_over(found.price)
                 return found
             with self._clock.uncounted():
-                self._move_to(self.stream.parents[version - 1])
+                if self._is_skipped(version - 1):
+                    self._skip_before(version)
+                else:
+                    self._move_to(self.stream.parents[version - 1])
             self._numbers.clear()
             with self._clock.pricing() as price:
                 self._update(version)
@@ -328,7 +343,7 @@ class CellRun:
     def _is_skipped(self, version: int) -> bool:
         """Whether a version is not made, because only the last one is tested and does not depend on it."""
         scratch = self._cell.last_only and self._live.main.retrains_from_scratch
-        return scratch and version < self.stream.last_version and self.stream.learns
+        return scratch and version < self.stream.last_version and self.stream.is_chain_of_tasks
 
     def _tested(self, version: int, key: str) -> tuple[pa.Table, Mapping[str, float]]:
         """Ledger rows and probes of a version; taken from another test of equal weights where there is one."""
@@ -356,10 +371,6 @@ class CellRun:
         return with_version(found.rows, version), found.probes
 
     # What is left of forgotten samples
-
-    def _audited_at(self, version: int) -> list[str]:
-        """Labels of the updates of kind `forget` for which a version is looked at."""
-        return [label for label, versions in self._forgotten.audited().items() if version in versions]
 
     def _audit(self, label: str, versions: Sequence[int]) -> dict[int, dict[str, float]]:
         """Numbers on what is left of forgotten samples, by version; the last one of `versions` has forgotten them."""

@@ -60,6 +60,8 @@ class LiveVersion:
         self._stream: Stream = cell.load_stream()
         self.number = 0
         """Number of the version."""
+        self._base = cell.learner
+        """The learner of version 0, or the release that was adopted last."""
         self.learner: Learner = self.build(cell.learner)
         self._strategies: dict[UpdateKind, AnyStrategy] = {}
         """By the first kind of update that each is for."""
@@ -82,8 +84,8 @@ class LiveVersion:
 
     def restart(self) -> None:
         """Go back to version 0, with a new learner and new strategies."""
-        self.number = 0
-        self.learner = self.build(self._cell.learner)
+        self.number, self._base = 0, self._cell.learner
+        self.learner = self.build(self._base)
         self.start()
 
     @property
@@ -105,6 +107,7 @@ class LiveVersion:
                 learn_task(strategy, self._task(update), update.draw)
             case Adopt():
                 release = self._release(update, number)
+                self._base = update.release
                 adopt_release(strategy, release, self._stream.seen(number))
             case Compress():
                 compress(strategy, update)
@@ -131,8 +134,9 @@ class LiveVersion:
             CheckpointError: When weights or states do not fit.
         """
         releases = [u for v in self._stream.path(number)[1:] if isinstance(u := self._stream.updates[v - 1], Adopt)]
-        if releases and (releases[-1].release != self._cell.learner):
-            self._replace_learner(self.build(releases[-1].release))
+        if releases and releases[-1].release != self._base:
+            self._base = releases[-1].release
+            self._replace_learner(self.build(self._base))
         seen = self._stream.seen(number)
         for strategy in self._strategies.values():
             strategy.version = len(self._stream.path(number)) - 1
@@ -189,7 +193,7 @@ class LiveVersion:
             budget=cell.budget,
             seed=cell.seed,
             samples=given.samples,
-            new_learner=lambda: self.build(cell.learner),
+            new_learner=lambda: self.build(self._base),
             progress=given.progress,
             record=given.record,
             once=given.once,

@@ -21,7 +21,7 @@ class StoredItem:
         key: Name of its folder.
         made_by: The update that made it, as text; empty for tests.
         cells: Folders of the cells that use it.
-        weight_bytes: Bytes of weights and states.
+        weight_bytes: Bytes of weights and of tensors in states.
         other_bytes: Bytes of everything else.
     """
 
@@ -45,7 +45,7 @@ def contents(out: Path) -> list[StoredItem]:
         for folder in (out / room).glob("*"):
             if folder.name == LOCKS or folder.name.startswith("."):
                 continue
-            weights = _bytes_of([folder / WEIGHTS, *(folder / STATES).rglob("*")])
+            weights = _bytes_of([folder / WEIGHTS, *(folder / STATES).glob("*/*.safetensors")])
             others = _bytes_of(folder.rglob("*")) - weights
             made_by = _made_by(folder / MADE) if kind == "version" else ""
             cells = tuple(sorted(users.get(folder.name, ())))

@@ -96,7 +96,7 @@ class Keys:
         left_out = {"name", "parent", "samples", "without"}  # names; what they mean is `without` below
         found: dict[str, object] = {
             "kind": update.kind,
-            "update": update.model_dump(mode="json", exclude=left_out, exclude_none=True),
+            "update": update.model_dump(mode="json", exclude=left_out, exclude_defaults=True),
             "strategy": cell.choice_for(update.kind).identity,
         }
         if isinstance(update, Learn | Adopt):

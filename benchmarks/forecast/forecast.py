@@ -141,7 +141,7 @@ class Bench:
         self._learner = self._build([])
         tasks = self._stream.tasks
         strategy = self._strategy(cell, cell.budget, lambda step, total: None)
-        end_alone = cell.last_only and strategy.retrains_from_scratch and self._stream.learns
+        end_alone = cell.last_only and strategy.retrains_from_scratch and self._stream.is_chain_of_tasks
         steps = self._steps(strategy, end_alone)
         cost = self._step_cost(cell) if steps else StepCost(0, 0, 0, 0, self._resting_mib)
         classes = sum(size.classes for size in self.sizes) / len(tasks)
@@ -161,7 +161,8 @@ class Bench:
         """Optimizer steps of all versions, or of the last one if those before it are not made."""
         steps = 0
         for version, tasks in enumerate(self._learnt(), 1):
-            strategy.version = version
+            strategy.version = len(self._stream.path(version)) - 1
+            strategy.seen = list(self._stream.seen(self._stream.parents[version - 1]))
             for task in tasks:
                 strategy.seen.append(task)
                 if not end_alone or version == self._stream.last_version:

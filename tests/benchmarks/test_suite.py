@@ -11,6 +11,7 @@ from clbench.benchmarks.engine.suite import SuiteChanges, load_suite
 from clbench.benchmarks.tuning.tuned_record import read_tuned
 from clbench.core.cards import SUITE_CARDS
 from clbench.core.errors import ClbenchError, ConfigError, RegistryError
+from clbench.spec.update import KINDS
 
 WITH_A_ROOT = ("mtil", "mtil-5shot", "xtail")
 """Suites over the user's own data; the tests of their streams make some up."""
@@ -101,6 +102,52 @@ def test_an_argument_after_a_colon_is_the_setting_that_the_strategy_named(write_
         load_suite(path, SuiteChanges(strategies=["finetune:fast"]))
     with pytest.raises(RegistryError, match="unknown strategy 'pefd'"):
         load_suite(write_suite("pefd:osf"))
+
+
+def test_an_entry_may_have_a_strategy_for_each_kind_of_update(write_suite: Callable[..., str]) -> None:
+    entries: list[Any] = [
+        {"compress": {"name": "prune", "rule": "wanda"}, "learn": "finetune", "forget": "ssd"},
+        {"learn": {"name": "lora", "rank": 2}, "compress": "quantize", "label": "small"},
+        {"learn": "peft:loha", "adopt": "retrain", "last_only": True},
+        "zero-shot",
+    ]
+    cells = load_suite(write_suite(*entries)).cells
+    assert [cell.label for cell in cells] == [
+        "finetune + prune rule=wanda + ssd",
+        "small",
+        "peft method=loha + retrain",
+        "zero-shot",
+    ]
+    assert [cell.last_only for cell in cells] == [False, False, True, False]
+    first, *_, last = cells
+    chosen = {kind: (first.choice_for(kind).strategy, last.choice_for(kind).strategy) for kind in KINDS}
+    assert chosen == {
+        "learn": ("finetune", "zero-shot"),
+        "adopt": ("finetune", "zero-shot"),  # what is not named is left to the first one, which may refuse it
+        "compress": ("prune", "zero-shot"),
+        "forget": ("ssd", "zero-shot"),
+    }
+    assert first.names[2] == "finetune"
+    assert cast(dict[str, Any], first.resolved["strategy_compress"])["settings"]["rule"] == "wanda"
+    assert "strategy_compress" not in last.resolved
+    assert len({cell.digest for cell in cells}) == 4
+
+
+def test_settings_of_every_part_of_an_entry_can_be_changed(write_suite: Callable[..., str]) -> None:
+    wanda = {"name": "prune", "rule": "wanda"}
+    path = write_suite({"learn": "finetune", "compress": wanda}, {"learn": "ewc", "compress": "prune"}, "ewc")
+    overrides = {"finetune.lr": 0.5, "prune.rule": "magnitude", "strategy.clip_norm": 2.0}
+    suite = load_suite(path, SuiteChanges(strategies=["finetune"], overrides=overrides))
+    (cell,) = suite.cells  # the entry that has the named strategy for some kind of update
+    assert cell.config.model_dump()["lr"] == 0.5
+    assert cell.config.model_dump()["clip_norm"] == 2.0
+    assert cell.choice_for("compress").config.model_dump()["rule"] == "magnitude"
+    assert [cell.label for cell in load_suite(path, SuiteChanges(strategies=["prune"])).cells] == [
+        "finetune + prune rule=wanda",
+        "ewc + prune",
+    ]
+    with pytest.raises(ConfigError, match="strategy prune: rule must be"):
+        load_suite(path, SuiteChanges(overrides={"prune.rule": "wando"}))
 
 
 def test_equal_cells_have_equal_keys_and_settings_change_them(write_suite: Callable[..., str]) -> None:

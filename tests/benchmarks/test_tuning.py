@@ -168,7 +168,7 @@ def test_lower_is_better_where_the_metric_says_so(write_suite: WriteSuite) -> No
 def test_a_metric_that_needs_two_tasks_is_refused_for_a_stream_of_one(write_suite: WriteSuite) -> None:
     stream = load_suite(write_suite("finetune")).cells[0].load_stream()
     with pytest.raises(ConfigError, match=r"--criterion forgetting\.chaudhry: not defined on tiny: needs at least 2"):
-        criterion_of("forgetting.chaudhry", replace(stream, tasks=stream.tasks[:1]))
+        criterion_of("forgetting.chaudhry", replace(stream, tasks=stream.tasks[:1], updates=stream.updates[:1]))
 
 
 def test_a_search_that_is_cut_off_goes_on_to_the_same_bytes(write_suite: WriteSuite, tmp_path: Path) -> None:

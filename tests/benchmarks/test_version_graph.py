@@ -17,10 +17,12 @@ from tests.strategies.update_streams import CLIP
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.engine.execution import CellRun, workplace_in
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.retention import droppable
 from clbench.benchmarks.engine.store_contents import clean, contents
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.benchmarks.engine.version_keys import Keys
+from clbench.benchmarks.forecast.forecast import forecast_suite
 from clbench.core.checkpoints import load_tensors
 from clbench.core.errors import ConfigError
 from clbench.spec.ledger import read_ledger
@@ -132,31 +134,45 @@ def test_branches_start_from_their_parent(life: Callable[..., str], scale: str, 
     assert len({folder.record(version).digest for version in range(6)}) == 6
 
 
+ADOPTED: list[dict[str, Any]] = [
+    {"learn": "one"},
+    {"learn": "two"},
+    {"adopt": f"{CLIP}:b"},
+    {"compress": {"bits": 8}},
+    {"learn": "three", "parent": f"{CLIP}:b"},
+    {"learn": "three", "name": "on the old one", "parent": "two"},
+]
+
+
+@pytest.mark.parametrize("updates", [LIFE, ADOPTED], ids=["levels", "a release"])
 def test_a_cell_that_is_cut_after_any_version_ends_with_the_same_bits(
-    life: Callable[..., str], scale: str, tmp_path: Path
+    updates: list[dict[str, Any]], life: Callable[..., str], scale: str, tmp_path: Path
 ) -> None:
-    cell = one_cell(life(), tmp_path, {"learn": "ewc", "compress": {"name": scale}})
+    entry = {"learn": "ewc", "compress": {"name": scale}, "adopt": "retrain"}
+    cell = one_cell(life(updates), tmp_path, entry)
     straight, _ = run(cell, tmp_path / "straight")
+    last = len(updates)
 
     class Killed(Exception):
         """Stands for a kill."""
 
-    def kill_after(last: int) -> Callable[[int], None]:
+    def kill_after(number: int) -> Callable[[int], None]:
         def after(version: int) -> None:
-            if version == last:
+            if version == number:
                 raise Killed
 
         return after
 
-    for last in range(5):
+    for number in range(last):
         with pytest.raises(Killed):
             folder = CellFolder(tmp_path / "cut" / "suite" / "cell")
             workplace = workplace_in(tmp_path / "cut", CPU)
-            CellRun(cell, folder, workplace, lambda doing, step, total: None).run(kill_after(last))
+            CellRun(cell, folder, workplace, lambda doing, step, total: None).run(kill_after(number))
     cut, _ = run(cell, tmp_path / "cut")
     assert rows_of(cut).equals(rows_of(straight))
-    digests = [[folder.record(version).digest for version in range(6)] for folder in (cut, straight)]
+    digests = [[folder.record(version).digest for version in range(last + 1)] for folder in (cut, straight)]
     assert digests[0] == digests[1]
+    assert len(set(digests[0])) == last + 1
 
 
 def test_cells_of_other_streams_share_the_versions_that_they_have_in_common(
@@ -232,6 +248,49 @@ def test_weights_that_were_dropped_are_computed_again_to_the_bit(
     again, taken = run(cell, tmp_path)
     assert taken == 0  # versions 0 to 4 were in the folder of the cell
     assert rows_of(again).equals(before)
+
+
+def test_a_strategy_that_starts_from_scratch_compresses_what_it_has_learnt(
+    life: Callable[..., str], scale: str, tmp_path: Path
+) -> None:
+    """A level whose weights were dropped is made from its parent, and not from version 0."""
+    cell = one_cell(life(), tmp_path, {"learn": "joint", "compress": {"name": scale}})
+    folder, _ = run(cell, tmp_path)
+    digests = [folder.record(version).digest for version in range(6)]
+    rows = folder.rows(3)
+    for version in (3, 4, 5):
+        shutil.rmtree(folder.path / "versions" / f"{version:04d}")
+    shutil.rmtree(tmp_path / "tests")  # so that the weights of version 3, which were dropped, are needed again
+    again, taken = run(cell, tmp_path)
+    assert taken == 3
+    assert [again.record(version).digest for version in range(6)] == digests
+    assert again.rows(3).equals(rows)
+
+
+@pytest.mark.parametrize("entry", ["joint", "per-task"])
+def test_the_last_version_alone_is_that_of_all_versions_on_branches_and_after_a_kill(
+    entry: str, life: Callable[..., str], tmp_path: Path
+) -> None:
+    fork = [{"learn": "one"}, {"learn": "two"}, {"learn": "three", "parent": "one"}]
+    for name, updates in (("chain", [{"learn": task} for task in ("one", "two", "three")]), ("fork", fork)):
+        stream, digests = life(updates, name), []
+        for last_only in (False, True):
+            cell = one_cell(stream, tmp_path, {"name": entry, "last_only": last_only})
+            folder, _ = run(cell, tmp_path / f"{name} {last_only}")
+            digests.append(folder.record(3).digest)
+        lose_last(tmp_path / f"{name} True", folder.path, 3)
+        shutil.rmtree(folder.path / "versions" / "0002")
+        again, _ = run(cell, tmp_path / f"{name} True")
+        assert {again.record(3).digest, *digests} == {digests[0]}
+
+
+def test_a_forecast_counts_the_tasks_of_each_path(life: Callable[..., str], scale: str, tmp_path: Path) -> None:
+    """Joint training of 4 steps for each task of the path: one; one and two; one, two and three. Levels take none."""
+    (found,) = forecast_suite([one_cell(life(), tmp_path, {"learn": "joint", "compress": scale})], CPU).cells
+    assert found.steps == 4 * (1 + 2 + 3)
+    fork = life([{"learn": "one"}, {"learn": "two"}, {"learn": "three", "parent": "one"}], "fork")
+    (found,) = forecast_suite([one_cell(fork, tmp_path, {"name": "joint", "last_only": True})], CPU).cells
+    assert found.steps == 4 * (1 + 2 + 2)
 
 
 def test_the_store_says_who_uses_what_and_forgets_what_nobody_uses(
@@ -355,3 +414,53 @@ def test_test_data_are_out_of_a_strategys_reach(life: Callable[..., str], tmp_pa
     )
     with pytest.raises(ConfigError, match="task 'one': a strategy asked for test data"):
         run(one_cell(life(LIFE[:2]), tmp_path, str(tmp_path / "peeks.py")), tmp_path)
+
+
+def test_the_pretrained_model_is_the_release_that_was_adopted_last(life: Callable[..., str], tmp_path: Path) -> None:
+    """Strategies that go back to it, or anchor to it, do not return to an old base."""
+    (tmp_path / "asks.py").write_text(
+        '"""A strategy that asks for the pre-trained model."""\n'
+        "from clbench import Strategy, StrategyConfig, register\n"
+        '@register("asks", config=StrategyConfig)\n'
+        "class Asks(Strategy[StrategyConfig]):\n"
+        '    """Records which one it gets, when it is built and when it learns."""\n'
+        "    def __init__(self, config, context):\n"
+        "        super().__init__(config, context)\n"
+        "        self.first = self.number()\n"
+        "    def number(self):\n"
+        "        return int(self.context.new_learner().digest()[:8], 16)\n"
+        "    def learn(self, task):\n"
+        "        self.context.record('built', self.first)\n"
+        "        self.context.record('learns', self.number())\n"
+    )
+    updates = [{"learn": "one"}, {"adopt": f"{CLIP}:b"}, {"learn": "two"}, {"learn": "three", "parent": "one"}]
+    entry = {"learn": str(tmp_path / "asks.py"), "adopt": "retrain"}
+    cell = one_cell(life(updates), tmp_path, entry)
+    folder, _ = run(cell, tmp_path)
+    shutil.rmtree(folder.path / "versions" / "0004")
+    lose_last(tmp_path, folder.path, 3)
+    resumed, _ = run(cell, tmp_path)
+    for version, release in ((1, CLIP), (3, f"{CLIP}:b"), (4, CLIP)):
+        wanted = int(build_learner(release, 0, CPU).digest()[:8], 16)
+        numbers = resumed.record(version).numbers
+        assert (numbers["built"], numbers["learns"]) == (wanted, wanted)
+
+
+def test_what_is_computed_once_is_that_of_the_update(life: Callable[..., str], tmp_path: Path) -> None:
+    """Two branches at one depth adopt other releases; what a strategy shares under one key is that of its own."""
+    (tmp_path / "shares.py").write_text(
+        '"""A strategy that shares a number of the release."""\n'
+        "from clbench import Strategy, StrategyConfig, register\n"
+        '@register("shares", config=StrategyConfig)\n'
+        "class Shares(Strategy[StrategyConfig]):\n"
+        '    """Takes each release as it is."""\n'
+        "    def adopt(self, release, tasks):\n"
+        "        self.learner = release\n"
+        "        found = self.context.once(self.version, lambda: {'number': int(release.digest()[:8], 16)})\n"
+        "        self.context.record('release', found['number'])\n"
+    )
+    updates = [{"adopt": CLIP}, {"adopt": f"{CLIP}:b"}, {"adopt": f"{CLIP}:c", "parent": CLIP}]
+    folder, _ = run(one_cell(life(updates), tmp_path, str(tmp_path / "shares.py")), tmp_path)
+    for version, release in ((1, CLIP), (2, f"{CLIP}:b"), (3, f"{CLIP}:c")):
+        wanted = int(build_learner(release, 0, CPU).digest()[:8], 16)
+        assert folder.record(version).numbers["release"] == wanted

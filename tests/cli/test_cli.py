@@ -16,13 +16,14 @@ from clbench.cli.main import app
 
 PARAMETERS = {
     "run": "suite:str --streams:str? --learners:str? --strategies:str? --seeds:str? --root:str? --set:list[str]? "
-    "--out:Path --device:str --tracking-uri:str? --probe:str? --fresh:bool --dry-run:bool --json:bool",
+    "--out:Path --device:str --tracking-uri:str? --probe:str? --fresh:bool --keep:str --dry-run:bool --json:bool",
     "tune": "suite:str --set:list[str]? --trials:int? --criterion:str --strategies:str? --stream:str? --learner:str? "
     "--seed:str --root:str? --out:Path --name:str? --device:str --tracking-uri:str? --fresh:bool --json:bool",
     "list": "kind:str? --json:bool",
     "show": "kind:str name:str --learner:str? --json:bool",
     "compare": "old:str new:str --protocol/--filter:str? --metric:str? --dead-band:float --lower-is-better:bool "
     "--max-nfr:float? --html:Path? --json:bool --out:Path --tracking-uri:str? --samples:str? --root:str?",
+    "versions": "--out:Path --clean:str? --json:bool",
     "metrics": "matrix:Path --json:bool",
     "report": "--out:Path --tracking-uri:str?",
     "doctor": "--out:Path --json:bool",
@@ -210,6 +211,7 @@ def test_doctor_answers(clbench: Command) -> None:
         (["run", "quick", "--set", "lora.rank=0"], "strategy lora: rank must be greater than or equal to 1, got 0"),
         (["run", "quick", "--set", "lora.rnk=1"], "unknown setting 'rnk': did you mean 'rank'?"),
         (["run", "quick", "--seeds", "a"], "--seeds must be integers"),
+        (["run", "smoke", "--keep", "none"], "--keep must be last, branches, all, got 'none'"),
         (["run", "smoke", "--device", "tpu"], "--device must be auto, cpu or cuda"),
         (["run", "smoke", "--tracking-uri", "http://127.0.0.1:9"], "tracking store http://127.0.0.1:9"),
         (["show", "strategy", "lorra"], "did you mean 'lora'?"),

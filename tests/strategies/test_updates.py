@@ -1,6 +1,7 @@
 """Strategies of updates on language models and CLIP: identities between them, adapters, teachers, refusals."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,18 +11,23 @@ from tests.strategies.update_streams import CLIP, CPU, LLAMA, QUICK, TESTS, cont
 from tests.text_tasks import text_task
 
 from clbench.benchmarks.engine.learners import build_learner
-from clbench.contracts import Context, Learner, Predictions, Strategy, StrategyConfig, Task
-from clbench.contracts.updating import adopt_release, learn_task
+from clbench.contracts import Context, ForgetRequest, Predictions, Strategy, StrategyConfig, Task
+from clbench.contracts.updating import adopt_release, compress, forget, learn_task
 from clbench.core.errors import ConfigError
 from clbench.learners._text.loading import ByteTokens
 from clbench.learners._text.tokens import TextTokens
+from clbench.spec.update import Compress, Forget
 from clbench.strategies._adapters.initial_factors import drawn_factors
 from clbench.strategies._adapters.low_rank import Arithmetic, LowRankAdapter
+from clbench.strategies._training.gradient import GradientConfig
 from clbench.strategies._updates.adapted import Adapted, mean_cross_entropy
 from clbench.strategies._updates.updates import UpdateConfig
+from clbench.strategies.ascent import Ascent, AscentConfig
+from clbench.strategies.finetune import Finetune
 from clbench.strategies.muscle import Muscle, MuscleConfig
 from clbench.strategies.naive_update import NaiveUpdate
 from clbench.strategies.pct import Pct, PctConfig
+from clbench.strategies.quantize import Quantize, QuantizeConfig
 from clbench.streams.card import load_stream
 
 TEXTS = [text_task("one"), text_task("two")]
@@ -297,14 +303,30 @@ def test_releases_with_other_tokenizers_are_refused_in_one_line() -> None:
         adopt_release(strategy, other, TEXTS[:1])
 
 
-def test_each_kind_of_strategy_refuses_the_other_kind_of_update(new_context: Callable[..., Context], tiny: Any) -> None:
+def test_updates_of_a_kind_that_a_strategy_does_not_handle_are_refused_and_change_nothing(
+    new_context: Callable[..., Context], tiny: Any
+) -> None:
     task = load_stream(tiny.stream).tasks[0]
-    with pytest.raises(ConfigError, match="this strategy is for streams of releases"):
-        learn_task(NaiveUpdate(UpdateConfig(), new_context()), task)
-    from clbench.strategies._training.gradient import GradientConfig
-    from clbench.strategies.finetune import Finetune
-
-    context = new_context()
-    learner: Learner = context.learner
-    with pytest.raises(ConfigError, match="this strategy learns tasks one after another"):
-        adopt_release(Finetune(GradientConfig(), context), learner, [task])
+    request = ForgetRequest(Forget(task="one"), (task,), {"one": torch.arange(2)})
+    for strategy, handled in (
+        (NaiveUpdate(UpdateConfig(), new_context()), "adopt"),
+        (Finetune(GradientConfig(), new_context()), "learn"),
+        (Quantize(QuantizeConfig(), new_context()), "compress"),
+        (Ascent(AscentConfig(), new_context()), "forget"),
+    ):
+        learner, digest = strategy.learner, strategy.learner.digest()
+        for kind, update in (
+            ("learn", partial(learn_task, strategy, task)),
+            ("adopt", partial(adopt_release, strategy, new_context().learner, [task])),
+            ("compress", partial(compress, strategy, Compress(bits=4))),
+            ("forget", partial(forget, strategy, request)),
+        ):
+            if kind != handled:
+                message = (
+                    rf"^strategy {type(strategy).__name__} is for updates of kind {handled}, got one of kind {kind}$"
+                )
+                with pytest.raises(ConfigError, match=message):
+                    update()
+        assert (strategy.version, strategy.seen) == (0, [])
+        assert strategy.learner is learner
+        assert learner.digest() == digest

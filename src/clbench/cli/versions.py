@@ -18,7 +18,7 @@ def versions(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """List the versions of models that runs share, with their sizes and users.
+    """List the stored versions of models, with sizes and users.
 
     Nothing that a running process uses is deleted, and no result of a cell.
     """

@@ -52,11 +52,13 @@ class Context:
         seed: Seed of the cell.
         samples: Gives the encoded samples of a task's split, with batches on the learner's device; cached. It refuses
             test data.
-        new_learner: Builds another learner at version 0 (the pre-trained model) on the same device.
+        new_learner: Builds another learner with the pre-trained weights on the same device: version 0, or the release
+            that was adopted last.
         progress: Reports (steps done, steps in total) during training; cheap.
         record: Logs a named number of the present version, such as a diagnostic, to the run.
-        once: Gives the result of a function for a key, computed at most once in all cells of the run that have the
-            same stream, learner, budget and seed. The result is a tree as in `state_dict`, and must not be changed.
+        once: Gives the result of a function for a key, computed at most once for equal updates in all cells of the run
+            that have the same stream, learner, budget and seed. The result is a tree as in `state_dict`, and must not
+            be changed.
     """
 
     learner: Learner
@@ -242,5 +244,5 @@ class Strategy(Generic[C]):
 
     @torch.no_grad()
     def restore_pretrained(self) -> None:
-        """Set the learner back to version 0."""
+        """Set the learner back to the pre-trained weights: version 0, or the release that was adopted last."""
         self.learner.load_state_dict(self.context.new_learner().state_dict())

@@ -78,6 +78,12 @@ class Stream:
         return any(isinstance(update, Learn) for update in self.updates)
 
     @property
+    def is_chain_of_tasks(self) -> bool:
+        """Whether every update learns a task and starts from the version before it."""
+        chain = self.parents == tuple(range(self.last_version))
+        return chain and all(isinstance(update, Learn) for update in self.updates)
+
+    @property
     def releases(self) -> tuple[str, ...]:
         """Learners of the releases that updates adopt, in order."""
         return tuple(update.release for update in self.updates if isinstance(update, Adopt))
