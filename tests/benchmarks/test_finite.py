@@ -17,8 +17,8 @@ from tests.tiny_images import write_stream
 from torch import nn
 
 from clbench.benchmarks.engine.cell_folder import CellFolder
-from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.cell_log import Outcome
+from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.runner import RunOptions, run_suite
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.benchmarks.evaluation.evaluator import Evaluator

@@ -16,9 +16,9 @@ from mlflow import MlflowClient
 from clbench.benchmarks.engine import runner
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.benchmarks.engine.cell_log import Outcome
 from clbench.benchmarks.engine.execution import CellRun
 from clbench.benchmarks.engine.result_backup import ResultBackup
-from clbench.benchmarks.engine.cell_log import Outcome
 from clbench.benchmarks.engine.runner import RunOptions, run_suite
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.core.errors import ClbenchError

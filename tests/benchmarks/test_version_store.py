@@ -20,7 +20,10 @@ MADE_OF = {"kind": "learn", "update": {"task": "one"}, "strategy": {"name": "fin
 KEY = VersionKey("a" * 24, MADE_OF)
 VERSION = StoredVersion("digest", {"train/loss_last": 0.5}, Price(2.0, {"split": 0.25}), [[True, 3], None])
 WEIGHTS = {"w": torch.arange(6.0).reshape(2, 3), "b": torch.ones(1, dtype=torch.bfloat16)}
-STATES: dict[str, dict[str, object]] = {"learn": {"old": {"w": torch.zeros(3)}, "count": 2}, "compress": {"bits": [4, 8]}}
+STATES: dict[str, dict[str, object]] = {
+    "learn": {"old": {"w": torch.zeros(3)}, "count": 2},
+    "compress": {"bits": [4, 8]},
+}
 
 
 def saved(out: Path, fresh: bool = False) -> VersionStore:
