@@ -32,7 +32,8 @@ class Worker:
         self.gpu = gpu
         self.index: int | None = None
         """Index of the cell that it runs; None if it waits."""
-        Thread(target=self._read, daemon=True).start()
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def give(self, request: Mapping[str, Any]) -> None:
         """Let it run a cell."""
@@ -46,11 +47,16 @@ class Worker:
         """End the process, in the middle of a cell too: finished versions stay."""
         self._process.terminate()
         self._process.wait()
+        self._reader.join()
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._events.put({**json.loads(line), "worker": self})
+        with self._process.stdout as lines:
+            for line in lines:
+                self._events.put({**json.loads(line), "worker": self})
         self._events.put({"event": "died", "status": self._process.wait(), "worker": self})
 
 
@@ -78,6 +84,7 @@ def run_side_by_side(
                 if worker not in workers:
                     continue
                 workers.remove(worker)
+                worker.stop()
                 if worker.index is not None:
                     handle({"index": worker.index, "event": "failed", **_death(event["status"])})
                 if waiting:
