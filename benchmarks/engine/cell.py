@@ -153,7 +153,7 @@ class Cell:
         parts = ("stream", "learner", "split", "skip_broken", "precision")
         return tuple(json.dumps(self.resolved[part], sort_keys=True) for part in parts)
 
-    @property
+    @cached_property
     def card(self) -> StreamCard:
         """The card of the cell's stream."""
         return read_card((file := STREAM_CARDS.get(self.stream)).values, file.path)

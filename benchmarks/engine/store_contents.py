@@ -95,7 +95,7 @@ def _clean_leftovers(out: Path, store: VersionStore) -> int:
 def _users(out: Path) -> dict[str, set[str]]:
     """The cells that use each version and test, by key."""
     users: dict[str, set[str]] = {}
-    for path in out.glob("*/*/versions/*/record.json"):
+    for path in out.glob("*/*/versions/[0-9]*/record.json"):
         record = read_json(path)
         for name in ("key", "test"):
             if key := record.get(name):

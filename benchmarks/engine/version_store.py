@@ -25,12 +25,13 @@ from clbench.benchmarks.clock import Price
 from clbench.benchmarks.engine.retention import Keep
 from clbench.benchmarks.engine.version_keys import VersionKey
 from clbench.core.checkpoints import load_tensors, load_tree, save_tensors, save_tree
-from clbench.core.errors import CheckpointError, ClbenchError
-from clbench.core.storage import read_json, write_json, written_whole
+from clbench.core.errors import CheckpointError, ClbenchError, DataError
+from clbench.core.storage import has_digest, read_digest, read_json, write_json, written_whole
 from clbench.spec.ledger import read_ledger, write_ledger
 
 VERSIONS, TESTS, LOCKS = "versions", "tests", ".locks"
-WEIGHTS, STATES, MADE, TEST = "weights.safetensors", "strategy", "version.json", "test.json"
+WEIGHTS, STATES, MADE = "weights.safetensors", "strategy", "version.json"
+LEDGER, TEST = "ledger.parquet", "test.json"
 State = Mapping[str, object]
 
 
@@ -99,13 +100,14 @@ class VersionStore:
         """
         if not self._is_there(path := self._folder(key) / MADE):
             return None
-        values = read_json(path)
-        try:
-            numbers = cast(dict[str, float], values["numbers"])
-            known = {name: float(x) for name, x in numbers.items()}
-            return StoredVersion(str(values["weights"]), known, _price_of(values), values["way"])
-        except (AttributeError, KeyError, TypeError, ValueError):
-            raise CheckpointError(f"{path}: not the record of a version") from None
+        with _computed_again(path.parent):
+            values = read_json(path)
+            try:
+                numbers = cast(dict[str, float], values["numbers"])
+                known = {name: float(x) for name, x in numbers.items()}
+                return StoredVersion(str(values["weights"]), known, _price_of(values), values["way"])
+            except (AttributeError, KeyError, TypeError, ValueError):
+                raise CheckpointError(f"{path}: not the record of a version") from None
 
     def save(
         self, key: VersionKey, version: StoredVersion, weights: Mapping[str, Tensor], states: Mapping[str, State]
@@ -123,6 +125,10 @@ class VersionStore:
         """
         folder = self._folder(key)
         with written_whole(folder) as aside:
+            save_tensors(aside / WEIGHTS, weights)
+            for kind, state in states.items():
+                save_tree(aside / STATES / kind, state)
+            files = sorted(path for path in aside.rglob("*") if path.is_file())
             write_json(
                 aside / MADE,
                 {
@@ -131,11 +137,9 @@ class VersionStore:
                     "numbers": dict(version.numbers),
                     "price": _as_json(version.price),
                     "way": version.way,
+                    "files": {str(path.relative_to(aside)): read_digest(path) for path in files},
                 },
             )
-            save_tensors(aside / WEIGHTS, weights)
-            for kind, state in states.items():
-                save_tree(aside / STATES / kind, state)
         self._renewed.add(folder / MADE)
 
     def has_weights(self, key: VersionKey) -> bool:
@@ -146,14 +150,17 @@ class VersionStore:
         """Weights and states of a version; None where its weights were dropped.
 
         Raises:
-            CheckpointError: When a file is damaged.
+            CheckpointError: When a file is damaged, or another one than was saved.
         """
         folder = self._folder(key)
         with self._lock(key.digest, fcntl.LOCK_SH) if self.has_weights(key) else contextlib.nullcontext():
             if not self.has_weights(key):
                 return None
-            states = {path.name: load_tree(path) for path in sorted((folder / STATES).iterdir())}
-            return load_tensors(folder / WEIGHTS), states
+            with _computed_again(folder):
+                states = {path.name: load_tree(path) for path in sorted((folder / STATES).glob("*"))}
+                weights = load_tensors(folder / WEIGHTS)
+                _require_same_files(folder)
+            return weights, states
 
     def drop_weights(self, digest: str) -> bool:
         """Delete the weights and states of a version, unless a process uses them now.
@@ -194,18 +201,21 @@ class VersionStore:
         """The test of that key, None where the store does not have it.
 
         Raises:
-            CheckpointError: When its record is damaged.
-            DataError: When its rows are damaged.
+            CheckpointError: When its record or its rows are damaged.
         """
         folder = self.out / TESTS / key
         if not self._is_there(path := folder / TEST):
             return None
-        values = read_json(path)
-        try:
-            probes = {name: float(x) for name, x in cast(dict[str, float], values["probes"]).items()}
-            return StoredTest(read_ledger(folder / "ledger.parquet"), probes, _price_of(values))
-        except (AttributeError, KeyError, TypeError, ValueError):
-            raise CheckpointError(f"{path}: not the record of a test") from None
+        with _computed_again(folder):
+            values = read_json(path)
+            rows = read_ledger(folder / LEDGER)
+            try:
+                probes = {name: float(x) for name, x in cast(dict[str, float], values["probes"]).items()}
+                found = StoredTest(rows, probes, _price_of(values))
+            except (AttributeError, KeyError, TypeError, ValueError):
+                raise CheckpointError(f"{path}: not the record of a test") from None
+            _require_same_files(folder, TEST)
+        return found
 
     def save_test(self, key: str, test: StoredTest) -> None:
         """Save a test, whole or not at all.
@@ -215,8 +225,9 @@ class VersionStore:
         """
         folder = self.out / TESTS / key
         with written_whole(folder) as aside:
-            write_ledger(test.rows, aside / "ledger.parquet")
-            write_json(aside / TEST, {"probes": dict(test.probes), "price": _as_json(test.price)})
+            write_ledger(test.rows, aside / LEDGER)
+            files = {LEDGER: read_digest(aside / LEDGER)}
+            write_json(aside / TEST, {"probes": dict(test.probes), "price": _as_json(test.price), "files": files})
         self._renewed.add(folder / TEST)
 
     def find_outputs(self, test: str, name: str) -> dict[str, Tensor] | None:
@@ -262,6 +273,29 @@ class VersionStore:
         with handle:
             fcntl.flock(handle, how)
             yield
+
+
+@contextlib.contextmanager
+def _computed_again(folder: Path) -> Iterator[None]:
+    """Say of damage how it is mended."""
+    try:
+        yield
+    except (CheckpointError, DataError) as error:
+        raise CheckpointError(f"{error}; remove the folder {folder.name}, and it is computed again") from None
+
+
+def _require_same_files(folder: Path, record: str = MADE) -> None:
+    """Refuse files that are others than those that were saved, also where they can still be read.
+
+    Raises:
+        CheckpointError: For the first such file.
+    """
+    files = read_json(folder / record).get("files")
+    if not isinstance(files, dict):
+        raise CheckpointError(f"{folder / record}: files must be hashes by name, got {files!r:.40}")
+    for name, digest in files.items():
+        if not has_digest(folder / name, digest):
+            raise CheckpointError(f"{folder / name}: missing, or changed since it was saved")
 
 
 def _as_json(price: Price) -> dict[str, object]:

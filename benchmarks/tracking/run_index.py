@@ -53,7 +53,9 @@ class RunIndex:
             key: The store, for `runs`; a run, for all others.
             value: As above.
         """
-        write_json(self._path, {**self._all(), group: {**self._group(group), key: value}})
+        known = self._group(group)
+        if key not in known or known[key] != value:
+            write_json(self._path, {**self._all(), group: {**known, key: value}})
 
     def _group(self, name: str) -> dict[str, object]:
         found = self._all().get(name)

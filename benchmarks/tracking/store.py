@@ -1,11 +1,12 @@
 """The connection to MLflow, and its default address."""
 
+import fcntl
 import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from clbench.core.errors import TrackingError
 from clbench.core.mlflow_store import NAME, allowed_name, fitting, one_line_errors, shown_uri, sqlite_file, sqlite_uri
@@ -55,11 +56,29 @@ def connect(uri: str, out: Path) -> tuple["MlflowClient", str]:
         logging.getLogger(name).setLevel(logging.WARNING)
 
     with one_line_errors(uri):
-        if file := sqlite_file(uri):
-            file.parent.mkdir(parents=True, exist_ok=True)
-        client = MlflowClient(tracking_uri=uri)
         location = (out.resolve() / "artifacts").as_uri() if uri.startswith("sqlite:") else None
+        if location and (file := sqlite_file(uri)):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if not file.exists():
+                _make_whole(file, location)
+        client = MlflowClient(tracking_uri=uri)
         return client, open_experiment(client, EXPERIMENT, location)
+
+
+def _make_whole(file: Path, artifacts: str) -> None:
+    """Make a new SQLite store, whole or not at all: MLflow never opens one of which a kill has left half the tables."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    aside = file.with_name(f".{file.name}.part")
+    with file.with_name(f".{file.name}.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if file.exists():  # another process has made it meanwhile
+            return
+        for left in (aside, aside.with_name(f"{aside.name}-journal")):
+            left.unlink(missing_ok=True)
+        made: Any = cast(Any, SqlAlchemyStore)(sqlite_uri(aside), artifacts)  # MLflow has no types here
+        made.engine.dispose()
+        os.replace(aside, file)
 
 
 def open_experiment(client: "MlflowClient", name: str, location: str | None = None) -> str:

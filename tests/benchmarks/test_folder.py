@@ -9,12 +9,13 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 import torch
-from tests.benchmarks.stored_versions import stored
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder, Record
 from clbench.benchmarks.engine.execution import CellRun, workplace_in
 from clbench.benchmarks.engine.suite import load_suite
+from clbench.benchmarks.engine.version_keys import VersionKey
+from clbench.benchmarks.engine.version_store import VersionStore
 from clbench.core.errors import CheckpointError, DataError
 from clbench.spec.ledger import SCHEMA, write_ledger
 
@@ -66,6 +67,15 @@ def test_damage_of_a_finished_cell_is_told(write_suite: WriteSuite, tmp_path: Pa
         assert "\n" not in str(caught.value)
 
 
+def test_a_change_that_still_parses_is_told(write_suite: WriteSuite, tmp_path: Path) -> None:
+    folder = compute(load_suite(write_suite("zero-shot")).cells[0], tmp_path)
+    rows = folder.rows(1)
+    write_ledger(rows.slice(1), folder.path / "versions" / "0001" / "ledger.parquet")
+    message = r"0001/ledger.parquet: has changed since it was written; --fresh computes the cell again$"
+    with pytest.raises(CheckpointError, match=message):
+        folder.verify()
+
+
 def test_a_damaged_version_is_told_before_work_goes_on(write_suite: WriteSuite, tmp_path: Path) -> None:
     cell = load_suite(write_suite("finetune")).cells[0]
     folder = compute(cell, tmp_path)
@@ -80,8 +90,11 @@ def test_a_damaged_version_is_told_before_work_goes_on(write_suite: WriteSuite, 
 def test_a_state_that_does_not_fit_its_strategy_is_one_line(write_suite: WriteSuite, tmp_path: Path) -> None:
     cell = load_suite(write_suite("o-lora")).cells[0]
     folder = compute(cell, tmp_path)
-    kept = stored(tmp_path, folder.path, 3)
-    (kept / "strategy" / "learn" / "tree.json").write_text("{}")
+    store, key = VersionStore(tmp_path), VersionKey(folder.record(3).key, {})
+    version, saved = store.find(key), store.load(key)
+    assert version is not None
+    assert saved is not None
+    store.save(key, version, saved[0], {"learn": {}})
     shutil.rmtree(tmp_path / "tests")
     shutil.rmtree(folder.path)
     message = r"version 3: the state does not fit the strategy: KeyError: 'past'; --fresh computes the cell again$"

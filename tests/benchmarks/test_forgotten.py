@@ -17,7 +17,7 @@ from clbench.benchmarks.engine.forgotten import ForgottenSamples, without
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.benchmarks.engine.version_keys import Keys
 from clbench.contracts import Samples
-from clbench.core.errors import DataError
+from clbench.core.errors import CheckpointError, DataError
 from clbench.spec.update import Forget
 
 CPU = torch.device("cpu")
@@ -250,3 +250,26 @@ def test_what_is_left_is_looked_at_where_all_versions_are_tested(cell_of: Callab
     assert set(found) == {"gone"}
     assert set(found["gone"]) == {"2", "3"}
     assert found["gone"]["2"] == found["gone"]["3"]  # `zero-shot` forgets nothing
+
+
+def test_what_is_left_is_compared_with_the_retrained_model(cell_of: Callable[..., Cell], tmp_path: Path) -> None:
+    """The parent, the end of the branch that learns without the samples, and the version that has forgotten them."""
+    updates = [
+        *LEARNT,
+        {"forget": {"task": "one", "category": "one 1"}, "name": "gone"},
+        {"learn": {"task": "one", "without": "gone"}, "name": "clean one", "parent": "pre-trained"},
+        {"learn": {"task": "two", "without": "gone"}, "name": "clean two"},
+    ]
+    cell = cell_of(updates, {"learn": "finetune", "forget": "zero-shot"})
+    assert ForgottenSamples(cell).audited() == {"gone": (2, 5, 3)}
+    folder = run(cell, tmp_path)
+    found = json.loads((folder.path / "audit.json").read_text())["gone"]
+    assert set(found) == {"2", "3", "5"}
+    assert found["2"] == found["3"]
+    assert (found["5"]["gap"], found["5"]["js_forgotten"], found["5"]["mia_auc_difference"]) == (0, 0, 0)
+    assert found["2"]["js_forgotten"] > 0
+    audits = folder.result(cell.load_stream()).audits
+    assert audits == {"gone": {int(version): numbers for version, numbers in found.items()}}
+    (folder.path / "audit.json").write_text('{"gone": {"9": {}}}')
+    with pytest.raises(CheckpointError, match=r"audit\.json: not an audit of versions"):
+        folder.finish(cell.load_stream())

@@ -173,3 +173,16 @@ def test_decomposition() -> None:
 def test_comparison(tmp_path: Path) -> None:
     found = run("comparison", "--rows", "2000", file=tmp_path / "found.json")
     assert ways(found) == [["pyarrow", "clbench"]] * 3
+
+
+def test_compression_levels(tiny: Tiny, tmp_path: Path) -> None:
+    found = run("compression_levels", "--stream", tiny.stream, "--learner", tiny.learner, file=tmp_path / "found.json")
+    assert ways(found) == [["ten evaluations", "ten levels"]]
+    assert found["figures"] == {"updates of learning for a second strategy": 0}
+
+
+@pytest.mark.slow
+def test_finished_suite(tiny: Tiny, tmp_path: Path) -> None:
+    options = ("--cells", "2", "--stream", tiny.stream, "--learner", tiny.learner)
+    found = run("finished_suite", *options, file=tmp_path / "found.json")
+    assert ways(found) == [["bare reading", "look-up"], ["imports alone", "clbench run"]]

@@ -305,3 +305,22 @@ def test_experiments_are_of_runs_unless_a_user_says_otherwise(tmp_path: Path) ->
 def test_the_page_with_the_runs_is_that_of_the_server_or_of_this_machine() -> None:
     assert runs_page("http://me:secret@host:80/", "7") == "http://host:80/#/experiments/7/runs"
     assert runs_page("sqlite:////a/mlflow.db", "1") == "http://127.0.0.1:5000/#/experiments/1/runs"
+
+
+def test_a_kill_while_the_tables_are_made_leaves_a_store_that_can_be_made(tmp_path: Path) -> None:
+    """MLflow's tables take seconds to make; half of them could never be opened again."""
+    database, half = tmp_path / "mlflow.db", tmp_path / ".mlflow.db.part"
+    code = "import sys; from pathlib import Path; from clbench.benchmarks.tracking.store import connect, default_uri; "
+    call = "connect(default_uri(Path(sys.argv[1])), Path(sys.argv[1]))"
+    process = subprocess.Popen([sys.executable, "-c", code + call, str(tmp_path)], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not half.is_file() or not half.stat().st_size:
+        assert time.monotonic() < deadline, "the tables are not begun"
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.001)
+    process.kill()
+    process.communicate()
+    assert not database.exists()
+    client, experiment = connect(default_uri(tmp_path), tmp_path)
+    assert client.get_experiment(experiment).name == "clbench"
+    assert not list(tmp_path.glob(".*.part*"))

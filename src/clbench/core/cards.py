@@ -1,8 +1,9 @@
 """Cards: the YAML files of streams and suites, found by name or given as a path."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def read_yaml(path: Path, kind: str) -> Mapping[str, object]:
         RegistryError: When the file is missing, is not a YAML mapping, or has a key twice.
     """
     try:
-        values = parse_yaml(path.read_text(encoding="utf-8"))
+        values = copy.deepcopy(_parsed(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise RegistryError(f"{kind} file {path}: {error.strerror}") from None
     except (ConfigError, UnicodeDecodeError) as error:
@@ -81,6 +82,12 @@ def read_yaml(path: Path, kind: str) -> Mapping[str, object]:
         if not isinstance(key, str):
             raise RegistryError(f"{kind} file {path}: wanted names of settings, got the key {key!r}")
     return values
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> object:
+    """Parse a text once: the cells of a suite ask for one card again and again, and PyYAML takes milliseconds."""
+    return parse_yaml(text)
 
 
 STREAM_CARDS = Cards("stream", "clbench.streams")

@@ -12,7 +12,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
@@ -158,7 +158,7 @@ class Registry(Generic[T]):
         """SHA-256 of a component's code and of all that it imports from clbench (see `source_digest`)."""
         origin = self.listing(name).origin
         assert origin is not None  # every listing comes from a file
-        return source_digest(origin, "clbench")
+        return _digest(origin, origin.read_bytes())
 
     def add_file(self, path: Path) -> Listing:
         """Make the component in a Python file known (the first one that it registers) and return its listing.
@@ -284,6 +284,12 @@ def _registered_name(decorator: ast.expr, known: Collection[str]) -> str | None:
         case ast.Call(func=function, args=[ast.Constant(value=str(name)), *_]) if ast.unparse(function) in known:
             return name
     return None
+
+
+@cache
+def _digest(origin: Path, _source: bytes) -> str:
+    """Hash of a file's code: once for each content of the file, as clbench's own files stay as they are meanwhile."""
+    return source_digest(origin, "clbench")
 
 
 def _plain(name: str) -> str:

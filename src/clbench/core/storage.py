@@ -106,5 +106,21 @@ def file_digest(path: Path) -> str:
 
 @lru_cache(maxsize=1024)
 def _sha256(path: Path, _state: tuple[int, int]) -> str:
+    return read_digest(path)
+
+
+def read_digest(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal; the file is read at each call.
+
+    Raises:
+        OSError: When it cannot be read.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def has_digest(path: Path, digest: object) -> bool:
+    """Whether a file is there and has this SHA-256; the file is read at each call."""
+    with contextlib.suppress(OSError):
+        return read_digest(path) == digest
+    return False
