@@ -56,12 +56,12 @@ def main() -> None:
 
 
 def _run(request: Mapping[str, Any], workplace: Workplace, tell: Tell) -> None:
-    last = {"doing": "", "time": 0.0}
+    told_at: dict[str, float] = {}
 
     def on_step(doing: str, step: int, total: int) -> None:
         now = time.monotonic()
-        if doing != last["doing"] or now - float(last["time"]) > EVERY:
-            last.update(doing=doing, time=now)
+        if now - told_at.get(doing, 0.0) > EVERY:
+            told_at[doing] = now
             tell("step", doing=doing, step=step, total=total)
 
     run = CellRun(cell_from_json(request["cell"]), CellFolder(Path(request["folder"])), workplace, on_step)
