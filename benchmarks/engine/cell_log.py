@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from typing import Protocol as Interface
 
@@ -148,6 +149,7 @@ class CellLog:
                 return self.fail(event["error"], event["traceback"], event["defect"])
         return None
 
-    @property
+    @cached_property
     def _logging(self) -> BestEffort:
+        """One for the whole cell: what is wrong with the store is said once."""
         return BestEffort(self.listener.on_problem)

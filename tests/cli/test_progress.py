@@ -23,6 +23,8 @@ def test_numbers_and_titles_are_whole(monkeypatch: pytest.MonkeyPatch, width: in
     monkeypatch.setenv("COLUMNS", str(width))
     cell: Any = SimpleNamespace(title=TITLE)
     with Bars(14) as bars:
+        for index in range(3):
+            bars.on_cell_end(index)
         bars.on_cell_start(3, cell, 10)
         bars.on_step(3, "train", 1, 123456)
         bars.on_problem("[b]odd[/b] :star: thing")

@@ -61,6 +61,8 @@ class Bars:
             versions: Number of its versions.
         """
         self._running[index] = self._progress.add_task(cell.title, total=versions)
+        self._progress.remove_task(self._step)  # its bar stays the last one
+        self._step = self._progress.add_task("step", total=None)
         if not self._console.is_terminal:
             self._console.print(f"[{index + 1}/{self._cells}] {cell.title}")
 
