@@ -21,9 +21,10 @@ from clbench.benchmarks.engine.cell_log import Outcome
 from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.runner import RunOptions, run_suite
 from clbench.benchmarks.engine.suite import load_suite
+from clbench.benchmarks.engine.version_keys import VersionKey
+from clbench.benchmarks.engine.version_store import VersionStore
 from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.contracts import Learner, Samples, Split, Stream, Task
-from clbench.core.checkpoints import save_tree
 from clbench.core.errors import CheckpointError, TrainingError
 from clbench.learners._text.choices import best_choice
 from clbench.streams.card import load_stream
@@ -175,11 +176,13 @@ def test_saved_weights_that_were_damaged_are_told_when_a_cell_goes_on(
     path = write_suite("finetune")
     (outcome,) = run(path, tmp_path)
     folder = outcome.folder.path
-    kept = stored(tmp_path, folder, 2)
-    weights = build_learner(outcome.cell.learner, 0, CPU).state_dict()
-    save_file({name: tensor.clone() for name, tensor in weights.items()}, kept / "weights.safetensors")
-    spoil(kept / "weights.safetensors", "ln_final.weight")
-    save_tree(kept / "strategy" / "learn", {})
+    key = VersionKey(stored(tmp_path, folder, 2).name, {})
+    weights = {n: t.clone() for n, t in build_learner(outcome.cell.learner, 0, CPU).state_dict().items()}
+    weights["ln_final.weight"][:3] = torch.nan
+    store = VersionStore(tmp_path)
+    version = store.find(key)
+    assert version is not None
+    store.save(key, version, weights, {"learn": {}})
     lose_last(tmp_path, folder, 3)
     assert CellFolder(folder).last_version == 2
     (again,) = run(path, tmp_path)
