@@ -107,7 +107,13 @@ class CellLog:
         self._logging.attempt(lambda: self.tracker.log_versions(self.cell, self.folder))
 
     def step(self, doing: str, step: int, total: int) -> None:
-        """Work on a version goes on."""
+        """Work on a version goes on.
+
+        Args:
+            doing: Kind of work.
+            step: Steps done.
+            total: Steps in all.
+        """
         self.listener.on_step(self.index, doing, step, total)
 
     def finish(self, taken: int) -> Outcome:
