@@ -70,6 +70,7 @@ class Cell:
         precision: Precision of the learner's computation.
         last_only: Whether only the last version is tested, which suffices for a search by `mtil.last`.
         others: Strategies of single kinds of updates.
+        threads: Number of threads of the computation on a CPU, on which its bits depend; None leaves it to torch.
         streams: Streams that are already loaded, shared by the cells of a suite, as a large one takes seconds to list.
     """
 
@@ -86,6 +87,7 @@ class Cell:
     precision: Precision = "auto"
     last_only: bool = False
     others: tuple[Choice, ...] = ()
+    threads: int | None = None
     streams: dict[tuple[str, int], Stream] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -142,6 +144,7 @@ class Cell:
             "skip_broken": self.skip_broken,
             "precision": self.precision,
             **({"last_only": True} if self.last_only else {}),
+            **({"threads": self.threads} if self.threads else {}),
         }
 
     @cached_property

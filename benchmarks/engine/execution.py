@@ -88,6 +88,8 @@ class CellRun:
         progress: Progress,
         probe: HarnessProbe | None = None,
     ) -> None:
+        if cell.threads:
+            torch.set_num_threads(cell.threads)
         self._cell = cell
         self._folder = folder
         self._store = workplace.versions

@@ -3,73 +3,27 @@
 import fcntl
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol as Interface
 
 import torch
 
-from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.benchmarks.engine.cell_log import CellLog, Listener, Outcome
+from clbench.benchmarks.engine.cell_request import cell_to_json
 from clbench.benchmarks.engine.environment import describe
 from clbench.benchmarks.engine.execution import CellRun, Workplace, workplace_in
+from clbench.benchmarks.engine.failures import told
+from clbench.benchmarks.engine.numerics import make_deterministic
 from clbench.benchmarks.engine.result_backup import ResultBackup
 from clbench.benchmarks.engine.retention import Keep
+from clbench.benchmarks.engine.side_by_side import Event, run_side_by_side
 from clbench.benchmarks.engine.suite import Suite
 from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
 from clbench.benchmarks.tracking.best_effort import BestEffort, catch_up
 from clbench.benchmarks.tracking.tracker import Tracker
 from clbench.core.errors import ClbenchError, ConfigError
-
-
-class Listener(Interface):
-    """An observer of a running suite, such as the progress bars of the command line."""
-
-    def on_cell_start(self, index: int, cell: Cell, versions: int) -> None:
-        """A cell begins.
-
-        Args:
-            index: Place of the cell in the suite, from 0.
-            cell: The cell.
-            versions: Number of its versions, version 0 included.
-        """
-
-    def on_version_end(self, version: int) -> None:
-        """A version of the cell is trained, tested and saved."""
-
-    def on_step(self, doing: str, step: int, total: int) -> None:
-        """Work on a version goes on.
-
-        Args:
-            doing: Kind of work (`train`, `test`, `decode`, `probe`).
-            step: Steps done.
-            total: Steps in all.
-        """
-
-    def on_problem(self, message: str) -> None:
-        """Something failed; the suite goes on."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a cell ended.
-
-    Attributes:
-        cell: The cell.
-        folder: Folder of its files.
-        status: `finished` now, `kept` from an earlier call, or `failed`.
-        error: One line, for failed cells.
-        defect: Whether the failure is clbench's fault rather than something that the user can mend.
-        taken: Number of versions after version 0 that were in the store and were not computed.
-    """
-
-    cell: Cell
-    folder: CellFolder
-    status: str
-    error: str = ""
-    defect: bool = False
-    taken: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,6 +52,7 @@ class RunOptions:
         fresh: Whether finished cells are computed again.
         probe: Tasks of lm-evaluation-harness on which models are measured besides the tasks of the stream.
         keep: Versions that keep their weights.
+        workers: Number of processes that run cells side by side; one runs them in this process.
     """
 
     out: Path
@@ -106,6 +61,7 @@ class RunOptions:
     fresh: bool = False
     probe: HarnessProbe | None = None
     keep: Keep = "branches"
+    workers: int = 1
 
 
 def choose_device(name: str) -> torch.device:
@@ -119,6 +75,13 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device cuda: no CUDA device is available")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def gpus_for(workers: int, device: torch.device) -> list[int | None]:
+    """The GPU that each worker sees, in turn; None for all on a CPU."""
+    if device.type != "cuda":
+        return [None] * workers
+    return [number % torch.cuda.device_count() for number in range(workers)]
 
 
 def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> SuiteResult:
@@ -140,20 +103,18 @@ def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> SuiteRes
         ClbenchError: When the folder is not writable.
         TrackingError: When the tracking store does not answer at the start.
     """
-    _make_deterministic()
+    make_deterministic()
     folder = options.out / suite.name
     with _alone(folder):
         earlier = ResultBackup(folder)
         earlier.commit_or_restore()
         tracker = Tracker(options.tracking_uri, options.out, suite.name, folder, describe())
-        workplace = workplace_in(options.out, options.device, options.fresh, options.keep)
-        outcomes = []
         try:
-            for index, cell in enumerate(suite.cells):
-                with earlier.hold(cell.key) if options.fresh else nullcontext():
-                    where = CellFolder(folder / cell.key)
-                    outcome = _CellRunner(cell, where, workplace, tracker, listener, options.probe).run(index)
-                outcomes.append(_with_earlier(outcome) if options.fresh else outcome)
+            if options.workers > 1:
+                logs = [CellLog(i, c, CellFolder(folder / c.key), tracker, listener) for i, c in enumerate(suite.cells)]
+                outcomes = _side_by_side(logs, options, earlier)
+            else:
+                outcomes = list(_one_by_one(suite, options, earlier, tracker, listener))
         except KeyboardInterrupt:
             BestEffort(listener.on_problem).attempt(tracker.interrupt)
             raise
@@ -162,67 +123,99 @@ def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> SuiteRes
         return SuiteResult(outcomes, unlogged, tracker.experiment)
 
 
+def _one_by_one(
+    suite: Suite, options: RunOptions, earlier: ResultBackup, tracker: Tracker, listener: Listener
+) -> Iterator[Outcome]:
+    """Run the cells in this process, one after another; those of a search depend on earlier ones."""
+    workplace = workplace_in(options.out, options.device, options.fresh, options.keep)
+    for index, cell in enumerate(suite.cells):
+        with earlier.hold(cell.key) if options.fresh else nullcontext():
+            folder = CellFolder(options.out / suite.name / cell.key)
+            log = CellLog(index, cell, folder, tracker, listener)
+            outcome = _run_here(log, workplace, options.probe)
+            log.end()
+        yield _with_earlier(outcome) if options.fresh else outcome
+
+
+def _run_here(log: CellLog, workplace: Workplace, probe: HarnessProbe | None) -> Outcome:
+    """Run a cell in this process, or find that it is finished; an error of the cell never leaves this function."""
+    folder = log.folder
+
+    def cell_run() -> CellRun:
+        return CellRun(log.cell, folder, workplace, log.step, probe)
+
+    try:
+        if (kept := log.kept()) is not None:
+            if probe and folder.probes.missing(probe.asked, folder.last_version or 0):
+                cell_run().probe()
+            return kept
+        run = cell_run()
+        log.start(run.stream.last_version + 1)
+        run.run(log.version)
+        run.probe()
+        return log.finish(run.taken)
+    except Exception as error:  # the cell boundary: whatever happens in a cell must not take the others with it
+        message, defect = told(error)
+        return log.fail(message, "".join(traceback.format_exception(error)), defect)
+
+
+def _side_by_side(logs: Sequence[CellLog], options: RunOptions, earlier: ResultBackup) -> list[Outcome]:
+    """Run the cells in worker processes; tracking and display stay here."""
+    outcomes: dict[int, Outcome] = {}
+    held = {log.index: ExitStack() for log in logs}
+    try:
+        requests = []
+        for log in logs:
+            if options.fresh:
+                held[log.index].enter_context(earlier.hold(log.cell.key))
+            kept = _kept_or_failed(log)
+            if kept is None:
+                requests.append(_request(log, options))
+            else:
+                outcomes[log.index] = kept
+                log.end()
+
+        def handle(event: Event) -> None:
+            log = logs[event["index"]]
+            if (outcome := log.told(event)) is not None:
+                log.end()
+                held[log.index].close()
+                outcomes[log.index] = _with_earlier(outcome) if options.fresh else outcome
+
+        run_side_by_side(requests, gpus_for(options.workers, options.device), handle)
+    finally:
+        for stack in held.values():
+            stack.close()
+    return [outcomes[log.index] for log in logs]
+
+
+def _kept_or_failed(log: CellLog) -> Outcome | None:
+    """The outcome of a cell that is finished already, with a damaged file perhaps; None if it is to be run."""
+    try:
+        return log.kept()
+    except Exception as error:  # as above
+        message, defect = told(error)
+        return log.fail(message, "".join(traceback.format_exception(error)), defect)
+
+
+def _request(log: CellLog, options: RunOptions) -> dict[str, object]:
+    """What a worker is asked."""
+    return {
+        "index": log.index,
+        "cell": cell_to_json(log.cell),
+        "folder": str(log.folder.path),
+        "out": str(options.out),
+        "device": options.device.type,
+        "fresh": options.fresh,
+        "keep": options.keep,
+    }
+
+
 def _with_earlier(outcome: Outcome) -> Outcome:
     """Say so where the earlier result outlived a new run that failed."""
     if outcome.status != "failed" or not outcome.folder.finished:
         return outcome
     return replace(outcome, error=f"{outcome.error} (the earlier result was kept)")
-
-
-@dataclass(frozen=True)
-class _CellRunner:
-    """Runs one cell and records how it ended; an error of the cell never leaves `run`."""
-
-    cell: Cell
-    folder: CellFolder
-    workplace: Workplace
-    tracker: Tracker
-    listener: Listener
-    probe: HarnessProbe | None
-
-    def run(self, index: int) -> Outcome:
-        """Run the cell, or find that it is finished."""
-        try:
-            if self.folder.finished:
-                self.folder.verify()
-                if self.probe and self.folder.probes.missing(self.probe.asked, self.folder.last_version or 0):
-                    self._cell_run().probe()
-                return Outcome(self.cell, self.folder, "kept")
-            return Outcome(self.cell, self.folder, "finished", taken=self._compute(index))
-        except Exception as error:  # the cell boundary: whatever happens in a cell must not take the others with it
-            return self._failed(error)
-
-    def _cell_run(self) -> CellRun:
-        return CellRun(self.cell, self.folder, self.workplace, self.listener.on_step, self.probe)
-
-    def _compute(self, index: int) -> int:
-        """Compute the cell; returns the number of versions that were there already."""
-        run = self._cell_run()
-        self.listener.on_cell_start(index, self.cell, run.stream.last_version + 1)
-        logging = BestEffort(self.listener.on_problem)
-        logging.attempt(lambda: self.tracker.begin(self.cell, self.folder))
-
-        def after_version(version: int) -> None:
-            self.listener.on_version_end(version)
-            logging.attempt(lambda: self.tracker.log_versions(self.cell, self.folder))
-
-        run.run(after_version)
-        run.probe()
-        logging.attempt(lambda: self.tracker.finish(self.cell, self.folder))
-        return run.taken
-
-    def _failed(self, error: Exception) -> Outcome:
-        message = " ".join(str(error).split()) or type(error).__name__
-        defect = not isinstance(error, ClbenchError)
-        if defect:
-            message = f"{type(error).__name__}: {message}"
-        self.listener.on_problem(f"{self.cell.title}: {message}")
-        if not self.folder.finished:  # a finished cell with a damaged file stays as it is, here and in MLflow
-            with suppress(ClbenchError):  # the disk may be full, which may be why it failed
-                self.folder.fail(message, "".join(traceback.format_exception(error)))
-            logging = BestEffort(self.listener.on_problem)
-            logging.attempt(lambda: self.tracker.fail(self.cell, self.folder, message))
-        return Outcome(self.cell, self.folder, "failed", message, defect)
 
 
 @contextmanager
@@ -241,14 +234,3 @@ def _alone(folder: Path) -> Iterator[None]:
                 f"{folder}: another process runs this suite here; wait for it or choose another --out"
             ) from None
         yield
-
-
-def _make_deterministic() -> None:
-    """Same seed, same bits, on the same machine."""
-    import os
-
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # A debugging aid that costs time; torch makes it a property of the module, which types cannot see.
-    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
-    torch.backends.cudnn.benchmark = False

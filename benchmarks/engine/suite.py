@@ -86,6 +86,9 @@ class SuiteConfig(Config):
     precision: Precision = Field(
         "auto", description="What models compute in: `auto` is bfloat16 on CUDA, float32 on the CPU."
     )
+    threads: int | None = Field(
+        None, ge=1, description="Threads of a cell on a CPU, on which its bits depend; torch's choice when absent."
+    )
     split: Split = Field(
         "test", description="The part of the tasks that is tested; `validation` for choosing settings."
     )
@@ -217,7 +220,7 @@ def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
         for learner, entry, seed in product(config.learners or (card.learner,), wanted, config.seeds):
             LEARNERS.listing(learner.partition(":")[0])
             what = (stream, learner, entry.name, entry.label, entry.settings, budget, seed, config.split)
-            how = (config.root, config.skip_broken, config.precision, entry.last_only, entry.others)
+            how = (config.root, config.skip_broken, config.precision, entry.last_only, entry.others, config.threads)
             cell = Cell(*what, *how, streams=loaded)
             require_fit(cell)
             yield tuned.fill(cell) if config.tuned else cell

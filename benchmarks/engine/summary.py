@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from clbench.benchmarks.engine.runner import Outcome
+from clbench.benchmarks.engine.cell_log import Outcome
 from clbench.reports.audit_table import terminal_audit
 from clbench.reports.headings import AUDIT_TITLE, UPDATE_TITLE
 from clbench.reports.update_table import terminal_table

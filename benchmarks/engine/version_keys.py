@@ -63,6 +63,7 @@ class Keys:
             "precision": cell.precision,
             "skip_broken": cell.skip_broken,
             "device": device,
+            "threads": cell.threads,
         }
 
     def test(self, weights: str, how: object) -> str:
@@ -87,6 +88,7 @@ class Keys:
             "precision": self._cell.precision,
             "skip_broken": self._cell.skip_broken,
             "device": self._device,
+            "threads": self._cell.threads,
         }
 
     def _made_by(self, update: Update) -> dict[str, object]:

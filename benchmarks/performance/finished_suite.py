@@ -93,7 +93,7 @@ class Silent:
     def on_cell_start(self, *arguments: object) -> None:
         """Do nothing."""
 
-    on_version_end = on_step = on_cell_start
+    on_version_end = on_cell_end = on_step = on_cell_start
 
     def on_problem(self, message: str) -> None:
         """Say it."""

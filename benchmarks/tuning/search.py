@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from clbench.benchmarks.engine.cell_log import Listener, Outcome
 from clbench.benchmarks.engine.environment import package_versions
-from clbench.benchmarks.engine.runner import Listener, Outcome, RunOptions, run_suite
+from clbench.benchmarks.engine.runner import RunOptions, run_suite
 from clbench.benchmarks.engine.suite import Suite
 from clbench.benchmarks.tuning.criterion import Criterion
 from clbench.benchmarks.tuning.plan import Plan

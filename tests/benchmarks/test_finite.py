@@ -17,8 +17,9 @@ from tests.tiny_images import write_stream
 from torch import nn
 
 from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.benchmarks.engine.cell_log import Outcome
 from clbench.benchmarks.engine.learners import build_learner
-from clbench.benchmarks.engine.runner import Outcome, RunOptions, run_suite
+from clbench.benchmarks.engine.runner import RunOptions, run_suite
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.benchmarks.engine.version_keys import VersionKey
 from clbench.benchmarks.engine.version_store import VersionStore
@@ -39,7 +40,7 @@ class Silent:
     def on_cell_start(self, *arguments: object) -> None:
         """Nothing."""
 
-    on_version_end = on_step = on_problem = on_cell_start
+    on_version_end = on_cell_end = on_step = on_problem = on_cell_start
 
 
 def run(path: str, out: Path) -> Sequence[Outcome]:

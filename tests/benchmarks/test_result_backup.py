@@ -16,9 +16,10 @@ from mlflow import MlflowClient
 from clbench.benchmarks.engine import runner
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.benchmarks.engine.cell_log import Outcome
 from clbench.benchmarks.engine.execution import CellRun
 from clbench.benchmarks.engine.result_backup import ResultBackup
-from clbench.benchmarks.engine.runner import Outcome, RunOptions, run_suite
+from clbench.benchmarks.engine.runner import RunOptions, run_suite
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.core.errors import ClbenchError
 from clbench.core.storage import read_json, write_json
@@ -30,7 +31,7 @@ class Silent:
     def on_cell_start(self, *arguments: object) -> None:
         """Nothing."""
 
-    on_version_end = on_step = on_problem = on_cell_start
+    on_version_end = on_cell_end = on_step = on_problem = on_cell_start
 
 
 def call(path: str, out: Path, fresh: bool = False) -> Outcome:

@@ -18,7 +18,8 @@ import torch
 from tests.benchmarks.stored_versions import stored
 
 from clbench.benchmarks.engine.cell import Cell
-from clbench.benchmarks.engine.runner import Outcome, RunOptions, choose_device, run_suite
+from clbench.benchmarks.engine.cell_log import Outcome
+from clbench.benchmarks.engine.runner import RunOptions, choose_device, run_suite
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.benchmarks.tracking.tracker import Tracker
 from clbench.core.errors import ClbenchError, ConfigError, TrackingError
@@ -60,10 +61,13 @@ class Quiet:
     def on_cell_start(self, index: int, cell: Cell, versions: int) -> None:
         """Nothing."""
 
-    def on_version_end(self, version: int) -> None:
+    def on_version_end(self, index: int, version: int) -> None:
         """Nothing."""
 
-    def on_step(self, doing: str, step: int, total: int) -> None:
+    def on_cell_end(self, index: int) -> None:
+        """Nothing."""
+
+    def on_step(self, index: int, doing: str, step: int, total: int) -> None:
         """Nothing."""
 
     def on_problem(self, message: str) -> None:
@@ -236,7 +240,7 @@ def test_a_database_that_another_process_has_locked_is_told_once_at_the_end_and_
     other = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
 
     class Locking(Quiet):
-        def on_version_end(self, version: int) -> None:
+        def on_version_end(self, index: int, version: int) -> None:
             """From now on another writes."""
             if not other.in_transaction:
                 other.execute("BEGIN IMMEDIATE")

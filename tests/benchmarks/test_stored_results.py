@@ -36,7 +36,7 @@ class Silent:
     def on_cell_start(self, *arguments: object) -> None:
         """Nothing."""
 
-    on_version_end = on_step = on_problem = on_cell_start
+    on_version_end = on_cell_end = on_step = on_problem = on_cell_start
 
 
 def run(path: str, out: Path) -> SuiteResult:

@@ -52,7 +52,7 @@ class Killer:
     def on_version_end(self, *arguments: object) -> None:
         """Nothing."""
 
-    on_step = on_problem = on_version_end
+    on_cell_end = on_step = on_problem = on_version_end
 
 
 def search(request: Request, out: Path, killer: Killer | None = None) -> Found:

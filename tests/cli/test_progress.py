@@ -23,8 +23,10 @@ def test_numbers_and_titles_are_whole(monkeypatch: pytest.MonkeyPatch, width: in
     monkeypatch.setenv("COLUMNS", str(width))
     cell: Any = SimpleNamespace(title=TITLE)
     with Bars(14) as bars:
+        for index in range(3):
+            bars.on_cell_end(index)
         bars.on_cell_start(3, cell, 10)
-        bars.on_step("train", 1, 123456)
+        bars.on_step(3, "train", 1, 123456)
         bars.on_problem("[b]odd[/b] :star: thing")
         bars.refresh()
         shown = out.getvalue()
@@ -44,5 +46,5 @@ def test_a_pipe_gets_a_line_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     cell: Any = SimpleNamespace(title=TITLE)
     with Bars(14) as bars:
         bars.on_cell_start(3, cell, 10)
-        bars.on_step("train", 1, 123456)
+        bars.on_step(3, "train", 1, 123456)
     assert out.getvalue() == f"[4/14] {TITLE}\n"

@@ -3,7 +3,15 @@
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Column
 
 from clbench.benchmarks.engine.cell import Cell
@@ -12,7 +20,7 @@ NUMBERS = (MofNCompleteColumn, TimeElapsedColumn, TimeRemainingColumn)
 
 
 class Bars:
-    """The runner's `Listener`: three bars for cells of the suite, versions of the cell and steps of the version.
+    """The runner's `Listener`: bars for cells of the suite, steps of a version, and versions of each running cell.
 
     If standard error is not a terminal, a line is printed for each cell instead.
     """
@@ -28,7 +36,8 @@ class Bars:
             *columns, console=self._console, disable=not self._console.is_terminal, refresh_per_second=4
         )
         self._suite = self._progress.add_task("suite", total=cells)
-        self._cell = self._progress.add_task("cell", total=None)
+        self._running: dict[int, TaskID] = {}
+        """Bars of the cells that run, by their numbers."""
         self._step = self._progress.add_task("step", total=None)
         self._cells = cells
 
@@ -51,23 +60,33 @@ class Bars:
             cell: The cell.
             versions: Number of its versions.
         """
-        self._progress.update(self._suite, completed=index)
-        self._progress.reset(self._cell, total=versions, description=cell.title)
+        self._running[index] = self._progress.add_task(cell.title, total=versions)
+        self._progress.remove_task(self._step)  # its bar stays the last one
+        self._step = self._progress.add_task("step", total=None)
         if not self._console.is_terminal:
             self._console.print(f"[{index + 1}/{self._cells}] {cell.title}")
 
-    def on_version_end(self, version: int) -> None:
+    def on_version_end(self, index: int, version: int) -> None:
         """Show that a version is done."""
-        self._progress.update(self._cell, completed=version + 1)
+        self._progress.update(self._running[index], completed=version + 1)
 
-    def on_step(self, doing: str, step: int, total: int) -> None:
-        """Show progress within a version.
+    def on_cell_end(self, index: int) -> None:
+        """Show that a cell is done."""
+        self._progress.advance(self._suite)
+        if index in self._running:
+            self._progress.remove_task(self._running.pop(index))
+
+    def on_step(self, index: int, doing: str, step: int, total: int) -> None:
+        """Show progress within a version, while one cell runs.
 
         Args:
+            index: Number of the cell, from 0.
             doing: What is done, such as `train`.
             step: Number of the step, from 1.
             total: Number of steps.
         """
+        if len(self._running) > 1:
+            return
         if step <= 1:
             self._progress.reset(self._step, total=total, description=doing)
         self._progress.update(self._step, completed=step)

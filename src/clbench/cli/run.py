@@ -11,7 +11,8 @@ from clbench.cli.forecast import dry_run
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from clbench.benchmarks.engine.runner import Outcome, SuiteResult
+    from clbench.benchmarks.engine.cell_log import Outcome
+    from clbench.benchmarks.engine.runner import SuiteResult
     from clbench.benchmarks.engine.suite import Suite
 
 
@@ -54,6 +55,7 @@ def run(
     keep: Annotated[
         str, typer.Option(help="Weights that stay on disk: of the `last` version, of `branches` too, or of `all`.")
     ] = "branches",
+    workers: Annotated[int, typer.Option(min=1, help="Processes that run cells side by side.")] = 1,
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Print cells, steps, sizes, expected time and memory, without training.")
     ] = False,
@@ -76,6 +78,8 @@ def run(
     kept = next((known for known in KEEP if known == keep), None)
     if kept is None:
         raise ConfigError(f"--keep must be {', '.join(KEEP)}, got {keep!r}")
+    if probe and workers > 1:
+        raise ConfigError("--probe needs one worker")
     changes = SuiteChanges(
         _names(streams), _names(learners), _names(strategies), _numbers(seeds), parse_overrides(overrides or []), root
     )
@@ -89,7 +93,7 @@ def run(
         return
     uri = tracking_uri or default_uri(out)
     with Bars(len(chosen.cells)) as bars:
-        result = run_suite(chosen, RunOptions(out, choose_device(device), uri, fresh, asked, kept), bars)
+        result = run_suite(chosen, RunOptions(out, choose_device(device), uri, fresh, asked, kept, workers), bars)
     problems = list(result.unlogged)
     page = _leaderboard(uri, out, problems)
     _print(chosen, result, uri, page, as_json)
