@@ -55,7 +55,9 @@ def run(
     keep: Annotated[
         str, typer.Option(help="Weights that stay on disk: of the `last` version, of `branches` too, or of `all`.")
     ] = "branches",
-    workers: Annotated[int, typer.Option(min=1, help="Processes that run cells side by side.")] = 1,
+    workers: Annotated[
+        str, typer.Option(help="Processes that run cells side by side: a number, or what the machine holds.")
+    ] = "auto",
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Print cells, steps, sizes, expected time and memory, without training.")
     ] = False,
@@ -69,6 +71,7 @@ def run(
     from clbench.benchmarks.engine.retention import KEEP
     from clbench.benchmarks.engine.runner import RunOptions, choose_device, run_suite
     from clbench.benchmarks.engine.suite import SuiteChanges, load_suite
+    from clbench.benchmarks.engine.worker_count import worker_count
     from clbench.benchmarks.evaluation.harness_probe import parse_probe
     from clbench.benchmarks.tracking.store import default_uri
     from clbench.cli.progress import Bars
@@ -78,8 +81,8 @@ def run(
     kept = next((known for known in KEEP if known == keep), None)
     if kept is None:
         raise ConfigError(f"--keep must be {', '.join(KEEP)}, got {keep!r}")
-    if probe and workers > 1:
-        raise ConfigError("--probe needs one worker")
+    if probe and workers not in ("auto", "1"):
+        raise ConfigError(f"--probe needs one worker, got --workers {workers}")
     changes = SuiteChanges(
         _names(streams), _names(learners), _names(strategies), _numbers(seeds), parse_overrides(overrides or []), root
     )
@@ -92,8 +95,10 @@ def run(
             raise typer.Exit(2)
         return
     uri = tracking_uri or default_uri(out)
+    where = choose_device(device)
+    count = 1 if probe else worker_count(workers, chosen.cells, where)
     with Bars(len(chosen.cells)) as bars:
-        result = run_suite(chosen, RunOptions(out, choose_device(device), uri, fresh, asked, kept, workers), bars)
+        result = run_suite(chosen, RunOptions(out, where, uri, fresh, asked, kept, count), bars)
     problems = list(result.unlogged)
     page = _leaderboard(uri, out, problems)
     _print(chosen, result, uri, page, as_json)
