@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import numpy as np
 import torch
@@ -78,6 +78,8 @@ class Codyra(GradientStrategy[CodyraConfig]):
     Records `codyra/mean_rank` (mean number of nonzero gates in a layer) and, for each tower and role,
     `codyra/rank/<tower>.<role>`.
     """
+
+    trains_weights: ClassVar[bool] = False
 
     def begin_task(self, task: Task) -> None:
         """Attach a new adapter and compute the task's thresholds."""

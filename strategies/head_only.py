@@ -1,12 +1,13 @@
 """Heads only: train each task's head on the frozen pre-trained backbone (linear probing)."""
 
 from collections.abc import Iterator
-from typing import final
+from typing import ClassVar, final
 
 from torch import nn
 
 from clbench.contracts import Task
 from clbench.core.registry import STRATEGIES
+from clbench.strategies._parts.slots import Slot
 from clbench.strategies._training.multi_task import MultiTaskConfig, MultiTaskStrategy
 
 
@@ -18,6 +19,8 @@ class HeadOnly(MultiTaskStrategy[MultiTaskConfig]):
     For classes the head is a LayerNorm and a linear layer, similar to the linear probe of most papers. Heads for dense
     tasks have convolutions.
     """
+
+    slots: ClassVar[tuple[Slot, ...]] = ()
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """No parameters besides heads."""

@@ -1,7 +1,7 @@
 """Full fine-tuning orthogonal to the first singular directions of every matrix (OSFT)."""
 
 from collections.abc import Iterator
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import torch
 from pydantic import Field
@@ -14,6 +14,7 @@ from clbench.core.seeding import generator_for
 from clbench.strategies._linalg.rank_rules import RankConfig, kept_rank, mean_cosines, mean_ranks, planned_share, shares
 from clbench.strategies._linalg.retained_layers import Retained, in_groups
 from clbench.strategies._linalg.subspaces import Form, freedom, stored
+from clbench.strategies._parts.slots import Slot
 from clbench.strategies._training.gradient import GradientStrategy
 from clbench.strategies._training.layers import BLOCK, Role, chosen_layers
 
@@ -72,6 +73,9 @@ class Osft(GradientStrategy[OsftConfig]):
     (share of the targets' squared gradients that projections keep); and `osft/leak` (largest relative change of the
     retained part of a layer).
     """
+
+    slots: ClassVar[tuple[Slot, ...]] = ("optimizer", "memory", "penalty", "edit")
+    """Without `select`: a mask of entries would turn updates out of the space that they must stay in."""
 
     def __init__(self, config: OsftConfig, context: Context) -> None:
         super().__init__(config, context)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 from pydantic import Field
 from torch import nn
@@ -45,6 +45,8 @@ class Peft(GradientStrategy[PeftStrategyConfig]):
     Tuners that add prompts or cannot be merged are refused, because the next task must start from a model of the same
     architecture.
     """
+
+    trains_weights: ClassVar[bool] = False
 
     def __init__(self, config: PeftStrategyConfig, context: Context) -> None:
         super().__init__(config, context)

@@ -1,9 +1,10 @@
 """Per-task fine-tuning: learn each task alone, from the pre-trained model."""
 
-from typing import final
+from typing import ClassVar, final
 
 from clbench.contracts import Task
 from clbench.core.registry import STRATEGIES
+from clbench.strategies._parts.slots import Slot
 from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
 
 
@@ -15,6 +16,8 @@ class PerTask(GradientStrategy[GradientConfig]):
     This is not continual learning. The diagonal of R has the score of each task when only that task is learnt. The last
     row belongs to a model that was trained on the last task only.
     """
+
+    slots: ClassVar[tuple[Slot, ...]] = ("optimizer", "select")
 
     @property
     def retrains_from_scratch(self) -> bool:

@@ -1,7 +1,7 @@
 """TAP-SLF: soft prompts for each kind of task, adapters in the top blocks, all other weights frozen."""
 
 from collections.abc import Iterator
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 from pydantic import Field
 from torch import nn
@@ -52,6 +52,8 @@ class TapSlf(PromptedStrategy[TapSlfConfig]):
     After a task the adapters are merged into the weights, as in `lora`, and the next task starts with new ones. So a
     version is one model, which can forget earlier tasks in the top blocks and in shared banks.
     """
+
+    trains_weights: ClassVar[bool] = False
 
     def __init__(self, config: TapSlfConfig, context: Context) -> None:
         blocks = context.learner.stack().blocks

@@ -6,12 +6,27 @@ from typing import Any
 
 import pytest
 
-from clbench.core.registry import IMAGE_METRICS, LEARNERS, LOADERS, METRICS, STRATEGIES, Registry
+from clbench.core.registry import (
+    EDITS,
+    IMAGE_METRICS,
+    LEARNERS,
+    LOADERS,
+    MEMORIES,
+    METRICS,
+    OPTIMIZERS,
+    PENALTIES,
+    SELECTORS,
+    STRATEGIES,
+    Registry,
+)
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(str(files("clbench")))
 ROOMS = sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file())
-REGISTRIES = (STRATEGIES, LEARNERS, LOADERS, METRICS, IMAGE_METRICS)
+PARTS = (OPTIMIZERS, SELECTORS, MEMORIES, PENALTIES, EDITS)
+REGISTRIES = (STRATEGIES, LEARNERS, LOADERS, METRICS, IMAGE_METRICS, *PARTS)
+PARTS_FOLDERS = {registry.package.rpartition(".")[2] for registry in PARTS}
+"""Each is a room of its own: the memory `random` and the selector `random` are files of one name."""
 
 
 @pytest.mark.parametrize("room", ["strategies", "streams", "benchmarks", "reports"])
@@ -38,7 +53,7 @@ def test_the_installed_package_has_its_data() -> None:
 def test_no_two_modules_of_a_room_have_one_name(room: str) -> None:
     paths: dict[str, list[str]] = {}
     for path in (PACKAGE / room).rglob("*.py"):
-        if path.stem != "__init__":
+        if path.stem != "__init__" and path.parent.name not in PARTS_FOLDERS:
             paths.setdefault(path.stem, []).append(str(path.relative_to(PACKAGE)))
     assert not {name: found for name, found in paths.items() if len(found) > 1}
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.cell import Cell, Choice
 from clbench.contracts import Learner, Strategy, StrategyConfig
 from clbench.contracts.updating import handled_kinds
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
+from clbench.strategies._parts.slots import choices_in, plain_adamw
 from clbench.strategies._updates.adapted import require_same_vocabulary
 from clbench.streams.card import updates_of
 
@@ -29,12 +30,33 @@ def require_fit(cell: Cell) -> None:
             raise ConfigError(f"strategy {entry.name} handles {kinds}; {wanted}")
     if card.releases and cell.learner != card.releases[0]:
         raise ConfigError(f"stream {card.name} begins with release {card.releases[0]!r}, got learner {cell.learner!r}")
+    for choice in cell.choices:
+        _require_parts_fit(choice)
     if cell.others:
         for choice in cell.choices:
             entry = STRATEGIES.get(choice.strategy)
             if not cast(type[Strategy[StrategyConfig]], entry.value).predicts_with_weights:
                 why = "predicts with more than the model's weights (an adapter for each task)"
                 raise ConfigError(f"strategy {entry.name} {why}, so no other strategy can stand beside it")
+
+
+def _require_parts_fit(choice: Choice) -> None:
+    """Refuse parts in slots that a strategy does not have, and parts for weights in strategies that train adapters.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    entry = STRATEGIES.get(choice.strategy)
+    slots = getattr(entry.value, "slots", ())
+    for part in choices_in(choice.config):
+        if part.slot not in slots and part != plain_adamw():
+            has = f"has parts for {', '.join(slots)} only" if slots else "has no parts"
+            raise ConfigError(f"strategy {entry.name}: {part.slot} {part}: this strategy {has}")
+        if part.part_class.needs_weights and not getattr(entry.value, "trains_weights", False):
+            raise ConfigError(
+                f"strategy {entry.name}: {part.slot} {part} works on weights of the model, but this strategy does not"
+                " train them"
+            )
 
 
 def require_one_vocabulary(others: Sequence[str], first: Learner, build: Callable[[str], Learner]) -> None:

@@ -31,6 +31,8 @@ from clbench.spec.stream import Stream
 from clbench.spec.update import Adopt, Compress, Forget, Learn, Update, UpdateKind
 
 AnyStrategy = Strategy[StrategyConfig]
+PARTS = "parts"
+"""Name under which the state of a strategy's parts is kept beside its own."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,10 @@ class LiveVersion:
             case Compress():
                 compress(strategy, update)
             case Forget():
-                forget(strategy, self._services.request(update))
+                request = self._services.request(update)
+                forget(strategy, request)
+                for other in self._strategies.values():
+                    other.discard(request)
         self._after(number, strategy)
 
     def skip(self, number: int) -> None:
@@ -155,7 +160,7 @@ class LiveVersion:
 
     def states(self) -> dict[str, Mapping[str, object]]:
         """State of each strategy, by the first kind of update that it is for."""
-        return {kind: strategy.state_dict() for kind, strategy in self._strategies.items()}
+        return {kind: _state_of(strategy) for kind, strategy in self._strategies.items()}
 
     def not_finite(self) -> str | None:
         """What of the version, states of strategies included, has values that are not finite."""
@@ -183,7 +188,7 @@ class LiveVersion:
             if strategy is not without:
                 new = self._strategies[choice.kinds[0]] = self._new_strategy(choice)
                 new.seen, new.version = strategy.seen, strategy.version
-                _restore(new, strategy.state_dict())
+                _restore(new, _state_of(strategy))
 
     def _new_strategy(self, choice: Choice) -> AnyStrategy:
         cell = self._cell
@@ -214,9 +219,17 @@ class LiveVersion:
         return self.learner if same else self.build(update.release)
 
 
+def _state_of(strategy: AnyStrategy) -> dict[str, object]:
+    """What a strategy carries, with that of its parts under `parts` if they carry anything."""
+    parts = strategy.part_state()
+    return {**strategy.state_dict(), **({PARTS: parts} if parts else {})}
+
+
 def _restore(strategy: AnyStrategy, state: Mapping[str, object]) -> None:
+    own = {name: value for name, value in state.items() if name != PARTS}
     try:
-        strategy.load_state_dict(state)
+        strategy.load_state_dict(own)
+        strategy.load_part_state(cast(Mapping[str, object], state.get(PARTS, {})))
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         raise CheckpointError(f"the state does not fit the strategy: {reason}") from error

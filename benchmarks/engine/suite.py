@@ -270,10 +270,25 @@ def _choice(kinds: tuple[UpdateKind, ...], part: Entry, overrides: Mapping[str, 
     settings = {key: value for key, value in part.items() if key != "name"}
     for key, value in overrides.items():
         head, _, setting = key.partition(".")
-        if head == entry.name or (head == "strategy" and setting in entry.config.model_fields):
-            settings[setting] = value
+        slot, _, inner = setting.partition(".")
+        if head == entry.name or (head == "strategy" and slot in entry.config.model_fields):
+            settings[slot] = _with_setting(settings.get(slot), inner, value, key) if inner else value
             used.add(key)
     return Choice(name, cast(StrategyConfig, validate(entry.config, settings, f"strategy {entry.name}")), kinds)
+
+
+def _with_setting(part: object, name: str, value: object, key: str) -> Entry:
+    """The entry of a part with one setting changed.
+
+    Raises:
+        ConfigError: Where the suite's entry names no part.
+    """
+    if isinstance(part, str):
+        return {"name": part, name: value}
+    if isinstance(part, Mapping):
+        return {**cast(Entry, part), name: value}
+    slot = key.rpartition(".")[0]
+    raise ConfigError(f"--set {key}: {slot} names no part, whose setting this could be: --set {slot}=NAME")
 
 
 def _yes_or_no(value: object) -> bool:
@@ -292,7 +307,9 @@ def _names_in(value: object) -> tuple[str, ...]:
 def label_of(name: str, config: StrategyConfig) -> str:
     """What tables show: the name and the settings that differ from their defaults."""
     fields = type(config).model_fields
-    changed = [f"{key}={_short(value)}" for key, value in config if value != fields[key].default]
+    changed = [
+        f"{key}={_short(value)}" for key, value in config if value != fields[key].get_default(call_default_factory=True)
+    ]
     return " ".join([name, *changed])
 
 

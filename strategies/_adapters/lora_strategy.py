@@ -1,7 +1,7 @@
 """LoRA adapters that are merged into the weights after each task: shared by `lora`, `o-lora` and `tap-slf`."""
 
 from collections.abc import Iterator, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import Field
 from torch import nn
@@ -29,6 +29,8 @@ L = TypeVar("L", bound=LoraSettings)
 
 class LoraStrategy(GradientStrategy[L], Generic[L]):
     """Trains A and B of a new LoRA adapter on each task and merges them into W after it."""
+
+    trains_weights: ClassVar[bool] = False
 
     def begin_task(self, task: Task) -> None:
         """Attach a new adapter to the chosen layers."""

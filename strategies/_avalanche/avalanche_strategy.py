@@ -12,8 +12,11 @@ from clbench.strategies._avalanche.avalanche_data import dataset_of, positions
 from clbench.strategies._avalanche.avalanche_loop import BudgetPlugin, Optimization, without_own_deprecations
 from clbench.strategies._avalanche.avalanche_model import AvalancheModel, Scope, Views
 from clbench.strategies._avalanche.avalanche_state import capture, restore
+from clbench.strategies._parts.part import described
+from clbench.strategies._parts.parts import Parts
+from clbench.strategies._parts.slots import Slot
 from clbench.strategies._training.gradient import GradientConfig
-from clbench.strategies._training.optimization import batches_of, new_optimizer, report_losses, without
+from clbench.strategies._training.optimization import batches_of, new_optimizer, report_losses, train_only
 
 if TYPE_CHECKING:
     from avalanche.benchmarks import DatasetExperience
@@ -49,6 +52,8 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
     """
     carried: ClassVar[tuple[str, ...]] = ()
     """Attributes of the `carrier` that survive from task to task; dots lead into attributes."""
+    slots: ClassVar[tuple[Slot, ...]] = ("optimizer", "edit")
+    trains_weights: ClassVar[bool] = True
 
     def __init__(self, config: A, context: Context) -> None:
         super().__init__(config, context)
@@ -58,6 +63,7 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
                 f" got {context.budget.micro_batch}"
             )
         self._memory: Mapping[str, object] = {}
+        self._parts = Parts(self)
 
     @abstractmethod
     def plugins(self) -> list[Any]:
@@ -85,6 +91,7 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
         if task.kind in ("segmentation", "detection", "regression") or not task.classes:
             name, kind = type(self).__name__, task.kind if task.classes else "free answers"
             raise ConfigError(f"task {task.name!r}: {name} runs in Avalanche's loop, which knows classes, not {kind}")
+        self._parts.check(task)
 
     def footprint(self) -> dict[str, int]:
         """Number of values in the learner's trainable parameters."""
@@ -104,6 +111,7 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
         Raises:
             TrainingError: When the loss is not finite at some step; losses are read once, after the last step.
         """
+        self._parts.begin_task(task)
         mixed = self.mixed and len(self.seen) > 1
         views = Views(self.context, tuple(self.seen), self.generator, mixed, self.config.augment)
         model = AvalancheModel(self.learner, self.context, views, tuple(self.seen), self.scope)
@@ -115,6 +123,7 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
             template.train(self._experience(task), eval_streams=[], shuffle=mixed)
         self._memory = capture(self.carrier(template), self.carried)
         self.learner.module.eval()
+        self._parts.end_task(task)
         report_losses(budget.losses, task, self.config.lr, self.context.record)
 
     def number_of_steps(self, task: Task) -> int:
@@ -124,12 +133,16 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
     def _budget_plugin(self, task: Task) -> BudgetPlugin:
         """The plugin that keeps the budget, with a new optimizer; chooses the trained parameters."""
         budget = self.context.budget
-        heads = list(self.learner.head(task).values())
-        parameters = without(list(self.learner.trainable().values()), heads)
-        optimizer, scheduler = new_optimizer(self.learner.module, parameters, self.config, budget.steps, heads)
+        heads = self.learner.head(task)
+        shared = ((name, p) for name, p in self.learner.trainable().items() if name not in heads)
+        trained = described(self.learner, shared)
+        parameters = [*(item.parameter for item in trained), *heads.values()]
+        train_only(self.learner.module, parameters)
+        part = self._parts.optimizer
+        optimizer, scheduler = new_optimizer(trained, list(heads.values()), self.config, part, budget.steps)
         drawn = batches_of(len(self.context.samples(task, "train")), budget, self.generator, torch.device("cpu"))
         order = torch.cat(list(drawn)).tolist()
-        optimization = Optimization(optimizer, scheduler, parameters + heads, self.config.clip_norm)
+        optimization = Optimization(optimizer, scheduler, parameters, self.config.clip_norm)
         return BudgetPlugin(order, optimization, budget.steps, self.context.progress)
 
     def _build(self, model: AvalancheModel, budget: BudgetPlugin) -> Any:

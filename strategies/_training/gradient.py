@@ -1,14 +1,34 @@
 """The gradient training loop and its hooks; no step synchronizes with the device."""
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Generic, Literal, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, Strategy, StrategyConfig, Task
-from clbench.strategies._training.optimization import batches_of, clip_gradient, new_optimizer, report_losses, without
+from clbench.contracts import Batch, Context, ForgetRequest, Strategy, StrategyConfig, Task
+from clbench.strategies._parts.part import described
+from clbench.strategies._parts.parts import Parts
+from clbench.strategies._parts.slots import (
+    SLOTS,
+    EditChoices,
+    MemoryChoice,
+    OptimizerChoice,
+    PenaltyChoice,
+    SelectorChoice,
+    Slot,
+    plain_adamw,
+)
+from clbench.strategies._training.masking import Masking
+from clbench.strategies._training.optimization import (
+    batches_of,
+    clip_gradient,
+    new_optimizer,
+    report_losses,
+    train_only,
+)
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -29,6 +49,15 @@ class TrainingConfig(StrategyConfig):
     betas: tuple[Decay, Decay] = Field(
         (0.9, 0.999), description="Decay rates of AdamW's moving averages of the gradient and of its square."
     )
+    optimizer: OptimizerChoice = Field(
+        default_factory=plain_adamw,
+        description="What turns gradients into steps.",
+        json_schema_extra={"default": "adamw"},
+    )
+    select: SelectorChoice = Field(None, description="Which parameters or entries of them move; all if null.")
+    memory: MemoryChoice = Field(None, description="Which samples of earlier tasks are trained on again.")
+    penalty: PenaltyChoice = Field(None, description="A term of the loss that keeps what earlier tasks need.")
+    edit: EditChoices = Field((), description="Changes of the weights after a task, in this order.")
 
     @property
     def rate(self) -> float:
@@ -39,7 +68,7 @@ class TrainingConfig(StrategyConfig):
 class GradientConfig(TrainingConfig):
     """Settings of strategies that train shared weights or adapters."""
 
-    lr: float = Field(3e-4, gt=0, description="Peak learning rate of AdamW.")
+    lr: float = Field(3e-4, gt=0, description="Peak learning rate.")
 
     @property
     def rate(self) -> float:
@@ -51,7 +80,39 @@ G = TypeVar("G", bound=TrainingConfig)
 
 
 class GradientTraining(Strategy[G], Generic[G]):
-    """The training loop and its hooks, for strategies of any kind of update: AdamW, a new optimizer for each task."""
+    """The training loop, its hooks and its parts, for strategies of any kind of update; a new optimizer each time.
+
+    Attributes:
+        slots: The slots whose parts take effect; a suite refuses parts for the others.
+        trains_weights: Whether the parameters that are trained are weights of the learner, not of adapters.
+    """
+
+    slots: ClassVar[tuple[Slot, ...]] = ("optimizer", "select")
+    trains_weights: ClassVar[bool] = True
+
+    def __init__(self, config: G, context: Context) -> None:
+        super().__init__(config, context)
+        self.parts = Parts(self)
+
+    def check(self, task: Task) -> None:
+        """Refuse a task that a part does not fit.
+
+        Raises:
+            ConfigError: If there is one.
+        """
+        self.parts.check(task)
+
+    def part_state(self) -> Mapping[str, object]:
+        """State of the parts."""
+        return self.parts.state_dict()
+
+    def load_part_state(self, state: Mapping[str, object]) -> None:
+        """Restore the state of the parts."""
+        self.parts.load_state_dict(state)
+
+    def discard(self, request: ForgetRequest) -> None:
+        """Drop kept samples that the model must forget."""
+        self.parts.discard(request)
 
     def loss(self, batch: Batch, task: Task) -> Tensor:
         """The loss to minimize, a scalar; the learner's task loss unless overridden."""
@@ -82,7 +143,8 @@ class GradientTraining(Strategy[G], Generic[G]):
     def batches(self, task: Task) -> Iterator[tuple[Batch, Task]]:
         """Training batches, each with the task of its samples: `budget.steps` random batches of the task."""
         samples = self.context.samples(task, "train")
-        for index in batches_of(len(samples), self.context.budget, self.generator, samples.index_device):
+        budget = self.parts.of_new(self.context.budget, task)
+        for index in batches_of(len(samples), budget, self.generator, samples.index_device):
             yield samples.batch(index), task
 
     def number_of_steps(self, task: Task) -> int:
@@ -101,26 +163,46 @@ class GradientTraining(Strategy[G], Generic[G]):
     def _train(self, task: Task, total: int) -> Tensor:
         """Make all steps of a task; returns the losses `(steps,)` on the device."""
         heads = list(self.task_parameters().values())
-        parameters = without([p for _, p in self.trainable_parameters()], heads)
-        optimizer, scheduler = new_optimizer(self.learner.module, parameters, self.config, total, heads)
-        parameters += heads
+        left_out = {id(p) for p in heads}
+        shared = [(name, p) for name, p in self.trainable_parameters() if id(p) not in left_out]
+        trained = described(self.learner, shared)
+        masking = Masking(trained, self.parts.masks(trained, task))
+        trained = masking.trained
+        parameters = [item.parameter for item in trained] + heads
+        train_only(self.learner.module, parameters)
+        optimizer, scheduler = new_optimizer(trained, heads, self.config, self.parts.optimizer, total)
+        kept = self.parts.kept_batches(task)
+        share = self.parts.kept_share(task)
         losses = torch.zeros(total, device=self.learner.device)
         self.learner.module.train()
         for step, (batch, owner) in enumerate(self.batches(task), 1):
-            losses[step - 1] = self._backward(batch, owner)
+            losses[step - 1] = self._backward(batch, owner, 1 - share)
+            for older, known in islice(kept, 1):
+                losses[step - 1] += self._backward(older, known, share, new=False)
             self.after_backward(owner)
+            self.parts.after_backward(step, total, owner)
+            masking.mask_gradients()
             clip_gradient(parameters, self.config.clip_norm)
             optimizer.step()
             scheduler.step()
             optimizer.zero_grad(set_to_none=True)
             with torch.no_grad():
                 self.after_step(owner, step)
+                masking.restore()
+                self.parts.after_step()
             self.context.progress(step, total)
         self.learner.module.eval()
         return losses
 
-    def _backward(self, batch: Batch, task: Task) -> Tensor:
-        """Compute gradients of the mean loss of a batch, in micro-batches if the budget sets them; returns the loss."""
+    def _backward(self, batch: Batch, task: Task, factor: float = 1.0, new: bool = True) -> Tensor:
+        """Compute gradients of the mean loss of a batch, in micro-batches if the budget sets them; returns the loss.
+
+        Args:
+            batch: The batch.
+            task: The task of its samples.
+            factor: Factor of the loss.
+            new: Whether the samples are those of the update, to which a penalty is added.
+        """
         n = len(next(iter(batch.values())))
         size = self.context.budget.micro_batch or n
         total = torch.zeros((), device=self.learner.device)
@@ -130,6 +212,10 @@ class GradientTraining(Strategy[G], Generic[G]):
             with self.learner.autocast():
                 view = self.learner.augment(piece, self.generator) if self.config.augment else piece
                 loss = self.loss(view, task)
+                if factor != 1:
+                    loss = loss * factor
+                if new:
+                    loss = self.parts.penalized(loss, view, task)
             if whole is not None:
                 loss = loss * (self.weight(piece, task) / whole)
             loss.backward()
@@ -139,6 +225,8 @@ class GradientTraining(Strategy[G], Generic[G]):
 
 class GradientStrategy(GradientTraining[G], Generic[G]):
     """Learns each task in one run of the training loop; subclasses override the hooks they need."""
+
+    slots: ClassVar[tuple[Slot, ...]] = SLOTS
 
     def begin_task(self, task: Task) -> None:
         """Prepare the task, before its first step: the learner is the version before the task."""
@@ -152,7 +240,9 @@ class GradientStrategy(GradientTraining[G], Generic[G]):
         Raises:
             TrainingError: When the loss is not finite at some step; losses are read once, after the last step.
         """
+        self.parts.begin_task(task)
         self.begin_task(task)
         losses = self._train(task, self.number_of_steps(task))
         self.end_task(task)
+        self.parts.end_task(task)
         report_losses(losses, task, self.config.rate, self.context.record)

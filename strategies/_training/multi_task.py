@@ -1,13 +1,14 @@
 """Training on several tasks in one update: sampling of tasks and weights of their losses."""
 
 from collections.abc import Iterator, Sequence
-from typing import Generic, Literal, TypeVar
+from typing import ClassVar, Generic, Literal, TypeVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Budget, Samples, Task
+from clbench.strategies._parts.slots import Slot
 from clbench.strategies._training.gradient import GradientStrategy, TrainingConfig
 from clbench.strategies._training.optimization import batches_of
 
@@ -49,6 +50,8 @@ class MultiTaskStrategy(GradientStrategy[B], Generic[B]):
     With `uncertainty` the loss of a task is exp(-s) L / 2 + s / 2 (Kendall et al. 2018, Eq. 7, with s = log sigma^2).
     s starts at -1 and is learnt at the heads' rate. Deviation: 3 tanh(s / 3) keeps it within +-3.
     """
+
+    slots: ClassVar[tuple[Slot, ...]] = ("optimizer", "select")
 
     @property
     def together(self) -> bool:

@@ -1,15 +1,18 @@
 """What training loops share: batches, optimizer, schedule, clipping, and the check of losses."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from clbench.contracts import Budget, Task
 from clbench.core.errors import TrainingError
+from clbench.strategies._parts.optimizer import Joined, OptimizerPart
+from clbench.strategies._parts.part import Trained
 
 if TYPE_CHECKING:
     from clbench.strategies._training.gradient import TrainingConfig
@@ -55,39 +58,40 @@ def warmup_then(schedule: str, warmup: float, total: int) -> Callable[[int], flo
     return factor
 
 
-def without(parameters: Sequence[nn.Parameter], others: Sequence[nn.Parameter]) -> list[nn.Parameter]:
-    """The parameters that are not among `others`, by identity."""
-    left_out = {id(p) for p in others}
-    return [p for p in parameters if id(p) not in left_out]
+def train_only(module: nn.Module, parameters: Iterable[nn.Parameter]) -> None:
+    """Switch the gradients of some parameters on, and those of all others of a module off."""
+    module.requires_grad_(False)
+    for p in parameters:
+        p.requires_grad_()
 
 
 def new_optimizer(
-    module: nn.Module,
-    parameters: Sequence[nn.Parameter],
+    trained: Sequence[Trained],
+    heads: Sequence[nn.Parameter],
     config: "TrainingConfig",
+    part: OptimizerPart[Any],
     steps: int,
-    heads: Sequence[nn.Parameter] = (),
-) -> tuple[torch.optim.AdamW, LambdaLR]:
-    """AdamW and its schedule for some of a module's parameters; gradients of all others are switched off.
+) -> tuple[Optimizer, LambdaLR]:
+    """The optimizer of an update and its schedule.
 
     Args:
-        module: The learner's module.
-        parameters: Parameters trained at `config.rate`.
+        trained: Parameters trained at `config.rate`.
+        heads: Parameters trained by AdamW at `config.head_lr`: heads and prompts.
         config: Learning rates, schedule, betas and weight decay.
+        part: The optimizer; AdamW trains what it does not take.
         steps: Number of steps of the schedule.
-        heads: Parameters trained at `config.head_lr`: heads and prompts.
     """
-    module.requires_grad_(False)
-    for p in (*parameters, *heads):
-        p.requires_grad_()
-    groups: list[dict[str, Any]] = [{"params": list(parameters)}, {"params": list(heads), "lr": config.head_lr}]
-    optimizer = torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=config.rate,
-        betas=config.betas,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
+    taken = [item for item in trained if part.takes(item)]
+    others = [item.parameter for item in trained if not part.takes(item)]
+    groups: list[dict[str, Any]] = [
+        {"params": others, "lr": part.config.fallback_lr or config.rate},
+        {"params": list(heads), "lr": config.head_lr},
+    ]
+    members: list[Optimizer] = [part.build(taken, config.rate, config.weight_decay)] if taken else []
+    if filled := [group for group in groups if group["params"]]:
+        decay = config.weight_decay
+        members.append(torch.optim.AdamW(filled, lr=config.rate, betas=config.betas, weight_decay=decay, fused=True))
+    optimizer = members[0] if len(members) == 1 else Joined(members)
     return optimizer, LambdaLR(optimizer, warmup_then(config.schedule, config.warmup, steps))
 
 

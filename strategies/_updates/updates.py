@@ -57,6 +57,7 @@ class UpdateStrategy(GradientTraining[U], Generic[U]):
     """
 
     predicts_with_weights: ClassVar[bool] = False
+    trains_weights: ClassVar[bool] = False
 
     def __init__(self, config: U, context: Context) -> None:
         super().__init__(config, context)

@@ -21,6 +21,7 @@ from clbench.core.errors import ConfigError
 from clbench.core.seeding import generator_for
 from clbench.learners._shared.random_views import random_resized_crop
 from clbench.strategies._adapters.gated import GatedAdapter
+from clbench.strategies._parts.part import Trained
 from clbench.strategies._training.optimization import batches_of, clip_gradient, new_optimizer
 from clbench.strategies.codyra import (
     OPERATORS,
@@ -360,9 +361,11 @@ def test_gates_of_one_are_pefts_lora(tiny: Any, new_context: NewContext) -> None
         assert (found - new_context().learner.logits(batch, [task])).abs().max() > 0.1
 
 
-def test_the_optimizer_is_the_runners() -> None:
+def test_the_optimizer_is_the_runners(new_context: NewContext) -> None:
     module, config = nn.Linear(2, 2), CodyraConfig()
-    optimizer, scheduler = new_optimizer(module, list(module.parameters()), config, 4)
+    trained = [Trained(name, p, None, own=False) for name, p in module.named_parameters()]
+    part = Codyra(config, new_context()).parts.optimizer
+    optimizer, scheduler = new_optimizer(trained, [], config, part, 4)
     group = optimizer.param_groups[0]
     assert (group["lr"], group["betas"], group["weight_decay"], group["eps"]) == (5e-4, (0.9, 0.9999), 0.0, 1e-8)
     factors = [scheduler.lr_lambdas[0](step) for step in range(5)]

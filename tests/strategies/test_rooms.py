@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 import clbench.strategies
 from clbench.cli.main import app
-from clbench.core.registry import STRATEGIES
+from clbench.core.registry import STRATEGIES, Registry
+from clbench.strategies._parts.slots import REGISTRIES
 
 FOLDER = Path(str(clbench.strategies.__path__[0]))
 FILES = sorted(path for path in FOLDER.glob("*.py") if not path.name.startswith("_"))
@@ -53,6 +54,17 @@ def test_the_folder_the_registry_and_the_command_line_list_the_same() -> None:
         assert STRATEGIES.get(name).value.__module__ == f"clbench.strategies.{name.replace('-', '_')}"
 
 
-def test_only_folders_with_an_underscore_lie_beside_the_strategies() -> None:
-    folders = [path.name for path in FOLDER.iterdir() if path.is_dir()]
-    assert all(name.startswith("_") for name in folders), folders
+def test_only_parts_and_folders_with_an_underscore_lie_beside_the_strategies() -> None:
+    folders = {path.name for path in FOLDER.iterdir() if path.is_dir()}
+    parts = {registry.package.rpartition(".")[2] for registry in REGISTRIES.values()}
+    assert {name for name in folders if not name.startswith("_")} == parts
+
+
+@pytest.mark.parametrize("registry", REGISTRIES.values(), ids=lambda registry: registry.kind)
+def test_a_part_is_a_file_that_imports_no_other_part_and_no_strategy(registry: Registry[type]) -> None:
+    folders = {other.package for other in REGISTRIES.values()}
+    for listing in registry.listings():
+        assert listing.origin is not None
+        inside = imported(listing.origin)
+        assert not any(name.startswith(f"{folder}.") for name in inside for folder in folders), listing.name
+        assert not inside & {f"clbench.strategies.{other.stem}" for other in FILES}, listing.name

@@ -183,6 +183,16 @@ class Strategy(Generic[C]):
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Restore what `state_dict` returned."""
 
+    def part_state(self) -> Mapping[str, object]:
+        """What parts of the training (memory, penalty, selector) carry between tasks; apart from `state_dict`."""
+        return {}
+
+    def load_part_state(self, state: Mapping[str, object]) -> None:
+        """Restore what `part_state` returned."""
+
+    def discard(self, request: ForgetRequest) -> None:
+        """Drop what the strategy keeps of samples that another strategy has made the model forget."""
+
     # Predictions
 
     def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:

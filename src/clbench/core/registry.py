@@ -327,5 +327,11 @@ IMAGE_METRICS: "Registry[Callable[..., float]]" = Registry(
     "image metric", "clbench.reports.image_metrics", "IMAGE_METRICS"
 )
 
+OPTIMIZERS: "Registry[type]" = Registry("optimizer", "clbench.strategies.optimizers", "OPTIMIZERS")
+SELECTORS: "Registry[type]" = Registry("selector", "clbench.strategies.selectors", "SELECTORS")
+MEMORIES: "Registry[type]" = Registry("memory", "clbench.strategies.memories", "MEMORIES")
+PENALTIES: "Registry[type]" = Registry("penalty", "clbench.strategies.penalties", "PENALTIES")
+EDITS: "Registry[type]" = Registry("edit", "clbench.strategies.edits", "EDITS")
+
 register = STRATEGIES.register
 """Registers a strategy: `@register("l2-anchor", config=L2AnchorConfig)`; what `from clbench import register` gives."""

@@ -1,0 +1,116 @@
+"""The slot `memory`: which samples of earlier tasks are kept and trained on again."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from clbench.contracts import Batch, Budget, Task
+from clbench.strategies._parts.part import Part, PartConfig
+
+
+class MemoryConfig(PartConfig):
+    """Settings of every memory."""
+
+    size: int = Field(200, ge=1, description="Number of samples that are kept, of all tasks together.")
+    share: float = Field(0.5, gt=0, lt=1, description="Share of each batch that comes from the memory.")
+
+
+C = TypeVar("C", bound=MemoryConfig)
+
+
+class Memory(Part[C], Generic[C]):
+    """Keeps samples of the tasks learnt so far, equally many of each, and gives some of them to every later step.
+
+    A batch has as many samples as without a memory. Its new samples are one part, those of one earlier task the other;
+    each step draws that task in proportion to the samples kept. When a task is added, every earlier one gives up the
+    samples that its rule ranks last.
+    """
+
+    _kept: dict[str, Tensor]
+
+    @abstractmethod
+    def rank(self, task: Task, count: int) -> Tensor:
+        """The samples of a task to keep.
+
+        Args:
+            task: The task, after it was learnt; its training samples are in `strategy.context`.
+            count: Number of samples to keep at most.
+
+        Returns:
+            Positions in the training split `(<= count,)` int64 on the CPU, the most important first.
+        """
+
+    @property
+    def kept(self) -> dict[str, Tensor]:
+        """Positions of the kept samples in the training split of each task, by its name."""
+        if not hasattr(self, "_kept"):
+            self._kept = {}
+        return self._kept
+
+    def end_task(self, task: Task) -> None:
+        """Keep samples of a task, and fewer of the others."""
+        tasks = [*(name for name in self.kept if name != task.name), task.name]
+        quota, more = divmod(self.config.size, len(tasks))
+        quotas = {name: quota + (number < more) for number, name in enumerate(tasks)}
+        for name in self.kept:
+            self.kept[name] = self.kept[name][: quotas[name]]
+        self.kept[task.name] = self.rank(task, quotas[task.name])[: quotas[task.name]]
+        self.strategy.context.record("memory/samples", sum(map(len, self.kept.values())))
+
+    def discard(self, forgotten: Mapping[str, Tensor]) -> None:
+        """Drop samples that the model must forget, by name of their task and position in its training split."""
+        for name, positions in forgotten.items():
+            if name in self.kept:
+                self.kept[name] = self.kept[name][~torch.isin(self.kept[name], positions.cpu())]
+
+    def of_new(self, budget: Budget, task: Task) -> Budget:
+        """The budget of new samples: smaller batches when samples of earlier tasks are there."""
+        if not self._earlier(task):
+            return budget
+        return budget.model_copy(update={"batch_size": budget.batch_size - self._count(budget)})
+
+    def share(self, task: Task) -> float:
+        """Share of the loss that kept samples have in a step."""
+        budget = self.strategy.context.budget
+        return self._count(budget) / budget.batch_size if self._earlier(task) else 0.0
+
+    def batches(self, task: Task) -> Iterator[tuple[Batch, Task]]:
+        """One batch of kept samples for each step, with their task; none if nothing is kept."""
+        earlier = self._earlier(task)
+        if not earlier:
+            return
+        budget = self.strategy.context.budget
+        generator = self.new_generator()
+        weights = torch.tensor([len(positions) for _, positions in earlier], dtype=torch.float64)
+        turns = torch.multinomial(weights, budget.steps, replacement=True, generator=generator).tolist()
+        count = self._count(budget)
+        drawn = []
+        for number, (known, positions) in enumerate(earlier):
+            samples = self.strategy.context.samples(known, "train")
+            total = turns.count(number) * count
+            order = [torch.randperm(len(positions), generator=generator) for _ in range(-(-total // len(positions)))]
+            at = positions[torch.cat(order)[:total]] if order else positions[:0]
+            drawn.append((samples, iter(at.to(samples.index_device).split(count))))
+        for number in turns:
+            samples, indices = drawn[number]
+            yield samples.batch(next(indices)), earlier[number][0]
+
+    def state_dict(self) -> Mapping[str, object]:
+        """Positions of the kept samples."""
+        return dict(self.kept)
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Restore them."""
+        self._kept = dict(cast(Mapping[str, Tensor], state))
+
+    def _count(self, budget: Budget) -> int:
+        """Number of kept samples in a batch: at least one, and at least one new sample."""
+        return min(budget.batch_size - 1, max(1, round(self.config.share * budget.batch_size)))
+
+    def _earlier(self, task: Task) -> list[tuple[Task, Tensor]]:
+        found = [(known, self.kept.get(known.name)) for known in self.strategy.seen if known.name != task.name]
+        return [(known, positions) for known, positions in found if positions is not None and len(positions)]

@@ -1,0 +1,63 @@
+"""The slot `optimizer`: what turns gradients into steps. AdamW trains whatever another optimizer does not take."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+from pydantic import Field
+from torch.optim import Optimizer
+
+from clbench.strategies._parts.part import Part, PartConfig, Trained
+
+
+class OptimizerConfig(PartConfig):
+    """Settings of every optimizer; its learning rate, schedule and weight decay are those of the strategy."""
+
+    fallback_lr: float | None = Field(
+        None,
+        gt=0,
+        description="Peak rate of AdamW for shared parameters that it does not take; `lr` if null.",
+    )
+
+
+C = TypeVar("C", bound=OptimizerConfig)
+
+
+class OptimizerPart(Part[C], Generic[C]):
+    """Builds an optimizer for each task; its state ends with the task.
+
+    Heads and prompts are always trained by AdamW at their own rate.
+    """
+
+    def takes(self, trained: Trained) -> bool:
+        """Whether it trains a parameter; AdamW trains the others. All by default."""
+        return True
+
+    @abstractmethod
+    def build(self, parameters: Sequence[Trained], lr: float, weight_decay: float) -> Optimizer:
+        """The optimizer of some parameters.
+
+        Args:
+            parameters: The parameters that it takes, at least one.
+            lr: Peak learning rate; a schedule multiplies the rate of each group by a factor in [0, 1].
+            weight_decay: Decoupled weight decay.
+        """
+
+
+class Joined(Optimizer):
+    """Several optimizers as one; a schedule of this one changes the rates of all of them."""
+
+    def __init__(self, members: Sequence[Optimizer]) -> None:
+        self._members = list(members)
+        super().__init__([group for member in members for group in member.param_groups], {})
+        for member in members:  # the same dictionaries, in which a schedule writes rates
+            member.param_groups = [group for group in self.param_groups if _is_of(group, member)]
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One step of each optimizer."""
+        for member in self._members:
+            member.step()
+
+
+def _is_of(group: dict[str, Any], member: Optimizer) -> bool:
+    return any(group["params"][0] is p for own in member.param_groups for p in own["params"])

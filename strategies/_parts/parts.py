@@ -1,0 +1,107 @@
+"""The parts of one strategy, and the calls that a training loop makes to them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from torch import Tensor
+
+from clbench.contracts import Batch, Budget, ForgetRequest, Strategy, Task
+from clbench.strategies._parts.edit import Edit
+from clbench.strategies._parts.memory import Memory
+from clbench.strategies._parts.optimizer import OptimizerPart
+from clbench.strategies._parts.part import Part, Trained
+from clbench.strategies._parts.penalty import Penalty
+from clbench.strategies._parts.selector import Masks, Selector
+from clbench.strategies._parts.slots import Slot, choices_in
+
+
+class Parts:
+    """The parts that the settings of a strategy name.
+
+    Args:
+        strategy: The strategy.
+    """
+
+    def __init__(self, strategy: Strategy[Any]) -> None:
+        built = [(choice.slot, choice.build(strategy)) for choice in choices_in(strategy.config)]
+        self._all = [part for _, part in built]
+        self._named = {f"{slot}.{number}": part for number, (slot, part) in enumerate(built)}
+        self.optimizer = cast(OptimizerPart[Any], _only(built, "optimizer"))
+        self.select = cast(Selector[Any] | None, _only(built, "select"))
+        self.memory = cast(Memory[Any] | None, _only(built, "memory"))
+        self.penalty = cast(Penalty[Any] | None, _only(built, "penalty"))
+        self.edits = [part for part in self._all if isinstance(part, Edit)]
+
+    def check(self, task: Task) -> None:
+        """Refuse a task that a part does not fit.
+
+        Raises:
+            ConfigError: If there is one.
+        """
+        for part in self._all:
+            part.check(task)
+
+    def begin_task(self, task: Task) -> None:
+        """Prepare a task; the learner is the version before it."""
+        for part in (*self.edits, self.penalty):
+            if part is not None:
+                part.begin_task(task)
+
+    def end_task(self, task: Task) -> None:
+        """Edit the weights that the strategy left, then measure and keep what later tasks need."""
+        for part in (*self.edits, self.penalty, self.memory):
+            if part is not None:
+                part.end_task(task)
+
+    def masks(self, trained: Sequence[Trained], task: Task) -> Masks | None:
+        """What moves in an update; None if all of it does."""
+        return self.select.chosen(trained, task) if self.select else None
+
+    def of_new(self, budget: Budget, task: Task) -> Budget:
+        """The budget of new samples in an update."""
+        return self.memory.of_new(budget, task) if self.memory else budget
+
+    def kept_share(self, task: Task) -> float:
+        """Share of the loss that samples of earlier tasks have."""
+        return self.memory.share(task) if self.memory else 0.0
+
+    def kept_batches(self, task: Task) -> Iterator[tuple[Batch, Task]]:
+        """Batches of earlier tasks' samples, one for each step."""
+        return self.memory.batches(task) if self.memory else iter(())
+
+    def penalized(self, loss: Tensor, batch: Batch, task: Task) -> Tensor:
+        """A loss with the penalty's term, a scalar."""
+        if self.penalty is None or (term := self.penalty.term(batch, task)) is None:
+            return loss
+        strength: float = self.penalty.config.strength
+        return loss + strength * term
+
+    def after_backward(self, step: int, total: int, task: Task) -> None:
+        """Let parts see the gradients of a step, before they are masked and clipped."""
+        if self.penalty is not None:
+            self.penalty.after_backward()
+        if self.select is not None:
+            self.select.after_backward(step, total, task)
+
+    def after_step(self) -> None:
+        """Let parts see the weights after a step."""
+        if self.penalty is not None:
+            self.penalty.after_step()
+
+    def discard(self, request: ForgetRequest) -> None:
+        """Drop kept samples that the model must forget."""
+        if self.memory is not None:
+            self.memory.discard(request.forgotten)
+
+    def state_dict(self) -> dict[str, Mapping[str, object]]:
+        """State of the parts that have some, by slot and position."""
+        return {name: state for name, part in self._named.items() if (state := part.state_dict())}
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Restore what `state_dict` returned."""
+        for name, own in state.items():
+            self._named[name].load_state_dict(cast(Mapping[str, object], own))
+
+
+def _only(built: Sequence[tuple[Slot, Part[Any]]], slot: Slot) -> Part[Any] | None:
+    return next((part for own, part in built if own == slot), None)

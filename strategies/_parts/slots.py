@@ -1,0 +1,123 @@
+"""How settings name parts: `muon`, or `{name: kappa, share: 0.2}`, or a file."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Literal, TypeAlias, cast, get_args
+
+from pydantic import BeforeValidator, InstanceOf, PlainSerializer, WithJsonSchema
+
+from clbench.contracts import Strategy, StrategyConfig
+from clbench.core.config import validate
+from clbench.core.errors import ClbenchError
+from clbench.core.registry import EDITS, MEMORIES, OPTIMIZERS, PENALTIES, SELECTORS, Registry
+from clbench.strategies._parts.part import Part, PartConfig
+
+Slot = Literal["optimizer", "select", "memory", "penalty", "edit"]
+SLOTS: tuple[Slot, ...] = get_args(Slot)
+REGISTRIES: dict[Slot, Registry[type]] = {
+    "optimizer": OPTIMIZERS,
+    "select": SELECTORS,
+    "memory": MEMORIES,
+    "penalty": PENALTIES,
+    "edit": EDITS,
+}
+
+
+@dataclass(frozen=True)
+class PartChoice:
+    """A part for a slot, with its settings.
+
+    Attributes:
+        slot: The slot.
+        part: Registered name or file of the part.
+        config: Its settings.
+    """
+
+    slot: Slot
+    part: str
+    config: PartConfig
+
+    @property
+    def part_class(self) -> type[Part[Any]]:
+        """The class of the part."""
+        return cast(type[Part[Any]], REGISTRIES[self.slot].get(self.part).value)
+
+    @property
+    def source(self) -> str:
+        """Hash of its code."""
+        return REGISTRIES[self.slot].digest(self.part)[:16]
+
+    def build(self, strategy: Strategy[Any]) -> Part[Any]:
+        """The part of a strategy."""
+        return self.part_class(self.config, strategy)
+
+    def as_json(self) -> dict[str, object]:
+        """Name and settings, as a suite's file may write them."""
+        return {"name": self.part, **self.config.model_dump(mode="json")}
+
+    def __str__(self) -> str:
+        """Name and settings that differ from their defaults: `kappa(share=0.2)`."""
+        fields = type(self.config).model_fields
+        changed = ", ".join(f"{key}={value}" for key, value in self.config if value != fields[key].default)
+        name = REGISTRIES[self.slot].listing(self.part).name
+        return f"{name}({changed})" if changed else name
+
+
+def _parse(slot: Slot, value: object) -> object:
+    """The choice that a setting names.
+
+    Raises:
+        ValueError: In one line, for a name or settings that do not exist.
+    """
+    if value is None or isinstance(value, PartChoice):
+        return value
+    settings = {"name": value} if isinstance(value, str) else value
+    if not isinstance(settings, Mapping) or not isinstance(name := settings.get("name"), str):
+        raise ValueError("a name, or a mapping with a name and settings")
+    registry = REGISTRIES[slot]
+    try:
+        entry = registry.get(name)
+        config = validate(
+            entry.config or PartConfig,
+            {str(key): item for key, item in settings.items() if key != "name"},
+            f"{registry.kind} {entry.name}",
+        )
+    except ClbenchError as error:
+        raise ValueError(f"a known {registry.kind} with settings that it has ({error})") from None
+    return PartChoice(slot, name, cast(PartConfig, config))
+
+
+def _parse_several(slot: Slot, value: object) -> object:
+    if value is None:
+        return ()
+    several = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return tuple(_parse(slot, item) for item in several)
+
+
+SCHEMA = WithJsonSchema({"type": ["string", "object", "array", "null"]})
+OneChoice: TypeAlias = Annotated[InstanceOf[PartChoice], PlainSerializer(PartChoice.as_json)]
+OptimizerChoice: TypeAlias = Annotated[OneChoice, BeforeValidator(partial(_parse, "optimizer")), SCHEMA]
+SelectorChoice: TypeAlias = Annotated[OneChoice | None, BeforeValidator(partial(_parse, "select")), SCHEMA]
+MemoryChoice: TypeAlias = Annotated[OneChoice | None, BeforeValidator(partial(_parse, "memory")), SCHEMA]
+PenaltyChoice: TypeAlias = Annotated[OneChoice | None, BeforeValidator(partial(_parse, "penalty")), SCHEMA]
+EditChoices: TypeAlias = Annotated[tuple[OneChoice, ...], BeforeValidator(partial(_parse_several, "edit")), SCHEMA]
+
+
+def plain_adamw() -> PartChoice:
+    """The default of the slot `optimizer`."""
+    return cast(PartChoice, _parse("optimizer", "adamw"))
+
+
+def choices_in(config: StrategyConfig) -> tuple[PartChoice, ...]:
+    """The parts that the settings of a strategy name, in the order of the slots."""
+    found: list[PartChoice] = []
+    for slot in SLOTS:
+        value = getattr(config, slot, None)
+        found += [item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, PartChoice)]
+    return tuple(found)
+
+
+def part_sources(choices: Sequence[PartChoice]) -> dict[str, str]:
+    """Hashes of the code of parts, by slot and name."""
+    return {f"{choice.slot}.{choice.part}": choice.source for choice in choices}

@@ -1,0 +1,1 @@
+"""Edits: changes of the weights after a task."""

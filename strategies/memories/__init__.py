@@ -1,0 +1,1 @@
+"""Memories: which samples of earlier tasks are trained on again."""

@@ -1,0 +1,1 @@
+"""Penalties: terms of the loss that keep what earlier tasks need."""

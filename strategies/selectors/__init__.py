@@ -1,0 +1,1 @@
+"""Selectors: which parameters, or entries of them, move."""
