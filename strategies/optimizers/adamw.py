@@ -24,5 +24,11 @@ class AdamW(OptimizerPart[OptimizerConfig]):
         return False
 
     def build(self, parameters: Sequence[Trained], lr: float, weight_decay: float) -> Optimizer:
-        """Not called, as no parameter is taken."""
+        """Not called, as no parameter is taken.
+
+        Args:
+            parameters: None.
+            lr: Peak learning rate.
+            weight_decay: Decoupled weight decay.
+        """
         raise AssertionError("takes no parameters")
