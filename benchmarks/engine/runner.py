@@ -34,11 +34,13 @@ class SuiteResult:
         outcomes: One for each cell, in the suite's order.
         unlogged: What the tracking store did not take, one line each; it is on disk, and the next call logs it.
         experiment: Id of the experiment of the runs in the store.
+        changed: Whether something was logged, so that pages made from the store are outdated.
     """
 
     outcomes: Sequence[Outcome]
     unlogged: Sequence[str]
     experiment: str
+    changed: bool = True
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> SuiteRes
             raise
         sound = [(outcome.cell, outcome.folder) for outcome in outcomes if outcome.status != "failed"]
         unlogged = catch_up(tracker, sound, failed=len(sound) < len(outcomes))
-        return SuiteResult(outcomes, unlogged, tracker.experiment)
+        return SuiteResult(outcomes, unlogged, tracker.experiment, tracker.changed)
 
 
 def _one_by_one(

@@ -58,6 +58,8 @@ class Tracker:
         self._environment = environment
         self._current: str | None = None
         self._client, self.experiment = connect(uri, out)
+        self.changed = False
+        """Whether something was logged that pages made from the store may show."""
         tags = {"clbench.kind": "suite", "clbench.schema": str(SCHEMA), "clbench.suite": suite}
         with one_line_errors(uri):
             self._parent = self._run_of(RunIndex(folder), suite, tags)
@@ -141,6 +143,7 @@ class Tracker:
 
     def _log(self, run: str, version: int, numbers: Mapping[str, float]) -> None:
         """Log numbers of a version, now."""
+        self.changed = True
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -156,6 +159,7 @@ class Tracker:
         """
         with one_line_errors(self._uri):
             run = self._cell_run(cell, folder)
+            self.changed = True
             self._client.set_tag(run, "clbench.error", fitting(error, 500))
             self._client.log_text(run, strict_json.dumps(dict(self._environment), indent=1), "environment.json")
             self._client.set_terminated(run, "FAILED")

@@ -100,7 +100,7 @@ def run(
     with Bars(len(chosen.cells)) as bars:
         result = run_suite(chosen, RunOptions(out, where, uri, fresh, asked, kept, count), bars)
     problems = list(result.unlogged)
-    page = _leaderboard(uri, out, problems)
+    page = (None if result.changed else _page_of(out)) or _leaderboard(uri, out, problems)
     _print(chosen, result, uri, page, as_json)
     failed = [outcome for outcome in result.outcomes if outcome.status == "failed"]
     for line in (*map(_failure, failed), *(f"error: {problem}" for problem in problems)):
@@ -133,6 +133,12 @@ def _leaderboard(uri: str, out: Path, problems: list[str]) -> Path | None:
     except ClbenchError as error:
         problems.append(f"no leaderboard: {error}")
         return None
+
+
+def _page_of(out: Path) -> Path | None:
+    """The leaderboard that an earlier call has written, if it is there."""
+    page = out / "leaderboard" / "index.html"
+    return page if page.is_file() else None
 
 
 def _failure(outcome: "Outcome") -> str:
