@@ -89,7 +89,7 @@ def test_without_shared_pieces_it_is_lora() -> None:
     results = []
     for module, adapter in ((ours, pooled), (theirs, lora)):
         torch.manual_seed(2)
-        optimizer = torch.optim.AdamW([p for _, p in adapter.parameters()], lr=0.05)  # type: ignore[attr-defined]
+        optimizer = torch.optim.AdamW([p for _, p in adapter.parameters()], lr=0.05)
         losses = []
         for _ in range(6):
             loss = (module(torch.randn(9, 6)) - torch.randn(9, 6)).square().mean()
@@ -97,7 +97,7 @@ def test_without_shared_pieces_it_is_lora() -> None:
             optimizer.step()
             optimizer.zero_grad()
             losses.append(loss.detach())
-        adapter.merge(module)  # type: ignore[attr-defined]
+        adapter.merge(module)
         results.append([*losses, *module.state_dict().values()])
     for found, wanted in zip(*results, strict=True):
         torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-5)
