@@ -92,6 +92,15 @@ def test_only_the_chosen_matrices_move_and_no_gradient_is_left(tiny: Any, new_co
     assert strategy.number_of_steps(strategy.seen[0]) == 12
 
 
+def test_a_tasks_head_is_trained_too(tiny: Any, new_context: NewContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = new_context()
+    head = {"head": context.learner.module.get_parameter("ln_final.bias")}
+    monkeypatch.setattr(context.learner, "head", lambda task: head)
+    before = weights_of(context)
+    learn_task(Eggroll(EggrollConfig(), context), load_stream(tiny.stream).tasks[0])
+    assert not torch.equal(head["head"], before["ln_final.bias"])
+
+
 def test_members_leave_the_weights_as_they_were(
     tiny: Any, new_context: NewContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
