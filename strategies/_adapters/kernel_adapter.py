@@ -47,7 +47,8 @@ class KernelFactors(nn.Module):
         first, second = torch.cdist(self.inputs, self.outputs)
         distance = SCALE * (first - second)
         a, b, g = self.scalars
-        return distance + a * (distance / g).softmax(dim=1) + b
+        kernel: Tensor = distance + a * (distance / g).softmax(dim=1) + b
+        return kernel
 
     def addition(self, kept: Tensor) -> Tensor:
         """The addition to the weight, `(out, in)`: S |S| at the largest |S|, zero elsewhere.

@@ -24,7 +24,7 @@ def wrapped(width: int, rank: int) -> Any:
     torch.manual_seed(0)
     config = RandLoraConfig(r=rank, target_modules=["0"])
     module = nn.Sequential(nn.Linear(width, width))
-    return RandLoraModel(module, config, "default").model[0]  # type: ignore[arg-type]
+    return RandLoraModel(module, config, "default").model[0]
 
 
 @pytest.mark.parametrize(("rank", "wanted"), [(8, 74_496), (32, 19_200), (64, 9_984), (128, 5_376)])
