@@ -1,4 +1,4 @@
-"""Distance of a version's weights from the version before and from version 0."""
+"""Distance of a version's weights from the version before and from version 0, and the structure of the difference."""
 
 import math
 from collections.abc import Mapping, Sequence, Set
@@ -6,9 +6,20 @@ from collections.abc import Mapping, Sequence, Set
 import torch
 from torch import Tensor
 
+from clbench.benchmarks.engine.update_structure import (
+    LARGEST_MATRIX,
+    cosine,
+    mean_ranks,
+    rank_shares,
+    unchanged_counts,
+)
 from clbench.contracts import Learner
 
 Weights = Mapping[str, Tensor]
+SHARES = ("update/sparsity", "update/sparsity_relative", "update/zeros")
+"""Names of the counts of `unchanged_counts`, as shares of all weights."""
+RANKS = ("update/rank", "update/stable_rank")
+"""Names of the means of `rank_shares`."""
 
 
 class Drift:
@@ -27,6 +38,8 @@ class Drift:
         self._learner = learner
         self._first: dict[str, Tensor] = {name: _kept(p) for name, p in self._weights().items()}
         self._previous = dict(self._first)
+        self._way = 0.0
+        """Distance of the previous version from version 0."""
 
     def measure(self) -> dict[str, float]:
         """Compare the learner with the version before and with version 0, and remember it as the version before.
@@ -35,6 +48,11 @@ class Drift:
 
         Returns:
             `update/norm` and `update/drift`: Frobenius distances to the version before and to version 0.
+            `update/sparsity`, `update/sparsity_relative`, `update/zeros`: shares of all weights that changed by at most
+            an absolute tolerance, by at most a tolerance relative to their tensor, and not at all.
+            `update/cosine_drift`: cosine of the update with all updates before it together; absent if undefined.
+            `update/rank`, `update/stable_rank`: means over the linear layers that changed, as shares of full rank;
+            absent if none changed or one of them has a smaller side above `LARGEST_MATRIX`.
         """
         weights = self._weights()
         step = squared_gaps(weights, self._previous)
@@ -44,11 +62,41 @@ class Drift:
         way = _only(step, step.keys() - apart) | squared_gaps(_only(weights, apart), _only(self._first, apart))
         numbers = _read([*step.values(), *way.values()])
         changed = {name for name, number in zip(step, numbers, strict=False) if number != 0}
+        norm, drift = _root(numbers[: len(step)]), _root(numbers[len(step) :])
+        together = cosine(norm, self._way, drift)
+        found = {
+            "update/norm": norm,
+            "update/drift": drift,
+            **self._structure(weights, changed),
+            **({} if together is None else {"update/cosine_drift": together}),
+        }
+        self._way = drift
         self._previous = {
             name: _kept(p) if name in changed or name not in self._previous else self._previous[name]
             for name, p in weights.items()
         }
-        return {"update/norm": _root(numbers[: len(step)]), "update/drift": _root(numbers[len(step) :])}
+        return found
+
+    @torch.no_grad()
+    def _structure(self, weights: Weights, changed: Set[str]) -> dict[str, float]:
+        """Shares of weights that stayed as they are, and ranks; only tensors that changed are looked at."""
+        previous, device = self._previous, self._learner.device
+        linear = {f"{layer.name}.weight" for layer in self._learner.linear_layers()}
+        linear &= changed & weights.keys() & previous.keys()
+        ranked = linear if all(min(weights[name].shape) <= LARGEST_MATRIX for name in linear) else set()
+        still = sum(tensor.numel() for name, tensor in {**previous, **weights}.items() if name not in changed)
+        counts, ranks, moved = [torch.zeros(len(SHARES), dtype=torch.int64, device=device)], [], 0
+        for name in sorted(changed):
+            change = _difference([state[name] for state in (previous, weights) if name in state], device)
+            before = previous.get(name)
+            counts.append(unchanged_counts(change, None if before is None else before.to(device)))
+            moved += change.numel()
+            if name in ranked:
+                ranks.append(rank_shares(change))
+        totals = torch.stack(counts).sum(dim=0).tolist()
+        found = {name: (still + total) / max(1, still + moved) for name, total in zip(SHARES, totals, strict=True)}
+        means = mean_ranks(ranks)
+        return found | ({} if means is None else dict(zip(RANKS, means, strict=True)))
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: p.detach() for name, p in self._learner.module.named_parameters() if p.is_floating_point()}
