@@ -23,7 +23,7 @@ from clbench.benchmarks.engine.retention import Keep, droppable
 from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.engine.shared_results import SharedResults
 from clbench.benchmarks.engine.version_keys import Keys, own_way
-from clbench.benchmarks.engine.version_store import StoredTest, StoredVersion, VersionStore
+from clbench.benchmarks.engine.version_store import StoredPart, StoredTest, StoredVersion, VersionStore
 from clbench.benchmarks.engine.weight_drift import Drift
 from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.benchmarks.evaluation.forget_audit import audit_numbers
@@ -98,6 +98,8 @@ class CellRun:
         self._progress = progress
         self._probe = probe
         self._numbers: dict[str, float] = {}
+        self._parts: list[str] = []
+        """Keys of the parts that the version in the making has asked for."""
         self.stream: Stream = cell.load_stream()
         self.taken = 0
         """Number of versions, version 0 left out, that were in the store and did not have to be computed."""
@@ -111,7 +113,8 @@ class CellRun:
         self._reduced: dict[tuple[str, frozenset[str]], Samples] = {}
         self._forgotten.check()
         training = partial(progress, "train")
-        services = Services(self._for_strategies, self._request, training, self._numbers.__setitem__, self._once)
+        record = self._numbers.__setitem__
+        services = Services(self._for_strategies, self._request, training, record, self._once, self._stored)
         self._live = LiveVersion(cell, self._device, services)
         if probe:
             self._live.learner.language_model()
@@ -204,6 +207,26 @@ class CellRun:
             update = made.model_dump_json(exclude={"name", "parent"}), frozenset(left_out.items())
         return self._shared.once((*cell.tested, cell.budget.model_dump_json(), cell.seed, update, key), make, _bytes_of)
 
+    def _stored(self, key: str, make: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
+        """What a strategy computes for itself and others alike, kept on disk: see `Context.stored`."""
+        assert self._making
+        part = self._keys.part(self.stream.updates[self._making - 1], key)
+        self._parts.append(part.digest)
+
+        def found_or_made() -> Mapping[str, object]:
+            with self._store.computing_part(part):
+                found = self._store.find_part(part)
+                if found is not None:
+                    self._clock.take_over(found.price)
+                    return found.tree
+                with self._clock.pricing() as price:
+                    tree = make()
+                with self._clock.uncounted():
+                    self._store.save_part(part, StoredPart(tree, price))
+                return tree
+
+        return self._shared.once(part.digest, found_or_made, _bytes_of)
+
     def _frozen_blocks(self, task: Task, split: Split) -> int:
         """Number of leading blocks whose output is equal in all versions and for every use of a split's samples."""
         if split == "train" and self._live.main.augments:
@@ -270,6 +293,7 @@ class CellRun:
             TrainingError: When it is not finite.
         """
         self._making = version
+        self._parts.clear()
         self._live.update(version)
         self._making = None
         if found := self._live.not_finite():
@@ -338,7 +362,7 @@ class CellRun:
         numbers = dict(self._numbers) | (self._drift.measure() if self._drift else {})
         # The output of frozen blocks is computed another way than that of others, which round-off shows.
         ways = [[self._live.learner.can_test(task), main.frozen_blocks(task)] for task in self.stream.tasks]
-        return StoredVersion(weights, numbers, price, [ways, own_way(main)])
+        return StoredVersion(weights, numbers, price, [ways, own_way(main)], tuple(self._parts))
 
     def _is_skipped(self, version: int) -> bool:
         """Whether a version is not made, because only the last one is tested and does not depend on it."""
