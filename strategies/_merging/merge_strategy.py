@@ -166,7 +166,8 @@ class MergeStrategy(GradientStrategy[M], Generic[M]):
         """Remember the offset, and go back to where fine-tuning starts; earlier heads stay."""
         heads = {n: p.detach().clone() for earlier in self.seen[:-1] for n, p in self.learner.head(earlier).items()}
         before = {name: p.detach().clone() for name, p in self.merged().items()}
-        self.restore_pretrained()
+        with torch.random.fork_rng(devices=[]):  # building a model draws; training must start as in `finetune`, `lora`
+            self.restore_pretrained()
         self._offset = plus(before, self.merged(), -1.0)
         now = self.learner.trainable()
         for name, tensor in {**heads, **self.start()}.items():

@@ -17,7 +17,8 @@ def crossing(singular_values: Tensor, alpha: float) -> int:
         singular_values: `(k,)`, descending, 0 or larger.
         alpha: Share of their sum, in [0, 1].
     """
-    above = singular_values.cumsum(0) > alpha * singular_values.sum()
+    cumulative = singular_values.cumsum(0)
+    above = cumulative > alpha * cumulative[-1]  # not of `sum`, which is rounded otherwise: alpha 1 must give 0
     return int(above.to(torch.int64).argmax())
 
 
