@@ -26,13 +26,15 @@ class Trimmed:
 def trim(entries: Tensor, keep: float) -> Trimmed:
     """Keep the entries of largest absolute value; of equal ones at the border, those that come first.
 
-    The number is exact, `round(keep * n)` and at least 1. A threshold alone would keep all equal entries.
+    The number is exact, `round(keep * n)` and at least 1 of a vector that is not empty. A threshold alone would keep all equal entries.
 
     Args:
         entries: A flat task vector `(n,)`.
         keep: Share of entries to keep, in (0, 1].
     """
     n = len(entries)
+    if not n:
+        return Trimmed(torch.zeros(0, dtype=torch.int32, device=entries.device), entries)
     wanted = max(1, round(keep * n))
     size = entries.abs()
     border = size.kthvalue(n - wanted + 1).values

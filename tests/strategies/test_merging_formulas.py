@@ -87,6 +87,7 @@ def test_trimming_keeps_an_exact_number_where_entries_are_equal() -> None:
     assert (found.places.tolist(), found.values.tolist()) == ([0, 1], [1, -1])
     assert len(trim(torch.arange(5.0), 1.0).values) == 5
     assert trim(torch.arange(5.0), 0.01).values.tolist() == [4]
+    assert merged_by_ties([torch.zeros(0)], 0.2, "mean").shape == (0,)  # as of adapters that have not changed
 
 
 def test_ties_says_how_much_of_the_last_task_enters() -> None:
@@ -227,7 +228,7 @@ def test_the_unscaled_sum_equals_the_released_recurrence(seed: int, alpha: float
     for version, (w, b) in enumerate(taus[1:], 1):
         norms.append(float(norm({"w": w, "b": b})))
         total = [total[0] + project_out(w, total[0], alpha), total[1] + b]
-        factor = np.mean(norms) / float(norm({"w": total[0], "b": total[1]}))
+        factor = float(np.mean(norms)) / float(norm({"w": total[0], "b": total[1]}))
         for part, other in zip(total, wanted[version], strict=True):
             torch.testing.assert_close(factor * part, torch.from_numpy(other), rtol=0, atol=1e-11)
 
