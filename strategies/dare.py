@@ -23,7 +23,8 @@ class Dare(MergeStrategy[DareConfig]):
     """theta_t = theta_(t-1) + lambda mask * tau_t / (1 - p) (Yu et al. 2024), each entry with a mask of its own.
 
     The expectation is task arithmetic. The variance of an entry is p / (1 - p) times its square, 9 times at p = 0.9.
-    The mask depends on the cell's seed and the task. `merge/kept` is the share of ||tau||^2 in the entries that stay.
+    The mask depends on the cell's seed, the version and the task. `merge/kept` is the share of ||tau||^2 in the entries
+    that stay.
     """
 
     def combine(self, tau: Vectors, offset: Vectors) -> Merged:

@@ -19,11 +19,12 @@ from clbench.benchmarks.engine.forgotten import ForgottenSamples, without
 from clbench.benchmarks.engine.frozen_features import FrozenFeatureCache
 from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.live_version import LiveVersion, Services
+from clbench.benchmarks.engine.parts import found_or_made
 from clbench.benchmarks.engine.retention import Keep, droppable
 from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.engine.shared_results import SharedResults
 from clbench.benchmarks.engine.version_keys import Keys, own_way
-from clbench.benchmarks.engine.version_store import StoredPart, StoredTest, StoredVersion, VersionStore
+from clbench.benchmarks.engine.version_store import StoredTest, StoredVersion, VersionStore
 from clbench.benchmarks.engine.weight_drift import Drift
 from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.benchmarks.evaluation.forget_audit import audit_numbers
@@ -212,20 +213,8 @@ class CellRun:
         assert self._making
         part = self._keys.part(self.stream.updates[self._making - 1], key)
         self._parts.append(part.digest)
-
-        def found_or_made() -> Mapping[str, object]:
-            with self._store.computing_part(part):
-                found = self._store.find_part(part)
-                if found is not None:
-                    self._clock.take_over(found.price)
-                    return found.tree
-                with self._clock.pricing() as price:
-                    tree = make()
-                with self._clock.uncounted():
-                    self._store.save_part(part, StoredPart(tree, price))
-                return tree
-
-        return self._shared.once(part.digest, found_or_made, _bytes_of)
+        get = partial(found_or_made, self._store, self._clock, part, make)
+        return self._shared.once(part.digest, get, _bytes_of)
 
     def _frozen_blocks(self, task: Task, split: Split) -> int:
         """Number of leading blocks whose output is equal in all versions and for every use of a split's samples."""

@@ -196,8 +196,8 @@ class MergeStrategy(GradientStrategy[M], Generic[M]):
         return permuted(tau, self.generator_of("permuted"))
 
     def generator_of(self, use: str) -> torch.Generator:
-        """Randomness for one use in merging the current task, which depends on the cell's seed and the task."""
-        return generator_for(self.context.seed, use, self.seen[-1].name)
+        """Randomness for one use in merging the current task, independent of training and of other uses."""
+        return generator_for(self.generator.initial_seed(), use, self.seen[-1].name)
 
     def _mean_of_its_norm(self, tau: Vectors, found: Merged) -> Merged:
         """The control: all task vectors alike, with the norm of the method's offset."""

@@ -26,7 +26,8 @@ class Trimmed:
 def trim(entries: Tensor, keep: float) -> Trimmed:
     """Keep the entries of largest absolute value; of equal ones at the border, those that come first.
 
-    The number is exact, `round(keep * n)` and at least 1 of a vector that is not empty. A threshold alone would keep all equal entries.
+    The number is exact, `round(keep * n)` and at least 1 of a vector that is not empty. A threshold alone would keep
+    all equal entries.
 
     Args:
         entries: A flat task vector `(n,)`.

@@ -213,6 +213,9 @@ def test_parts_are_listed_and_cleaned(
     clean(tmp_path, "unused")
     assert len(list((tmp_path / "parts").iterdir())) == 3  # the other cell has used them
     digest = folders[1].record(3).digest
+    (tmp_path / "parts" / f".{parts[0].key}.0123abcd.part").mkdir()  # a killed process has left it
+    clean(tmp_path, "unused")
+    assert len(list((tmp_path / "parts").iterdir())) == 3
     clean(tmp_path, "weights")
     assert not list((tmp_path / "parts").iterdir())
     shutil.rmtree(folders[1].path)

@@ -317,6 +317,17 @@ def test_the_overlap_and_its_gradient(seed: int, tasks: int, gamma: float) -> No
     torch.testing.assert_close(gradient, numeric)
 
 
+@given(SEEDS, st.permutations(range(3)))
+def test_the_order_of_tasks_does_not_matter_for_do_merging(seed: int, order: list[int]) -> None:
+    def merged(pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
+        a = orthogonalize([a for a, _ in pairs], 1.0, 5, 0.01)
+        b = orthogonalize([b.T for _, b in pairs], 1.0, 5, 0.01)
+        return mean_of_parts([y.T @ x for x, y in zip(a, b, strict=True)])[0]
+
+    pairs = random_pairs(seed, 3)
+    torch.testing.assert_close(merged([pairs[i] for i in order]), merged(pairs), rtol=1e-6, atol=1e-6)
+
+
 def test_factors_overlap_less_afterwards() -> None:
     factors = [a for a, _ in random_pairs(0, 3)]
     stacked = torch.cat(factors)
