@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 from pydantic import Field, model_validator
 from torch import nn
@@ -61,6 +61,8 @@ class Mos(GradientStrategy[MosConfig]):
 
     The control of equal size is `lora` with `rank` e.
     """
+
+    trains_weights: ClassVar[bool] = False
 
     def begin_task(self, task: Task) -> None:
         """Attach new pools to the chosen layers.

@@ -1,7 +1,7 @@
 """SNELLA: sparse additions by a kernel of thin factors, with layers that compete for the number of entries."""
 
 from collections.abc import Iterator
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from pydantic import Field, field_validator
@@ -58,6 +58,8 @@ class Snella(GradientStrategy[SnellaConfig]):
 
     Records `snella/kept/<tower>.<role>`, the mean share of entries that layers keep in the end.
     """
+
+    trains_weights: ClassVar[bool] = False
 
     def begin_task(self, task: Task) -> None:
         """Attach new factors; their first addition is subtracted from the weights."""

@@ -17,6 +17,7 @@ from clbench.benchmarks.engine.cell_folder import CellFolder, Record
 from clbench.benchmarks.engine.fit import require_one_vocabulary
 from clbench.benchmarks.engine.forgotten import ForgottenSamples, without
 from clbench.benchmarks.engine.frozen_features import FrozenFeatureCache
+from clbench.benchmarks.engine.intermediates import found_or_made
 from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.live_version import LiveVersion, Services
 from clbench.benchmarks.engine.retention import Keep, droppable
@@ -98,6 +99,8 @@ class CellRun:
         self._progress = progress
         self._probe = probe
         self._numbers: dict[str, float] = {}
+        self._intermediates: list[str] = []
+        """Keys of the intermediates that the version in the making has asked for."""
         self.stream: Stream = cell.load_stream()
         self.taken = 0
         """Number of versions, version 0 left out, that were in the store and did not have to be computed."""
@@ -111,7 +114,8 @@ class CellRun:
         self._reduced: dict[tuple[str, frozenset[str]], Samples] = {}
         self._forgotten.check()
         training = partial(progress, "train")
-        services = Services(self._for_strategies, self._request, training, self._numbers.__setitem__, self._once)
+        record = self._numbers.__setitem__
+        services = Services(self._for_strategies, self._request, training, record, self._once, self._stored)
         self._live = LiveVersion(cell, self._device, services)
         if probe:
             self._live.learner.language_model()
@@ -204,6 +208,14 @@ class CellRun:
             update = made.model_dump_json(exclude={"name", "parent"}), frozenset(left_out.items())
         return self._shared.once((*cell.tested, cell.budget.model_dump_json(), cell.seed, update, key), make, _bytes_of)
 
+    def _stored(self, key: str, make: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
+        """What a strategy computes for itself and others alike, kept on disk: see `Context.stored`."""
+        assert self._making
+        intermediate = self._keys.intermediate(self.stream.updates[self._making - 1], key)
+        self._intermediates.append(intermediate.digest)
+        get = partial(found_or_made, self._store, self._clock, intermediate, make)
+        return self._shared.once(intermediate.digest, get, _bytes_of)
+
     def _frozen_blocks(self, task: Task, split: Split) -> int:
         """Number of leading blocks whose output is equal in all versions and for every use of a split's samples."""
         if split == "train" and self._live.main.augments:
@@ -270,6 +282,7 @@ class CellRun:
             TrainingError: When it is not finite.
         """
         self._making = version
+        self._intermediates.clear()
         self._live.update(version)
         self._making = None
         if found := self._live.not_finite():
@@ -338,7 +351,7 @@ class CellRun:
         numbers = dict(self._numbers) | (self._drift.measure() if self._drift else {})
         # The output of frozen blocks is computed another way than that of others, which round-off shows.
         ways = [[self._live.learner.can_test(task), main.frozen_blocks(task)] for task in self.stream.tasks]
-        return StoredVersion(weights, numbers, price, [ways, own_way(main)])
+        return StoredVersion(weights, numbers, price, [ways, own_way(main)], tuple(self._intermediates))
 
     def _is_skipped(self, version: int) -> bool:
         """Whether a version is not made, because only the last one is tested and does not depend on it."""

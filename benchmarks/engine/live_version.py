@@ -20,7 +20,7 @@ from clbench.contracts import (
     StrategyConfig,
     Task,
 )
-from clbench.contracts.strategy import Once
+from clbench.contracts.strategy import Once, Stored
 from clbench.contracts.updating import adopt_release, compress, forget, learn_task, skip_task
 from clbench.core.checkpoints import tensors_of
 from clbench.core.errors import CheckpointError
@@ -44,6 +44,7 @@ class Services:
     progress: Callable[[int, int], None]
     record: Callable[[str, float], None]
     once: Once
+    stored: Stored
 
 
 class LiveVersion:
@@ -202,6 +203,7 @@ class LiveVersion:
             progress=given.progress,
             record=given.record,
             once=given.once,
+            stored=given.stored,
         )
         seed_globally(derive(cell.seed, "strategy"))  # for constructors that draw from the global state
         strategy = cast(AnyStrategy, STRATEGIES.get(choice.strategy).value(choice.config, context))

@@ -75,14 +75,25 @@ class Keys:
         """
         return _hash({**self._tested, "weights": weights, "how": how})[:24]
 
+    def intermediate(self, update: Update, key: str) -> VersionKey:
+        """The key of a result that strategies compute for an update and have in common.
+
+        Args:
+            update: The update.
+            key: What decides the result besides the update and version 0.
+        """
+        return _key({**self._first(), **self._work(update), "key": key})
+
     def _root(self) -> dict[str, object]:
         """Version 0 as the cell's first strategy finds it: it may have put prompts into the model."""
+        return {**self._first(), "strategy": self._cell.choices[0].identity}
+
+    def _first(self) -> dict[str, object]:
         return {
             "schema": SCHEMA,
             "clbench": __version__,
             "engine": engine_digest(),
             "learner": self._cell.encoding,
-            "strategy": self._cell.choices[0].identity,
             "weights": self.first_weights,
             "seed": self._cell.seed,
             "precision": self._cell.precision,
@@ -92,12 +103,15 @@ class Keys:
         }
 
     def _made_by(self, update: Update) -> dict[str, object]:
+        return {**self._work(update), "strategy": self._cell.choice_for(update.kind).identity}
+
+    def _work(self, update: Update) -> dict[str, object]:
+        """What an update asks for, with its data."""
         cell, stream = self._cell, self._stream
         left_out = {"name", "parent", "samples", "without"}  # names; what they mean is `without` below
         found: dict[str, object] = {
             "kind": update.kind,
             "update": update.model_dump(mode="json", exclude=left_out, exclude_defaults=True),
-            "strategy": cell.choice_for(update.kind).identity,
         }
         if isinstance(update, Learn | Adopt):
             found["budget"] = cell.budget.model_dump(mode="json")

@@ -2,6 +2,7 @@
 
     <out>/versions/<key>/version.json      what made it, the hash of its weights, numbers; the folder appears whole
     <out>/versions/<key>/weights.safetensors, strategy/<kind>/
+    <out>/intermediates/<key>/                     what several strategies compute alike on the way to a version
     <out>/tests/<key>/                     ledger rows of one version on the tasks of a stream, with their costs;
                                            outputs for samples that were forgotten
     <out>/versions/.locks/<key>            held by the process that computes the version
@@ -29,9 +30,10 @@ from clbench.core.errors import CheckpointError, ClbenchError, DataError
 from clbench.core.storage import has_digest, read_digest, read_json, write_json, written_whole
 from clbench.spec.ledger import read_ledger, write_ledger
 
-VERSIONS, TESTS, LOCKS = "versions", "tests", ".locks"
+VERSIONS, TESTS, INTERMEDIATES, LOCKS = "versions", "tests", "intermediates", ".locks"
 WEIGHTS, STATES, MADE = "weights.safetensors", "strategy", "version.json"
 LEDGER, TEST = "ledger.parquet", "test.json"
+TREE, INTERMEDIATE = "tree", "intermediate.json"
 State = Mapping[str, object]
 
 
@@ -44,12 +46,14 @@ class StoredVersion:
         numbers: The strategy's diagnostics, by name.
         price: What computing it took.
         way: What else decides how it predicts, as JSON; see `Keys.test`.
+        intermediates: Keys of the intermediates that it was made from.
     """
 
     weights: str
     numbers: Mapping[str, float]
     price: Price
     way: object = None
+    intermediates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,19 @@ class StoredTest:
 
     rows: pa.Table
     probes: Mapping[str, float]
+    price: Price
+
+
+@dataclass(frozen=True)
+class StoredIntermediate:
+    """A result that several strategies need on the way to a version, such as the weights fine-tuned on a task.
+
+    Attributes:
+        tree: Nested dictionaries and lists of tensors and plain values.
+        price: What computing it took.
+    """
+
+    tree: Mapping[str, object]
     price: Price
 
 
@@ -105,7 +122,8 @@ class VersionStore:
             try:
                 numbers = cast(dict[str, float], values["numbers"])
                 known = {name: float(x) for name, x in numbers.items()}
-                return StoredVersion(str(values["weights"]), known, _price_of(values), values["way"])
+                intermediates = tuple(str(key) for key in cast(list[object], values.get("intermediates", [])))
+                return StoredVersion(str(values["weights"]), known, _price_of(values), values["way"], intermediates)
             except (AttributeError, KeyError, TypeError, ValueError):
                 raise CheckpointError(f"{path}: not the record of a version") from None
 
@@ -137,6 +155,7 @@ class VersionStore:
                     "numbers": dict(version.numbers),
                     "price": _as_json(version.price),
                     "way": version.way,
+                    "intermediates": list(version.intermediates),
                     "files": {str(path.relative_to(aside)): read_digest(path) for path in files},
                 },
             )
@@ -184,7 +203,10 @@ class VersionStore:
 
     @contextlib.contextmanager
     def unless_used(self, name: str) -> Iterator[bool]:
-        """Hold a version (by its digest) or a test (`test-<key>`), if nobody does; gives whether that is so."""
+        """Hold a version (its digest), a test (`test-<key>`) or an intermediate (`intermediate-<key>`) if nobody does.
+
+        Gives whether that is so.
+        """
         try:
             with self._lock(name, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 yield True
@@ -229,6 +251,44 @@ class VersionStore:
             files = {LEDGER: read_digest(aside / LEDGER)}
             write_json(aside / TEST, {"probes": dict(test.probes), "price": _as_json(test.price), "files": files})
         self._renewed.add(folder / TEST)
+
+    @contextlib.contextmanager
+    def computing_intermediate(self, key: VersionKey) -> Iterator[None]:
+        """Be the only process that computes an intermediate result; wait for another one that does."""
+        with self._lock(f"intermediate-{key.digest}", fcntl.LOCK_EX):
+            yield
+
+    def find_intermediate(self, key: VersionKey) -> StoredIntermediate | None:
+        """The intermediate of that key, None where the store does not have it.
+
+        Raises:
+            CheckpointError: When a file of it is damaged.
+        """
+        folder = self.out / INTERMEDIATES / key.digest
+        if not self._is_there(path := folder / INTERMEDIATE):
+            return None
+        with _computed_again(folder):
+            _require_same_files(folder, INTERMEDIATE)
+            try:
+                price = _price_of(read_json(path))
+            except (AttributeError, KeyError, TypeError, ValueError):
+                raise CheckpointError(f"{path}: not the record of an intermediate result") from None
+            return StoredIntermediate(load_tree(folder / TREE), price)
+
+    def save_intermediate(self, key: VersionKey, intermediate: StoredIntermediate) -> None:
+        """Save an intermediate result, whole or not at all.
+
+        Raises:
+            ClbenchError: When the disk is full or not writable.
+        """
+        folder = self.out / INTERMEDIATES / key.digest
+        with written_whole(folder) as aside:
+            save_tree(aside / TREE, intermediate.tree)
+            files = {str(path.relative_to(aside)): read_digest(path) for path in sorted((aside / TREE).iterdir())}
+            write_json(
+                aside / INTERMEDIATE, {"made_of": key.made_of, "price": _as_json(intermediate.price), "files": files}
+            )
+        self._renewed.add(folder / INTERMEDIATE)
 
     def find_outputs(self, test: str, name: str) -> dict[str, Tensor] | None:
         """Outputs of a version beside its test, None where they are not there.

@@ -31,6 +31,11 @@ OF_ALL_KINDS = [
     "telly",
     "vpt",
     "tap-slf",
+    "weight-average",
+    "ties",
+    "magmax",
+    {"name": "opcm", "control": "mean"},
+    "do-merging",
     {"name": "tap-slf", "sharing": "both", "deep": True, "enter": "top", "augment": False},
     {"name": "tap-slf", "training": "joint", "uncertainty": True, "sampling": "root"},
 ]

@@ -41,13 +41,14 @@ def versions(
     rows = [
         (item.key, item.made_by, str(len(item.cells)), _mb(item.weight_bytes), _mb(item.other_bytes))
         for item in items
-        if item.kind == "version"
+        if item.kind != "test"
     ]
     if rows:
         print_table("", ("version", "made by", "cells", "weights, MB", "other, MB"), rows)
     total = sum(item.weight_bytes + item.other_bytes for item in items)
-    tests = sum(item.kind == "test" for item in items)
-    print(f"{len(rows)} versions, {tests} tests, {_mb(total)} MB in {out}")
+    number = {kind: sum(item.kind == kind for item in items) for kind in ("version", "intermediate", "test")}
+    intermediates = f"{number['intermediate']} intermediate results, " if number["intermediate"] else ""
+    print(f"{number['version']} versions, {intermediates}{number['test']} tests, {_mb(total)} MB in {out}")
     if clean:
         print(f"freed {_mb(freed)} MB")
 

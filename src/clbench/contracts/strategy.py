@@ -36,6 +36,8 @@ class Budget(Config):
 
 Once: TypeAlias = Callable[[Hashable, Callable[[], Mapping[str, object]]], Mapping[str, object]]
 """Called with a key and a function that computes a result; see `Context.once`."""
+Stored: TypeAlias = Callable[[str, Callable[[], Mapping[str, object]]], Mapping[str, object]]
+"""The same with a key that is text; see `Context.stored`."""
 
 
 def _compute(_key: Hashable, make: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
@@ -59,6 +61,9 @@ class Context:
         once: Gives the result of a function for a key, computed at most once for equal updates in all cells of the run
             that have the same stream, learner, budget and seed. The result is a tree as in `state_dict`, and must not
             be changed.
+        stored: The same for results that are also kept on disk, beside the versions, for other processes and later
+            runs. The key is text with everything that decides the result, besides the update with its data, version 0,
+            budget, seed, device and the code of the engine.
     """
 
     learner: Learner
@@ -69,6 +74,7 @@ class Context:
     progress: Callable[[int, int], None]
     record: Callable[[str, float], None]
     once: Once = _compute
+    stored: Stored = _compute
 
 
 @dataclass(frozen=True, eq=False)
