@@ -59,6 +59,30 @@ def _spelt_out_entry(item: object) -> Entry:
     return {**item, **spelt_out(str(item["name"]))}
 
 
+def _crossed(item: object) -> Iterator[object]:
+    """The entries that an entry stands for: with `cross`, one for each way of taking one mapping from every list.
+
+    Raises:
+        ValueError: For anything but lists of mappings, and where two mappings of one way have a key in common.
+    """
+    if not isinstance(item, Mapping) or "cross" not in item:
+        yield item
+        return
+    axes = item["cross"]
+    if not isinstance(axes, Sequence) or not axes or not all(map(_is_axis, axes)):
+        raise ValueError("lists of mappings under cross, one list for each choice")
+    common = {key: value for key, value in item.items() if key != "cross"}
+    for way in product(*axes):
+        keys = [key for part in (common, *way) for key in part]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise ValueError(f"every setting in one list of cross only, and {twice!r} is in two")
+        yield {key: value for part in (common, *way) for key, value in part.items()}
+
+
+def _is_axis(value: object) -> bool:
+    return isinstance(value, Sequence) and bool(value) and all(isinstance(part, Mapping) for part in value)
+
+
 def _parts_of(item: Entry) -> dict[tuple[UpdateKind, ...], Entry]:
     """The strategies of an entry by the kinds of updates that they are for; the first one is for all others, too."""
     named: dict[tuple[UpdateKind, ...], Entry] = {(kind,): cast(Entry, item[kind]) for kind in KINDS if kind in item}
@@ -75,7 +99,8 @@ class SuiteConfig(Config):
         min_length=1,
         description="Names, files, or mappings with `name` and settings, or one such for each kind of update: "
         "`{learn: osft, compress: {name: quantize}}`. `streams` in a mapping keeps it to some streams, "
-        "`last_only: true` tests the last version alone.",
+        "`last_only: true` tests the last version alone. `{cross: [[{name: finetune}, {name: lora}], [{}, "
+        "{optimizer: muon}]]}` stands for one entry for each way of taking one mapping from every list.",
     )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="One cell a seed.")
     budget: Budget = Field(Budget(steps=100, batch_size=32), description="What every strategy may spend on a task.")
@@ -107,7 +132,7 @@ class SuiteConfig(Config):
     @classmethod
     def _names_are_strategies_without_settings(cls, value: object) -> object:
         items = value if isinstance(value, list | tuple) else [value]
-        return [_spelt_out_entry(item) for item in items]
+        return [_spelt_out_entry(entry) for item in items for entry in _crossed(item)]
 
 
 @dataclass(frozen=True)

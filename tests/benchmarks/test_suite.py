@@ -56,6 +56,38 @@ def test_cells_are_the_product(write_suite: Callable[..., str]) -> None:
     assert suite.cells[0].learner.endswith("tiny_clip.py")
 
 
+def test_a_cross_stands_for_every_way(write_suite: Callable[..., str]) -> None:
+    axes = [[{"name": "finetune"}, {"name": "lora", "rank": 2}], [{}, {"select": "random"}, {"lr": 0.5}]]
+    suite = load_suite(write_suite("zero-shot", {"cross": axes, "last_only": True}))
+    assert [cell.label for cell in suite.cells] == [
+        "zero-shot",
+        "finetune",
+        "finetune select=random",
+        "finetune lr=0.5",
+        "lora rank=2",
+        "lora select=random rank=2",
+        "lora lr=0.5 rank=2",
+    ]
+    assert [cell.last_only for cell in suite.cells] == [False, *[True] * 6]
+
+
+@pytest.mark.parametrize(
+    ("axes", "wanted"),
+    [
+        ("finetune", "lists of mappings under cross"),
+        ([], "lists of mappings under cross"),
+        ([[]], "lists of mappings under cross"),
+        ([["finetune"]], "lists of mappings under cross"),
+        ([[{"name": "lora", "rank": 2}], [{"rank": 3}]], "every setting in one list of cross only, .*rank. is in two"),
+        ([[{"rank": 3}]], "names, or mappings with a name and settings"),
+    ],
+)
+def test_a_cross_that_means_nothing_is_refused(axes: object, wanted: str, write_suite: Callable[..., str]) -> None:
+    with pytest.raises(ConfigError, match=wanted) as found:
+        load_suite(write_suite({"cross": axes}))
+    assert "\n" not in str(found.value)
+
+
 def test_the_command_line_changes_what_it_names(write_suite: Callable[..., str]) -> None:
     overrides = {"strategy.lr": 0.5, "lora.rank": 3, "budget.steps": 7, "split": "validation"}
     suite = load_suite(write_suite("zero-shot", "finetune", "lora"), SuiteChanges(seeds=[5], overrides=overrides))
