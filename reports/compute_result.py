@@ -24,7 +24,7 @@ from clbench.spec.update import Update
 SECONDS = {"train": "train", "test": "eval", "decode": "decode", "taken_over": "taken_over"}
 """Costs in seconds, and the numbers of a version's record that they add up."""
 PEAKS = ("peak_mb", "process_peak_mb", "samples")
-"""Numbers of a version's record under `memory/` whose highest value is a cost: MiB, and samples of earlier tasks kept."""
+"""Numbers of a version's record under `memory/` whose highest value is a cost: MiB, and samples that are kept."""
 
 
 @final
