@@ -19,7 +19,7 @@ class EwcPenaltyConfig(ImportanceConfig):
 @PENALTIES.register("ewc", config=EwcPenaltyConfig)
 @final
 class EwcPenalty(ImportancePenalty[EwcPenaltyConfig]):
-    """Adds strength * sum F (theta - theta_t)^2 (Kirkpatrick et al. 2017; online: Schwarz et al. 2018, Eq. 9).
+    """Adds strength * sum F (theta - theta_t)^2 (Kirkpatrick et al. 2017; online: Schwarz et al. 2018).
 
     F <- decay F + F_task after each task. F_task is the mean squared gradient of the loss of single samples with their
     true labels (empirical Fisher information). With `batch_size` above 1 it is that of mean losses of batches, as in

@@ -23,7 +23,7 @@ class LwfPenaltyConfig(PenaltyConfig):
 @PENALTIES.register("lwf", config=LwfPenaltyConfig)
 @final
 class LwfPenalty(Penalty[LwfPenaltyConfig]):
-    """Adds strength * sum over earlier tasks of KL(teacher || student) at a temperature (Li and Hoiem 2016, Eq. 3).
+    """Adds strength * sum over earlier tasks of KL(teacher || student) at a temperature (Li and Hoiem 2016).
 
     The teacher is a copy of the version before. Both score the new samples, in the same random view, over the classes
     of each earlier task, one softmax for each. Language models have one output space for all tasks: they are compared
