@@ -31,12 +31,13 @@ class IntruderConfig(EditConfig):
 @EDITS.register("intruder", config=IntruderConfig)
 @final
 class Intruder(Edit[IntruderConfig]):
-    """W <- W - (1 - kept) sum over intruders of s_i u_i v_i^T, in every linear layer (Shuttleworth et al. 2024).
+    """Shrinks intruders, which are strong directions that the anchor lacks (Shuttleworth et al. 2024).
 
-    W = U diag(s) V^T are the learnt weights. u_i is an intruder if i < top_k and its largest |cosine| with a left
-    singular vector of the anchor is below the threshold. This is the formula of PEFT's `reduce_intruder_dimension`;
-    PEFT's text says that a higher lambda takes away more, but its formula keeps more. Deviation: PEFT cuts the change
-    to the rank of an adapter; here W is dense and nothing is cut. In float64 on the CPU. Records `edit/intruders`.
+    W <- W - (1 - kept) sum over intruders of s_i u_i v_i^T in every linear layer, W = U diag(s) V^T as learnt. u_i is
+    an intruder if i < top_k and its largest |cosine| with a left singular vector of the anchor is below the threshold.
+    This is the formula of PEFT's `reduce_intruder_dimension`; PEFT's text says that a higher lambda takes away more,
+    but its formula keeps more. Deviation: PEFT cuts the change to the rank of an adapter; here W is dense and nothing
+    is cut. In float64 on the CPU. Records `edit/intruders`.
     """
 
     def check(self, task: Task) -> None:

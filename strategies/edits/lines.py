@@ -28,10 +28,11 @@ class LinesConfig(EditConfig):
 @EDITS.register("lines", config=LinesConfig)
 @final
 class Lines(Edit[LinesConfig]):
-    """theta = theta_anchor + (a + b d) (theta_learnt - theta_anchor), d the depth in [0, 1] (Wang et al. 2025).
+    """Scales the update of shallow blocks less than that of deep ones (LiNeS, Wang et al. 2025), after any strategy.
 
-    Depth is that of a parameter's block in its own tower; all parameters of a block count, norms and biases included.
-    Outside the blocks the factor is a. With a = 1 and b = null nothing changes.
+    theta = theta_anchor + (a + b d) (theta_learnt - theta_anchor), d in [0, 1] the depth of the parameter's block in
+    its own tower; norms and biases belong to their block. Outside the blocks the factor is a. With a = 1 and b = null
+    nothing changes.
     """
 
     def check(self, task: Task) -> None:
