@@ -23,7 +23,8 @@ from clbench.spec.update import Update
 
 SECONDS = {"train": "train", "test": "eval", "decode": "decode", "taken_over": "taken_over"}
 """Costs in seconds, and the numbers of a version's record that they add up."""
-PEAKS = ("peak_mb", "process_peak_mb")
+PEAKS = ("peak_mb", "process_peak_mb", "samples")
+"""Numbers of a version's record under `memory/` whose highest value is a cost: MiB, and samples that are kept."""
 
 
 @final
@@ -201,7 +202,7 @@ def _means_by_kind(tasks: Mapping[str, str], scores: Sequence[float | None]) -> 
 
 
 def _costs(numbers: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """What the cell took, over all versions: sums of seconds, the highest peak of memory.
+    """What the cell took, over all versions: sums of seconds, the highest peak of memory and number of samples kept.
 
     In folders of earlier code decoding is a part of training and testing, and has no number of its own.
     """

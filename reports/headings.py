@@ -73,6 +73,7 @@ COSTS = {
     "cost/taken_over_seconds": Heading("Taken over, s"),
     "cost/peak_mb": Heading("Peak of the device, MiB"),
     "cost/process_peak_mb": Heading("Peak of the process, MiB"),
+    "cost/samples": Heading("Samples kept"),
 }
 """What a run took, over all its versions; written with `three_digits`."""
 CHALLENGE = {

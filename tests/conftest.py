@@ -13,7 +13,19 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 from tests.command import Command, command
 
-from clbench.core.registry import IMAGE_METRICS, LEARNERS, LOADERS, METRICS, STRATEGIES, Registry
+from clbench.core.registry import (
+    EDITS,
+    IMAGE_METRICS,
+    LEARNERS,
+    LOADERS,
+    MEMORIES,
+    METRICS,
+    OPTIMIZERS,
+    PENALTIES,
+    SELECTORS,
+    STRATEGIES,
+    Registry,
+)
 
 LEARNER = str(Path(__file__).parent / "tiny_clip.py")
 SIZES = {"train": 24, "validation": 9, "test": 15}
@@ -37,8 +49,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _files_of_one_test_only() -> Iterator[None]:
     """Components in files that a test names are unknown to the next one, as they are to the next process."""
     yield
+    parts: tuple[Registry[Any], ...] = (OPTIMIZERS, SELECTORS, MEMORIES, PENALTIES, EDITS)
     registries: tuple[Registry[Any], ...] = (STRATEGIES, LEARNERS, LOADERS, METRICS, IMAGE_METRICS)
-    for registry in registries:
+    for registry in registries + parts:
         registry.forget_files()
 
 

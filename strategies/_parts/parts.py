@@ -103,7 +103,7 @@ class Parts:
     def discard(self, request: ForgetRequest) -> None:
         """Drop kept samples that the model must forget."""
         if self.memory is not None:
-            self.memory.discard(request.forgotten)
+            self.memory.discard(request)
 
     def state_dict(self) -> dict[str, Mapping[str, object]]:
         """State of the parts that have some, by slot and position."""

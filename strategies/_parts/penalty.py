@@ -35,7 +35,7 @@ class Penalty(Part[C], Generic[C]):
         """
 
     def after_backward(self) -> None:
-        """Read gradients, before they are masked and clipped."""
+        """Read gradients, or add to them, before they are masked and clipped."""
 
     def after_step(self) -> None:
         """Read weights after a step; called without gradient."""

@@ -243,6 +243,6 @@ class GradientStrategy(GradientTraining[G], Generic[G]):
         self.parts.begin_task(task)
         self.begin_task(task)
         losses = self._train(task, self.number_of_steps(task))
+        report_losses(losses, task, self.config.rate, self.context.record)
         self.end_task(task)
         self.parts.end_task(task)
-        report_losses(losses, task, self.config.rate, self.context.record)

@@ -65,7 +65,7 @@ class ImportanceOf:
         for importance in found.values():
             importance /= count
         if not bool(torch.stack([importance.isfinite().all() for importance in found.values()]).all()):
-            raise TrainingError("unlearning: a gradient is not finite, so importances are not defined")
+            raise TrainingError("a gradient is not finite, so importances are not defined")
         return found
 
     def _add_gradients(self, found: Mapping[str, Tensor], batch: Batch, task: Task) -> None:

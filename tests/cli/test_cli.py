@@ -10,8 +10,10 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 import typer.main
+import yaml
 from tests.command import Command, Done
 
+from clbench.benchmarks.engine.suite import load_suite
 from clbench.cli.main import app
 
 PARAMETERS = {
@@ -106,16 +108,27 @@ print([name for name in heavy if name in sys.modules], file=sys.stderr)
     assert "finetune" in done.stdout
 
 
-@pytest.mark.parametrize("kind", ["strategies", "streams", "learners", "suites", "metrics", "image-metrics"])
+PARTS = ["optimizers", "selectors", "memories", "penalties", "edits"]
+
+
+@pytest.mark.parametrize("kind", ["strategies", "streams", "learners", "suites", "metrics", "image-metrics", *PARTS])
 def test_everything_can_be_listed_and_shown(clbench: Command, kind: str) -> None:
     rows = json.loads(clbench("list", kind, "--json").stdout)
     assert rows
     assert all(row["name"] and row["description"] for row in rows)
-    one = {"strategies": "strategy"}.get(kind, kind[:-1])
+    one = f"{kind[:-3]}y" if kind.endswith("ies") else kind[:-1]
     name = rows[-1]["name"]
     shown = clbench("show", one, name, "--json")
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)["name"] == name
+
+
+def test_parts_say_in_which_slot_and_strategies_they_fit(clbench: Command) -> None:
+    shown = {name: json.loads(clbench("show", "penalty", name, "--json").stdout) for name in ("ewc", "lwf")}
+    assert [item["slot"] for item in shown.values()] == ["penalty", "penalty"]
+    assert [item["fits"] for item in shown.values()] == ["strategies that train weights", "weights and adapters"]
+    assert shown["ewc"]["config"]["properties"]["decay"]["default"] == 1
+    assert json.loads(clbench("show", "selector", "random", "--json").stdout)["slot"] == "select"
 
 
 def test_a_strategy_is_shown_with_settings_and_counts(clbench: Command, tiny: Any) -> None:
@@ -321,6 +334,32 @@ def test_a_third_party_strategy_runs_by_path(clbench: Command, write_suite: Call
     (cell,) = json.loads(done.stdout)["cells"]
     assert (cell["strategy"], cell["status"]) == ("l2-anchor strength=0.5", "finished")
     assert len(THIRD_PARTY.splitlines()) <= 32
+
+
+PARTS_MD = Path(__file__).parents[2] / "docs" / "parts.md"
+THIRD_PARTY_PART = (
+    PARTS_MD.read_text("utf-8").partition("## A part in 20 lines\n")[2].split("```")[1].removeprefix("python\n")
+)
+"""The selector of the document on parts, as it stands there."""
+
+
+def test_a_third_party_part_runs_by_path(clbench: Command, write_suite: Callable[..., str], tmp_path: Path) -> None:
+    file = tmp_path / "bitfit.py"
+    file.write_text(THIRD_PARTY_PART)
+    path = write_suite({"name": "finetune", "select": str(file)})
+    done = clbench("run", path, "--set", "finetune.select.reselect=first", "--out", str(tmp_path), "--json")
+    assert done.returncode == 0, done.stderr
+    (cell,) = json.loads(done.stdout)["cells"]
+    assert (cell["strategy"], cell["status"]) == ("finetune select=bitfit(reselect=first)", "finished")
+    assert json.loads(clbench("show", "selector", str(file), "--json").stdout)["slot"] == "select"
+    assert len(THIRD_PARTY_PART.splitlines()) <= 20
+
+
+def test_the_suite_of_the_document_on_parts_is_one(write_suite: Callable[..., str]) -> None:
+    text = PARTS_MD.read_text("utf-8").partition("```yaml\n")[2].partition("```")[0]
+    labels = [cell.label for cell in load_suite(write_suite(*yaml.safe_load(text)["strategies"])).cells]
+    assert labels[1].startswith("finetune ")
+    assert all(f"{slot}=" in label for label in labels[1:] for slot in ("memory", "penalty", "edit"))
 
 
 def test_a_third_party_strategy_runs_by_entry_point(

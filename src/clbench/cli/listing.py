@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from clbench.core.registry import Registry
 
 
-KINDS = ("strategy", "stream", "learner", "suite", "metric", "image-metric")
-PLURALS = {kind: "strategies" if kind == "strategy" else f"{kind}s" for kind in KINDS}
+PARTS = ("optimizer", "selector", "memory", "penalty", "edit")
+KINDS = ("strategy", *PARTS, "stream", "learner", "suite", "metric", "image-metric")
+PLURALS = {kind: f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s" for kind in KINDS}
 
 
 def list_components(
     kind: Annotated[Optional[str], typer.Argument(help=f"One of {', '.join(PLURALS.values())}. Default: all.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """List strategies, streams, learners, suites and metrics."""
+    """List strategies and their parts, streams, learners, suites and metrics."""
     from clbench.cli.output import print_json, print_table
 
     singulars = {plural: singular for singular, plural in PLURALS.items()}
@@ -43,7 +44,7 @@ def show(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Show one strategy, stream, learner, suite or metric in full.
+    """Show one strategy, part of a strategy, stream, learner, suite or metric in full.
 
     Prints its description, source, documentation and settings.
     """
@@ -82,16 +83,21 @@ def _known(kind: str, kinds: Iterable[str]) -> str:
 
 
 def _registry_of(kind: str) -> "Registry[Any] | Cards":
+    from clbench.core import registry
     from clbench.core.cards import STREAM_CARDS, SUITE_CARDS
-    from clbench.core.registry import IMAGE_METRICS, LEARNERS, METRICS, STRATEGIES
 
     registries: dict[str, Registry[Any] | Cards] = {
-        "strategy": STRATEGIES,
+        "strategy": registry.STRATEGIES,
+        "optimizer": registry.OPTIMIZERS,
+        "selector": registry.SELECTORS,
+        "memory": registry.MEMORIES,
+        "penalty": registry.PENALTIES,
+        "edit": registry.EDITS,
         "stream": STREAM_CARDS,
-        "learner": LEARNERS,
+        "learner": registry.LEARNERS,
         "suite": SUITE_CARDS,
-        "metric": METRICS,
-        "image-metric": IMAGE_METRICS,
+        "metric": registry.METRICS,
+        "image-metric": registry.IMAGE_METRICS,
     }
     return registries[kind]
 
@@ -130,6 +136,11 @@ def _describe(kind: str, name: str) -> dict[str, Any]:
         from clbench.contracts.updating import handled_kinds
 
         found["handles"] = list(handled_kinds(entry.value))
+    if kind in PARTS:
+        from clbench.strategies._parts.slots import REGISTRIES
+
+        found["slot"] = next(slot for slot, parts in REGISTRIES.items() if parts is registry)
+        found["fits"] = "strategies that train weights" if entry.value.needs_weights else "weights and adapters"
     if entry.config is not None:
         found["config"] = entry.config.model_json_schema()
     if kind == "learner" and (":" in name or "argument" not in entry.details):
