@@ -70,14 +70,26 @@ class Parts:
         return self.memory.batches(task) if self.memory else iter(())
 
     def penalized(self, loss: Tensor, batch: Batch, task: Task) -> Tensor:
-        """A loss with the penalty's term, a scalar."""
+        """A loss with the penalty's term, a scalar.
+
+        Args:
+            loss: The loss of some new samples.
+            batch: The samples, as the loss saw them.
+            task: Their task.
+        """
         if self.penalty is None or (term := self.penalty.term(batch, task)) is None:
             return loss
         strength: float = self.penalty.config.strength
         return loss + strength * term
 
     def after_backward(self, step: int, total: int, task: Task) -> None:
-        """Let parts see the gradients of a step, before they are masked and clipped."""
+        """Let parts read and change the gradients of a step, before they are masked and clipped.
+
+        Args:
+            step: Number of the step, from 1.
+            total: Number of steps.
+            task: The task.
+        """
         if self.penalty is not None:
             self.penalty.after_backward()
         if self.select is not None:
