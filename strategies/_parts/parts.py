@@ -73,8 +73,8 @@ class Parts:
         """A loss with the penalty's term, a scalar.
 
         Args:
-            loss: The loss of new samples, a scalar.
-            batch: These samples.
+            loss: The loss of some new samples.
+            batch: The samples, as the loss saw them.
             task: Their task.
         """
         if self.penalty is None or (term := self.penalty.term(batch, task)) is None:
@@ -83,7 +83,7 @@ class Parts:
         return loss + strength * term
 
     def after_backward(self, step: int, total: int, task: Task) -> None:
-        """Let parts see the gradients of a step, before they are masked and clipped.
+        """Let parts read and change the gradients of a step, before they are masked and clipped.
 
         Args:
             step: Number of the step, from 1.

@@ -66,4 +66,5 @@ class LwfPenalty(Penalty[LwfPenaltyConfig]):
         if task.limits is not None:
             return (learner.token_logits(batch, task, answers_only=True).logits,)
         earlier = self.strategy.seen[:-1]
-        return learner.logits(batch, earlier).split([len(known.classes) for known in earlier], dim=1)
+        scores = learner.logits(batch, earlier)
+        return torch.split(scores, [len(known.classes) for known in earlier], dim=1)

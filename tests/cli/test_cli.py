@@ -13,7 +13,6 @@ import typer.main
 import yaml
 from tests.command import Command, Done
 
-from clbench.benchmarks.engine.suite import load_suite
 from clbench.cli.main import app
 
 PARAMETERS = {
@@ -355,11 +354,15 @@ def test_a_third_party_part_runs_by_path(clbench: Command, write_suite: Callable
     assert len(THIRD_PARTY_PART.splitlines()) <= 20
 
 
-def test_the_suite_of_the_document_on_parts_is_one(write_suite: Callable[..., str]) -> None:
+def test_the_suite_of_the_document_on_parts_runs(
+    clbench: Command, write_suite: Callable[..., str], tmp_path: Path
+) -> None:
     text = PARTS_MD.read_text("utf-8").partition("```yaml\n")[2].partition("```")[0]
-    labels = [cell.label for cell in load_suite(write_suite(*yaml.safe_load(text)["strategies"])).cells]
-    assert labels[1].startswith("finetune ")
-    assert all(f"{slot}=" in label for label in labels[1:] for slot in ("memory", "penalty", "edit"))
+    done = clbench("run", write_suite(*yaml.safe_load(text)["strategies"]), "--out", str(tmp_path), "--json")
+    assert done.returncode == 0, done.stderr
+    cells = json.loads(done.stdout)["cells"]
+    assert [cell["status"] for cell in cells] == ["finished"] * 3
+    assert all(f"{slot}=" in cell["strategy"] for cell in cells[1:] for slot in ("memory", "penalty", "edit"))
 
 
 def test_a_third_party_strategy_runs_by_entry_point(

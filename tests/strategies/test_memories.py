@@ -301,7 +301,7 @@ def test_what_no_memory_takes(tiny: Any, tmp_path: Path) -> None:
 
 
 def test_craig_needs_classes(tiny: Any) -> None:
-    task = Task("essay", "generation", "exact_match", lambda split: None, str)  # type: ignore[arg-type,return-value]
+    task = Task("essay", "generation", "exact_match", lambda split: None, str)
     with pytest.raises(
         ConfigError, match=r"^memory Craig: task 'essay': .* one class for each sample, got no classes$"
     ):

@@ -278,6 +278,6 @@ def test_importances_survive_and_heads_have_none(name: str, tiny: Any) -> None:
 
 @pytest.mark.parametrize("name", ["mas", "lwf"])
 def test_images_without_scores_of_classes_are_refused(name: str, tiny: Any) -> None:
-    task = Task("cyst", "segmentation", "dice", lambda split: None, str)  # type: ignore[arg-type,return-value]
+    task = Task("cyst", "segmentation", "dice", lambda split: None, str)
     with pytest.raises(ConfigError, match=rf"^penalty {name}: task 'cyst': .* classes or tokens, got segmentation$"):
         penalized(context_of(tiny), {"name": name}).check(task)
