@@ -78,18 +78,16 @@ class S2ft(FixedSelector[S2ftConfig]):
         """Values of a head, or 1 for channels."""
         if layer.role not in HEADS:
             return 1
-        parent, _, name = layer.name.rpartition(".")
-        attention = self.learner.module.get_submodule(parent)
-        for known in ("head_dim", "key_value_proj_dim"):
-            if isinstance(width := getattr(attention, known, None), int):
-                return width
-        for known in ("num_heads", "heads"):
-            if isinstance(heads := getattr(attention, known, None), int):
-                return _inner_width(attention, name, layer.role) // heads
-        raise ConfigError(f"selector s2ft: {self.learner.name}: {parent} does not tell the size of its heads")
-
-
-def _inner_width(attention: nn.Module, name: str, role: str) -> int:
-    linear = attention.get_submodule(name)
-    assert isinstance(linear, nn.Linear)
-    return linear.in_features if role == "out" else linear.out_features
+        linear = self.learner.module.get_submodule(layer.name)
+        assert isinstance(linear, nn.Linear)
+        width = linear.in_features if layer.role == "out" else linear.out_features
+        parent = layer.name
+        while parent := parent.rpartition(".")[0]:
+            attention = self.learner.module.get_submodule(parent)
+            for known in ("head_dim", "key_value_proj_dim"):
+                if isinstance(size := getattr(attention, known, None), int):
+                    return size
+            for known in ("num_heads", "heads"):
+                if isinstance(heads := getattr(attention, known, None), int):
+                    return width // heads
+        raise ConfigError(f"selector s2ft: {self.learner.name}: {layer.name} does not tell the size of its heads")
