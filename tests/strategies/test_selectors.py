@@ -21,6 +21,7 @@ from clbench.core.errors import ConfigError
 from clbench.strategies._parts.part import Trained, described
 from clbench.strategies._parts.selector import FixedSelector, Masks, counts_of
 from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
+from clbench.strategies._training.masking import Masking
 from clbench.strategies.finetune import Finetune
 from clbench.strategies.lora import Lora, LoraConfig
 from clbench.strategies.peft import Peft, PeftStrategyConfig
@@ -141,6 +142,20 @@ def test_a_control_needs_a_selector_that_chooses_once_and_one_number(tiny: Any, 
 def test_entries_of_weights_are_not_chosen_among_adapters(select: object, tiny: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="works on weights of the model, but this strategy does not train them"):
         cell_with(tiny.stream, tmp_path, {"name": "lora", "select": select})
+
+
+def test_masked_entries_keep_their_bits_and_get_no_gradient() -> None:
+    """Also a negative zero, and where a gradient is not finite."""
+    item = weight("w", [[-0.0, 1.0, 2.0, -3.0]])
+    masking = Masking([item], {item.name: torch.tensor([[False, False, True, True]])})
+    item.parameter.grad = torch.tensor([[torch.nan, -torch.inf, 5.0, -6.0]])
+    masking.mask_gradients()
+    assert item.parameter.grad.tolist() == [[0.0, 0.0, 5.0, -6.0]]
+    with torch.no_grad():
+        item.parameter.copy_(torch.tensor([[7.0, torch.nan, 8.0, -0.0]]))
+    masking.restore()
+    wanted = torch.tensor([[-0.0, 1.0, 8.0, -0.0]])
+    assert torch.equal(item.parameter.detach().view(torch.int32), wanted.view(torch.int32))
 
 
 # Blocks
@@ -412,7 +427,7 @@ def test_a_damped_block_has_a_quarter_of_its_adapter(tiny: Any) -> None:
     trained, _ = choice(strategy, task)
     with torch.no_grad():
         for item in trained:
-            item.parameter.normal_(generator=torch.Generator().manual_seed(len(item.name)))
+            item.parameter.normal_(std=0.1, generator=torch.Generator().manual_seed(len(item.name)))
     batch = context.samples(task, "train").batch(slice(8))
     selector = strategy.parts.select
     assert isinstance(selector, Ist)
