@@ -32,7 +32,7 @@ class Lamb(OptimizerPart[LambConfig]):
 
     def build(self, parameters: Sequence[Trained], plan: Plan) -> Optimizer:
         """Lamb of all parameters."""
-        from timm.optim import Lamb as TimmLamb  # timm takes a while to import
+        from timm.optim.lamb import Lamb as TimmLamb  # timm takes a while to import
 
         return TimmLamb(
             [item.parameter for item in parameters],

@@ -29,7 +29,7 @@ class Sgd(OptimizerPart[SgdConfig]):
 
     def build(self, parameters: Sequence[Trained], plan: Plan) -> Optimizer:
         """SGDW of all parameters."""
-        from timm.optim import SGDW  # timm takes a while to import
+        from timm.optim.sgdw import SGDW  # timm takes a while to import
 
         found = [item.parameter for item in parameters]
         momentum, nesterov = self.config.momentum, self.config.nesterov and self.config.momentum > 0

@@ -59,7 +59,13 @@ class Id3(Selector[Id3Config]):
 
     @torch.no_grad()
     def after_backward(self, step: int, total: int, task: Task) -> None:
-        """Release the values of a step."""
+        """Release the values of a step.
+
+        Args:
+            step: Number of the step, from 1.
+            total: Number of steps.
+            task: The task.
+        """
         budget = self._budget(len(self._released))
         before, now = (released_by(number, total, budget) for number in (step - 1, step))
         if self.config.score == "random":
@@ -85,6 +91,12 @@ class Id3(Selector[Id3Config]):
 
 
 def released_by(step: int, total: int, budget: int) -> int:
-    """Number of values released in the first `step` of `total` steps, of `budget` in all."""
+    """Number of values released in the first steps of an update.
+
+    Args:
+        step: Number of these steps.
+        total: Number of steps of the update.
+        budget: Number of values released in all.
+    """
     each, more = divmod(budget, total)
     return step * each + min(step, more)

@@ -78,7 +78,13 @@ class Ist(Selector[IstConfig]):
         return {item.name: None for item in trained}
 
     def after_backward(self, step: int, total: int, task: Task) -> None:
-        """Measure importance if it is time to, and drop the gradients of blocks without a turn."""
+        """Measure importance if it is time to, and drop the gradients of blocks without a turn.
+
+        Args:
+            step: Number of the step, from 1.
+            total: Number of steps.
+            task: The task.
+        """
         assert self._scores is not None
         if self._starts and step % self.config.every == 0:
             self._measure(task)

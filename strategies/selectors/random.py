@@ -81,7 +81,7 @@ def _exchanged(trained: Sequence[Trained], counts: Mapping[str, int], generator:
     alike: dict[object, list[list[Trained]]] = defaultdict(list)
     for name, items in layers.items():
         alike[tuple(item.parameter.shape for item in items) if items[0].layer else name].append(items)
-    found = {}
+    found: dict[str, int] = {}
     for group in alike.values():
         for items, place in zip(group, torch.randperm(len(group), generator=generator).tolist(), strict=True):
             found |= {item.name: counts[other.name] for item, other in zip(items, group[place], strict=True)}

@@ -115,7 +115,7 @@ def test_lamb_moves_a_tensor_of_zeros_as_adam(tiny: Any) -> None:
 
 def newton_schulz(matrix: Tensor) -> Tensor:
     """Five steps of X <- a X + (b X X^T + c (X X^T)^2) X in float64, from the matrix over its Frobenius norm."""
-    x = matrix.double() / matrix.double().norm()
+    x: Tensor = matrix.double() / matrix.double().norm()
     for _ in range(5):
         gram = x @ x.T
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
