@@ -22,6 +22,7 @@ from clbench.strategies._training.gradient import GradientConfig
 from clbench.strategies._training.optimization import new_optimizer
 from clbench.strategies.finetune import Finetune
 from clbench.strategies.lora import Lora, LoraConfig
+from clbench.strategies.replay import Replay, ReplayConfig
 from clbench.streams.card import load_stream
 
 BETAS = (0.9, 0.999)
@@ -248,3 +249,14 @@ def test_rates_follow_the_schedule_in_a_real_update(tiny: Any) -> None:
         config = GradientConfig.model_validate({"optimizer": name, "lr": lr, "augment": False})
         learn_task(Finetune(config, context_of(tiny, steps=20, numbers=numbers)), task)
         assert numbers["train/loss_last"] < numbers["train/loss_first"], name
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "sign-sgd", "lamb", "muon", "drop-muon", "frugal"])
+def test_optimizers_step_in_avalanches_loop_as_in_ours(optimizer: str, tiny: Any) -> None:
+    """On the first task `replay` has no memory, so it is `finetune`, to the bit."""
+    task = load_stream(tiny.stream).tasks[0]
+    ours, theirs = context_of(tiny), context_of(tiny)
+    learn_task(Finetune(GradientConfig.model_validate({"optimizer": optimizer}), ours), task)
+    learn_task(Replay(ReplayConfig.model_validate({"optimizer": optimizer}), theirs), task)
+    weights = theirs.learner.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in ours.learner.state_dict().items())
