@@ -77,6 +77,7 @@ class Peft(GradientStrategy[PeftStrategyConfig]):
     def _wrap(self) -> None:
         names = [layer.name for layer in chosen_layers(self.learner, self.config)]
         self._peft_config.target_modules = names
+        self._linear_layers = self.learner.linear_layers()
         self.learner.module.requires_grad_(True)
         try:
             self._tuner = self._tuner_class(self.learner.module, self._peft_config, "default")

@@ -52,7 +52,7 @@ def _require_parts_fit(choice: Choice) -> None:
         if part.slot not in slots and part != plain_adamw():
             has = f"has parts for {', '.join(slots)} only" if slots else "has no parts"
             raise ConfigError(f"strategy {entry.name}: {part.slot} {part}: this strategy {has}")
-        if part.part_class.needs_weights and not getattr(entry.value, "trains_weights", False):
+        if part.needs_weights and not getattr(entry.value, "trains_weights", False):
             raise ConfigError(
                 f"strategy {entry.name}: {part.slot} {part} works on weights of the model, but this strategy does not"
                 " train them"

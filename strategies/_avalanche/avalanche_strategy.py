@@ -158,6 +158,8 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
             plugins=[*self.plugins(), budget],
             evaluator=EvaluationPlugin(loggers=[BaseLogger()]),  # logs nothing and avoids a warning about that
         )
+        # Avalanche would add frozen parameters to the optimizer, and does not know to which of several groups.
+        template.make_optimizer = lambda **_: None
         template.clock.train_exp_counter = len(self.seen) - 1  # plugins number their state by it
         return template
 

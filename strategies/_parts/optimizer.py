@@ -2,9 +2,11 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pydantic import Field
+from torch import nn
 from torch.optim import Optimizer
 
 from clbench.strategies._parts.part import Part, PartConfig, Trained
@@ -23,6 +25,23 @@ class OptimizerConfig(PartConfig):
 C = TypeVar("C", bound=OptimizerConfig)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What the strategy sets for the optimizer of one update.
+
+    Attributes:
+        lr: Peak learning rate; a schedule multiplies the rate of each group by a factor in [0, 1].
+        weight_decay: Decoupled weight decay.
+        betas: Decay rates of moving averages of the gradient and of its square.
+        steps: Number of steps of the update.
+    """
+
+    lr: float
+    weight_decay: float
+    betas: tuple[float, float]
+    steps: int
+
+
 class OptimizerPart(Part[C], Generic[C]):
     """Builds an optimizer for each task; its state ends with the task.
 
@@ -34,14 +53,8 @@ class OptimizerPart(Part[C], Generic[C]):
         return True
 
     @abstractmethod
-    def build(self, parameters: Sequence[Trained], lr: float, weight_decay: float) -> Optimizer:
-        """The optimizer of some parameters.
-
-        Args:
-            parameters: The parameters that it takes, at least one.
-            lr: Peak learning rate; a schedule multiplies the rate of each group by a factor in [0, 1].
-            weight_decay: Decoupled weight decay.
-        """
+    def build(self, parameters: Sequence[Trained], plan: Plan) -> Optimizer:
+        """The optimizer of the parameters that it takes, at least one; it skips those whose gradient is None."""
 
 
 class Joined(Optimizer):
@@ -57,6 +70,28 @@ class Joined(Optimizer):
         """One step of each optimizer."""
         for member in self._members:
             member.step()
+
+
+class Dropping(Joined):
+    """An optimizer that moves only some of its parameters in each step.
+
+    Args:
+        inner: The optimizer.
+        parameters: Its parameters.
+        moves: For each parameter, whether it moves in each step.
+    """
+
+    def __init__(self, inner: Optimizer, parameters: Sequence[nn.Parameter], moves: Sequence[Sequence[bool]]) -> None:
+        super().__init__([inner])
+        self._turns = iter(zip(*moves, strict=True))
+        self._parameters = parameters
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One step of the parameters whose turn it is."""
+        for p, moving in zip(self._parameters, next(self._turns), strict=True):
+            if not moving:
+                p.grad = None
+        super().step()
 
 
 def _is_of(group: dict[str, Any], member: Optimizer) -> bool:

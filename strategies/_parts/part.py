@@ -1,6 +1,6 @@
 """What the parts of all slots share: settings, the strategy that they belong to, randomness and state."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -87,16 +87,23 @@ class Trained:
         return self.parameter.ndim == 2 and (self.layer is not None or not self.own)
 
 
-def described(learner: Learner, parameters: Iterable[tuple[str, nn.Parameter]]) -> list[Trained]:
+def described(
+    learner: Learner,
+    parameters: Iterable[tuple[str, nn.Parameter]],
+    layers: Sequence[LinearLayer] | None = None,
+    adapters: bool = False,
+) -> list[Trained]:
     """Trained parameters with the layers that they belong to.
 
     Args:
         learner: The learner.
         parameters: Names and parameters. The names of adapters begin with the name of their layer.
+        layers: The learner's linear layers before a library of adapters wrapped them; those of now if None.
+        adapters: Whether all parameters are those of adapters; a library registers its own with the learner's module.
     """
-    layers = {layer.name: layer for layer in learner.linear_layers()}
-    own = {id(p) for p in learner.trainable().values()}
-    return [Trained(name, p, _layer_of(name, layers), id(p) in own) for name, p in parameters]
+    known = {layer.name: layer for layer in (learner.linear_layers() if layers is None else layers)}
+    own = set() if adapters else {id(p) for p in learner.trainable().values()}
+    return [Trained(name, p, _layer_of(name, known), id(p) in own) for name, p in parameters]
 
 
 def _layer_of(name: str, layers: Mapping[str, LinearLayer]) -> LinearLayer | None:

@@ -2,7 +2,8 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Generic, Literal, TypeAlias, TypeVar, cast
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Literal, Never, TypeAlias, TypeVar, cast
 
 import torch
 from pydantic import Field
@@ -20,12 +21,30 @@ absent are frozen."""
 class SelectorConfig(PartConfig):
     """Settings of every selector."""
 
+
+class FixedConfig(SelectorConfig):
+    """Settings of every selector that chooses once for each update."""
+
     reselect: Literal["each", "first"] = Field(
         "each", description="Choose anew for each update, or keep the choice made for the first one."
     )
 
 
+@dataclass(frozen=True)
+class Moving:
+    """How much of what a strategy trains moves in an update.
+
+    Attributes:
+        values: Number of values that can move.
+        gradient: Number of values whose gradient is computed: those of all parameters that move in part.
+    """
+
+    values: int
+    gradient: int
+
+
 C = TypeVar("C", bound=SelectorConfig)
+F = TypeVar("F", bound=FixedConfig)
 
 
 class Selector(Part[C], Generic[C]):
@@ -35,7 +54,39 @@ class Selector(Part[C], Generic[C]):
     step, so that neither weight decay nor momentum moves them.
     """
 
-    _first: dict[str, Tensor | None] | None = None
+    @abstractmethod
+    def chosen(self, trained: Sequence[Trained], task: Task) -> Masks:
+        """The masks of an update; called before its first step.
+
+        Args:
+            trained: What the strategy trains.
+            task: The task; its training samples are in `strategy.context`.
+
+        Raises:
+            ConfigError: When nothing is left to train.
+        """
+
+    def after_backward(self, step: int, total: int, task: Task) -> None:
+        """Change the masks of the update in place, or set gradients to None; called before masks are applied.
+
+        Args:
+            step: Number of the step, from 1.
+            total: Number of steps.
+            task: The task.
+        """
+
+    @abstractmethod
+    def moving(self, trained: Sequence[Trained]) -> Moving | None:
+        """How much moves, counted without data; None if the choice needs data."""
+
+
+class FixedSelector(Selector[F], Generic[F]):
+    """Chooses once for each update, before its first step."""
+
+    needs_data: ClassVar[bool] = False
+    """Whether the choice depends on samples."""
+
+    _first: Masks | None = None
 
     @abstractmethod
     def choose(self, trained: Sequence[Trained], task: Task) -> Masks:
@@ -44,15 +95,6 @@ class Selector(Part[C], Generic[C]):
         Args:
             trained: What the strategy trains.
             task: The task; its training samples are in `strategy.context`.
-        """
-
-    def after_backward(self, step: int, total: int, task: Task) -> None:
-        """Change the masks that `choose` returned, in place, or set gradients to None; called before masks are applied.
-
-        Args:
-            step: Number of the step, from 1.
-            total: Number of steps.
-            task: The task.
         """
 
     def chosen(self, trained: Sequence[Trained], task: Task) -> Masks:
@@ -70,6 +112,15 @@ class Selector(Part[C], Generic[C]):
             self._first = masks
         return masks
 
+    def moving(self, trained: Sequence[Trained]) -> Moving | None:
+        """How much moves, by a choice that is not kept; None if the choice needs data."""
+        if self.needs_data:
+            return None
+        masks = self.choose(trained, Task("counted", "classification", "accuracy", _no_data, _no_data, classes=("a",)))
+        counts = counts_of(trained, masks)
+        gradient = sum(item.parameter.numel() for item in trained if counts[item.name])
+        return Moving(sum(counts.values()), gradient)
+
     def state_dict(self) -> Mapping[str, object]:
         """The first choice, if it is kept."""
         if self._first is None:
@@ -86,11 +137,15 @@ class Selector(Part[C], Generic[C]):
             self._first = {**whole, **{name: mask.to(device) for name, mask in masks.items()}}
 
 
-def moving_values(trained: Sequence[Trained], masks: Masks) -> int:
-    """Number of values that can move."""
-    sizes = (
-        item.parameter.numel() if (mask := masks[item.name]) is None else int(torch.count_nonzero(mask))
-        for item in trained
-        if item.name in masks
-    )
-    return sum(sizes)
+def counts_of(trained: Sequence[Trained], masks: Masks) -> dict[str, int]:
+    """Number of values of each trained parameter that can move, by its name; 0 for frozen ones."""
+
+    def count(item: Trained) -> int:
+        mask = masks.get(item.name)
+        return int(torch.count_nonzero(mask)) if mask is not None else item.parameter.numel() * int(item.name in masks)
+
+    return {item.name: count(item) for item in trained}
+
+
+def _no_data(split: object) -> Never:
+    raise AssertionError(f"counting needs no data, got {split}")

@@ -44,9 +44,19 @@ class PartChoice:
         return cast(type[Part[Any]], REGISTRIES[self.slot].get(self.part).value)
 
     @property
+    def inner(self) -> "tuple[PartChoice, ...]":
+        """Parts that its settings name."""
+        return tuple(value for _, value in self.config if isinstance(value, PartChoice))
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether it, or a part that its settings name, works on weights of the model."""
+        return self.part_class.needs_weights or any(part.needs_weights for part in self.inner)
+
+    @property
     def source(self) -> str:
-        """Hash of its code."""
-        return REGISTRIES[self.slot].digest(self.part)[:16]
+        """Hash of its code, and of that of parts that its settings name."""
+        return "-".join([REGISTRIES[self.slot].digest(self.part)[:16], *(part.source for part in self.inner)])
 
     def build(self, strategy: Strategy[Any]) -> Part[Any]:
         """The part of a strategy."""

@@ -1,6 +1,6 @@
 """The gradient training loop and its hooks; no step synchronizes with the device."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
@@ -8,9 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, Context, ForgetRequest, Strategy, StrategyConfig, Task
-from clbench.strategies._parts.part import described
+from clbench.contracts import Batch, Context, ForgetRequest, LinearLayer, Strategy, StrategyConfig, Task
+from clbench.strategies._parts.part import Trained, described
 from clbench.strategies._parts.parts import Parts
+from clbench.strategies._parts.selector import Masks, Moving
 from clbench.strategies._parts.slots import (
     SLOTS,
     EditChoices,
@@ -90,6 +91,9 @@ class GradientTraining(Strategy[G], Generic[G]):
     slots: ClassVar[tuple[Slot, ...]] = ("optimizer", "select")
     trains_weights: ClassVar[bool] = True
 
+    _linear_layers: Sequence[LinearLayer] | None = None
+    """The learner's linear layers, listed before a library of adapters wraps them."""
+
     def __init__(self, config: G, context: Context) -> None:
         super().__init__(config, context)
         self.parts = Parts(self)
@@ -152,8 +156,21 @@ class GradientTraining(Strategy[G], Generic[G]):
         return self.context.budget.steps
 
     def footprint(self) -> dict[str, int]:
-        """Number of values in `trainable_parameters`, without heads, which depend on the task."""
-        return {"trainable_parameters": sum(p.numel() for _, p in self.trainable_parameters()), "adapters": 0}
+        """Number of values that move, without heads, which depend on the task.
+
+        With a selector, `gradient_elements` is the number of values whose gradient is computed. If its choice needs
+        data, both count all of `trainable_parameters`.
+        """
+        trained = self._described(self.trainable_parameters())
+        total = sum(item.parameter.numel() for item in trained)
+        if self.parts.select is None:
+            return {"trainable_parameters": total, "adapters": 0}
+        moving = self.parts.select.moving(trained) or Moving(total, total)
+        return {"trainable_parameters": moving.values, "adapters": 0, "gradient_elements": moving.gradient}
+
+    def masks(self, trained: Sequence[Trained], task: Task) -> Masks | None:
+        """What of the trained parameters moves in an update, None if all does; what the selector chooses."""
+        return self.parts.masks(trained, task)
 
     @property
     def augments(self) -> bool:
@@ -165,8 +182,8 @@ class GradientTraining(Strategy[G], Generic[G]):
         heads = list(self.task_parameters().values())
         left_out = {id(p) for p in heads}
         shared = [(name, p) for name, p in self.trainable_parameters() if id(p) not in left_out]
-        trained = described(self.learner, shared)
-        masking = Masking(trained, self.parts.masks(trained, task))
+        trained = self._described(shared)
+        masking = Masking(trained, self.masks(trained, task))
         trained = masking.trained
         parameters = [item.parameter for item in trained] + heads
         train_only(self.learner.module, parameters)
@@ -193,6 +210,9 @@ class GradientTraining(Strategy[G], Generic[G]):
             self.context.progress(step, total)
         self.learner.module.eval()
         return losses
+
+    def _described(self, parameters: Iterable[tuple[str, nn.Parameter]]) -> list[Trained]:
+        return described(self.learner, parameters, self._linear_layers, adapters=not self.trains_weights)
 
     def _backward(self, batch: Batch, task: Task, factor: float = 1.0, new: bool = True) -> Tensor:
         """Compute gradients of the mean loss of a batch, in micro-batches if the budget sets them; returns the loss.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from clbench.strategies._parts.part import Trained
 from clbench.strategies._parts.selector import Masks
@@ -30,10 +31,18 @@ class Masking:
         """Set gradients of masked entries to 0."""
         for p, mask, _ in self._partial:
             if p.grad is not None:
-                p.grad.mul_(mask)
+                _bits(p.grad).mul_(mask)
 
     @torch.no_grad()
     def restore(self) -> None:
         """Put masked entries back to their values at the start of the update."""
         for p, mask, start in self._partial:
-            torch.where(mask, p, start, out=p)
+            _bits(p).bitwise_xor_(_bits(start)).mul_(mask).bitwise_xor_(_bits(start))
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    """A float32 tensor's bits as integers, in the same memory.
+
+    Integers times a mask are faster than `torch.where`, exact, and 0 where a masked gradient is not finite.
+    """
+    return tensor.detach().view(torch.int32)

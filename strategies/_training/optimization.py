@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from clbench.contracts import Budget, Task
 from clbench.core.errors import TrainingError
-from clbench.strategies._parts.optimizer import Joined, OptimizerPart
+from clbench.strategies._parts.optimizer import Joined, OptimizerPart, Plan
 from clbench.strategies._parts.part import Trained
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def new_optimizer(
         {"params": others, "lr": part.config.fallback_lr or config.rate},
         {"params": list(heads), "lr": config.head_lr},
     ]
-    members: list[Optimizer] = [part.build(taken, config.rate, config.weight_decay)] if taken else []
+    plan = Plan(config.rate, config.weight_decay, config.betas, steps)
+    members: list[Optimizer] = [part.build(taken, plan)] if taken else []
     if filled := [group for group in groups if group["params"]]:
         decay = config.weight_decay
         members.append(torch.optim.AdamW(filled, lr=config.rate, betas=config.betas, weight_decay=decay, fused=True))

@@ -17,7 +17,7 @@ from clbench.strategies._updates.adapted import Adapted, mean_cross_entropy, req
 Objective = Callable[[Batch, Task], Tensor]
 
 FIRST_STAGE = (
-    *("new_adapter", "_stage", "_train", "_backward", "batches", "trainable_parameters"),
+    *("new_adapter", "_stage", "_train", "_backward", "batches", "masks", "trainable_parameters"),
     *("task_loss", "student_scores", "loss", "after_backward", "after_step", "current_tasks", "task_parameters"),
 )
 """Methods that decide the first stage besides settings: strategies that override none of them share its result."""

@@ -6,7 +6,7 @@ from typing import final
 from torch.optim import Optimizer
 
 from clbench.core.registry import OPTIMIZERS
-from clbench.strategies._parts.optimizer import OptimizerConfig, OptimizerPart
+from clbench.strategies._parts.optimizer import OptimizerConfig, OptimizerPart, Plan
 from clbench.strategies._parts.part import Trained
 
 
@@ -23,12 +23,6 @@ class AdamW(OptimizerPart[OptimizerConfig]):
         """Nothing."""
         return False
 
-    def build(self, parameters: Sequence[Trained], lr: float, weight_decay: float) -> Optimizer:
-        """Not called, as no parameter is taken.
-
-        Args:
-            parameters: None.
-            lr: Peak learning rate.
-            weight_decay: Decoupled weight decay.
-        """
+    def build(self, parameters: Sequence[Trained], plan: Plan) -> Optimizer:
+        """Not called, as no parameter is taken."""
         raise AssertionError("takes no parameters")

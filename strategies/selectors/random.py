@@ -1,44 +1,94 @@
-"""Random entries of every tensor, or of all tensors together: the control of other selectors."""
+"""Random entries, or as many as another selector chooses: the control of other selectors."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Literal, final
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor
 
 from clbench.contracts import Task
 from clbench.core.registry import SELECTORS
 from clbench.strategies._parts.part import Trained
-from clbench.strategies._parts.selector import Masks, Selector, SelectorConfig
+from clbench.strategies._parts.selector import FixedConfig, FixedSelector, Masks, counts_of
+from clbench.strategies._parts.slots import SelectorChoice
 
 
-class RandomConfig(SelectorConfig):
+class RandomConfig(FixedConfig):
     """Settings of `RandomEntries`."""
 
     share: float = Field(0.1, gt=0, le=1, description="Share of the entries that move.")
-    among: Literal["tensor", "all"] = Field(
-        "tensor", description="Draw the same share of every tensor, or among the entries of all tensors together."
+    like: SelectorChoice = Field(
+        None, description="A selector that chooses once for each update; as many entries as it chooses move."
     )
+    among: Literal["tensor", "shape", "all"] = Field(
+        "tensor",
+        description="Draw as many entries of every tensor; or permute these numbers among layers of one shape first "
+        "(whole layers are exchanged for others); or draw as many among the entries of all tensors together.",
+    )
+
+    @field_validator("like")
+    @classmethod
+    def _fixed(cls, like: SelectorChoice) -> SelectorChoice:
+        if like is not None and not issubclass(like.part_class, FixedSelector):
+            raise ValueError("a selector that chooses once for each update")
+        return like
+
+    @model_validator(mode="after")
+    def _one_number(self) -> "RandomConfig":
+        if {"share", "like"} <= self.model_fields_set and self.like is not None:
+            raise ValueError("at most one of share and like")
+        return self
 
 
 @SELECTORS.register("random", config=RandomConfig)
 @final
-class RandomEntries(Selector[RandomConfig]):
-    """Moves entries drawn uniformly."""
+class RandomEntries(FixedSelector[RandomConfig]):
+    """Moves entries drawn uniformly.
+
+    With `like` it is the control of another selector: what differs is which entries move, not how many.
+    """
 
     def choose(self, trained: Sequence[Trained], task: Task) -> Masks:
         """Draw the entries."""
         generator = self.new_generator()
-        sizes = [item.parameter.numel() for item in trained]
+        counts = self._counts(trained, task)
+        if self.config.among == "shape":
+            counts = _exchanged(trained, counts, generator)
         if self.config.among == "all":
-            drawn = _drawn(sum(sizes), self.config.share, generator).split(sizes)
+            sizes = [item.parameter.numel() for item in trained]
+            total = sum(counts.values()) if self.config.like else max(1, round(self.config.share * sum(sizes)))
+            drawn = _drawn(sum(sizes), total, generator).split(sizes)
         else:
-            drawn = tuple(_drawn(size, self.config.share, generator) for size in sizes)
+            drawn = tuple(_drawn(item.parameter.numel(), counts[item.name], generator) for item in trained)
         shaped = ((item, mask.view(item.parameter.shape)) for item, mask in zip(trained, drawn, strict=True))
-        return {item.name: mask.to(item.parameter.device) for item, mask in shaped}
+        return {item.name: None if mask.all() else mask.to(item.parameter.device) for item, mask in shaped}
+
+    def _counts(self, trained: Sequence[Trained], task: Task) -> dict[str, int]:
+        if self.config.like is None:
+            return {item.name: max(1, round(self.config.share * item.parameter.numel())) for item in trained}
+        other = self.config.like.build(self.strategy)
+        assert isinstance(other, FixedSelector)
+        return counts_of(trained, other.choose(trained, task))
 
 
-def _drawn(size: int, share: float, generator: torch.Generator) -> torch.Tensor:
+def _exchanged(trained: Sequence[Trained], counts: Mapping[str, int], generator: torch.Generator) -> dict[str, int]:
+    """Counts permuted among layers that have the same shapes; tensors of no layer keep theirs."""
+    layers: dict[str, list[Trained]] = defaultdict(list)
+    for item in trained:
+        layers[item.layer.name if item.layer else item.name].append(item)
+    alike: dict[object, list[list[Trained]]] = defaultdict(list)
+    for name, items in layers.items():
+        alike[tuple(item.parameter.shape for item in items) if items[0].layer else name].append(items)
+    found: dict[str, int] = {}
+    for group in alike.values():
+        for items, place in zip(group, torch.randperm(len(group), generator=generator).tolist(), strict=True):
+            found |= {item.name: counts[other.name] for item, other in zip(items, group[place], strict=True)}
+    return found
+
+
+def _drawn(size: int, count: int, generator: torch.Generator) -> Tensor:
     mask = torch.zeros(size, dtype=torch.bool)
-    mask[torch.randperm(size, generator=generator)[: max(1, round(share * size))]] = True
+    mask[torch.randperm(size, generator=generator)[:count]] = True
     return mask

@@ -143,6 +143,13 @@ def test_muscle_step(tmp_path: Path) -> None:
     assert ways(found) == [["task loss", "live teachers", "stored teachers"]]
 
 
+def test_masks(tiny: Tiny, tmp_path: Path) -> None:
+    found = run(
+        "masks", "--stream", tiny.stream, "--learner", tiny.learner, "--steps", "3", file=tmp_path / "found.json"
+    )
+    assert ways(found) == [["no selector", "all", "random, 10 %", "id3, 1 %"]]
+
+
 def test_frozen_prefix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(frozen_prefix, "TESTED", 2 * frozen_prefix.BATCH)
     monkeypatch.setattr(frozen_prefix, "VERSIONS", 2)

@@ -107,7 +107,7 @@ def test_what_is_not_selected_keeps_its_bits(optimizer: str, tiny: Any) -> None:
         start = weights_of(context)
         learn_task(strategy, task)
         assert strategy.parts.select is not None
-        names = strategy.parts.select.choose(strategy_trained(strategy), task)
+        names = strategy.parts.select.chosen(strategy_trained(strategy), task)
         for name, tensor in context.learner.state_dict().items():
             mask = names.get(name)
             assert mask is not None or name not in dict(strategy.trainable_parameters())
