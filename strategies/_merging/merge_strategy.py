@@ -86,7 +86,7 @@ class MergeStrategy(GradientStrategy[M], Generic[M]):
 
     slots: ClassVar[tuple[Slot, ...]] = ("optimizer", "select")
     recipe: ClassVar[type[TrainingConfig]] = FullConfig
-    """The settings that decide the fine-tuned weights."""
+    """The settings that decide the fine-tuned weights; all settings do where a subclass overrides what trains."""
 
     def __init__(self, config: M, context: Context) -> None:
         super().__init__(config, context)
@@ -232,9 +232,13 @@ class MergeStrategy(GradientStrategy[M], Generic[M]):
         """Everything that decides what `fine_tune` returns besides what `Context.stored` covers."""
         others = {name for earlier in self.seen[:-1] for name in self.learner.head(earlier)}
         weights = sorted(item for item in self.learner.state_dict().items() if item[0] not in others)
-        settings = self.config.model_dump(mode="json", include=set(self.recipe.model_fields))
         start, draw = tensor_digest(weights), self.generator.initial_seed()
-        code = [_trainers(type(self)), part_sources(choices_in(self.config))]
+        classes = type(self).__mro__
+        trainers = {next(c for c in classes if name in vars(c)) for name in TRAINING}
+        known = next(c for c in classes if "recipe" in vars(c)).__mro__
+        fields = set(self.recipe.model_fields) if trainers <= set(known) else None
+        settings = self.config.model_dump(mode="json", include=fields)
+        code = [sorted(map(_code, trainers)), part_sources(choices_in(self.config))]
         return json.dumps(["fine-tuning", start, draw, settings, code], sort_keys=True)
 
     # State
@@ -255,7 +259,6 @@ def plain(offset: Vectors, tau: Vectors) -> Merged:
     return Merged(offset, dot(tau, tau), {})
 
 
-def _trainers(strategy: type[object]) -> list[str]:
-    """The classes whose methods train, with hashes of their code."""
-    owners = {next(c for c in strategy.__mro__ if name in vars(c)) for name in TRAINING}
-    return sorted(f"{c.__qualname__} {source_digest(Path(inspect.getfile(c)), 'clbench')[:16]}" for c in owners)
+def _code(owner: type[object]) -> str:
+    """A class with the hash of its code."""
+    return f"{owner.__qualname__} {source_digest(Path(inspect.getfile(owner)), 'clbench')[:16]}"

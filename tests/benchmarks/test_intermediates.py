@@ -1,6 +1,9 @@
 """Intermediate results: what several strategies compute alike is computed once, on disk, and changes nothing."""
 
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -109,17 +112,19 @@ def test_a_strategy_that_trains_otherwise_shares_nothing(
     mine.write_text(
         "from clbench.core.registry import STRATEGIES\n"
         "from clbench.strategies._merging.merge_strategy import MergeConfig, MergeStrategy, plain\n\n\n"
-        "@STRATEGIES.register('mine', config=MergeConfig)\n"
-        "class Mine(MergeStrategy[MergeConfig]):\n"
+        "class MineConfig(MergeConfig):\n"
+        "    factor: float = 2.0\n\n\n"
+        "@STRATEGIES.register('mine', config=MineConfig)\n"
+        "class Mine(MergeStrategy[MineConfig]):\n"
         "    'Another loss.'\n\n"
         "    def loss(self, batch, task):\n"
-        "        return 2 * super().loss(batch, task)\n\n"
+        "        return self.config.factor * super().loss(batch, task)\n\n"
         "    def combine(self, tau, offset):\n"
         "        return plain(tau, tau)\n"
     )
-    for cell in cells_of(write_suite("weight-average", str(mine))):
+    for cell in cells_of(write_suite("weight-average", str(mine), {"name": str(mine), "factor": 3.0})):
         run(cell, tmp_path)
-    assert trainings == ["one", "two", "three"] * 2
+    assert trainings == ["one", "two", "three"] * 3
 
 
 def test_fresh_computes_again_once(write_suite: Callable[..., str], tmp_path: Path, trainings: list[str]) -> None:
@@ -145,6 +150,40 @@ def test_workers_side_by_side_train_once(clbench: Command, write_suite: Callable
     opcm = cells_of(suite)[1]
     (found,) = (path.parent for path in (tmp_path / "out" / "suite").glob("*opcm*/cell.json"))
     assert CellFolder(found).record(3).digest == run(opcm, tmp_path / "alone").record(3).digest
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_while_it_makes_a_part_blocks_nobody(
+    write_suite: Callable[..., str], tmp_path: Path
+) -> None:
+    mine, mark = tmp_path / "mine.py", tmp_path / "killed"
+    mine.write_text(
+        "import os, pathlib, signal\n"
+        "from clbench.core.registry import STRATEGIES\n"
+        "from clbench.strategies._merging.merge_strategy import MergeConfig, MergeStrategy, plain\n\n\n"
+        "@STRATEGIES.register('mine', config=MergeConfig)\n"
+        "class Mine(MergeStrategy[MergeConfig]):\n"
+        "    'Kills its process once, after the training of the second task.'\n\n"
+        "    def fine_tune(self, task):\n"
+        "        found = super().fine_tune(task)\n"
+        f"        mark = pathlib.Path({str(mark)!r})\n"
+        "        if task.name == 'two' and not mark.exists():\n"
+        "            mark.touch()\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return found\n\n"
+        "    def combine(self, tau, offset):\n"
+        "        return plain(tau, tau)\n"
+    )
+    suite = write_suite(str(mine))
+    command = [sys.executable, "-m", "clbench", "run", suite, "--out", str(tmp_path / "out")]
+    assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
+    assert mark.exists()
+    assert len(list((tmp_path / "out" / "parts").glob("[!.]*"))) == 1
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (found,) = (path.parent for path in (tmp_path / "out" / "suite").glob("*/cell.json"))
+    (cell,) = cells_of(suite)
+    assert CellFolder(found).record(3).digest == run(cell, tmp_path / "alone").record(3).digest
 
 
 def test_a_part_comes_back_as_it_was_saved_and_a_second_one_waits(tmp_path: Path) -> None:
