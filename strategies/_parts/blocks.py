@@ -1,11 +1,11 @@
-"""Which block of which tower a trained parameter belongs to."""
+"""Which block of which tower a parameter belongs to, and how deep the block is, from what linear layers say."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import takewhile
 from typing import TypeAlias
 
 from clbench.contracts import Learner
+from clbench.core.errors import ConfigError
 from clbench.strategies._parts.part import Trained
 
 Block: TypeAlias = tuple[str, int]
@@ -23,26 +23,62 @@ def depths_of(learner: Learner) -> dict[str, int]:
 def blocks_of(trained: Sequence[Trained], learner: Learner) -> dict[str, Block | None]:
     """The block of each trained parameter, by its name; None outside the blocks.
 
-    A parameter that belongs to no linear layer (a norm) is in the block whose layers begin with the same modules.
+    A parameter that belongs to no linear layer (a norm) is in the block whose module it is in.
     """
     prefixes = _prefixes(learner)
 
     def block_of(item: Trained) -> Block | None:
         if item.layer is not None:
             return (item.layer.tower, item.layer.block) if item.layer.block >= 0 else None
-        return next((block for prefix, block in prefixes.items() if item.name.startswith(prefix)), None)
+        return _block_of(item.name, prefixes)
 
     return {item.name: block_of(item) for item in trained}
 
 
-def _prefixes(learner: Learner) -> Mapping[str, Block]:
-    names = defaultdict(list)
+def depths(learner: Learner) -> dict[str, float | None]:
+    """Depth of every trainable parameter: 0 in the first block of its tower, 1 in the last, None outside the blocks.
+
+    Norms and biases belong to their block. Block l of L has depth l / (L - 1); a single block has 1.
+
+    Raises:
+        ConfigError: If the learner has no blocks.
+    """
+    towers, prefixes = depths_of(learner), _prefixes(learner)
+    if not prefixes:
+        raise ConfigError(f"learner {learner.name} has no blocks, so its parameters have no depth")
+    found = {name: _block_of(name, prefixes) for name in learner.trainable()}
+    return {
+        name: None if of is None else of[1] / (towers[of[0]] - 1) if towers[of[0]] > 1 else 1.0
+        for name, of in found.items()
+    }
+
+
+def _block_of(name: str, prefixes: Mapping[str, Block]) -> Block | None:
+    return next((block for prefix, block in prefixes.items() if name.startswith(prefix)), None)
+
+
+def _prefixes(learner: Learner) -> dict[str, Block]:
+    """Blocks by the name of their module, with a dot: the outermost one with all of a block's layers and no others."""
+    names: dict[Block, list[str]] = defaultdict(list)
     for layer in learner.linear_layers():
         if layer.block >= 0:
-            names[layer.tower, layer.block].append(layer.name.split("."))
-    return {_common(paths): block for block, paths in names.items()}
+            names[layer.tower, layer.block].append(layer.name)
+    found = {}
+    for block, own in names.items():
+        others = [name for other, layers in names.items() if other != block for name in layers]
+        found[_module_of(own, others, block[1])] = block
+    return found
 
 
-def _common(paths: Sequence[Sequence[str]]) -> str:
-    parts = (level[0] for level in takewhile(lambda level: len(set(level)) == 1, zip(*paths, strict=False)))
-    return "".join(f"{part}." for part in parts)
+def _module_of(names: Sequence[str], others: Sequence[str], block: int) -> str:
+    parts = [name.split(".") for name in names]
+    same = 0
+    while all(len(part) > same and part[same] == parts[0][same] for part in parts):
+        same += 1
+    prefix = parts[0][:same]
+    while len(prefix) > 1 and prefix[-1] != str(block):
+        outer = ".".join(prefix[:-1]) + "."
+        if any(name.startswith(outer) for name in others):
+            break
+        prefix = prefix[:-1]
+    return ".".join(prefix) + "."

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from clbench.contracts import Task
 from clbench.core.registry import EDITS
-from clbench.strategies._parts.depth import depths
+from clbench.strategies._parts.blocks import depths
 from clbench.strategies._parts.edit import Edit, EditConfig
 
 

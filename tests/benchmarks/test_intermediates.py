@@ -153,7 +153,7 @@ def test_workers_side_by_side_train_once(clbench: Command, write_suite: Callable
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_while_it_makes_a_part_blocks_nobody(
+def test_a_process_that_is_killed_while_it_makes_an_intermediate_blocks_nobody(
     write_suite: Callable[..., str], tmp_path: Path
 ) -> None:
     mine, mark = tmp_path / "mine.py", tmp_path / "killed"
@@ -178,7 +178,7 @@ def test_a_process_that_is_killed_while_it_makes_a_part_blocks_nobody(
     command = [sys.executable, "-m", "clbench", "run", suite, "--out", str(tmp_path / "out")]
     assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
     assert mark.exists()
-    assert len(list((tmp_path / "out" / "parts").glob("[!.]*"))) == 1
+    assert len(list((tmp_path / "out" / "intermediates").glob("[!.]*"))) == 1
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (found,) = (path.parent for path in (tmp_path / "out" / "suite").glob("*/cell.json"))
@@ -186,7 +186,7 @@ def test_a_process_that_is_killed_while_it_makes_a_part_blocks_nobody(
     assert CellFolder(found).record(3).digest == run(cell, tmp_path / "alone").record(3).digest
 
 
-def test_a_part_comes_back_as_it_was_saved_and_a_second_one_waits(tmp_path: Path) -> None:
+def test_an_intermediate_comes_back_as_it_was_saved_and_a_second_one_waits(tmp_path: Path) -> None:
     store = VersionStore(tmp_path)
     assert store.find_intermediate(KEY) is None
     order: list[str] = []
@@ -235,7 +235,7 @@ def test_damage_is_told_with_the_way_out(
     assert str(caught.value).endswith(f"; remove the folder {KEY.digest}, and it is computed again")
 
 
-def test_parts_are_listed_and_cleaned(
+def test_intermediates_are_listed_and_cleaned(
     clbench: Command, write_suite: Callable[..., str], tmp_path: Path, trainings: list[str]
 ) -> None:
     cells = cells_of(write_suite("weight-average", "opcm"))

@@ -18,7 +18,7 @@ from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Budget, Context, Learner, LinearLayer, Task
 from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError
-from clbench.strategies._parts.depth import depths
+from clbench.strategies._parts.blocks import depths
 from clbench.strategies._parts.edit import Edit
 from clbench.strategies._training.gradient import GradientConfig
 from clbench.strategies.finetune import Finetune
