@@ -23,7 +23,7 @@ def depths_of(learner: Learner) -> dict[str, int]:
 def blocks_of(trained: Sequence[Trained], learner: Learner) -> dict[str, Block | None]:
     """The block of each trained parameter, by its name; None outside the blocks.
 
-    A parameter that belongs to no linear layer (a norm) is in the block whose layers begin with the same modules.
+    A parameter that belongs to no linear layer (a norm) is in the block whose module it lies in.
     """
     prefixes = _prefixes(learner)
 
@@ -40,9 +40,12 @@ def _prefixes(learner: Learner) -> Mapping[str, Block]:
     for layer in learner.linear_layers():
         if layer.block >= 0:
             names[layer.tower, layer.block].append(layer.name.split("."))
-    return {_common(paths): block for block, paths in names.items()}
+    return {_prefix(paths, str(block[1])): block for block, paths in names.items()}
 
 
-def _common(paths: Sequence[Sequence[str]]) -> str:
-    parts = (level[0] for level in takewhile(lambda level: len(set(level)) == 1, zip(*paths, strict=False)))
+def _prefix(paths: Sequence[Sequence[str]], number: str) -> str:
+    """The modules that all layers of a block have in common, as far as the one with the block's number."""
+    parts = [level[0] for level in takewhile(lambda level: len(set(level)) == 1, zip(*paths, strict=False))]
+    if number in parts:
+        parts = parts[: parts.index(number) + 1]
     return "".join(f"{part}." for part in parts)
