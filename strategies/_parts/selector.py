@@ -98,18 +98,20 @@ class FixedSelector(Selector[F], Generic[F]):
         """
 
     def chosen(self, trained: Sequence[Trained], task: Task) -> Masks:
-        """The choice for an update, made now or kept from the first update.
+        """The choice for an update, made now or kept from the first update; records the number of values that move.
 
         Raises:
             ConfigError: When nothing is left to train.
         """
-        if self._first is not None:
-            return self._first
-        masks = {name: mask for name, mask in self.choose(trained, task).items() if mask is None or bool(mask.any())}
+        masks = self._first
+        if masks is None:
+            found = self.choose(trained, task)
+            masks = {name: mask for name, mask in found.items() if mask is None or bool(mask.any())}
         if not masks:
             raise ConfigError(f"selector {type(self).__name__}: chooses nothing, so nothing is left to train")
         if self.config.reselect == "first":
             self._first = masks
+        self.strategy.context.record("select/values", sum(counts_of(trained, masks).values()))
         return masks
 
     def moving(self, trained: Sequence[Trained]) -> Moving | None:

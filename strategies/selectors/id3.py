@@ -54,6 +54,7 @@ class Id3(Selector[Id3Config]):
         if self.config.score == "random":
             order = torch.randperm(sum(sizes), generator=self.new_generator())[: self._budget(sum(sizes))]
             self._order = order.to(self._released.device)
+        self.strategy.context.record("select/values", self._budget(sum(sizes)))
         pieces = zip(trained, self._released.split(sizes), strict=True)
         return {item.name: piece.view(item.parameter.shape) for item, piece in pieces}
 

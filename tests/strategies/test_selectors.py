@@ -18,6 +18,7 @@ from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Budget, Context, LinearLayer, Task
 from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError
+from clbench.strategies._parts.blocks import blocks_of
 from clbench.strategies._parts.part import Trained, described
 from clbench.strategies._parts.selector import FixedSelector, Masks, counts_of
 from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
@@ -216,6 +217,40 @@ def test_selectors_of_layers_choose_adapters(strategy: str, tiny: Any) -> None:
     assert moved == {f"{name}.weight" for name in lowest(weights, 0.25, within_shape=False)}  # type: ignore[arg-type]
     moved, _ = masks_of({"name": "random", "like": {"name": "kappa", "share": 0.25}, "among": "shape"})
     assert len(moved) == 6  # a quarter of 2 towers x 2 blocks x 6 layers
+
+
+@pytest.mark.parametrize(
+    ("file", "inside", "outside"),
+    [
+        ("tiny_llama.py", {"model.layers.1.input_layernorm.weight": ("decoder", 1)}, "model.norm.weight"),
+        (
+            "tiny_t5.py",
+            {
+                "decoder.block.1.layer.2.layer_norm.weight": ("decoder", 1),
+                "encoder.block.0.layer.0.layer_norm.weight": ("encoder", 0),
+            },
+            "decoder.final_layer_norm.weight",
+        ),
+    ],
+)
+def test_norms_belong_to_the_block_that_they_lie_in(
+    file: str, inside: dict[str, tuple[str, int]], outside: str
+) -> None:
+    learner = of_other_learner(file).learner
+    found = blocks_of(described(learner, learner.trainable().items()), learner)
+    assert {name: found[name] for name in inside} == inside
+    assert found[outside] is None
+
+
+def test_the_number_of_values_that_move_is_recorded_for_every_update(tiny: Any) -> None:
+    numbers: dict[str, float] = {}
+    strategy = finetune(context_of(tiny, numbers=numbers), {"name": "neuroada", "reselect": "first"})
+    weights = strategy.learner.trainable()
+    rows = sum(weights[f"{layer.name}.weight"].shape[0] for layer in strategy.learner.linear_layers())
+    for task in load_stream(tiny.stream).tasks[:2]:
+        numbers.clear()
+        learn_task(strategy, task)
+        assert numbers["select/values"] == rows
 
 
 # KappaTune
