@@ -4,6 +4,7 @@ import inspect
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import ClassVar, Generic, Literal, TypeVar, cast
 
@@ -23,7 +24,7 @@ from clbench.strategies._training.optimization import report_losses
 
 TRAINING = (
     *("fine_tune", "_train", "_backward", "batches", "number_of_steps", "trainable_parameters", "task_parameters"),
-    *("current_tasks", "loss", "weight", "after_backward", "after_step", "augments", "towers"),
+    *("current_tasks", "loss", "weight", "after_backward", "after_step", "augments", "towers", "masks"),
 )
 """Methods that decide the fine-tuned weights besides settings and start."""
 
@@ -94,6 +95,9 @@ class MergeStrategy(GradientStrategy[M], Generic[M]):
         """What the method needs of earlier tasks: tensors by name, under the names of their uses."""
         self._tuned: dict[str, Tensor] = {}
         self._offset: Vectors = {}
+        self._trainers = {next(c for c in type(self).__mro__ if name in vars(c)) for name in TRAINING}
+        # Now, before a file that was imported may be edited.
+        self._codes = [sorted(map(_code, self._trainers)), part_sources(choices_in(config))]
         if self.towers and not self._modules():
             known = sorted({layer.tower for layer in self.learner.linear_layers()})
             raise ConfigError(f"towers: {self.learner.name} has {', '.join(known)}, got {', '.join(self.towers)}")
@@ -233,13 +237,10 @@ class MergeStrategy(GradientStrategy[M], Generic[M]):
         others = {name for earlier in self.seen[:-1] for name in self.learner.head(earlier)}
         weights = sorted(item for item in self.learner.state_dict().items() if item[0] not in others)
         start, draw = tensor_digest(weights), self.generator.initial_seed()
-        classes = type(self).__mro__
-        trainers = {next(c for c in classes if name in vars(c)) for name in TRAINING}
-        known = next(c for c in classes if "recipe" in vars(c)).__mro__
-        fields = set(self.recipe.model_fields) if trainers <= set(known) else None
+        known = next(c for c in type(self).__mro__ if "recipe" in vars(c)).__mro__
+        fields = set(self.recipe.model_fields) if self._trainers <= set(known) else None
         settings = self.config.model_dump(mode="json", include=fields)
-        code = [sorted(map(_code, trainers)), part_sources(choices_in(self.config))]
-        return json.dumps(["fine-tuning", start, draw, settings, code], sort_keys=True)
+        return json.dumps(["fine-tuning", start, draw, settings, self._codes], sort_keys=True)
 
     # State
 
@@ -259,6 +260,7 @@ def plain(offset: Vectors, tau: Vectors) -> Merged:
     return Merged(offset, dot(tau, tau), {})
 
 
+@cache
 def _code(owner: type[object]) -> str:
-    """A class with the hash of its code."""
+    """A class with the hash of its code, read once in a process."""
     return f"{owner.__qualname__} {source_digest(Path(inspect.getfile(owner)), 'clbench')[:16]}"
