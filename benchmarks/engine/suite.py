@@ -19,6 +19,7 @@ from clbench.core.registry import LEARNERS, STRATEGIES
 from clbench.spec.stream import Stream
 from clbench.spec.task import Split
 from clbench.spec.update import KINDS, UpdateKind
+from clbench.strategies._parts.slots import PartChoice
 from clbench.streams.card import read_card
 
 NOT_SETTINGS = ("name", "label", "streams", "last_only")
@@ -314,4 +315,6 @@ def label_of(name: str, config: StrategyConfig) -> str:
 
 
 def _short(value: object) -> str:
+    if isinstance(value, tuple) and any(isinstance(item, PartChoice) for item in value):
+        return "+".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
