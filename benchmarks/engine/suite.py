@@ -340,6 +340,6 @@ def label_of(name: str, config: StrategyConfig) -> str:
 
 
 def _short(value: object) -> str:
-    if isinstance(value, tuple) and all(isinstance(item, PartChoice) for item in value):
+    if isinstance(value, tuple) and any(isinstance(item, PartChoice) for item in value):
         return "+".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -78,6 +78,13 @@ def test_what_does_not_fit_is_refused_when_the_suite_is_loaded(
         cell_with(tiny.stream, tmp_path, strategy)
 
 
+def test_labels_name_edits_in_their_order(tiny: Any, tmp_path: Path) -> None:
+    edits = [{"name": "lines", "order": "uniform"}, "wise-ft"]
+    assert cell_with(tiny.stream, tmp_path, {"name": "finetune", "edit": edits}).label == (
+        "finetune edit=lines(order=uniform)+wise-ft"
+    )
+
+
 def test_settings_of_parts_are_given_on_the_command_line(tiny: Any, tmp_path: Path) -> None:
     cell_with(tiny.stream, tmp_path, {"name": "finetune", "select": "random"})
     path = str(tmp_path / "suite.yaml")
