@@ -5,7 +5,7 @@ from typing import final
 
 from torch import nn
 
-from clbench.contracts import Task
+from clbench.contracts import Stacked, Task, require
 from clbench.core.registry import STRATEGIES
 from clbench.strategies._training.multi_task import MultiTaskConfig, MultiTaskStrategy
 
@@ -19,10 +19,12 @@ class HeadOnly(MultiTaskStrategy[MultiTaskConfig]):
     tasks have convolutions.
     """
 
+    requires = (Stacked,)
+
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """No parameters besides heads."""
         yield from ()
 
     def frozen_blocks(self, task: Task) -> int:
         """All blocks."""
-        return self.learner.stack().blocks
+        return require(self.learner, Stacked).stack().blocks

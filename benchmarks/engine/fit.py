@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.learners import class_of, shipped_with
 from clbench.contracts import Learner, Strategy, StrategyConfig
+from clbench.contracts.capabilities import lack_of, lacking
 from clbench.contracts.updating import handled_kinds
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
@@ -13,11 +15,11 @@ from clbench.streams.card import updates_of
 
 
 def require_fit(cell: Cell) -> None:
-    """Refuse updates that no strategy of the cell handles, and a learner that is not the first release of the stream.
+    """Refuse updates that no strategy of the cell handles, and a learner that a strategy or the stream cannot take.
 
     Raises:
         ConfigError: In these cases, and where a strategy with its own predictions is not alone.
-        RegistryError: For an unknown strategy or learner.
+        RegistryError: For an unknown strategy or learner, or a file that does not import.
     """
     card = cell.card
     for update in updates_of(card):
@@ -29,12 +31,31 @@ def require_fit(cell: Cell) -> None:
             raise ConfigError(f"strategy {entry.name} handles {kinds}; {wanted}")
     if card.releases and cell.learner != card.releases[0]:
         raise ConfigError(f"stream {card.name} begins with release {card.releases[0]!r}, got learner {cell.learner!r}")
+    _require_capabilities(cell)
     if cell.others:
         for choice in cell.choices:
             entry = STRATEGIES.get(choice.strategy)
             if not cast(type[Strategy[StrategyConfig]], entry.value).predicts_with_weights:
                 why = "predicts with more than the model's weights (an adapter for each task)"
                 raise ConfigError(f"strategy {entry.name} {why}, so no other strategy can stand beside it")
+
+
+def _require_capabilities(cell: Cell) -> None:
+    """Refuse learners without a capability that a strategy requires, where their factories tell their classes.
+
+    A learner of an unknown class is checked when a strategy is built on it.
+    """
+    for choice in cell.choices:
+        entry = STRATEGIES.get(choice.strategy)
+        required = cast(type[Strategy[StrategyConfig]], entry.value).required(choice.config)
+        if not required:
+            continue  # most strategies need no learner to be imported
+        for learner in dict.fromkeys((cell.learner, *cell.card.releases)):
+            own = class_of(learner)
+            if own is not None and (missing := lacking(own, required)):
+                known = ", ".join(shipped_with(required)) or "none that ships"
+                by = f"strategy {entry.name}"
+                raise ConfigError(f"{lack_of(learner, missing, by)}; learners for {by}: {known}")
 
 
 def require_one_vocabulary(others: Sequence[str], first: Learner, build: Callable[[str], Learner]) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from clbench.contracts import Learner, Samples, Split, Task
+from clbench.contracts import Learner, Samples, ScoresClasses, Split, Task, require
 from clbench.core.seeding import generator_for
 from clbench.scoring.divergence import jensen_shannon
 from clbench.scoring.membership import logistic_membership, membership_auc, negative_entropy
@@ -49,7 +49,11 @@ class ForgetAudit:
 
         Args:
             learner: The learner at this version.
+
+        Raises:
+            ConfigError: For a learner without scores of classes.
         """
+        scores = require(learner, ScoresClasses, "the audit of forgetting")
         learner.module.eval()
         found: dict[str, Tensor] = {}
         for group, task, samples, positions in self._groups():
@@ -57,7 +61,7 @@ class ForgetAudit:
             for start in range(0, len(positions), learner.test_batch):
                 batch = samples.batch(positions[start : start + learner.test_batch])
                 with learner.autocast():
-                    parts.append(learner.logits(batch, [task]).float().softmax(dim=-1).cpu())
+                    parts.append(scores.logits(batch, [task]).float().softmax(dim=-1).cpu())
             found[f"{group}/{task.name}/probabilities"] = torch.cat(parts)
             found[f"{group}/{task.name}/label"] = samples.tensors["label"][
                 positions.to(samples.tensors["label"].device)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import torch
 
-from clbench.contracts import Context, Strategy, Task
+from clbench.contracts import Context, ScoresClasses, Strategy, Task
 from clbench.core.errors import ConfigError
 from clbench.strategies._avalanche.avalanche_data import dataset_of, positions
 from clbench.strategies._avalanche.avalanche_loop import BudgetPlugin, Optimization, without_own_deprecations
@@ -39,6 +39,7 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
     uninterrupted cells alike.
     """
 
+    requires = (ScoresClasses,)
     scope: ClassVar[Scope] = "batch"
     """Classes that are scored in a step; they must include those that a method distils."""
     mixed: ClassVar[bool] = False

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from clbench.contracts import (
     Batch,
+    ClassScores,
     EvalProtocol,
     Learner,
     LinearLayer,
@@ -58,7 +59,7 @@ class VitModel(nn.Module):
         self.prompts: PromptBanks | None = None
 
 
-class VitLearner(Learner):
+class VitLearner(ClassScores, Learner):
     """A timm vision transformer for segmentation, classification, detection and regression on images.
 
     The task of a sample is always known. `add_task` creates a head with weights drawn from the cell's seed and the
