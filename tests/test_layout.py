@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from clbench.core.registry import IMAGE_METRICS, LEARNERS, LOADERS, METRICS, STRATEGIES, Registry
+from clbench.kinds import TASK_KINDS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(str(files("clbench")))
 ROOMS = sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file())
-REGISTRIES = (STRATEGIES, LEARNERS, LOADERS, METRICS, IMAGE_METRICS)
+REGISTRIES: tuple[Registry[Any], ...] = (STRATEGIES, LEARNERS, LOADERS, METRICS, IMAGE_METRICS, TASK_KINDS)
 
 
 @pytest.mark.parametrize("room", ["strategies", "streams", "benchmarks", "reports"])

@@ -30,6 +30,7 @@ from clbench.benchmarks.evaluation.forget_audit import audit_numbers
 from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
 from clbench.contracts import ForgetRequest, LanguageModel, Samples, ScoresClasses, Split, Stream, Task, require
 from clbench.core.errors import CheckpointError, ConfigError, TrainingError
+from clbench.kinds import kind_of
 from clbench.spec.ledger import SCHEMA, with_version
 from clbench.spec.update import Compress, Forget, Learn
 
@@ -115,7 +116,7 @@ class CellRun:
         self._live = LiveVersion(cell, self._device, services)
         if probe:
             require(self._live.learner, LanguageModel, "--probe").language_model()
-        if self._audited and any(task.classes for task in self.stream.tasks):
+        if self._audited and any(kind_of(task.kind).has_class(task) for task in self.stream.tasks):
             require(self._live.learner, ScoresClasses, "the audit of forgetting")
         others = [release for release in self.stream.releases if release != cell.learner]
         require_one_vocabulary(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from clbench.contracts import Learner, Samples, ScoresClasses, Split, Task, require
 from clbench.core.seeding import generator_for
+from clbench.kinds import kind_of
 from clbench.scoring.divergence import jensen_shannon
 from clbench.scoring.membership import logistic_membership, membership_auc, negative_entropy
 
@@ -32,7 +33,7 @@ class ForgetAudit:
     """Measures versions before and after an update of kind `Forget`.
 
     Args:
-        tasks: The tasks that were learnt before the update; those without classes are left out.
+        tasks: The tasks that were learnt before the update; those whose samples have no class are left out.
         forgotten: Ids of the samples to forget, by name of their task.
         samples: Gives the encoded samples of a split, none of them left out.
         seed: Seed of the cell, which draws the groups.
@@ -70,7 +71,7 @@ class ForgetAudit:
 
     def _groups(self) -> Iterator[tuple[Group, Task, Samples, Tensor]]:
         """Every group of every task, with the positions of its samples; groups without samples are left out."""
-        learnt = [task for task in self.tasks if task.classes]
+        learnt = [task for task in self.tasks if kind_of(task.kind).has_class(task)]
         share = MOST_RETAINED // max(1, len(learnt))
         for task in learnt:
             generator = generator_for(self.seed, "audit", task.name)

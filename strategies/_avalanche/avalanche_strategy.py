@@ -8,6 +8,7 @@ import torch
 
 from clbench.contracts import Context, ScoresClasses, Strategy, Task
 from clbench.core.errors import ConfigError
+from clbench.kinds import kind_of
 from clbench.strategies._avalanche.avalanche_data import dataset_of, positions
 from clbench.strategies._avalanche.avalanche_loop import BudgetPlugin, Optimization, without_own_deprecations
 from clbench.strategies._avalanche.avalanche_model import AvalancheModel, Scope, Views
@@ -83,7 +84,7 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
         Raises:
             ConfigError: For such a task.
         """
-        if task.kind in ("segmentation", "detection", "regression") or not task.classes:
+        if not kind_of(task.kind).has_class(task):
             name, kind = type(self).__name__, task.kind if task.classes else "free answers"
             raise ConfigError(f"task {task.name!r}: {name} runs in Avalanche's loop, which knows classes, not {kind}")
 

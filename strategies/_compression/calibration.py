@@ -21,9 +21,7 @@ from clbench.contracts import (
 )
 from clbench.core.errors import ConfigError, TrainingError
 from clbench.core.seeding import generator_for
-
-SCORED = ("classification", "generation")
-"""Kinds of tasks with scores of classes or tokens, in families that have such scores (`ScoresTokens`)."""
+from clbench.kinds import kind_of
 
 PREFIX = "prefix."
 """How names of cached outputs of frozen blocks begin; a compression changes these blocks, so it computes them."""
@@ -165,7 +163,7 @@ class Calibration:
         return float(torch.stack(means).mean())
 
     def _is_scored(self, task: Task) -> bool:
-        return task.kind in SCORED and isinstance(self._learner, ScoresTokens)
+        return kind_of(task.kind).scores_tokens and isinstance(self._learner, ScoresTokens)
 
     def _batches(self) -> Iterator[tuple[Task, tuple[Samples, Tensor]]]:
         """Positions of samples that share a forward pass, with their task."""

@@ -26,7 +26,7 @@ from clbench.contracts.strategy import (
     StrategyConfig,
 )
 from clbench.spec.stream import EvalProtocol, Stream
-from clbench.spec.task import Kind, Split, Task, TextLimits
+from clbench.spec.task import Split, Task, TextLimits
 
 __all__ = [
     "Adopts",
@@ -40,7 +40,6 @@ __all__ = [
     "EvalProtocol",
     "ForgetRequest",
     "Forgets",
-    "Kind",
     "LanguageModel",
     "Learner",
     "Learns",

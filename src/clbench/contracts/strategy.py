@@ -180,7 +180,7 @@ class Strategy(Generic[C]):
     # What may be overridden
 
     @classmethod
-    def required(cls, config: C) -> tuple[type, ...]:  # noqa: ARG003  # settings count in subclasses
+    def required(cls, config: C) -> tuple[type, ...]:
         """What a learner must be under these settings: `requires`, unless a setting needs more."""
         return cls.requires
 
