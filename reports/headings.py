@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, final
 
+from clbench.kinds import TASK_KINDS, kind_of
+
 ARROWS = {"higher": "↑", "lower": "↓"}
 NO_NUMBER = "\N{EN DASH}"
 
@@ -58,12 +60,9 @@ FLIPS = {
     "flips/all/relative_nfr": Heading("Relative negative flip rate", "rel. NFR"),
 }
 """Flips of the last version against its parent, which the terminal shows where updates do more than learn tasks."""
-KINDS = {
-    "kind/segmentation": Heading("Segmentation: Dice", "seg Dice"),
-    "kind/classification": Heading("Classification: accuracy", "cls acc"),
-    "kind/detection": Heading("Detection: IoU", "det IoU"),
-    "kind/regression": Heading("Regression: score", "reg score"),
-    "kind/generation": Heading("Text: score", "text score"),
+OF_KINDS = {
+    f"kind/{name}": Heading(kind_of(name).heading, kind_of(name).short_heading)
+    for name in sorted(TASK_KINDS.names(), key=lambda name: kind_of(name).place)
 }
 """Mean score of the last version by kind of task: scores of different kinds are not on one scale."""
 COSTS = {
@@ -121,7 +120,7 @@ AUDIT = {
 """What is left of forgotten samples in a version; see `audit_numbers`. The aim is the value of a retrained model."""
 AUDIT_TITLE = "What is left of what was forgotten"
 UPDATE_TITLE = "What each update cost"
-HEADINGS = MAIN | FLIPS | KINDS | COSTS | CHALLENGE | UPDATE_COSTS
+HEADINGS = MAIN | FLIPS | OF_KINDS | COSTS | CHALLENGE | UPDATE_COSTS
 """All of them, by the names that results, MLflow and JSON use."""
 
 TASKS_SHOWN = ("mtil.last", "mtil.average", "mtil.transfer", "forgetting.chaudhry", "bwt.gem")
@@ -143,7 +142,7 @@ def terminal_columns(rows: Iterable[Iterable[str]]) -> dict[str, str]:
     first = UPDATES_SHOWN if updates else TASKS_SHOWN
     others = UPDATES_SHOWN if updates else OTHER_PROTOCOLS_SHOWN
     columns = {name: HEADINGS[name].terminal for name in first}
-    columns |= {name: heading.terminal for name, heading in KINDS.items() if name in names}
+    columns |= {name: heading.terminal for name, heading in OF_KINDS.items() if name in names}
     for protocol in [name.removesuffix(".mtil.last") for name in names if name.endswith(".mtil.last")]:
         columns |= {f"{protocol}.{name}": f"{protocol} {HEADINGS[name].after_protocol}" for name in others}
     return columns

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, Task
+from clbench.contracts import Batch, ScoresClasses, Task, require
 from clbench.core.registry import STRATEGIES
 from clbench.strategies._adapters.gated import GatedAdapter
 from clbench.strategies._training.gradient import Decay, GradientStrategy
@@ -81,6 +81,11 @@ class Codyra(GradientStrategy[CodyraConfig]):
 
     trains_weights: ClassVar[bool] = False
 
+    @classmethod
+    def required(cls, config: CodyraConfig) -> tuple[type, ...]:
+        """Scores of classes for `symmetric`."""
+        return (ScoresClasses,) if config.symmetric else ()
+
     def begin_task(self, task: Task) -> None:
         """Attach a new adapter and compute the task's thresholds."""
         self._attach()
@@ -90,9 +95,10 @@ class Codyra(GradientStrategy[CodyraConfig]):
         """The learner's loss, a scalar; with `symmetric`, plus the cross-entropy of classes over samples."""
         if not self.config.symmetric:
             return self.learner.loss(batch, task)
-        logits = self.learner.logits(batch, [task])
+        learner = require(self.learner, ScoresClasses)
+        logits = learner.logits(batch, [task])
         classes_seen = sum(len(known.classes) for known in self.seen)
-        loss = self.learner.loss_from_logits(logits, batch["label"], [task])
+        loss = learner.loss_from_logits(logits, batch["label"], [task])
         return loss + class_to_sample_loss(logits, batch["label"], classes_seen)
 
     def after_step(self, task: Task, step: int) -> None:

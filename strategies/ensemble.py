@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import final
 
-from clbench.contracts import Batch, EvalProtocol, Predictions, Predictor, Task
+from clbench.contracts import Batch, Ensembles, EvalProtocol, Predictions, Predictor, ScoresTokens, Task, require
 from clbench.core.registry import STRATEGIES
 from clbench.core.tensor_digest import tensor_digest
 from clbench.strategies._updates.adapted import Adapted
@@ -19,6 +19,7 @@ class Ensemble(UpdateStrategy[UpdateConfig]):
     plain one of the release before, not an ensemble: there are two models for any number of releases.
     """
 
+    requires = (ScoresTokens, Ensembles)
     partner: Adapted | None = None
     """The old model, which keeps predicting."""
 
@@ -39,7 +40,8 @@ class Ensemble(UpdateStrategy[UpdateConfig]):
         if partner is None:
             return super().predictor(tasks, protocols)
 
-        both = self.by_task(lambda task: self.learner.ensemble(partner.learner, tasks, protocols))
+        learner = require(self.learner, Ensembles)
+        both = self.by_task(lambda task: learner.ensemble(partner.learner, tasks, protocols))
 
         def predict(batch: Batch, task: Task) -> Mapping[EvalProtocol, Predictions]:
             with partner.adapters[task.name].on(partner.learner.module):

@@ -5,7 +5,7 @@ from typing import ClassVar, final
 
 from torch import nn
 
-from clbench.contracts import Task
+from clbench.contracts import Stacked, Task, require
 from clbench.core.registry import STRATEGIES
 from clbench.strategies._parts.slots import Slot
 from clbench.strategies._training.multi_task import MultiTaskConfig, MultiTaskStrategy
@@ -21,6 +21,7 @@ class HeadOnly(MultiTaskStrategy[MultiTaskConfig]):
     """
 
     slots: ClassVar[tuple[Slot, ...]] = ()
+    requires = (Stacked,)
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """No parameters besides heads."""
@@ -28,4 +29,4 @@ class HeadOnly(MultiTaskStrategy[MultiTaskConfig]):
 
     def frozen_blocks(self, task: Task) -> int:
         """All blocks."""
-        return self.learner.stack().blocks
+        return require(self.learner, Stacked).stack().blocks

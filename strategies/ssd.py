@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from clbench.contracts import ForgetRequest, Strategy, StrategyConfig
+from clbench.contracts import ForgetRequest, ScoresTokens, Strategy, StrategyConfig
 from clbench.core.registry import STRATEGIES
 from clbench.strategies._unlearning.dampening import (
     adaptive_percentile,
@@ -72,6 +72,11 @@ class Ssd(Strategy[SsdConfig]):
     parameters set to exactly 0); `unlearn/unseen` (number of parameters with I_D = 0 < I_F); `unlearn/alpha`;
     `unlearn/batch_size`; and `samples_read` (number of samples in both passes).
     """
+
+    @classmethod
+    def required(cls, config: SsdConfig) -> tuple[type, ...]:
+        """Scores for importances without labels."""
+        return (ScoresTokens,) if config.importance == "output" else ()
 
     def forget(self, request: ForgetRequest) -> None:
         """Compute importances for all and for the forgotten samples, and dampen parameters.

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, final
 from pydantic import Field
 from torch import nn
 
-from clbench.contracts import Context, LinearLayer, PromptPlan, Sharing, Task
+from clbench.contracts import Context, LinearLayer, PromptPlan, Sharing, Stacked, Task, require
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
 from clbench.strategies._adapters.lora_strategy import attached_lora
@@ -56,7 +56,7 @@ class TapSlf(PromptedStrategy[TapSlfConfig]):
     trains_weights: ClassVar[bool] = False
 
     def __init__(self, config: TapSlfConfig, context: Context) -> None:
-        blocks = context.learner.stack().blocks
+        blocks = require(context.learner, Stacked, "strategy tap-slf").stack().blocks
         self._first = blocks - top_blocks(config.share, blocks)
         if not config.share and config.enter == "top" and config.prompts:
             raise ConfigError("strategy tap-slf: enter: top needs a share of blocks above 0")

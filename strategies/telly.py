@@ -6,7 +6,7 @@ from typing import final
 from pydantic import Field
 from torch import nn
 
-from clbench.contracts import Context, Task
+from clbench.contracts import Context, Stacked, Task, require
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
 from clbench.strategies._training.gradient import GradientConfig
@@ -32,9 +32,11 @@ class Telly(MultiTaskStrategy[TellyConfig]):
     hardly changes. It finds that five of six may be frozen at little cost. With K = 0 it is `finetune`.
     """
 
+    requires = (Stacked,)
+
     def __init__(self, config: TellyConfig, context: Context) -> None:
         super().__init__(config, context)
-        self._stack = self.learner.stack()
+        self._stack = require(self.learner, Stacked).stack()
         blocks = self._stack.blocks
         self._frozen = blocks - top_blocks(config.share, blocks) if config.frozen is None else config.frozen
         if self._frozen > blocks:

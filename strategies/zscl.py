@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from clbench.contracts import Batch, Context, Task
+from clbench.contracts import Batch, Context, ScoresClasses, Task, require
 from clbench.core.registry import STRATEGIES
 from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
 
@@ -60,6 +60,8 @@ class Zscl(GradientStrategy[ZsclConfig]):
     The teacher is built with the strategy, not at the first task, so a resumed cell draws the same random numbers.
     """
 
+    requires = (ScoresClasses,)
+
     def __init__(self, config: ZsclConfig, context: Context) -> None:
         super().__init__(config, context)
         self.teacher = context.new_learner() if config.strength else None
@@ -76,13 +78,14 @@ class Zscl(GradientStrategy[ZsclConfig]):
         """Cross-entropy over the task's classes plus distillation over all classes seen, a scalar."""
         if self.teacher is None:
             return self.learner.loss(batch, task)
-        logits = self.learner.logits(batch, self.seen)
+        learner, teacher = require(self.learner, ScoresClasses), require(self.teacher, ScoresClasses)
+        logits = learner.logits(batch, self.seen)
         with torch.no_grad():
-            wanted = self.teacher.logits(batch, self.seen)
+            wanted = teacher.logits(batch, self.seen)
         of_task = logits[:, -len(task.classes) :]  # the current task is the last one seen
         temperature = self.config.temperature
         distilled = divergence(logits, wanted, temperature) + divergence(logits.T, wanted.T, temperature)
-        loss = self.learner.loss_from_logits(of_task, batch["label"], [task])
+        loss = learner.loss_from_logits(of_task, batch["label"], [task])
         return loss + self.config.strength * distilled
 
     def after_step(self, task: Task, step: int) -> None:

@@ -11,10 +11,11 @@ from pydantic import Field, field_validator
 
 from clbench.core.cards import STREAM_CARDS
 from clbench.core.config import Config, validate
-from clbench.core.errors import ConfigError, DataError
+from clbench.core.errors import ConfigError, DataError, did_you_mean
 from clbench.core.registry import LOADERS
+from clbench.kinds import TASK_KINDS
 from clbench.spec.stream import EvalProtocol, Stream
-from clbench.spec.task import Kind, TextLimits
+from clbench.spec.task import TextLimits
 from clbench.spec.update import Adopt, Learn, Update, check_updates, parse_update
 
 
@@ -22,7 +23,7 @@ class TaskCard(Config):
     """One task of a stream."""
 
     name: str = Field(min_length=1, description="Unique in the stream: letters, digits, `-`, `_`, `.`.")
-    kind: Kind = Field(description="Kind of the task.")
+    kind: str = Field(description="Kind of the task.")
     metric: str = Field(description="Name of the per-sample score.")
     templates: tuple[str, ...] = Field(
         (), description="Prompts with `{}` for the class name; the loader's own when empty."
@@ -35,6 +36,13 @@ class TaskCard(Config):
     def _is_a_name(cls, value: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", value):
             raise ValueError("letters, digits, dashes, underscores and dots, beginning with a letter or digit")
+        return value
+
+    @field_validator("kind")
+    @classmethod
+    def _is_a_kind(cls, value: str) -> str:
+        if value not in (known := TASK_KINDS.names()):
+            raise ValueError(f"a kind of task ({did_you_mean(value, known)})")
         return value
 
 

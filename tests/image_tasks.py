@@ -7,9 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from clbench.spec.task import Kind, Split, Task
+from clbench.kinds import kind_of
+from clbench.scoring.images import ImageScorer
+from clbench.spec.task import Split, Task
 
-KINDS: dict[str, Kind] = {
+KINDS = {
     "dice": "segmentation",
     "accuracy": "classification",
     "iou": "detection",
@@ -27,6 +29,13 @@ def image_task(metric: str, name: str = "task", **facts: Any) -> Task:
     if metric == "dice":
         facts.setdefault("classes", ("background", "cyst"))
     return Task(name, KINDS[metric], metric, no_data, lambda split: f"{name} {split}", **facts)
+
+
+def scorer_of(task: Task) -> ImageScorer[Any]:
+    """What compares predictions on images with their truth."""
+    scorer = kind_of(task.kind).scorer(task)
+    assert scorer is not None
+    return scorer
 
 
 def png(labels: npt.NDArray[Any]) -> bytes:

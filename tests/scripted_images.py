@@ -83,9 +83,6 @@ class ScriptedImages(Learner):
     def loss(self, batch: Batch, task: Task) -> Tensor:
         raise AssertionError("wanted no loss")
 
-    def logits(self, batch: Batch, tasks: Sequence[Task]) -> Tensor:
-        raise AssertionError("wanted no logits")
-
     def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
         assert sorted(task.name for task in tasks) == sorted(self.known)
 

@@ -19,12 +19,13 @@ from clbench.core.registry import (
     STRATEGIES,
     Registry,
 )
+from clbench.kinds import TASK_KINDS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(str(files("clbench")))
 ROOMS = sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file())
 PARTS = (OPTIMIZERS, SELECTORS, MEMORIES, PENALTIES, EDITS)
-REGISTRIES = (STRATEGIES, LEARNERS, LOADERS, METRICS, IMAGE_METRICS, *PARTS)
+REGISTRIES: tuple[Registry[Any], ...] = (STRATEGIES, LEARNERS, LOADERS, METRICS, IMAGE_METRICS, TASK_KINDS, *PARTS)
 PARTS_FOLDERS = {registry.package.rpartition(".")[2] for registry in PARTS}
 """Each is a room of its own: the memory `random` and the selector `random` are files of one name."""
 

@@ -15,9 +15,9 @@ from clbench.cli.samples import _png
 from clbench.contracts import Split, Stream, Task
 from clbench.core.errors import BrokenSamplesError, DataError
 from clbench.integrations.avalanche import scenario_of
+from clbench.kinds import decode_rows
 from clbench.learners._clip.decoding import decode_images
 from clbench.learners._vit.encoding import encoded
-from clbench.scoring.images.truth import decode_rows
 from clbench.streams.clip_domains.image_sets.check_image_sets import _decode
 from clbench.streams.clip_domains.image_sets.image_part import new_part
 from clbench.streams.clip_domains.image_sets.known_image_sets import open_set, part_of

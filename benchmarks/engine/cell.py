@@ -16,6 +16,7 @@ from clbench.core.errors import DataError
 from clbench.core.registry import LEARNERS, LOADERS, STRATEGIES
 from clbench.core.sources import source_digest
 from clbench.core.storage import file_digest
+from clbench.kinds import TASK_KINDS
 from clbench.learners._shared.adapter_folders import base_of
 from clbench.spec.stream import Stream
 from clbench.spec.task import Split
@@ -118,6 +119,11 @@ class Cell:
         return next(choice for choice in self.choices if kind in choice.kinds)
 
     @cached_property
+    def engine(self) -> str:
+        """SHA-256 of the code that trains, tests and scores, with that of the kinds of the stream's tasks."""
+        return engine_digest(tuple(sorted({task.kind for task in self.load_stream().tasks})))
+
+    @cached_property
     def resolved(self) -> dict[str, object]:
         """Everything that decides the result, as JSON; with the named sources and data it can be run again.
 
@@ -139,7 +145,7 @@ class Cell:
             "learner": self.encoding,
             "strategy": self.choices[0].identity,
             **{f"strategy_{'_'.join(choice.kinds)}": choice.identity for choice in self.others},
-            "engine": engine_digest()[:16],
+            "engine": self.engine[:16],
             "budget": self.budget.model_dump(mode="json"),
             "seed": self.seed,
             "split": self.split,
@@ -205,9 +211,14 @@ def engine_file() -> Path:
 
 
 @cache
-def engine_digest() -> str:
-    """SHA-256 of the code that trains, tests and scores: runner of a cell, evaluator, samples, scores, seeding."""
-    return source_digest(engine_file(), "clbench", READERS)
+def engine_digest(kinds: tuple[str, ...]) -> str:
+    """SHA-256 of the code that trains, tests and scores: runner of a cell, evaluator, samples, scores, seeding.
+
+    Args:
+        kinds: Names of the kinds of tasks, whose code counts, too.
+    """
+    digests = [source_digest(engine_file(), "clbench", READERS), *map(TASK_KINDS.digest, kinds)]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def loader_digests(card: StreamCard) -> list[str]:

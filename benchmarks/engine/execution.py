@@ -29,8 +29,9 @@ from clbench.benchmarks.engine.weight_drift import Drift
 from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.benchmarks.evaluation.forget_audit import audit_numbers
 from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
-from clbench.contracts import ForgetRequest, Samples, Split, Stream, Task
+from clbench.contracts import ForgetRequest, LanguageModel, Samples, ScoresClasses, Split, Stream, Task, require
 from clbench.core.errors import CheckpointError, ConfigError, TrainingError
+from clbench.kinds import kind_of
 from clbench.spec.ledger import SCHEMA, with_version
 from clbench.spec.update import Compress, Forget, Learn
 
@@ -118,7 +119,9 @@ class CellRun:
         services = Services(self._for_strategies, self._request, training, record, self._once, self._stored)
         self._live = LiveVersion(cell, self._device, services)
         if probe:
-            self._live.learner.language_model()
+            require(self._live.learner, LanguageModel, "--probe").language_model()
+        if self._audited and any(kind_of(task.kind).has_class(task) for task in self.stream.tasks):
+            require(self._live.learner, ScoresClasses, "the audit of forgetting")
         others = [release for release in self.stream.releases if release != cell.learner]
         require_one_vocabulary(
             others, self._live.learner, lambda name: build_learner(name, cell.seed, torch.device("cpu"))

@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from clbench.benchmarks.engine.cell import Cell, Choice
+from clbench.benchmarks.engine.learners import class_of, shipped_with
 from clbench.contracts import Learner, Strategy, StrategyConfig
+from clbench.contracts.capabilities import lack_of, lacking
 from clbench.contracts.updating import handled_kinds
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
@@ -14,11 +16,11 @@ from clbench.streams.card import updates_of
 
 
 def require_fit(cell: Cell) -> None:
-    """Refuse updates that no strategy of the cell handles, and a learner that is not the first release of the stream.
+    """Refuse updates that no strategy of the cell handles, and a learner that a strategy or the stream cannot take.
 
     Raises:
         ConfigError: In these cases, and where a strategy with its own predictions is not alone.
-        RegistryError: For an unknown strategy or learner.
+        RegistryError: For an unknown strategy or learner, or a file that does not import.
     """
     card = cell.card
     for update in updates_of(card):
@@ -32,6 +34,7 @@ def require_fit(cell: Cell) -> None:
         raise ConfigError(f"stream {card.name} begins with release {card.releases[0]!r}, got learner {cell.learner!r}")
     for choice in cell.choices:
         _require_parts_fit(choice)
+    _require_capabilities(cell)
     if cell.others:
         for choice in cell.choices:
             entry = STRATEGIES.get(choice.strategy)
@@ -57,6 +60,25 @@ def _require_parts_fit(choice: Choice) -> None:
                 f"strategy {entry.name}: {part.slot} {part} works on weights of the model, but this strategy does not"
                 " train them"
             )
+
+
+def _require_capabilities(cell: Cell) -> None:
+    """Refuse learners without a capability that a strategy requires, where their factories tell their classes.
+
+    A learner of an unknown class is checked when a strategy is built on it.
+    """
+    for choice in cell.choices:
+        entry = STRATEGIES.get(choice.strategy)
+        wanted = {f"strategy {entry.name}": cast(type[Strategy[StrategyConfig]], entry.value).required(choice.config)}
+        wanted |= {f"{part.slot} {part}": part.part_class.requires for part in choices_in(choice.config)}
+        for by, required in wanted.items():
+            if not required:
+                continue  # most strategies and parts need no learner to be imported
+            for learner in dict.fromkeys((cell.learner, *cell.card.releases)):
+                own = class_of(learner)
+                if own is not None and (missing := lacking(own, required)):
+                    known = ", ".join(shipped_with(required)) or "none that ships"
+                    raise ConfigError(f"{lack_of(learner, missing, by)}; learners for {by}: {known}")
 
 
 def require_one_vocabulary(others: Sequence[str], first: Learner, build: Callable[[str], Learner]) -> None:

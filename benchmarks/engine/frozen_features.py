@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from clbench.benchmarks.clock import Clock
-from clbench.contracts import Batch, Learner, Samples, Split, Task
+from clbench.contracts import Batch, ContinuesFromPrefix, Learner, Samples, Split, Task, require
 
 SHARE = 0.25
 """Share of free memory (computer or device), else of the free disk, that all cached prefixes of a cell may take."""
@@ -43,8 +43,9 @@ class FrozenFeatureCache:
     """Samples with the output of the blocks that a strategy never changes.
 
     Cached or not, the numbers are the same: a prefix is a function of each sample alone, to the last bit on the CPU
-    (see `Learner.prefix`). A cached prefix is dropped when the weights of its blocks have changed, so a strategy that
-    declares too many frozen blocks still gets correct numbers.
+    (see `ContinuesFromPrefix.prefix`). A cached prefix is dropped when the weights of its blocks have changed, so a
+    strategy that declares too many frozen blocks still gets correct numbers. Nothing is cached for a learner whose loss
+    cannot go on from a prefix.
 
     Args:
         samples: Returns the encoded samples of a split.
@@ -73,7 +74,7 @@ class FrozenFeatureCache:
     def __call__(self, task: Task, split: Split) -> Samples:
         """The samples of a split, with a prefix if the strategy freezes one."""
         found, blocks = self._samples(task, split), self._blocks_of(task, split)
-        if not blocks:
+        if not blocks or not isinstance(self._learner, ContinuesFromPrefix):
             return found
         kept = self._kept.get((task.name, split))
         if kept is None or (kept.blocks, kept.digest) != (blocks, self._digest(blocks)):
@@ -89,8 +90,7 @@ class FrozenFeatureCache:
     def _computed(self, samples: Samples, blocks: int) -> Samples:
         """The samples with the prefix as a further tensor, or computed with each batch where there is no room."""
         size, n = self._learner.test_batch, len(samples)
-        with torch.no_grad(), self._learner.autocast():
-            ((name, part),) = self._learner.prefix(samples.batch(slice(0, size)), blocks).items()
+        ((name, part),) = self._prefix_of(samples.batch(slice(0, size)), blocks).items()
         whole = self._room_for(part, n)
         continued = Continued(
             samples.ids, samples.tensors, samples.device, samples.truth, partial(self._prefix_of, blocks=blocks)
@@ -105,7 +105,7 @@ class FrozenFeatureCache:
 
     def _prefix_of(self, batch: Batch, blocks: int) -> Batch:
         with torch.no_grad(), self._learner.autocast():
-            return self._learner.prefix(batch, blocks)
+            return require(self._learner, ContinuesFromPrefix).prefix(batch, blocks)
 
     def _room_for(self, part: Tensor, n: int) -> Tensor | None:
         """An empty tensor for n rows: in memory, else in a temporary memory-mapped file, else None."""
@@ -125,7 +125,8 @@ class FrozenFeatureCache:
     def _digest(self, blocks: int) -> str:
         """Hash of the weights of the first blocks and of the layers before them."""
         if blocks not in self._digests:
-            block_of, digest = self._learner.stack().block_of, hashlib.blake2b(digest_size=16)
+            digest = hashlib.blake2b(digest_size=16)
+            block_of = require(self._learner, ContinuesFromPrefix).stack().block_of
             for name, p in self._learner.trainable().items():
                 if block_of[name] < blocks:
                     data = p.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data

@@ -19,6 +19,7 @@ from clbench.benchmarks.clock import Clock
 from clbench.contracts import Learner, Samples, Split, Task
 from clbench.core.errors import BrokenSamplesError, DataError
 from clbench.core.storage import written_whole
+from clbench.kinds import TASK_KINDS
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -77,7 +78,7 @@ class SampleStore:
         encoder, counting = SampleEncoder(learner, skip_broken, progress), clock or Clock()
 
         def samples(task: Task, split: Split) -> Samples:
-            words = (encoding, task.name, task.fingerprint(split), str(skip_broken))
+            words = (encoding, task.name, TASK_KINDS.digest(task.kind), task.fingerprint(split), str(skip_broken))
             key = hashlib.sha256("\n".join(words).encode()).hexdigest()[:24]
             if key in self._kept:
                 counting.need({key: self._seconds[key]})

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clbench import __version__
-from clbench.benchmarks.engine.cell import SCHEMA, Cell, encoding_of, engine_digest, loader_digests
+from clbench.benchmarks.engine.cell import SCHEMA, Cell, encoding_of, loader_digests
 from clbench.benchmarks.engine.forgotten import ForgottenSamples
 from clbench.contracts import Split, Strategy, StrategyConfig, Task
 from clbench.core.sources import source_digest
@@ -59,7 +59,7 @@ class Keys:
             "tasks": [_task(cell, task, cell.split) for task in self._stream.tasks],
             "protocols": self._stream.protocols,
             "learners": [cell.encoding, *(encoding_of(release) for release in self._stream.releases)],
-            "engine": engine_digest(),
+            "engine": cell.engine,
             "precision": cell.precision,
             "skip_broken": cell.skip_broken,
             "device": device,
@@ -92,7 +92,7 @@ class Keys:
         return {
             "schema": SCHEMA,
             "clbench": __version__,
-            "engine": engine_digest(),
+            "engine": self._cell.engine,
             "learner": self._cell.encoding,
             "weights": self.first_weights,
             "seed": self._cell.seed,

@@ -1,7 +1,7 @@
 """The evaluator: after every version it tests all tasks and keeps every prediction."""
 
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,8 @@ from clbench.benchmarks.evaluation.truth_cache import TruthCache
 from clbench.contracts import EvalProtocol, Learner, Predictions, Predictor, Samples, Split, Stream, Task
 from clbench.core.errors import CheckpointError, TrainingError
 from clbench.core.finite import finite_rows
-from clbench.scoring.images import scorer_of
+from clbench.kinds import kind_of
+from clbench.scoring.images import ImageScorer
 from clbench.scoring.text.answers import SCORES
 from clbench.spec.ledger import SCHEMA
 
@@ -83,28 +84,13 @@ class Evaluator:
         self, task: Task, samples: Samples, back: pa.Array | None, parts: Sequence[Predictions]
     ) -> dict[str, pa.Array]:
         """Columns of the ledger that depend on the predictions, in the order of the samples."""
-        if task.kind in ("segmentation", "detection", "regression"):
-            return self._of_images(task, samples, back, parts)
+        scorer = kind_of(task.kind).scorer(task)
+        if scorer is not None:
+            truths = self._truth.of(task, samples, scorer)
+            return _of_images(scorer, truths, back, parts)
         if isinstance(parts[0].prediction, list):
             return _texts_of(task, samples, back, parts)
         return _classes_of(back, parts)
-
-    def _of_images(
-        self, task: Task, samples: Samples, back: pa.Array | None, parts: Sequence[Predictions]
-    ) -> dict[str, pa.Array]:
-        """Label maps, boxes, keypoints and values, compared with the truth by the task's metric."""
-        predictions = torch.cat([cast(Tensor, part.prediction) for part in parts]).cpu().numpy()
-        if back is not None:
-            predictions = predictions[back.to_numpy()]
-        scorer = scorer_of(task)
-        truths = self._truth.of(task, samples, scorer)
-        scores = [scorer.score(truth, one) for truth, one in zip(truths, predictions, strict=True)]
-        return {
-            "prediction": pa.array([found.prediction for found in scores], pa.string()),
-            "target": pa.array([found.target for found in scores], pa.string()),
-            "score": pa.array([found.score for found in scores], pa.float64()),
-            "measures": pa.array([list(found.measures.items()) for found in scores], MEASURES),
-        }
 
 
 def test_order(samples: Samples, learner: Learner) -> list[Tensor | slice]:
@@ -176,6 +162,29 @@ def _classes_of(back: pa.Array | None, parts: Sequence[Predictions]) -> dict[str
         "measures": _probabilities([part.probabilities for part in parts], names),
     }
     return {name: c if back is None else c.take(back) for name, c in columns.items() if c is not None}
+
+
+def _of_images(
+    scorer: ImageScorer[Any], truths: Iterable[Any], back: pa.Array | None, parts: Sequence[Predictions]
+) -> dict[str, pa.Array]:
+    """Columns of predictions on images: label maps, boxes, keypoints and values, compared with the truth.
+
+    Args:
+        scorer: Compares them.
+        truths: The truth of every sample.
+        back: Position of each sample among those tested; None where these are in the order of the samples.
+        parts: The predictions.
+    """
+    predictions = torch.cat([cast(Tensor, part.prediction) for part in parts]).cpu().numpy()
+    if back is not None:
+        predictions = predictions[back.to_numpy()]
+    scores = [scorer.score(truth, one) for truth, one in zip(truths, predictions, strict=True)]
+    return {
+        "prediction": pa.array([found.prediction for found in scores], pa.string()),
+        "target": pa.array([found.target for found in scores], pa.string()),
+        "score": pa.array([found.score for found in scores], pa.float64()),
+        "measures": pa.array([list(found.measures.items()) for found in scores], MEASURES),
+    }
 
 
 def _texts_of(task: Task, samples: Samples, back: pa.Array | None, parts: Sequence[Predictions]) -> dict[str, pa.Array]:

@@ -14,8 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from clbench.contracts import Learner, Samples, Split, Task
+from clbench.contracts import Learner, Samples, ScoresClasses, Split, Task, require
 from clbench.core.seeding import generator_for
+from clbench.kinds import kind_of
 from clbench.scoring.divergence import jensen_shannon
 from clbench.scoring.membership import logistic_membership, membership_auc, negative_entropy
 
@@ -32,7 +33,7 @@ class ForgetAudit:
     """Measures versions before and after an update of kind `Forget`.
 
     Args:
-        tasks: The tasks that were learnt before the update; those without classes are left out.
+        tasks: The tasks that were learnt before the update; those whose samples have no class are left out.
         forgotten: Ids of the samples to forget, by name of their task.
         samples: Gives the encoded samples of a split, none of them left out.
         seed: Seed of the cell, which draws the groups.
@@ -49,7 +50,11 @@ class ForgetAudit:
 
         Args:
             learner: The learner at this version.
+
+        Raises:
+            ConfigError: For a learner without scores of classes.
         """
+        scores = require(learner, ScoresClasses, "the audit of forgetting")
         learner.module.eval()
         found: dict[str, Tensor] = {}
         for group, task, samples, positions in self._groups():
@@ -57,7 +62,7 @@ class ForgetAudit:
             for start in range(0, len(positions), learner.test_batch):
                 batch = samples.batch(positions[start : start + learner.test_batch])
                 with learner.autocast():
-                    parts.append(learner.logits(batch, [task]).float().softmax(dim=-1).cpu())
+                    parts.append(scores.logits(batch, [task]).float().softmax(dim=-1).cpu())
             found[f"{group}/{task.name}/probabilities"] = torch.cat(parts)
             found[f"{group}/{task.name}/label"] = samples.tensors["label"][
                 positions.to(samples.tensors["label"].device)
@@ -66,7 +71,7 @@ class ForgetAudit:
 
     def _groups(self) -> Iterator[tuple[Group, Task, Samples, Tensor]]:
         """Every group of every task, with the positions of its samples; groups without samples are left out."""
-        learnt = [task for task in self.tasks if task.classes]
+        learnt = [task for task in self.tasks if kind_of(task.kind).has_class(task)]
         share = MOST_RETAINED // max(1, len(learnt))
         for task in learnt:
             generator = generator_for(self.seed, "audit", task.name)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from clbench.contracts import Learner
+from clbench.contracts import LanguageModel, Learner, require
 from clbench.core.errors import ClbenchError, ConfigError, did_you_mean
 from clbench.core.storage import file_digest
 from clbench.core.yaml_text import require_unique_keys
@@ -64,7 +64,7 @@ class HarnessProbe:
         from lm_eval.evaluator import simple_evaluate
         from lm_eval.models.huggingface import HFLM
 
-        model, tokenizer = learner.language_model()
+        model, tokenizer = require(learner, LanguageModel, "--probe").language_model()
         try:
             with quiet(), torch.no_grad(), learner.autocast():
                 wrapped = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=BATCH)

@@ -11,14 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clbench.core.errors import MetricError
+from clbench.kinds import TASK_KINDS, kind_of
 
-MARKS = {
-    "dice/": "segmentation",
-    "probability/": "classification",
-    "iou": "detection",
-    "mre": "regression",
-    "mae": "regression",
-}
+MARKS = {mark: name for name in TASK_KINDS.names() for mark in kind_of(name).measures}
 """Beginnings of the names of measures, and the kind of task that has them."""
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, Context, Learner, Task, joined
+from clbench.contracts import Batch, Context, Learner, ScoresClasses, Task, joined, require
 from clbench.strategies._avalanche.avalanche_data import owners_and_rows
 
 Scope = Literal["batch", "seen"]
@@ -88,6 +88,7 @@ class AvalancheModel(nn.Module):
         self.module = learner.module
         self.tasks = tasks
         self._learner = learner
+        self._scores = require(learner, ScoresClasses)
         self._context = context
         self.views = views
         self._scope = scope
@@ -103,7 +104,7 @@ class AvalancheModel(nn.Module):
         with self._learner.autocast():
             view = self.views.of(at, self.training)
             scored = range(len(self.tasks)) if self._scope == "seen" else view.owners
-            logits = self._learner.logits(view.batch, [self.tasks[owner] for owner in scored]).float()
+            logits = self._scores.logits(view.batch, [self.tasks[owner] for owner in scored]).float()
         if len(scored) == len(self.tasks):
             return logits
         blocks = torch.split(logits, [self._sizes[owner] for owner in scored], dim=1)
@@ -120,9 +121,9 @@ class AvalancheModel(nn.Module):
             labels: Classes, numbered through all tasks, `(n,)`.
         """
         if self.views.mixed:
-            return self._learner.loss_from_logits(out, labels, self.tasks)
+            return self._scores.loss_from_logits(out, labels, self.tasks)
         start = sum(self._sizes[:-1])
-        return self._learner.loss_from_logits(out[:, start:], labels - start, self.tasks[-1:])
+        return self._scores.loss_from_logits(out[:, start:], labels - start, self.tasks[-1:])
 
     def copy_with(self, weights: dict[str, Tensor], tasks: Sequence[Task]) -> "AvalancheModel":
         """A model with other weights and tasks that uses the same views."""

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import torch
 
-from clbench.contracts import Context, Strategy, Task
+from clbench.contracts import Context, ScoresClasses, Strategy, Task
 from clbench.core.errors import ConfigError
+from clbench.kinds import kind_of
 from clbench.strategies._avalanche.avalanche_data import dataset_of, positions
 from clbench.strategies._avalanche.avalanche_loop import BudgetPlugin, Optimization, without_own_deprecations
 from clbench.strategies._avalanche.avalanche_model import AvalancheModel, Scope, Views
@@ -42,6 +43,7 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
     uninterrupted cells alike.
     """
 
+    requires = (ScoresClasses,)
     scope: ClassVar[Scope] = "batch"
     """Classes that are scored in a step; they must include those that a method distils."""
     mixed: ClassVar[bool] = False
@@ -88,7 +90,7 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
         Raises:
             ConfigError: For such a task.
         """
-        if task.kind in ("segmentation", "detection", "regression") or not task.classes:
+        if not kind_of(task.kind).has_class(task):
             name, kind = type(self).__name__, task.kind if task.classes else "free answers"
             raise ConfigError(f"task {task.name!r}: {name} runs in Avalanche's loop, which knows classes, not {kind}")
         self._parts.check(task)

@@ -8,12 +8,20 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, Context, Learner, LinearLayer, Samples, StrategyConfig, Task
+from clbench.contracts import (
+    Batch,
+    Context,
+    Learner,
+    LinearLayer,
+    Samples,
+    ScoresTokens,
+    StrategyConfig,
+    Task,
+    require,
+)
 from clbench.core.errors import ConfigError, TrainingError
 from clbench.core.seeding import generator_for
-
-SCORED = ("classification", "generation")
-"""Kinds of tasks with scores of classes or tokens (`Learner.token_logits`) in every family."""
+from clbench.kinds import kind_of
 
 PREFIX = "prefix."
 """How names of cached outputs of frozen blocks begin; a compression changes these blocks, so it computes them."""
@@ -129,12 +137,13 @@ class Calibration:
     @torch.no_grad()
     def scores(self) -> list[Tensor]:
         """Scores of classes, or of the tokens of answers, `(rows, outputs)` for each batch; none of other tasks."""
-        if not any(task.kind in SCORED for task, _, _ in self._parts):
+        if not any(self._is_scored(task) for task, _, _ in self._parts):
             return []
+        learner = require(self._learner, ScoresTokens)
         return [
-            self._learner.token_logits(batch, task, answers_only=True).logits.float()
+            learner.token_logits(batch, task, answers_only=True).logits.float()
             for batch, task in self._pass()
-            if task.kind in SCORED
+            if self._is_scored(task)
         ]
 
     def output_error(self, scores: Sequence[Tensor]) -> float | None:
@@ -143,7 +152,7 @@ class Calibration:
         The mean is over samples (or tokens of answers) and outputs of a task, then over tasks: scores of tasks may
         differ in number and scale.
         """
-        owners = [task.name for task, _ in self._batches() if task.kind in SCORED]
+        owners = [task.name for task, _ in self._batches() if self._is_scored(task)]
         if not owners:
             return None
         gaps = [(now - then).double().square() for now, then in zip(self.scores(), scores, strict=True)]
@@ -152,6 +161,9 @@ class Calibration:
             for name in dict.fromkeys(owners)
         ]
         return float(torch.stack(means).mean())
+
+    def _is_scored(self, task: Task) -> bool:
+        return kind_of(task.kind).scores_tokens and isinstance(self._learner, ScoresTokens)
 
     def _batches(self) -> Iterator[tuple[Task, tuple[Samples, Tensor]]]:
         """Positions of samples that share a forward pass, with their task."""

@@ -33,6 +33,9 @@ class Part(Generic[C]):
     needs_weights: ClassVar[bool] = False
     """Whether the part works on weights of the model, so that it does not fit strategies that train adapters."""
 
+    requires: ClassVar[tuple[type, ...]] = ()
+    """What the part needs of a learner: protocols of `clbench.contracts.capabilities`."""
+
     def __init__(self, config: C, strategy: Strategy[Any]) -> None:
         self.config = config
         self.strategy = strategy

@@ -6,7 +6,7 @@ from typing import Generic, Never, TypeVar
 from pydantic import Field
 from torch import nn
 
-from clbench.contracts import Context, PromptPlan, Task
+from clbench.contracts import Context, PromptPlan, Stacked, TakesPrompts, Task, require
 from clbench.strategies._training.multi_task import MultiTaskConfig, MultiTaskStrategy
 
 
@@ -23,11 +23,13 @@ P = TypeVar("P", bound=PromptConfig)
 class PromptedStrategy(MultiTaskStrategy[P], Generic[P]):
     """Inserts prompts into the learner and trains those of the current tasks at the rate of heads."""
 
+    requires = (Stacked, TakesPrompts)
+
     def __init__(self, config: P, context: Context) -> None:
         super().__init__(config, context)
         self._plan = self.plan() if config.prompts else None
         if self._plan:
-            self.learner.insert_prompts(self._plan)
+            require(self.learner, TakesPrompts).insert_prompts(self._plan)
 
     @abstractmethod
     def plan(self) -> PromptPlan:
@@ -35,12 +37,13 @@ class PromptedStrategy(MultiTaskStrategy[P], Generic[P]):
 
     def task_parameters(self) -> dict[str, nn.Parameter]:
         """Heads and prompts of the current tasks."""
-        prompts = {name: p for task in self.current_tasks() for name, p in self.learner.prompts(task).items()}
+        learner = require(self.learner, TakesPrompts)
+        prompts = {name: p for task in self.current_tasks() for name, p in learner.prompts(task).items()}
         return super().task_parameters() | prompts
 
     def frozen_blocks(self, task: Task) -> int:
         """All blocks, or those before prompts enter if the task has prompts."""
-        blocks = self.learner.stack().blocks
+        blocks = require(self.learner, Stacked).stack().blocks
         read_with = self._plan is not None and task.kind not in self._plan.excluded
         return min(blocks, self._plan.first_block) if self._plan and read_with else blocks
 
@@ -49,7 +52,8 @@ class PromptedStrategy(MultiTaskStrategy[P], Generic[P]):
         found = super().footprint()
         task = Task("counted", "segmentation", "dice", _no_data, _no_data, classes=("background", "thing"))
         self.learner.add_task(task)
-        prompts = sum(p.numel() for p in self.learner.prompts(task).values())
+        own = require(self.learner, TakesPrompts).prompts(task)
+        prompts = sum(p.numel() for p in own.values())
         return {**found, "trainable_parameters": found["trainable_parameters"] + prompts, "in_prompts": prompts}
 
 

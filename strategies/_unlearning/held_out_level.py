@@ -6,6 +6,7 @@ import torch
 
 from clbench.contracts import Context
 from clbench.core.errors import ConfigError
+from clbench.kinds import kind_of
 from clbench.strategies._unlearning.training_data import Part
 
 
@@ -32,7 +33,7 @@ class HeldOutLevel:
         self._learner = context.learner
         self._size = context.budget.micro_batch or context.budget.batch_size
         self._forgotten = forgotten
-        self._classifies = all(part.task.kind == "classification" and part.task.limits is None for part in forgotten)
+        self._classifies = all(kind_of(p.task.kind).has_class(p.task) and p.task.limits is None for p in forgotten)
         self.samples_read = 0
         self._level = self._mean([_held_out(context, part) for part in forgotten])
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, Learner, Task
+from clbench.contracts import Batch, Learner, ScoresTokens, Task, require
 from clbench.core.errors import TrainingError
 from clbench.strategies._unlearning.training_data import Part
 
@@ -89,7 +89,8 @@ class ImportanceOf:
         if self._source == "loss":
             terms = self._learner.loss_terms(batch)
             return self._learner.loss(batch, task) * terms, terms
-        scores = self._learner.token_logits(batch, task, answers_only=True).logits.float()
+        learner = require(self._learner, ScoresTokens)
+        scores = learner.token_logits(batch, task, answers_only=True).logits.float()
         return scores.square().sum(), torch.tensor(len(scores))
 
 

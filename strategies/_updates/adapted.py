@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clbench.contracts import Batch, Learner, Task, TokenScores
+from clbench.contracts import Batch, Learner, ScoresTokens, Task, TokenScores, require
 from clbench.core.errors import ConfigError
 from clbench.strategies._adapters.low_rank import LowRankAdapter
 
@@ -57,7 +57,7 @@ def scores_without_gradient(
     if training:
         learner.module.eval()
     with adapter.on(learner.module):
-        scores = learner.token_logits(batch, task, answers_only)
+        scores = require(learner, ScoresTokens).token_logits(batch, task, answers_only)
     if training:
         learner.module.train()
     return scores

@@ -6,7 +6,18 @@ from typing import ClassVar, Generic, TypeVar, cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, Context, EvalProtocol, Learner, Predictions, Predictor, Task, TokenScores
+from clbench.contracts import (
+    Batch,
+    Context,
+    EvalProtocol,
+    Learner,
+    Predictions,
+    Predictor,
+    ScoresTokens,
+    Task,
+    TokenScores,
+    require,
+)
 from clbench.core.tensor_digest import tensor_digest
 from clbench.strategies._adapters.initial_factors import drawn_factors
 from clbench.strategies._adapters.low_rank import Arithmetic, LowRankAdapter
@@ -56,6 +67,7 @@ class UpdateStrategy(GradientTraining[U], Generic[U]):
     batches in it.
     """
 
+    requires: ClassVar[tuple[type, ...]] = (ScoresTokens,)
     predicts_with_weights: ClassVar[bool] = False
     trains_weights: ClassVar[bool] = False
 
@@ -185,7 +197,7 @@ class UpdateStrategy(GradientTraining[U], Generic[U]):
         """Scores of a batch with the adapter in training, with gradient."""
         assert self.in_training is not None
         with self.in_training.on(self.learner.module):
-            return self.learner.token_logits(batch, task, self.config.answers_only)
+            return require(self.learner, ScoresTokens).token_logits(batch, task, self.config.answers_only)
 
     def footprint(self) -> dict[str, int]:
         """Number of values in one task's adapter, and number of its layers."""

@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from clbench.contracts import Task
+from clbench.contracts import ScoresClasses, Task, require
 from clbench.core.errors import ConfigError
 from clbench.core.registry import MEMORIES
+from clbench.kinds import kind_of
 from clbench.strategies._parts.class_turns import in_turns, positions_by_class
 from clbench.strategies._parts.memory import Memory, MemoryConfig
 
@@ -29,10 +30,12 @@ class Craig(Memory[CraigConfig]):
     Deviation: samples are not weighted by the size of their cluster, which changes when a memory shrinks.
     """
 
+    requires = (ScoresClasses,)
+
     def check(self, task: Task) -> None:
         """Refuse tasks whose samples do not have one class each (ConfigError), besides what no memory takes."""
         super().check(task)
-        if not task.classes or task.kind in ("segmentation", "detection", "regression"):
+        if not kind_of(task.kind).has_class(task):
             kind = task.kind if task.classes else "no classes"
             raise ConfigError(f"memory Craig: task {task.name!r}: wanted one class for each sample, got {kind}")
 
@@ -52,7 +55,7 @@ class Craig(Memory[CraigConfig]):
         found = []
         for batch in self.all_samples(task):
             with self.learner.autocast():
-                scores = self.learner.logits(batch, [task])
+                scores = require(self.learner, ScoresClasses, "memory craig").logits(batch, [task])
             found.append((scores.double().softmax(dim=1) - F.one_hot(batch["label"], scores.shape[1])).cpu())
         return torch.cat(found)
 

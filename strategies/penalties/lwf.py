@@ -7,9 +7,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from clbench.contracts import Batch, Learner, Task
+from clbench.contracts import Batch, Learner, ScoresClasses, ScoresTokens, Task, require
 from clbench.core.errors import ConfigError
 from clbench.core.registry import PENALTIES
+from clbench.kinds import kind_of
 from clbench.strategies._distillation.teacher_outputs import SoftTargets, divergence
 from clbench.strategies._parts.penalty import Penalty, PenaltyConfig
 
@@ -39,7 +40,7 @@ class LwfPenalty(Penalty[LwfPenaltyConfig]):
         Raises:
             ConfigError: For such a task.
         """
-        if task.kind in ("segmentation", "detection", "regression"):
+        if not kind_of(task.kind).scores_tokens:
             raise ConfigError(f"penalty lwf: task {task.name!r}: wanted scores of classes or tokens, got {task.kind}")
 
     def begin_task(self, task: Task) -> None:
@@ -64,7 +65,7 @@ class LwfPenalty(Penalty[LwfPenaltyConfig]):
     def _scores(self, learner: Learner, batch: Batch, task: Task) -> tuple[Tensor, ...]:
         """Scores of each earlier task's classes `(n, classes)`, or of the answers' tokens `(tokens, vocabulary)`."""
         if task.limits is not None:
-            return (learner.token_logits(batch, task, answers_only=True).logits,)
+            return (require(learner, ScoresTokens, "penalty lwf").token_logits(batch, task, answers_only=True).logits,)
         earlier = self.strategy.seen[:-1]
-        scores = learner.logits(batch, earlier)
+        scores = require(learner, ScoresClasses, "penalty lwf").logits(batch, earlier)
         return torch.split(scores, [len(known.classes) for known in earlier], dim=1)

@@ -5,9 +5,10 @@ from typing import ClassVar, final
 from pydantic import Field
 from torch import Tensor
 
-from clbench.contracts import Task
+from clbench.contracts import ScoresTokens, Task
 from clbench.core.errors import ConfigError
 from clbench.core.registry import PENALTIES
+from clbench.kinds import kind_of
 from clbench.strategies._parts.importances import ImportanceConfig, ImportancePenalty
 from clbench.strategies._unlearning.importance import Source
 
@@ -30,6 +31,7 @@ class MasPenalty(ImportancePenalty[MasPenaltyConfig]):
     """
 
     source: ClassVar[Source] = "output"
+    requires = (ScoresTokens,)
 
     def check(self, task: Task) -> None:
         """Refuse images whose answers are not classes.
@@ -37,7 +39,7 @@ class MasPenalty(ImportancePenalty[MasPenaltyConfig]):
         Raises:
             ConfigError: For such a task.
         """
-        if task.kind in ("segmentation", "detection", "regression"):
+        if not kind_of(task.kind).scores_tokens:
             raise ConfigError(f"penalty mas: task {task.name!r}: wanted scores of classes or tokens, got {task.kind}")
 
     def merged(self, old: Tensor, new: Tensor) -> Tensor:

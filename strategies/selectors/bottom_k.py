@@ -5,8 +5,7 @@ from typing import final
 
 from pydantic import Field
 
-from clbench.contracts import Task
-from clbench.core.errors import ConfigError
+from clbench.contracts import Stacked, Task
 from clbench.core.registry import SELECTORS
 from clbench.strategies._parts.blocks import blocks_of, depths_of
 from clbench.strategies._parts.part import Trained
@@ -46,8 +45,7 @@ class BottomK(FixedSelector[BottomKConfig]):
         }
 
     def _after_the_blocks(self) -> frozenset[str]:
-        try:
-            stack = self.learner.stack()
-        except ConfigError:
+        if not isinstance(self.learner, Stacked):
             return frozenset()
+        stack = self.learner.stack()
         return frozenset(name for name, block in stack.block_of.items() if block >= stack.blocks)

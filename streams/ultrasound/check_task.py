@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clbench.core.errors import BrokenSamplesError, DataError
-from clbench.scoring.images.truth import decode_rows
+from clbench.kinds import decode_rows
 from clbench.spec.task import SPLITS, Split
 from clbench.streams.card import TaskCard, load_stream
 from clbench.streams.data_report import SetReport

@@ -4,10 +4,11 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeAlias, cast, get_args
+from typing import TypeAlias, cast
 
 from clbench.core.errors import DataError
-from clbench.spec.task import SPLITS, Kind, Split
+from clbench.kinds import TASK_KINDS
+from clbench.spec.task import SPLITS, Split
 from clbench.streams.image_files import entries
 from clbench.streams.missing_data import MissingSetError
 from clbench.streams.ultrasound.csv_rows import CsvRow, read_csv
@@ -68,7 +69,7 @@ def rows_of(root: Path, task_id: str, listed: Sequence[CsvRow], answers: Answers
 
 def _grouped(images: Sequence[Key], listed: Sequence[CsvRow], answers: Answers) -> dict[Key, list[CsvRow]]:
     """The rows of each image: one, or one a box."""
-    allowed = answers.boxes if answers.kind == "detection" else 1
+    allowed = answers.boxes  # 1 for kinds without boxes
     groups = defaultdict[Key, list[CsvRow]](list)
     for key, row in zip(images, listed, strict=True):
         groups[key].append(row)
@@ -81,25 +82,25 @@ def _grouped(images: Sequence[Key], listed: Sequence[CsvRow], answers: Answers) 
 def _check_kind(row: CsvRow, answers: Answers) -> None:
     kind = row.text("task_name").strip().lower()
     if kind != answers.kind:
-        known = kind if kind in get_args(Kind) else repr(kind[:60])
+        known = kind if kind in TASK_KINDS.names() else repr(kind[:60])
         raise DataError(f"{row.where}: task_name: the card wants {answers.kind}, got {known}")
-    wanted = answers.points if answers.kind == "regression" else len(answers.classes)
+    wanted = answers.points or len(answers.classes)
     if wanted and row.optional("num_classes") and row.count_in("num_classes") != wanted:
         raise DataError(f"{row.where}: num_classes: the card wants {wanted}, got {row.count_in('num_classes')}")
 
 
 def _truth(root: Path, rows: Sequence[CsvRow], answers: Answers) -> Truth:
     row = rows[0]
-    if answers.kind == "classification":
+    if answers.column == "label":
         label = row.count_in("mask")
         if not 0 <= label < len(answers.classes):
             raise DataError(f"{row.where}: mask: wanted a class 0 to {len(answers.classes) - 1}, got {label}")
         return label
-    if answers.kind == "segmentation":
+    if answers.column == "mask":
         return image_in(_below(root, row, "mask_path"), _frame(row), mask=True)
-    if answers.kind == "detection":
+    if answers.column == "boxes":
         return tuple(_box(row) for row in rows)
-    if answers.points:
+    if answers.column == "points":
         return tuple(row.point_in(f"point_{number}_xy") for number in range(1, answers.points + 1))
     return _value(row, answers)
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from clbench.core.errors import DataError
 from clbench.core.image_reading import UNDECODABLE
 from clbench.core.image_values import Array
-from clbench.scoring.images.truth import png
+from clbench.kinds import png
 from clbench.spec.task import Split
 
 Numbers: TypeAlias = tuple[tuple[float, ...], ...]

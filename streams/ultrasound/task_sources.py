@@ -1,32 +1,24 @@
 """What is asked of an image: a card's `source`, the columns of its rows, and the task made from both."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from pydantic import Field, model_validator
 
 from clbench.core.config import Config, validate
-from clbench.core.errors import ConfigError
-from clbench.spec.task import Kind, Split, Task
+from clbench.core.errors import ConfigError, RegistryError
+from clbench.kinds import image_kind
+from clbench.spec.task import Split, Task
 from clbench.streams.card import StreamCard, TaskCard
 
 if TYPE_CHECKING:
     from datasets import Dataset, Features
 
-METRICS = {
-    "classification": "accuracy",
-    "segmentation": "dice",
-    "detection": "iou",
-    "points": "point_accuracy",
-    "value": "value_accuracy",
-}
-"""Score by kind; that of regression by what is predicted."""
-
 
 class Answers(Config):
     """The kind of answer that a task asks for, and its details."""
 
-    kind: Kind
+    kind: str
     classes: tuple[str, ...] = Field((), description="Names by label; of masks the background first.")
     empty_masks: bool = Field(False, description="Whether a mask may be all background (no lesion).")
     boxes: int = Field(1, ge=1, description="Boxes of an image at most.")
@@ -36,22 +28,12 @@ class Answers(Config):
 
     @model_validator(mode="after")
     def _fits_the_kind(self) -> Self:
-        named = self.kind in ("classification", "segmentation")
-        if named and len(set(self.classes)) < max(2, len(self.classes)):
-            raise ValueError(f"{self.kind} needs at least two classes with different names")
-        if self.kind == "regression" and (self.points == 0) == (self.value_range is None):
-            raise ValueError("regression needs either points or a value_range")
-        if self.value_range is not None and self.value_range[0] >= self.value_range[1]:
-            raise ValueError(f"value_range must rise, got {list(self.value_range)}")
-        fits = {
-            "classes": named,
-            "empty_masks": self.kind == "segmentation",
-            "boxes": self.kind == "detection",
-            "points": self.kind == "regression",
-            "value_range": self.kind == "regression",
-            "unit": self.value_range is not None,
-        }
-        odd = next((name for name in fits if name in self.model_fields_set and not fits[name]), None)
+        try:
+            fitting = image_kind(self.kind).fitting(self)
+        except RegistryError as error:
+            raise ValueError(str(error)) from error
+        facts = [name for name in Answers.model_fields if name != "kind"]
+        odd = next((name for name in facts if name in self.model_fields_set and name not in fitting), None)
         if odd is not None:
             raise ValueError(f"{odd} does not fit {self.kind}")
         return self
@@ -62,27 +44,23 @@ class Answers(Config):
         Raises:
             ConfigError: When it is another one.
         """
-        fitting = METRICS[self.kind] if self.kind != "regression" else METRICS["points" if self.points else "value"]
+        fitting = image_kind(self.kind).metric(self)
         if metric != fitting:
             raise ConfigError(f"{where}: metric must be {fitting} for {self.kind}, got {metric!r}")
 
     @property
     def column(self) -> str:
         """The one column of the truth: `label`, `mask`, `boxes`, `points` or `value`."""
-        named = {"classification": "label", "segmentation": "mask", "detection": "boxes"}
-        return named.get(self.kind, "points" if self.points else "value")
+        return image_kind(self.kind).column(self)
 
     @property
     def features(self) -> "Features":
         """The columns of a task's rows: `sample_id`, `image`, `patient`, `where` and the truth."""
-        from datasets import ClassLabel, Features, Image, List, Value
+        from datasets import Features, Image, Value
 
-        text, number = Value("string"), Value("float64")
-        truth: dict[str, Any] = {"mask": Image(), "value": number}
-        if self.column == "label":
-            truth["label"] = ClassLabel(names=list(self.classes))
+        text = Value("string")
         fields = {"sample_id": text, "image": Image(), "patient": text, "where": text}
-        return Features({**fields, self.column: truth.get(self.column, List(List(number)))})
+        return Features({**fields, self.column: image_kind(self.kind).feature(self)})
 
 
 A = TypeVar("A", bound=Answers)

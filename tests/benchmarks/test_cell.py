@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from clbench.benchmarks.engine.cell import READERS, Cell, _data_digest, engine_file, loader_digests
+from clbench.benchmarks.engine.cell import READERS, Cell, _data_digest, engine_digest, engine_file, loader_digests
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.core.cards import STREAM_CARDS
 from clbench.core.registry import LOADERS
@@ -84,13 +84,22 @@ def test_the_code_that_decides_a_result_is_in_the_hash() -> None:
     for name in (
         *("benchmarks/engine/samples.py", "benchmarks/engine/frozen_features.py", "benchmarks/evaluation/evaluator.py"),
         *("core/seeding.py", "contracts/strategy.py", "contracts/learner.py", "scoring/text/answers.py"),
-        *("scoring/images/segmentation.py", "spec/ledger.py"),
+        *("kinds/_task_kind.py", "spec/ledger.py"),
     ):
         assert (root / name).resolve() in engine, name
     assert not [file for file in engine if {"reports", "cli"} & set(file.parts)]
-    decoding = (root / "scoring" / "images" / "truth.py").resolve()
+    decoding = (root / "kinds" / "_image_kind.py").resolve()
     assert decoding in source_files(root / "learners" / "mini_vit" / "__init__.py", "clbench")
     assert decoding in source_files(root / "streams" / "loaders" / "fmc_uia.py", "clbench")
+
+
+def test_the_code_of_the_kinds_of_tasks_is_in_the_hash(write_suite: Callable[..., str]) -> None:
+    """With the scorers that a kind takes; kinds that a stream does not have leave its results as they are."""
+    root = Path(str(files("clbench")))
+    assert root / "scoring/images/segmentation.py" in source_files(root / "kinds/segmentation.py", "clbench")
+    cell = load_suite(write_suite("finetune")).cells[0]
+    assert cell.engine == engine_digest(("classification",)) != engine_digest(("classification", "segmentation"))
+    assert cell.resolved["engine"] == cell.engine[:16]
 
 
 def test_a_stream_of_releases_is_known_by_the_loader_of_its_tasks_too() -> None:

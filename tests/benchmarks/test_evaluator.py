@@ -11,6 +11,7 @@ import torch
 from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.evaluation.evaluator import Evaluator
+from clbench.contracts import ScoresClasses, require
 from clbench.spec.ledger import SCHEMA, task_scores
 from clbench.streams.card import load_stream
 
@@ -29,7 +30,7 @@ def test_every_prediction_is_kept_and_right(tiny: Any, batch: int, tmp_path: Pat
     for task in stream.tasks:
         encoded = samples(task, "test")
         with torch.no_grad():
-            logits = learner.logits(encoded.batch(slice(None)), stream.tasks).double().numpy()
+            logits = require(learner, ScoresClasses).logits(encoded.batch(slice(None)), stream.tasks).double().numpy()
         labels = encoded.tensors["label"].numpy()
         for protocol, scores, offset in (("task-id", logits[:, start : start + 3], 0), ("union", logits, start)):
             rows = table.filter((pc.field("task") == task.name) & (pc.field("protocol") == protocol)).to_pydict()

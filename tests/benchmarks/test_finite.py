@@ -24,7 +24,7 @@ from clbench.benchmarks.engine.suite import load_suite
 from clbench.benchmarks.engine.version_keys import VersionKey
 from clbench.benchmarks.engine.version_store import VersionStore
 from clbench.benchmarks.evaluation.evaluator import Evaluator
-from clbench.contracts import Learner, Samples, Split, Stream, Task
+from clbench.contracts import Ensembles, Learner, Samples, Split, Stream, Task, require
 from clbench.core.errors import CheckpointError, TrainingError
 from clbench.learners._text.choices import best_choice
 from clbench.streams.card import load_stream
@@ -218,7 +218,7 @@ def test_scores_of_tokens_that_overflow_are_told(
     learner = build_learner(str(TESTS / f"tiny_{family}.py"), 0, CPU)
     tasks = [text_task("one"), text_task("two")]
     if ensemble:
-        monkeypatch.setattr(learner, "predictor", partial(learner.ensemble, learner))
+        monkeypatch.setattr(learner, "predictor", partial(require(learner, Ensembles).ensemble, learner))
     evaluated(learner, tasks, (protocol,))
     head: nn.Module = learner.module.get_output_embeddings()  # type: ignore[operator]
     head.register_forward_hook(lambda module, inputs, scores: scores * torch.inf)

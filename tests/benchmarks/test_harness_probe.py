@@ -19,7 +19,7 @@ from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.runner import RunOptions, SuiteResult, run_suite
 from clbench.benchmarks.engine.suite import Suite, load_suite
 from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
-from clbench.contracts import Learner
+from clbench.contracts import LanguageModel, Learner, require
 from clbench.core.checkpoints import load_tensors
 from clbench.core.errors import ConfigError
 
@@ -100,7 +100,7 @@ def text_suite(tmp_path: Path) -> Suite:
 @torch.no_grad()
 def accuracy(learner: Learner) -> float:
     """How often the right choice is the likelier one, by one plain forward pass each."""
-    model, tokenizer = learner.language_model()
+    model, tokenizer = require(learner, LanguageModel).language_model()
 
     def likelihood(question: str, choice: str) -> float:
         begun, whole = (tokenizer(text)["input_ids"] for text in (question, f"{question} {choice}"))
@@ -151,14 +151,16 @@ def test_a_learner_that_is_no_language_model_is_told_before_it_is_trained(
 ) -> None:
     (outcome,) = run(load_suite(write_suite("finetune")), tmp_path / "out", HarnessProbe(("mmlu",))).outcomes
     assert outcome.status == "failed"
-    assert outcome.error == "tiny-clip: --probe is for language models with a tokenizer, which this is not"
+    assert (
+        outcome.error == "learner tiny-clip lacks what --probe needs: a language model with a tokenizer (LanguageModel)"
+    )
     assert outcome.folder.last_version is None
 
 
 def test_so_is_one_whose_tokens_are_bytes() -> None:
     learner = build_learner(str(Path(__file__).parents[1] / "tiny_llama.py"), 0, CPU)
-    with pytest.raises(ConfigError, match="tiny-llama: --probe is for language models with a tokenizer"):
-        learner.language_model()
+    with pytest.raises(ConfigError, match="tiny-llama: reads bytes; a language model with a tokenizer is needed"):
+        require(learner, LanguageModel).language_model()
 
 
 @pytest.mark.parametrize("given", ["mmlu", "lm-evil:mmlu", "lm-eval:", "lm-eval: ,"])

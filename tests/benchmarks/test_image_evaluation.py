@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.image_tasks import image_task
+from tests.image_tasks import image_task, scorer_of
 from tests.scripted_images import MASKS, SAMPLES, TASKS, ScriptedImages, ids
 
 from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.benchmarks.evaluation.truth_cache import TruthCache
 from clbench.contracts import Samples, Stream, Task
 from clbench.core.errors import ConfigError
-from clbench.scoring.images import scorer_of
 from clbench.scoring.images.run_length import labels_of
 from clbench.spec.ledger import SCHEMA, read_ledger, task_scores, write_ledger
 

@@ -13,7 +13,7 @@ from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.benchmarks.evaluation.evaluator import test_order as order_of_test
-from clbench.contracts import Learner, Stream, joined
+from clbench.contracts import Learner, ScoresClasses, Stream, joined, require
 
 CPU = torch.device("cpu")
 
@@ -58,8 +58,8 @@ def test_joined_batches_keep_their_samples(learner: Learner) -> None:
     task = text_task("two")
     both = joined(parts)
     assert both["input"].shape == (5, parts[1]["input"].shape[1])
-    apart = torch.cat([learner.logits(part, [task]) for part in parts])
-    torch.testing.assert_close(learner.logits(both, [task]), apart, atol=1e-5, rtol=1e-5)
+    apart = torch.cat([require(learner, ScoresClasses).logits(part, [task]) for part in parts])
+    torch.testing.assert_close(require(learner, ScoresClasses).logits(both, [task]), apart, atol=1e-5, rtol=1e-5)
 
 
 def test_long_samples_are_tested_first_and_in_small_batches(learner: Learner) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from clbench.benchmarks.engine.learners import build_learner
-from clbench.contracts import Task
+from clbench.contracts import ScoresClasses, Task, require
 from clbench.core.errors import CheckpointError, ConfigError, DataError
 from clbench.learners._clip.clip_learner import ClipLearner, check_prompts, filled
 from clbench.learners._clip.decoding import decode_images
@@ -69,8 +69,8 @@ def test_predictions_under_both_protocols(tiny: Any) -> None:
     batch = learner.encode(task.load("test"), task).batch(slice(None))
     with torch.no_grad():
         found = learner.predictor(stream.tasks, ("task-id", "union"))(batch, task)
-        own = learner.logits(batch, [task])
-        everything = learner.logits(batch, stream.tasks)
+        own = require(learner, ScoresClasses).logits(batch, [task])
+        everything = require(learner, ScoresClasses).logits(batch, stream.tasks)
     known, union = found["task-id"], found["union"]
     assert known.names == task.classes
     assert torch.equal(known.prediction, own.argmax(1))  # type: ignore[arg-type]

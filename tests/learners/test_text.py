@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from datasets import Dataset
 
 from clbench.benchmarks.engine.learners import build_learner
-from clbench.contracts import Batch, Kind, Task, TextLimits
+from clbench.contracts import Batch, Task, TextLimits
 from clbench.core.errors import BrokenSamplesError, CheckpointError, ConfigError
 from clbench.learners._text.loading import ByteTokens
 from clbench.learners._text.text_learner import TextLearner
@@ -33,7 +33,7 @@ def learner(request: pytest.FixtureRequest) -> TextLearner:
 def task_of(rows: list[dict[str, Any]], classes: tuple[str, ...] = LABELS, limit: int = 16) -> Task:
     data = Dataset.from_list(rows)
     limits = TextLimits(input_tokens=64, answer_tokens=limit)
-    kind: Kind = "classification" if classes else "generation"
+    kind = "classification" if classes else "generation"
     return Task("animals", kind, "exact_match", lambda split: data, str, classes, limits=limits)
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from tests.text_tasks import text_task
 
 from clbench.benchmarks.engine.learners import build_learner
-from clbench.contracts import Samples, Task
+from clbench.contracts import Samples, ScoresTokens, Task, require
 from clbench.learners._text.loading import ByteTokens
 from clbench.learners._text.tokens import TextTokens
 from clbench.streams.card import load_stream
@@ -27,17 +27,19 @@ def encoded(learner: Any, task: Task) -> Samples:
 def test_the_mean_over_the_answers_units_is_the_task_loss(name: str) -> None:
     learner, task = build_learner(str(TESTS / f"{name}.py"), 0, CPU), text_task("two")
     batch = encoded(learner, task).batch(slice(7))
-    units = learner.token_logits(batch, task, answers_only=True)
+    units = require(learner, ScoresTokens).token_logits(batch, task, answers_only=True)
     torch.testing.assert_close(F.cross_entropy(units.logits, units.target), learner.loss(batch, task))
     assert units.sequence.bincount().tolist() == batch["answer.width"].tolist()
     assert len(units.target) == learner.loss_terms(batch)
-    assert len(learner.token_logits(batch, task).target) == learner.loss_terms(batch, answers_only=False)
+    assert len(require(learner, ScoresTokens).token_logits(batch, task).target) == learner.loss_terms(
+        batch, answers_only=False
+    )
 
 
 def test_the_mean_over_a_clips_units_is_its_loss(tiny: Any) -> None:
     learner, task = build_learner(tiny.learner, 0, CPU), load_stream(tiny.stream).tasks[1]
     batch = encoded(learner, task).batch(slice(7))
-    units = learner.token_logits(batch, task)
+    units = require(learner, ScoresTokens).token_logits(batch, task)
     torch.testing.assert_close(F.cross_entropy(units.logits, units.target), learner.loss(batch, task))
     assert units.logits.shape == (7, 3)
     assert len(units.target) == learner.loss_terms(batch)

@@ -173,7 +173,7 @@ def test_every_head_can_be_learnt_and_has_no_statistics_of_batches(name: str) ->
         ("classification", {}, "needs its classes, got none"),
         ("segmentation", {"classes": ("background",)}, "needs its classes, the background first, got none"),
         ("regression", {}, "needs its value_range, got none"),
-        ("generation", {}, "needs a task on images, got none"),
+        ("generation", {}, "has no head for generation .known: classification, segmentation"),
     ],
 )
 def test_tasks_that_do_not_say_enough(kind: str, values: dict[str, Any], message: str) -> None:

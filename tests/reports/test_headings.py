@@ -5,9 +5,9 @@ import math
 from clbench.core.registry import METRICS
 from clbench.reports.headings import (
     CHALLENGE,
-    KINDS,
     MAIN,
     NO_NUMBER,
+    OF_KINDS,
     arrowed,
     metric_title,
     percent,
@@ -38,7 +38,7 @@ def test_a_failed_suite_still_has_columns() -> None:
 
 def test_headings_name_registered_metrics() -> None:
     assert set(METRICS.names()) >= set(MAIN)
-    assert all(name.startswith("kind/") for name in KINDS)
+    assert all(name.startswith("kind/") for name in OF_KINDS)
 
 
 def test_arrows_say_where_better_is() -> None:

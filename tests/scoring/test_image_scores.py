@@ -10,11 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tests.image_tasks import image_task
+from tests.image_tasks import image_task, scorer_of
 from torchvision.ops import box_iou
 
 from clbench.core.errors import ConfigError
-from clbench.scoring.images import scorer_of
 from clbench.scoring.images.box_overlap import iou, matched_iou
 
 SIZE = [300, 400]  # whose diagonal is 500

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.meandice import compute_dice
-from tests.image_tasks import ellipse, image_task, mask_row
+from tests.image_tasks import ellipse, image_task, mask_row, scorer_of
 
 from clbench.core.errors import ConfigError, DataError
-from clbench.scoring.images import scorer_of
 from clbench.scoring.images.label_maps import Outline, hausdorff, hd95, resized
 from clbench.scoring.images.run_length import labels_of, text_of
 
@@ -219,5 +218,3 @@ def test_bad_truth_is_one_line() -> None:
         scorer.truth(mask_row(np.full((4, 5), 2)))
     with pytest.raises(ConfigError, match=r"^task 'task': segmentation wants classes, the background first"):
         scorer_of(image_task("dice", classes=("only",)))
-    with pytest.raises(ConfigError, match=r"^task 'task': unknown metric 'accuracy'"):
-        scorer_of(image_task("accuracy"))

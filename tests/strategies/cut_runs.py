@@ -1,26 +1,27 @@
 """Cells that are run whole or cut off between two versions, as a kill would."""
 
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.engine.execution import CellRun, workplace_in
+from clbench.contracts import Stacked, Strategy, StrategyConfig
 from clbench.contracts.updating import handled_kinds
 from clbench.core.registry import STRATEGIES
 
 CPU = torch.device("cpu")
-ON_ONE_STACK = ("head-only", "tap-slf", "telly", "vpt")
-"""Strategies for models that are one stack of blocks: in test_contract_images.py."""
 FOR_TASKS = [
     item.name
     for item in STRATEGIES.listings()
     if item.module.startswith("clbench.")
-    and item.name not in ON_ONE_STACK
+    and Stacked not in cast(type[Strategy[StrategyConfig]], STRATEGIES.get(item.name).value).requires
     and "learn" in handled_kinds(STRATEGIES.get(item.name).value)
 ]
-"""Our strategies for streams of tasks on any learner; those for streams of releases are in test_update_contract.py."""
+"""Our strategies for streams of tasks on any learner. Those for one stack of blocks are in test_contract_images.py,
+those for streams of releases in test_update_contract.py."""
 
 
 class Killed(Exception):

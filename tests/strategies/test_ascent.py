@@ -14,7 +14,7 @@ from tests.text_tasks import rows_of, text_task
 from torch import nn
 
 from clbench.benchmarks.engine.learners import build_learner
-from clbench.contracts import Budget, Context, Task
+from clbench.contracts import Budget, Context, ScoresClasses, Task, require
 from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError
 from clbench.strategies._training.gradient import GradientConfig
@@ -42,7 +42,7 @@ def accuracy(context: Context, task: Task, split: Any, label: int) -> float:
     """Accuracy on the samples of one class."""
     batch = context.samples(task, split).batch(slice(None))
     with torch.no_grad():
-        right = context.learner.logits(batch, [task]).argmax(dim=1) == batch["label"]
+        right = require(context.learner, ScoresClasses).logits(batch, [task]).argmax(dim=1) == batch["label"]
     return float(right[batch["label"] == label].float().mean())
 
 

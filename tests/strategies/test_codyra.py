@@ -15,7 +15,7 @@ from peft.tuners.lora import LoraModel
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from clbench.contracts import Batch, Context, Task
+from clbench.contracts import Batch, Context, ScoresClasses, Task, require
 from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError
 from clbench.core.seeding import generator_for
@@ -227,9 +227,9 @@ def test_before_the_first_step_the_learner_is_what_it_was(tiny: Any, new_context
     learner = given_context.learner
     batch = given_context.samples(task, "test").batch(slice(None))
     with torch.no_grad():
-        plain = learner.logits(batch, [task])
+        plain = require(learner, ScoresClasses).logits(batch, [task])
         Codyra(CodyraConfig(), given_context).begin_task(task)
-        assert torch.equal(learner.logits(batch, [task]), plain)
+        assert torch.equal(require(learner, ScoresClasses).logits(batch, [task]), plain)
 
 
 def test_merging_leaves_the_outputs_as_they_were_and_nothing_of_the_adapters(
@@ -247,13 +247,13 @@ def test_merging_leaves_the_outputs_as_they_were_and_nothing_of_the_adapters(
         def end_task(self, task: Task) -> None:
             """Look, then merge."""
             with torch.no_grad():
-                seen.append(learner.logits(batch, [task]))
+                seen.append(require(learner, ScoresClasses).logits(batch, [task]))
             super().end_task(task)
 
-    names, before = list(learner.state_dict()), learner.logits(batch, [task])
+    names, before = list(learner.state_dict()), require(learner, ScoresClasses).logits(batch, [task])
     learn_task(Looking(CodyraConfig(lr=1e-2), given_context), task)
     with torch.no_grad():
-        torch.testing.assert_close(learner.logits(batch, [task]), seen[0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(require(learner, ScoresClasses).logits(batch, [task]), seen[0], atol=1e-4, rtol=1e-4)
         assert (seen[0] - before).abs().max() > 0.1
     assert list(learner.state_dict()) == names
     assert not any(module._forward_hooks for module in learner.module.modules())
@@ -356,9 +356,9 @@ def test_gates_of_one_are_pefts_lora(tiny: Any, new_context: NewContext) -> None
             parameters[f"{name}.lora_{factor}.default.weight"].data.copy_(p.data)
     batch = ours.encode(task.load("test"), task).batch(slice(None))
     with torch.no_grad():
-        found = ours.logits(batch, [task])
-        torch.testing.assert_close(found, theirs.logits(batch, [task]), atol=1e-5, rtol=1e-5)
-        assert (found - new_context().learner.logits(batch, [task])).abs().max() > 0.1
+        found = require(ours, ScoresClasses).logits(batch, [task])
+        torch.testing.assert_close(found, require(theirs, ScoresClasses).logits(batch, [task]), atol=1e-5, rtol=1e-5)
+        assert (found - require(new_context().learner, ScoresClasses).logits(batch, [task])).abs().max() > 0.1
 
 
 def test_the_optimizer_is_the_runners(new_context: NewContext) -> None:
@@ -390,7 +390,7 @@ def test_the_second_loss_is_added_on_demand(tiny: Any, new_context: NewContext) 
     strategy = Codyra(CodyraConfig(symmetric=True), given_context)
     strategy.seen += [one, two]
     batch = given_context.samples(two, "train").batch(slice(8))
-    logits, labels = given_context.learner.logits(batch, [two]), batch["label"]
+    logits, labels = require(given_context.learner, ScoresClasses).logits(batch, [two]), batch["label"]
     second = sum((-logits[i, labels[i]] + logits[:, labels[i]].logsumexp(0) for i in range(8)), torch.zeros(()))
     torch.testing.assert_close(strategy.loss(batch, two), F.cross_entropy(logits, labels) + second / 6)
     strategy.seen.clear()

@@ -11,7 +11,7 @@ from tests.strategies.conftest import context_of
 from torch import nn
 
 from clbench.benchmarks.engine.learners import build_learner
-from clbench.contracts import Budget, Learner, Task
+from clbench.contracts import Budget, Learner, ScoresClasses, Task, require
 from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError, TrainingError
 from clbench.core.seeding import generator_for
@@ -44,7 +44,9 @@ def test_finetune_is_a_plain_adamw_loop(tiny: Any) -> None:
         index = order[8 * step : 8 * step + 8]
         images = random_resized_crop((samples.tensors["image"][index].float() / 255 - mean) / std, generator)
         optimizer.param_groups[0]["lr"] = 1e-3 * lr
-        loss = nn.functional.cross_entropy(learner.logits({"image": images}, [task]), samples.tensors["label"][index])
+        loss = nn.functional.cross_entropy(
+            require(learner, ScoresClasses).logits({"image": images}, [task]), samples.tensors["label"][index]
+        )
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 0.5)
@@ -151,12 +153,12 @@ def test_merging_leaves_the_outputs_as_they_were(tiny: Any) -> None:
         def end_task(self, task: Task) -> None:
             """Look, then merge."""
             with torch.no_grad():
-                seen.append(learner.logits(batch, [task]))
+                seen.append(require(learner, ScoresClasses).logits(batch, [task]))
             super().end_task(task)
 
     learn_task(Looking(LoraConfig(), given_context), task)
     with torch.no_grad():
-        torch.testing.assert_close(learner.logits(batch, [task]), seen[0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(require(learner, ScoresClasses).logits(batch, [task]), seen[0], atol=1e-4, rtol=1e-4)
 
 
 def test_lora_without_a_layer_to_adapt_is_refused(tiny: Any) -> None:

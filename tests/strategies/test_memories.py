@@ -19,7 +19,7 @@ from torch import Tensor
 
 from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.suite import load_suite
-from clbench.contracts import Batch, Budget, Context, Samples, Task
+from clbench.contracts import Batch, Budget, Context, Samples, ScoresClasses, Task, require
 from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError
 from clbench.strategies._parts.class_turns import in_turns
@@ -134,7 +134,7 @@ def test_craig_reads_the_gradients_of_the_scores(tiny: Any) -> None:
     _, memory = with_memory(context, name="craig")
     batch = context.samples(task, "train").batch(slice(None))
     with torch.no_grad():
-        scores = context.learner.logits(batch, [task])
+        scores = require(context.learner, ScoresClasses).logits(batch, [task])
     scores = scores.double().requires_grad_()
     F.cross_entropy(scores, batch["label"], reduction="sum").backward()
     assert scores.grad is not None

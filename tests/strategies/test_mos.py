@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from clbench.contracts import Context
+from clbench.contracts import Context, ScoresClasses, require
 from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError
 from clbench.strategies._adapters.initial_factors import Factors
@@ -112,15 +112,15 @@ def test_the_merged_model_says_what_the_attached_one_said(tiny: Any, new_context
 
     def end_task(task: Any) -> None:
         context.learner.module.eval()
-        seen.append(context.learner.logits(batch, [task]).detach())
+        seen.append(require(context.learner, ScoresClasses).logits(batch, [task]).detach())
         merge(task)
 
     strategy.end_task = end_task  # type: ignore[method-assign]
     with torch.no_grad():
-        before = context.learner.logits(batch, [task])
+        before = require(context.learner, ScoresClasses).logits(batch, [task])
     learn_task(strategy, task)
     with torch.no_grad():
-        after = context.learner.logits(batch, [task])
+        after = require(context.learner, ScoresClasses).logits(batch, [task])
     torch.testing.assert_close(after, seen[0], atol=1e-4, rtol=1e-4)
     assert (after - before).abs().max() > 1e-2
     assert strategy.state_dict() == {}

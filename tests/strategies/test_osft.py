@@ -255,11 +255,6 @@ class Pair(Learner):
         total: Tensor = self.module(batch["x"]).sum()
         return total
 
-    def logits(self, batch: Batch, tasks: Sequence[Task]) -> Tensor:
-        """What comes out."""
-        scores: Tensor = self.module(batch["x"])
-        return scores
-
     def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
         """None is needed."""
         raise AssertionError("not asked for")

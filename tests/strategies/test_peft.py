@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from clbench.contracts import Context
+from clbench.contracts import Context, ScoresClasses, require
 from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
@@ -95,16 +95,16 @@ def test_the_merged_model_says_what_the_wrapped_one_said(
 
     def end_task(self: Any, task: Any) -> None:
         context.learner.module.eval()
-        seen.append(context.learner.logits(batch, [task]).detach())
+        seen.append(require(context.learner, ScoresClasses).logits(batch, [task]).detach())
         merge(self, task)
 
     monkeypatch.setattr(type(strategy), "end_task", end_task)
     names = list(context.learner.state_dict())
     with torch.no_grad():
-        before = context.learner.logits(batch, [task])
+        before = require(context.learner, ScoresClasses).logits(batch, [task])
     learn_task(strategy, task)
     with torch.no_grad():
-        after = context.learner.logits(batch, [task])
+        after = require(context.learner, ScoresClasses).logits(batch, [task])
     torch.testing.assert_close(after, seen[0], atol=1e-3, rtol=1e-3)
     assert (after - before).abs().max() > 1e-2
     assert list(context.learner.state_dict()) == names

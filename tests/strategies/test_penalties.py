@@ -13,7 +13,7 @@ from tests.tiny_images import write_stream
 from torch import Tensor
 
 from clbench.benchmarks.engine.learners import build_learner
-from clbench.contracts import Batch, Budget, Context, Strategy, Task
+from clbench.contracts import Batch, Budget, Context, ScoresClasses, ScoresTokens, Strategy, Task, require
 from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
@@ -116,7 +116,7 @@ def test_importances_of_single_samples_against_a_loop(name: str, tiny: Any) -> N
     wanted = {key: torch.zeros_like(p) for key, p in context.learner.trainable().items()}
     context.learner.module.requires_grad_(True)
     for index in range(24):
-        scores = context.learner.logits(one := samples.batch(torch.tensor([index])), [task])
+        scores = require(context.learner, ScoresClasses).logits(one := samples.batch(torch.tensor([index])), [task])
         value = F.cross_entropy(scores, one["label"]) if name == "ewc" else scores.square().sum()
         for key, gradient in gradients(context, value).items():
             wanted[key] += (gradient.square() if name == "ewc" else gradient.abs()) / 24
@@ -175,14 +175,14 @@ def test_lwf_has_a_softmax_for_each_earlier_task(tiny: Any) -> None:
     penalty.begin_task(three)
     batch = context.samples(three, "train").batch(slice(0, 7))
     with torch.no_grad():
-        teacher = [context.learner.logits(batch, [task]) for task in (one, two)]
+        teacher = [require(context.learner, ScoresClasses).logits(batch, [task]) for task in (one, two)]
     at_start = penalty.term(batch, three)
     assert at_start is not None
     assert float(at_start.detach()) == pytest.approx(0, abs=1e-6)
     with torch.no_grad():
         for p in context.learner.trainable().values():
             p.add_(0.05 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())))
-    student = [context.learner.logits(batch, [task]) for task in (one, two)]
+    student = [require(context.learner, ScoresClasses).logits(batch, [task]) for task in (one, two)]
     theirs = LearningWithoutForgetting(temperature=3.0)
     wanted = sum(theirs._distillation_loss(s, t, range(3)) for s, t in zip(student, teacher, strict=True))
     found = penalty.term(batch, three)
@@ -218,10 +218,10 @@ def test_lwf_holds_language_models_and_adapters_back(kind: Any, learner: str) ->
         learn_task(strategy, one)
         batch = model.encode(two.load("train"), two).batch(slice(None))
         with torch.no_grad():
-            before = model.token_logits(batch, two, answers_only=True).logits.log_softmax(1)
+            before = require(model, ScoresTokens).token_logits(batch, two, answers_only=True).logits.log_softmax(1)
         learn_task(strategy, two)
         with torch.no_grad():
-            now = model.token_logits(batch, two, answers_only=True).logits.log_softmax(1)
+            now = require(model, ScoresTokens).token_logits(batch, two, answers_only=True).logits.log_softmax(1)
         return float(F.kl_div(now, before, reduction="batchmean", log_target=True))
 
     assert drift(100.0) < 0.5 * drift(0.0)

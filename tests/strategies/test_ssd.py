@@ -16,7 +16,7 @@ from tests.tiny_images import write_stream
 from torch import Tensor, nn
 
 from clbench.benchmarks.engine.learners import build_learner
-from clbench.contracts import Budget, Context, Learner, Task
+from clbench.contracts import Budget, Context, Learner, ScoresClasses, Task, require
 from clbench.core.errors import ConfigError, TrainingError
 from clbench.strategies._unlearning.dampening import adaptive_percentile, dampened, dampening_factor, percentile
 from clbench.strategies._unlearning.importance import ImportanceOf, Source
@@ -72,7 +72,7 @@ class WrittenOut:
         total = {name: torch.zeros(p.shape, dtype=torch.float64) for name, p in self.parameters.items()}
         for task, index in batches:
             batch = self.samples(task, "train").batch(index)
-            scores = self.learner.logits(batch, [task])
+            scores = require(self.learner, ScoresClasses).logits(batch, [task])
             squares = (scores**2).sum(dim=1).mean()
             value = nn.functional.cross_entropy(scores, batch["label"]) if self.source == "loss" else squares
             for name, gradient in zip(

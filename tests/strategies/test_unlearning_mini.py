@@ -9,7 +9,7 @@ import torch
 from tests.strategies.forget_requests import Taught, class_of, request_of
 from torch import Tensor
 
-from clbench.contracts import Context, Task
+from clbench.contracts import Context, ScoresClasses, Task, require
 from clbench.strategies._unlearning.parameter_groups import groups_of
 from clbench.strategies.ascent import Ascent, AscentConfig
 from clbench.strategies.ssd import Ssd, SsdConfig
@@ -51,7 +51,7 @@ def accuracy(strategy: Ssd | Ascent, task: Task, positions: Tensor) -> float:
     with torch.no_grad():
         for index in positions.split(128):
             batch = samples.batch(index)
-            right.append(strategy.learner.logits(batch, [task]).argmax(dim=1) == batch["label"])
+            right.append(require(strategy.learner, ScoresClasses).logits(batch, [task]).argmax(dim=1) == batch["label"])
     return float(torch.cat(right).float().mean())
 
 

@@ -11,7 +11,17 @@ from tests.strategies.update_streams import CLIP, CPU, LLAMA, QUICK, TESTS, cont
 from tests.text_tasks import text_task
 
 from clbench.benchmarks.engine.learners import build_learner
-from clbench.contracts import Context, ForgetRequest, Predictions, Strategy, StrategyConfig, Task
+from clbench.contracts import (
+    Context,
+    Ensembles,
+    ForgetRequest,
+    Predictions,
+    ScoresTokens,
+    Strategy,
+    StrategyConfig,
+    Task,
+    require,
+)
 from clbench.contracts.updating import adopt_release, compress, forget, learn_task
 from clbench.core.errors import ConfigError
 from clbench.learners._text.loading import ByteTokens
@@ -124,7 +134,7 @@ def test_the_ensemble_of_a_clip_with_itself_is_the_model(tiny: Any) -> None:
     batch = learner.encode(tasks[1].load("test"), tasks[1]).batch(slice(None))
     with torch.no_grad():
         one = learner.predictor(tasks, ["task-id", "union"])(batch, tasks[1])
-        two = learner.ensemble(twin, tasks, ["task-id", "union"])(batch, tasks[1])
+        two = require(learner, Ensembles).ensemble(twin, tasks, ["task-id", "union"])(batch, tasks[1])
     for protocol in ("task-id", "union"):
         assert torch.equal(torch.as_tensor(one[protocol].prediction), torch.as_tensor(two[protocol].prediction))
         torch.testing.assert_close(one[protocol].confidence, two[protocol].confidence)
@@ -205,7 +215,10 @@ def test_pct_is_cross_entropy_and_a_weighted_distance(distance: Any) -> None:
     strategy.old = Adapted(old, {task.name: LowRankAdapter({}, Arithmetic())})
     found = float(strategy.second_stage_loss(batch, task).detach())
     with torch.no_grad():
-        student, teacher = new.token_logits(batch, task), old.token_logits(batch, task)
+        student, teacher = (
+            require(new, ScoresTokens).token_logits(batch, task),
+            require(old, ScoresTokens).token_logits(batch, task),
+        )
     q, p = ((part.logits.double() / 4).log_softmax(dim=1) for part in (student, teacher))
     apart = {
         "kl": 16 * F.kl_div(q, p, reduction="none", log_target=True).sum(dim=1),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clbench.contracts import Batch, Context, Task
+from clbench.contracts import Batch, Context, ScoresClasses, Task, require
 from clbench.contracts.updating import learn_task
 from clbench.strategies._training.gradient import GradientConfig
 from clbench.strategies.finetune import Finetune
@@ -75,7 +75,9 @@ def test_the_loss_is_cross_entropy_plus_both_directions_over_all_classes_seen(
     torch.testing.assert_close(strategy.loss(batch, two), learner.loss(batch, two))  # still version 0
     learn_task(Finetune(GradientConfig(), given_context), one)
     with torch.no_grad():
-        ours, theirs = (model.logits(batch, [one, two]).double().numpy() for model in (learner, teacher))
+        ours, theirs = (
+            require(model, ScoresClasses).logits(batch, [one, two]).double().numpy() for model in (learner, teacher)
+        )
     distilled = twin(ours, theirs, 3.0) + twin(ours.T, theirs.T, 3.0)
     assert distilled > 0.1
     extra = float((strategy.loss(batch, two) - learner.loss(batch, two)).detach())
@@ -101,7 +103,9 @@ def test_strength_holds_the_learner_near_version_0(tiny: Any, new_context: NewCo
         learn_task(strategy, one)
         learn_task(strategy, two)
         with torch.no_grad():
-            gap = given_context.learner.logits(batch, [one, two]) - teacher.learner.logits(batch, [one, two])
+            gap = require(given_context.learner, ScoresClasses).logits(batch, [one, two]) - require(
+                teacher.learner, ScoresClasses
+            ).logits(batch, [one, two])
         apart.append(float(gap.square().mean()))
     assert apart[1] < 0.5 * apart[0]
 
@@ -160,7 +164,7 @@ def test_the_teacher_never_moves_and_future_classes_are_never_asked_for(
     before = teacher.digest()
     asked: list[list[str]] = []
     for model in (teacher, given_context.learner):
-        original = model.logits
+        original = require(model, ScoresClasses).logits
 
         def logits(batch: Batch, tasks: Sequence[Task], original: Any = original) -> Tensor:
             asked.append([task.name for task in tasks])

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from clbench.cli.data import app
 from clbench.contracts import Task
 from clbench.core.cards import STREAM_CARDS
-from clbench.scoring.images.truth import decode_rows
+from clbench.kinds import decode_rows
 from clbench.spec.task import SPLITS
 from clbench.streams.card import load_stream, read_card
 from clbench.streams.loaders.fmc_uia import source_of

@@ -14,7 +14,7 @@ from tests.streams.fmc_root import TASKS, FmcRoot, fmc_root
 
 from clbench.contracts import Task
 from clbench.core.errors import BrokenSamplesError, ClbenchError, ConfigError, DataError
-from clbench.scoring.images.truth import decode_rows
+from clbench.kinds import decode_rows
 from clbench.spec.task import SPLITS
 from clbench.streams.card import load_stream
 

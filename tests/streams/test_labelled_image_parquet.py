@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from clbench.core.errors import BrokenSamplesError, ConfigError, DataError
-from clbench.scoring.images.truth import decode_rows
+from clbench.kinds import decode_rows
 from clbench.spec.task import SPLITS, Task
 from clbench.streams.card import load_stream
 from clbench.streams.ultrasound.task_sources import Answers

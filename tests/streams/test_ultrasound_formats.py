@@ -23,7 +23,7 @@ from scipy.special import ellipe
 from tests.streams.fmc_root import fmc_root
 
 from clbench.core.errors import DataError
-from clbench.scoring.images.truth import decode_rows
+from clbench.kinds import decode_rows
 from clbench.spec.task import SPLITS
 from clbench.streams.card import load_stream
 from clbench.streams.ultrasound.csv_rows import read_csv

@@ -19,7 +19,7 @@ from clbench.cli.data import app
 from clbench.contracts import Task
 from clbench.core.cards import STREAM_CARDS
 from clbench.core.errors import BrokenSamplesError, ConfigError, DataError
-from clbench.scoring.images.truth import decode_rows
+from clbench.kinds import decode_rows
 from clbench.spec.task import SPLITS
 from clbench.streams.card import load_stream, read_card
 from clbench.streams.loaders.ultrasound_sets import source_of

@@ -1,6 +1,17 @@
-"""The contracts between the parts of clbench: batch, learner, strategy; with task and stream, which they speak of."""
+"""The contracts between the parts of clbench: batch, learner, its capabilities, strategy; with task and stream."""
 
 from clbench.contracts.batch import Batch, joined
+from clbench.contracts.capabilities import (
+    ContinuesFromPrefix,
+    Ensembles,
+    LanguageModel,
+    ScoresClasses,
+    ScoresTokens,
+    Stacked,
+    TakesPrompts,
+    require,
+)
+from clbench.contracts.class_scores import ClassScores
 from clbench.contracts.learner import Learner, LinearLayer, Precision, Predictions, Predictor, Samples, TokenScores
 from clbench.contracts.stack import PromptPlan, Sharing, Stack
 from clbench.contracts.strategy import (
@@ -15,18 +26,21 @@ from clbench.contracts.strategy import (
     StrategyConfig,
 )
 from clbench.spec.stream import EvalProtocol, Stream
-from clbench.spec.task import Kind, Split, Task, TextLimits
+from clbench.spec.task import Split, Task, TextLimits
 
 __all__ = [
     "Adopts",
     "Batch",
     "Budget",
+    "ClassScores",
     "Compresses",
     "Context",
+    "ContinuesFromPrefix",
+    "Ensembles",
     "EvalProtocol",
     "ForgetRequest",
     "Forgets",
-    "Kind",
+    "LanguageModel",
     "Learner",
     "Learns",
     "LinearLayer",
@@ -35,14 +49,19 @@ __all__ = [
     "Predictor",
     "PromptPlan",
     "Samples",
+    "ScoresClasses",
+    "ScoresTokens",
     "Sharing",
     "Split",
     "Stack",
+    "Stacked",
     "Strategy",
     "StrategyConfig",
     "Stream",
+    "TakesPrompts",
     "Task",
     "TextLimits",
     "TokenScores",
     "joined",
+    "require",
 ]

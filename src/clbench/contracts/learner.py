@@ -1,8 +1,8 @@
 """A learner: a model, and the code that encodes samples, computes losses and makes predictions for its family.
 
 Strategies see a model only through this contract, so one strategy runs on CLIP, on vision transformers and on language
-models. A family implements the abstract methods of `Learner`; the other methods have defaults, or refuse in words what
-the family cannot do.
+models. `Learner` is what every family has; the abstract methods have no default. What only some families can do is a
+protocol of its own in `clbench.contracts.capabilities`.
 """
 
 import contextlib
@@ -13,12 +13,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clbench.contracts.batch import Batch
-from clbench.contracts.stack import PromptPlan, Stack
-from clbench.core.errors import ConfigError
 from clbench.core.tensor_digest import tensor_digest
 from clbench.spec.stream import EvalProtocol
 from clbench.spec.task import Task
@@ -26,7 +23,6 @@ from clbench.spec.task import Task
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerBase
 
 
 BUCKET = 8
@@ -216,51 +212,14 @@ class Learner(ABC):
 
         Args:
             batch: The batch, as for `loss`.
-            answers_only: Whether to count the terms of `token_logits` with this setting.
+            answers_only: Whether to count the terms of `ScoresTokens.token_logits` with this setting.
         """
         return torch.tensor(len(next(iter(batch.values()))))
 
-    @abstractmethod
-    def logits(self, batch: Batch, tasks: Sequence[Task]) -> Tensor:
-        """Scores of all classes of `tasks`, in that order, `(n, classes)` with gradient.
-
-        Raises:
-            ConfigError: In families without class scores.
-        """
-
-    def loss_from_logits(self, logits: Tensor, label: Tensor, tasks: Sequence[Task]) -> Tensor:
-        """`loss` of samples of several tasks, a scalar: each sample competes among the classes of its own task only.
-
-        Args:
-            logits: Scores of all classes of `tasks`, in that order, `(n, classes)`.
-            label: True classes `(n,)` int64, counted through all tasks.
-            tasks: The tasks that the samples belong to.
-        """
-        sizes = torch.tensor([len(task.classes) for task in tasks])
-        owner = torch.arange(len(tasks)).repeat_interleave(sizes).to(logits.device)
-        others = owner != owner[label].unsqueeze(1)
-        return F.cross_entropy(logits.masked_fill(others, -torch.inf), label)
-
-    def token_logits(self, batch: Batch, task: Task, answers_only: bool = False) -> TokenScores:
-        """Scores of every token of a batch; a classified sample counts as one token.
-
-        The mean cross-entropy of these scores is a task loss.
-
-        Args:
-            batch: The batch, as for `loss`.
-            task: The task that the samples belong to.
-            answers_only: Whether to leave out the tokens of inputs, in families that also learn these.
-
-        Raises:
-            ConfigError: In families without such scores.
-        """
-        logits = self.logits(batch, [task])
-        return TokenScores(logits, batch["label"], torch.arange(len(logits), device=logits.device))
-
     def output_space(self) -> str:
-        """Identifies what encoded samples and the columns of `token_logits` mean.
+        """Identifies what encoded samples and the columns of scores mean.
 
-        Learners with equal texts can distil from one another: they read the same samples and score the same outputs.
+        Releases of a model must have equal texts: they read the same samples and score the same outputs.
         """
         return type(self).__name__
 
@@ -273,19 +232,6 @@ class Learner(ABC):
         What all batches have in common (text features of class names) is computed here, once.
         """
 
-    def ensemble(self, other: "Learner", tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
-        """Predictions by the mean of the probabilities of two learners of one family.
-
-        Args:
-            other: The second learner.
-            tasks: All tasks that may be tested.
-            protocols: The protocols that every prediction is wanted under.
-
-        Raises:
-            ConfigError: In families without ensembles, or for a learner of another family.
-        """
-        raise ConfigError(f"{self.name}: models of this family cannot be averaged in their predictions")
-
     def general_ability(self) -> dict[str, float]:
         """Numbers on what the present version can do besides its tasks (`perplexity`), by name; few and cheap."""
         return {}
@@ -295,14 +241,6 @@ class Learner(ABC):
     @abstractmethod
     def linear_layers(self) -> tuple[LinearLayer, ...]:
         """All linear layers that a method may adapt or decompose."""
-
-    def stack(self) -> Stack:
-        """The model as one stack of blocks, for methods that choose parameters by depth.
-
-        Raises:
-            ConfigError: In families that are not one stack (two towers, an encoder with a decoder).
-        """
-        raise ConfigError(f"{self.name}: is not one stack of blocks, which this strategy needs")
 
     def head(self, task: Task) -> dict[str, nn.Parameter]:
         """Parameters that serve this task alone, by name; every strategy trains them when it learns the task.
@@ -318,38 +256,6 @@ class Learner(ABC):
             Bool `(n, tokens)`; None if no token is padding.
         """
         return None
-
-    def prefix(self, batch: Batch, blocks: int) -> Batch:
-        """Output of the first `blocks` blocks, as named tensors; beside the batch, it makes `loss` go on from there.
-
-        It depends on each sample alone: on the CPU, its bits do not depend on the other samples of the batch.
-
-        Raises:
-            ConfigError: In families that cannot start at a later block.
-        """
-        raise ConfigError(f"{self.name}: cannot go on from the output of a block")
-
-    def language_model(self) -> "tuple[nn.Module, PreTrainedTokenizerBase]":
-        """The model of transformers and its tokenizer, for external evaluation programs (`--probe`).
-
-        Raises:
-            ConfigError: In families that are not language models.
-        """
-        raise ConfigError(f"{self.name}: --probe is for language models with a tokenizer, which this is not")
-
-    # Soft prompts
-
-    def insert_prompts(self, plan: PromptPlan) -> None:
-        """Give the model soft prompts; called once, when a strategy is built. `add_task` creates those of new tasks.
-
-        Raises:
-            ConfigError: In families without soft prompts, or for a block that does not exist.
-        """
-        raise ConfigError(f"{self.name}: takes no soft prompts, which this strategy needs")
-
-    def prompts(self, task: Task) -> dict[str, nn.Parameter]:
-        """The soft prompts of a task, by name; empty if it has none."""
-        return {}
 
     # Weights
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from clbench.spec.task import Kind
-
 Sharing = Literal["all", "kind", "task", "both"]
 """Which tasks share a bank of prompts: all tasks, the tasks of one kind, or none (`task`: every task has its own bank).
 `both` adds the bank of the kind and the bank of the task."""
@@ -44,5 +42,5 @@ class PromptPlan:
     first_block: int
     deep: bool
     sharing: Sharing
-    excluded: frozenset[Kind]
+    excluded: frozenset[str]
     init: Literal["normal", "uniform"]

@@ -12,8 +12,10 @@ from typing import Protocol as Interface
 import torch
 from pydantic import Field
 
+from clbench.contracts.capabilities import lack_of
 from clbench.contracts.learner import Learner, Predictor, Samples
 from clbench.core.config import Config
+from clbench.core.errors import ConfigError
 from clbench.core.seeding import derive, generator_for, seed_globally
 from clbench.spec.stream import EvalProtocol
 from clbench.spec.task import Split, Task
@@ -155,14 +157,22 @@ class Strategy(Generic[C]):
         config: Settings of the strategy, checked.
         context: What the runner provides.
 
+    Raises:
+        ConfigError: When the learner lacks what the strategy requires.
+
     Attributes:
+        requires: What a learner must be besides a `Learner`: protocols of `clbench.contracts.capabilities`.
         predicts_with_weights: Whether predictions depend on the learner's weights alone, so that another strategy can
             compress a version or make it forget; False where `predictor` is overridden.
     """
 
+    requires: ClassVar[tuple[type, ...]] = ()
     predicts_with_weights: ClassVar[bool] = True
 
     def __init__(self, config: C, context: Context) -> None:
+        missing = [one for one in self.required(config) if not isinstance(context.learner, one)]
+        if missing:
+            raise ConfigError(lack_of(context.learner.name, missing, f"strategy {type(self).__name__}"))
         self.config = config
         self.context = context
         self.learner = context.learner
@@ -174,6 +184,11 @@ class Strategy(Generic[C]):
         """Source of randomness of the current update, on the CPU."""
 
     # What may be overridden
+
+    @classmethod
+    def required(cls, config: C) -> tuple[type, ...]:
+        """What a learner must be under these settings: `requires`, unless a setting needs more."""
+        return cls.requires
 
     def check(self, task: Task) -> None:
         """Refuse a task that this strategy cannot learn; called for all tasks of the stream before any training.

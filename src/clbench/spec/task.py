@@ -1,4 +1,4 @@
-"""A task: data with a train, a validation and a test part, a kind, and the metric that scores it."""
+"""A task: data with a train, a validation and a test part, the name of its kind, and the metric that scores it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from clbench.core.config import Config
 if TYPE_CHECKING:
     from datasets import Dataset
 
-Kind = Literal["classification", "generation", "segmentation", "detection", "regression"]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -37,21 +36,12 @@ class TextLimits(Config):
 class Task:
     """One task of a stream; the data of a split are read at first use.
 
-    The rows of a split have a column `sample_id` (unique in the stream) and the columns of the task's kind:
-
-    - classification of images: `image` and `label`;
-    - language models: `text` (the whole input, prompt included), `answer` (text) and, if answers are classes, `label`;
-    - multiple choice: also `choices` (the same number of texts in every row); `answer` is the right choice, `label` its
-      position, and `classes` is empty;
-    - segmentation: `image` and `mask` (class ids in one channel, as large as the image);
-    - detection: `image` and `boxes` (`[[x_min, y_min, x_max, y_max], ...]`, at least one);
-    - regression: `image` and `points` (`[[x, y], ...]`) or `value`.
-
-    Boxes and points are in pixels of the image in the row.
+    The rows of a split have a column `sample_id` (unique in the stream) and the columns of the task's kind, which the
+    kind's class in `clbench.kinds` names.
 
     Attributes:
         name: Name of the task, unique in the stream.
-        kind: Kind of answer that the model must give.
+        kind: Kind of answer that the model must give: the name of a kind in `clbench.kinds`.
         metric: Name of the score in a row of the ledger; higher is better. `accuracy` for classes, a score of
             `clbench.scoring.text.answers` for texts, of `clbench.scoring.images` for images, one of `CHOICE_METRICS`
             for multiple choice.
@@ -70,7 +60,7 @@ class Task:
     """
 
     name: str
-    kind: Kind
+    kind: str
     metric: str
     load: Callable[[Split], "Dataset"]
     fingerprint: Callable[[Split], str]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clbench.core.errors import DataError
-from clbench.scoring.images.truth import png
+from clbench.kinds import png
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from clbench.spec.task import Kind
 from clbench_tools.ultrasound_mini.organs import breast, fetus, heart, lung, pelvis, thyroid, uterus
 from clbench_tools.ultrasound_mini.scene import Painter
 from clbench_tools.ultrasound_simulator.probe import CONVEX, LINEAR, PHASED, Probe
@@ -14,7 +13,7 @@ class MiniTask:
 
     Attributes:
         name: Name of the task.
-        kind: Kind of the task.
+        kind: str of the task.
         many: Classes (background counted), boxes or points.
         paint: Makes a scene: one painter for each kind of patient, and kinds are equally frequent; in classification
             the kind is the class.
@@ -22,7 +21,7 @@ class MiniTask:
     """
 
     name: str
-    kind: Kind
+    kind: str
     many: int
     paint: tuple[Painter, ...]
     views: tuple[tuple[Probe, int], ...]

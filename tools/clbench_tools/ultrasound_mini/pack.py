@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from clbench.core.cards import STREAM_CARDS
-from clbench.spec.task import Kind
 from clbench.streams.card import read_card
 from clbench.streams.ultrasound.task_sources import Answers, answers_of
 from clbench_tools.ultrasound_mini.frames import Frame, Part
@@ -79,7 +78,7 @@ def png(image: Grey) -> bytes:
     return buffer.getvalue()
 
 
-def _truth(kind: Kind, frame: Frame) -> dict[str, Any]:
+def _truth(kind: str, frame: Frame) -> dict[str, Any]:
     if kind == "segmentation":
         return {"mask": {"bytes": png(frame.mask), "path": None}}
     if kind == "classification":

@@ -11,7 +11,17 @@ from open_clip import CLIP
 from open_clip.transformer import text_global_pool
 from torch import Tensor, nn
 
-from clbench.contracts import Batch, EvalProtocol, Learner, LinearLayer, Predictions, Predictor, Samples, Task
+from clbench.contracts import (
+    Batch,
+    ClassScores,
+    EvalProtocol,
+    Learner,
+    LinearLayer,
+    Predictions,
+    Predictor,
+    Samples,
+    Task,
+)
 from clbench.core.errors import ConfigError
 from clbench.learners._clip.decoding import decode_images
 from clbench.learners._clip.split_attention import split_fused_attention
@@ -28,7 +38,7 @@ TEXT_CHUNK = 512
 ROLES = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "out_proj": "out", "c_fc": "up", "c_proj": "down"}
 
 
-class ClipLearner(Learner):
+class ClipLearner(ClassScores, Learner):
     """An open_clip model as a classifier over class names (Radford et al. 2021, section 3.1).
 
     Fused attention projections are split into plain linear layers; outputs stay the same to round-off. The logit scale

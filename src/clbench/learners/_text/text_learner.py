@@ -271,12 +271,16 @@ class TextLearner(Learner):
         return {"perplexity": float((total[0] / total[1]).exp())}
 
     def language_model(self) -> "tuple[nn.Module, PreTrainedTokenizerBase]":
-        """Model and tokenizer."""
+        """Model and tokenizer.
+
+        Raises:
+            ConfigError: For a model with random weights, which reads bytes.
+        """
         from transformers import PreTrainedTokenizerBase
 
         tokenizer = self.tokens.tokenizer
-        if not isinstance(tokenizer, PreTrainedTokenizerBase):  # bytes, of a model with random weights
-            return super().language_model()
+        if not isinstance(tokenizer, PreTrainedTokenizerBase):
+            raise ConfigError(f"learner {self.name}: reads bytes; a language model with a tokenizer is needed")
         return self.module, tokenizer
 
     @cached_property

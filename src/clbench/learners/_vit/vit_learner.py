@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from clbench.contracts import (
     Batch,
+    ClassScores,
     EvalProtocol,
     Learner,
     LinearLayer,
@@ -22,6 +23,7 @@ from clbench.contracts import (
 from clbench.core.errors import ConfigError
 from clbench.core.finite import finite_rows
 from clbench.core.seeding import derive
+from clbench.kinds import kind_of
 from clbench.learners._shared.classes import most_likely
 from clbench.learners._shared.image_format import ImageFormat, Normalization, in_unit_range
 from clbench.learners._vit.augmentation import augmented
@@ -58,7 +60,7 @@ class VitModel(nn.Module):
         self.prompts: PromptBanks | None = None
 
 
-class VitLearner(Learner):
+class VitLearner(ClassScores, Learner):
     """A timm vision transformer for segmentation, classification, detection and regression on images.
 
     The task of a sample is always known. `add_task` creates a head with weights drawn from the cell's seed and the
@@ -120,7 +122,7 @@ class VitLearner(Learner):
             ConfigError: For a task that is not classification, or has no head.
         """
         for task in tasks:
-            if task.kind != "classification":
+            if not kind_of(task.kind).has_class(task):
                 what = "this strategy needs scores of classes"
                 raise ConfigError(f"task {task.name!r}: {what}, and there are none in {task.kind}")
         return torch.cat([self._head(task)(self.features(batch, task)) for task in tasks], dim=1)

@@ -1,4 +1,7 @@
-"""Light heads on the tokens of a vision transformer: one for each task, by the task's kind."""
+"""Light heads on the tokens of a vision transformer: one for each task, registered by the task's kind."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from clbench.contracts import Task
 from clbench.core.errors import ConfigError
@@ -9,7 +12,29 @@ from clbench.learners._vit.heads.mask_head import MaskHead
 from clbench.learners._vit.heads.point_head import PointHead
 from clbench.learners._vit.heads.value_head import ValueHead
 
-__all__ = ["BoxHead", "ClassHead", "Head", "MaskHead", "PointHead", "ValueHead", "head_for"]
+__all__ = ["HEADS", "BoxHead", "ClassHead", "Head", "MaskHead", "PointHead", "ValueHead", "head_class", "head_for"]
+
+HEADS: Mapping[str, Callable[[Task], type[Head]]] = MappingProxyType(
+    {
+        "classification": lambda task: ClassHead,
+        "segmentation": lambda task: MaskHead,
+        "detection": lambda task: BoxHead,
+        "regression": lambda task: PointHead if task.points else ValueHead,
+    }
+)
+"""The class of a task's head, by the task's kind."""
+
+
+def head_class(task: Task) -> type[Head]:
+    """The class of a task's head.
+
+    Raises:
+        ConfigError: For a kind without a head.
+    """
+    if task.kind not in HEADS:
+        known = ", ".join(HEADS)
+        raise ConfigError(f"task {task.name!r}: a vision transformer has no head for {task.kind} (known: {known})")
+    return HEADS[task.kind](task)
 
 
 def head_for(task: Task, width: int) -> Head:
@@ -18,16 +43,4 @@ def head_for(task: Task, width: int) -> Head:
     Raises:
         ConfigError: For a kind without a head, or a task without the classes or the range that its head needs.
     """
-    if task.kind == "classification" and task.classes:
-        return ClassHead(width, len(task.classes))
-    if task.kind == "segmentation" and len(task.classes) > 1:
-        return MaskHead(width, len(task.classes))
-    if task.kind == "detection":
-        return BoxHead(width, task.boxes)
-    if task.kind == "regression" and task.points:
-        return PointHead(width, task.points)
-    if task.kind == "regression" and task.value_range:
-        return ValueHead(width, task.value_range)
-    lacks = {"classification": "classes", "segmentation": "classes, the background first", "regression": "value_range"}
-    wanted = f"its {lacks[task.kind]}" if task.kind in lacks else "a task on images"
-    raise ConfigError(f"task {task.name!r}: a vision transformer's head for {task.kind} needs {wanted}, got none")
+    return head_class(task).of(task, width)

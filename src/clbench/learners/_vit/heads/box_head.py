@@ -1,15 +1,21 @@
 """Detection by centres (CenterNet, Zhou et al. 2019): a heatmap, and at every cell a size and an offset."""
 
-from typing import final
+from typing import TYPE_CHECKING, Self, final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clbench.contracts import Batch
+from clbench.contracts import Batch, Task
 from clbench.learners._vit.dense_losses import centre_heatmap, focal_loss, giou_loss
-from clbench.learners._vit.heads.head import Head, Upsampler
+from clbench.learners._vit.heads.head import Head, Upsampler, in_fractions
 from clbench.learners._vit.trunk import Features
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+    from datasets import Dataset
 
 RARE = -2.19
 """First bias of the heatmap: its sigmoid is 0.1, so that the many empty cells do not dominate the loss at first."""
@@ -35,6 +41,28 @@ class BoxHead(Head):
         assert last.bias is not None
         nn.init.zeros_(last.bias)
         last.bias.data[0] = RARE
+
+    @classmethod
+    def of(cls, task: Task, width: int) -> Self:
+        """A head for a task."""
+        return cls(width, task.boxes)
+
+    @classmethod
+    def targets(cls, rows: "Dataset", truth: "Mapping[str, pa.Array]", task: Task, size: int) -> dict[str, Tensor]:
+        """`boxes` `(n, task.boxes, 4)` float32, fractions of width and height, with rows of zeros as padding.
+
+        Args:
+            rows: The rows.
+            truth: Their truth.
+            task: The task.
+            size: Side of the learner's images in pixels.
+        """
+        return {"boxes": in_fractions(truth, "boxes", task.boxes, 2)}
+
+    @classmethod
+    def may_mirror(cls, task: Task) -> bool:
+        """Always."""
+        return True
 
     def forward(self, features: Features) -> Tensor:
         """Heat, offset and size before the sigmoids, `(n, 5, 2 rows, 2 columns)`."""

@@ -1,13 +1,20 @@
 """Classification of whole images: a linear layer on the class token and the mean patch token."""
 
-from typing import final
+from typing import TYPE_CHECKING, Self, final
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clbench.contracts import Batch
-from clbench.learners._vit.heads.head import Head
+from clbench.contracts import Batch, Task
+from clbench.learners._shared.classes import labels_of
+from clbench.learners._vit.heads.head import Head, lacks
 from clbench.learners._vit.trunk import Features
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+    from datasets import Dataset
 
 
 @final
@@ -17,6 +24,32 @@ class ClassHead(Head):
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
         self.read = nn.Sequential(nn.LayerNorm(2 * width), nn.Dropout(0.2), nn.Linear(2 * width, classes))
+
+    @classmethod
+    def of(cls, task: Task, width: int) -> Self:
+        """A head for a task.
+
+        Raises:
+            ConfigError: For a task without classes.
+        """
+        if not task.classes:
+            raise lacks(task, "classes")
+        return cls(width, len(task.classes))
+
+    @classmethod
+    def targets(cls, rows: "Dataset", truth: "Mapping[str, pa.Array]", task: Task, size: int) -> dict[str, Tensor]:
+        """`label` `(n,)` int64.
+
+        Args:
+            rows: The rows.
+            truth: Their truth.
+            task: The task.
+            size: Side of the learner's images in pixels.
+
+        Raises:
+            DataError: For a label outside the task's classes.
+        """
+        return {"label": labels_of(rows, task)}
 
     def forward(self, features: Features) -> Tensor:
         """Scores `(n, classes)`."""

@@ -1,13 +1,20 @@
 """The base class of heads, and the upsampling network of dense heads."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clbench.contracts import Batch
+from clbench.contracts import Batch, Task
+from clbench.core.errors import ConfigError
 from clbench.learners._vit.trunk import Features
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import Dataset
 
 CHANNELS = 32
 """Channels of the maps inside dense heads."""
@@ -16,7 +23,36 @@ GROUPS = 8
 
 
 class Head(nn.Module, ABC):
-    """Computes a raw answer from features, its loss, and the prediction in the evaluator's form."""
+    """What a vision transformer has of its own for a kind of task: targets, raw answer, loss and prediction."""
+
+    @classmethod
+    @abstractmethod
+    def of(cls, task: Task, width: int) -> Self:
+        """A new head for a task on tokens of a width; its weights are drawn from torch's global state.
+
+        Raises:
+            ConfigError: For a task without what the head needs.
+        """
+
+    @classmethod
+    @abstractmethod
+    def targets(cls, rows: "Dataset", truth: "Mapping[str, pa.Array]", task: Task, size: int) -> dict[str, Tensor]:
+        """What `loss` reads of a split besides images, on the CPU.
+
+        Args:
+            rows: The rows.
+            truth: Their truth as in `Samples.truth`, with `size` (height and width).
+            task: The task.
+            size: Side of the learner's images in pixels.
+
+        Raises:
+            DataError: For a label outside the task's classes.
+        """
+
+    @classmethod
+    def may_mirror(cls, task: Task) -> bool:
+        """Whether left and right of an image may be exchanged in training; classes and points may mean a side."""
+        return False
 
     def __call__(self, features: Features) -> Tensor:
         """The raw answer `(n, ...)`, with gradient."""
@@ -39,6 +75,28 @@ class Head(nn.Module, ABC):
             answer: The raw answer.
             size: Side of the learner's images in pixels.
         """
+
+
+def in_fractions(truth: "Mapping[str, pa.Array]", name: str, number: int, corners: int) -> Tensor:
+    """Points in pixels as fractions of width and height, float32 `(n, number, 2 * corners)`; padded with zeros.
+
+    Args:
+        truth: Has the points, and `size` (height and width).
+        name: Column of the points or boxes.
+        number: Largest number of points or boxes of an image.
+        corners: Points in each item: 1 for a point, 2 for a box.
+    """
+    target = torch.zeros(len(truth[name]), number, 2 * corners)
+    for row, (found, (height, width)) in enumerate(
+        zip(truth[name].to_pylist(), truth["size"].to_pylist(), strict=True)
+    ):
+        target[row, : len(found)] = torch.tensor(found) / torch.tensor([width, height] * corners)
+    return target
+
+
+def lacks(task: Task, what: str) -> ConfigError:
+    """The error for a task without what its head needs."""
+    return ConfigError(f"task {task.name!r}: a vision transformer's head for {task.kind} needs its {what}, got none")
 
 
 class Upsampler(nn.Sequential):

@@ -1,14 +1,25 @@
 """Segmentation: class scores at four times the patches' resolution."""
 
-from typing import final
+import io
+from typing import TYPE_CHECKING, Self, final
 
+import numpy as np
+import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
-from clbench.contracts import Batch
+from clbench.contracts import Batch, Task
 from clbench.learners._vit.dense_losses import dice_loss
-from clbench.learners._vit.heads.head import Head, Upsampler
+from clbench.learners._vit.heads.head import Head, Upsampler, lacks
 from clbench.learners._vit.trunk import Features
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+    from datasets import Dataset
 
 
 @final
@@ -19,6 +30,35 @@ class MaskHead(Head):
         super().__init__()
         self.grow = Upsampler(width, 2)
         self.read = nn.Conv2d(self.grow.channels, classes, 1)
+
+    @classmethod
+    def of(cls, task: Task, width: int) -> Self:
+        """A head for a task.
+
+        Raises:
+            ConfigError: For a task without classes.
+        """
+        if len(task.classes) < 2:
+            raise lacks(task, "classes, the background first")
+        return cls(width, len(task.classes))
+
+    @classmethod
+    def targets(cls, rows: "Dataset", truth: "Mapping[str, pa.Array]", task: Task, size: int) -> dict[str, Tensor]:
+        """`mask` `(n, size, size)` uint8 class ids, by the nearest pixel.
+
+        Args:
+            rows: The rows.
+            truth: Their truth.
+            task: The task.
+            size: Side of the learner's images in pixels.
+        """
+        masks = [_resized(data, size) for data in truth["mask"].to_pylist()]
+        return {"mask": torch.from_numpy(np.stack(masks))}
+
+    @classmethod
+    def may_mirror(cls, task: Task) -> bool:
+        """Whether there is one class besides the background."""
+        return len(task.classes) == 2
 
     def forward(self, features: Features) -> Tensor:
         """Scores `(n, classes, 4 rows, 4 columns)`."""
@@ -34,6 +74,11 @@ class MaskHead(Head):
     def predict(self, answer: Tensor, size: int) -> Tensor:
         """Class ids `(n, size, size)` uint8."""
         return _enlarged(answer, size).argmax(dim=1).byte()
+
+
+def _resized(data: bytes, size: int) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(data)) as mask:
+        return np.asarray(mask.resize((size, size), Image.Resampling.NEAREST))
 
 
 def _enlarged(scores: Tensor, size: int) -> Tensor:

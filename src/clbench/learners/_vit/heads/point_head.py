@@ -1,14 +1,20 @@
 """Keypoints: one heatmap per point, whose mean position is the point (soft-argmax; DSNT, Nibali et al. 2018)."""
 
-from typing import final
+from typing import TYPE_CHECKING, Self, final
 
 import torch
 from torch import Tensor, nn
 
-from clbench.contracts import Batch
+from clbench.contracts import Batch, Task
 from clbench.learners._vit.dense_losses import point_heatmap
-from clbench.learners._vit.heads.head import Head, Upsampler
+from clbench.learners._vit.heads.head import Head, Upsampler, in_fractions
 from clbench.learners._vit.trunk import Features
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+    from datasets import Dataset
 
 SIGMA = 2.0
 """Standard deviation of the target heatmap, in cells."""
@@ -24,6 +30,23 @@ class PointHead(Head):
         super().__init__()
         self.grow = Upsampler(width, 2)
         self.read = nn.Conv2d(self.grow.channels, points, 1)
+
+    @classmethod
+    def of(cls, task: Task, width: int) -> Self:
+        """A head for a task."""
+        return cls(width, task.points)
+
+    @classmethod
+    def targets(cls, rows: "Dataset", truth: "Mapping[str, pa.Array]", task: Task, size: int) -> dict[str, Tensor]:
+        """`points` `(n, points, 2)` float32, fractions of width and height.
+
+        Args:
+            rows: The rows.
+            truth: Their truth.
+            task: The task.
+            size: Side of the learner's images in pixels.
+        """
+        return {"points": in_fractions(truth, "points", task.points, 1)}
 
     def forward(self, features: Features) -> Tensor:
         """Logarithms of the heatmaps, `(n, points, 4 rows, 4 columns)`; each heatmap sums to 1."""

@@ -1,13 +1,20 @@
 """Regression of one value per image, on the scale of its range."""
 
-from typing import final
+from typing import TYPE_CHECKING, Self, final
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clbench.contracts import Batch
-from clbench.learners._vit.heads.head import Head
+from clbench.contracts import Batch, Task
+from clbench.learners._vit.heads.head import Head, lacks
 from clbench.learners._vit.trunk import Features
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+    from datasets import Dataset
 
 
 @final
@@ -20,6 +27,29 @@ class ValueHead(Head):
         self.range = largest - self.least
         self.read = nn.Sequential(nn.LayerNorm(2 * width), last := nn.Linear(2 * width, 1))
         nn.init.constant_(last.bias, 0.5)  # begins near the middle
+
+    @classmethod
+    def of(cls, task: Task, width: int) -> Self:
+        """A head for a task.
+
+        Raises:
+            ConfigError: For a task without a range of values.
+        """
+        if not task.value_range:
+            raise lacks(task, "value_range")
+        return cls(width, task.value_range)
+
+    @classmethod
+    def targets(cls, rows: "Dataset", truth: "Mapping[str, pa.Array]", task: Task, size: int) -> dict[str, Tensor]:
+        """`value` `(n,)` float32, in its unit.
+
+        Args:
+            rows: The rows.
+            truth: Their truth.
+            task: The task.
+            size: Side of the learner's images in pixels.
+        """
+        return {"value": torch.tensor(truth["value"].to_pylist(), dtype=torch.float32)}
 
     def forward(self, features: Features) -> Tensor:
         """Values `(n,)` on the scale of the range: 0 is the lower end, 1 the upper end."""
