@@ -193,7 +193,8 @@ def load_suite(name: str, changes: SuiteChanges = SuiteChanges()) -> Suite:
     _apply_to_suite(values, overrides)
     config = validate(SuiteConfig, values, f"suite {file.path.name}")
     if changes.strategies:
-        config = config.model_copy(update={"strategies": _chosen(config.strategies, changes.strategies)})
+        chosen_entries = _chosen(config.strategies, changes.strategies, config.streams)
+        config = config.model_copy(update={"strategies": chosen_entries})
     cells = tuple(_cells(config, overrides))
     if overrides:
         raise ConfigError(f"--set {next(iter(overrides))}: applies to no strategy and no setting of suite {file.name}")
@@ -203,14 +204,23 @@ def load_suite(name: str, changes: SuiteChanges = SuiteChanges()) -> Suite:
     return Suite(file.name, config, cells)
 
 
-def _chosen(listed: tuple[dict[str, object], ...], names: Sequence[str]) -> tuple[dict[str, object], ...]:
-    """The suite's entries of the named strategies, with their settings; a name that it does not list has defaults."""
-    result: list[dict[str, object]] = []
+def _chosen(listed: Sequence[Entry], names: Sequence[str], streams: Sequence[str]) -> tuple[Entry, ...]:
+    """The suite's entries of the named strategies, with their settings.
+
+    On streams for which the suite has no entry of a name, the strategy has its defaults.
+
+    Args:
+        listed: The suite's entries.
+        names: Names or files of strategies.
+        streams: The streams that are run.
+    """
+    result: list[Entry] = []
     for name in names:
         wanted = spelt_out(name)
-        result += [
-            item for item in listed if any(wanted.items() <= part.items() for part in _parts_of(item).values())
-        ] or [wanted]
+        found = [item for item in listed if any(wanted.items() <= part.items() for part in _parts_of(item).values())]
+        covered = [_names_in(item.get("streams")) or streams for item in found]
+        missing = [stream for stream in streams if not any(stream in own for own in covered)]
+        result += [*found, *([{**wanted, "streams": missing}] if missing else [])]
     return tuple(result)
 
 

@@ -1,6 +1,7 @@
 """The leaderboard as one static page: no scripts, nothing loaded from elsewhere."""
 
 import math
+from collections.abc import Sequence
 from importlib.resources import files
 
 from clbench import __version__
@@ -42,6 +43,7 @@ def to_html(board: Board) -> str:
         best=best,
         heat=heat,
         cell_class=cell_class,
+        tested=tested,
         version_label=version_label,
         audit_title=AUDIT_TITLE,
         audit_headings=AUDIT,
@@ -72,6 +74,11 @@ def best(section: Section, protocol: str, column: Column) -> float | None:
 def heat(score: float) -> str:
     """Strength of a cell's colour in percent, from 0 to 100; a number, so it is safe inside a style."""
     return "0" if math.isnan(score) else f"{100 * min(max(score, 0.0), 1.0):.0f}"
+
+
+def tested(row: Sequence[float]) -> bool:
+    """Whether a version was tested on some task; a matrix on the page has no row for others."""
+    return not all(map(math.isnan, row))
 
 
 def cell_class(matrix: ScoreMatrix, version: int, task: int) -> str:

@@ -71,6 +71,17 @@ def test_a_cross_stands_for_every_way(write_suite: Callable[..., str]) -> None:
     assert [cell.last_only for cell in suite.cells] == [False, *[True] * 6]
 
 
+def test_a_chosen_strategy_has_defaults_on_streams_that_the_suite_has_no_entry_for() -> None:
+    changes = SuiteChanges(strategies=["osft", "finetune"], streams=["clip-mini", "text-mini"])
+    found = [(cell.names[0], cell.label) for cell in load_suite("quick", changes).cells]
+    assert found == [
+        ("clip-mini", "osft"),
+        ("clip-mini", "finetune"),
+        ("text-mini", "osft lr=0.0005"),
+        ("text-mini", "finetune lr=0.0005"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("axes", "wanted"),
     [
