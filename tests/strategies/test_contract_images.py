@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.strategies.cut_runs import Killed, run
+from tests.strategies.part_cells import PARTS, entry
 from tests.tiny_images import write_stream
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.suite import load_suite
+from clbench.core.errors import ConfigError
 from clbench.spec.ledger import read_ledger, task_scores
 
 HERE = Path(__file__).parents[1]
@@ -87,6 +89,22 @@ def test_the_last_version_does_not_need_the_others(strategy: object, stream: str
 @pytest.mark.parametrize("strategy", OF_CLASSES)
 def test_avalanches_methods_on_tasks_of_classes(strategy: str, classes: str, tmp_path: Path) -> None:
     _same_when_cut(cell_of(classes, tmp_path, strategy), tmp_path, versions=2)
+
+
+@pytest.mark.parametrize(("slot", "part"), PARTS)
+def test_parts_on_tasks_of_classes_with_heads(slot: str, part: str, classes: str, tmp_path: Path) -> None:
+    _same_when_cut(cell_of(classes, tmp_path, entry("finetune", slot, part), steps=3), tmp_path, versions=2)
+
+
+@pytest.mark.parametrize("part", ["ewc", "si", "l2"])
+def test_penalties_of_weights_on_images_of_all_kinds(part: str, stream: str, tmp_path: Path) -> None:
+    _same_when_cut(cell_of(stream, tmp_path, entry("finetune", "penalty", part)), tmp_path, versions=3)
+
+
+@pytest.mark.parametrize(("slot", "part"), [("memory", "craig"), ("penalty", "lwf"), ("penalty", "mas")])
+def test_parts_that_need_scores_refuse_other_images(slot: str, part: str, stream: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"{slot} .*task 'disc': wanted .* got segmentation"):
+        run(cell_of(stream, tmp_path, entry("finetune", slot, part)), tmp_path / "cell")
 
 
 def _same_when_cut(cell: Cell, folder: Path, versions: int) -> None:

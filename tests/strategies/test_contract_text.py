@@ -7,6 +7,7 @@ import torch
 import yaml
 from datasets import Dataset
 from tests.strategies.cut_runs import FOR_TASKS, Killed, run
+from tests.strategies.part_cells import PARTS, entry
 from tests.text_tasks import rows_of
 from torch import Tensor
 
@@ -57,6 +58,18 @@ def cell_of(stream: str, folder: Path, strategy: object, learner: str = "t5", st
     }
     (folder / "suite.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     return load_suite(str(folder / "suite.yaml")).cells[0]
+
+
+@pytest.mark.parametrize(("slot", "part"), PARTS)
+def test_parts_on_a_language_model(slot: str, part: str, stream: str, tmp_path: Path) -> None:
+    learner = "llama" if len(part) % 2 else "t5"  # half of the parts on each
+    cell = cell_of(stream, tmp_path, entry("finetune", slot, part), learner)
+    straight = run(cell, tmp_path / "straight")
+    with pytest.raises(Killed):
+        run(cell, tmp_path / "cut", stop_after=1)
+    cut = run(cell, tmp_path / "cut")
+    assert read_ledger(cut.path / "ledger.parquet").equals(read_ledger(straight.path / "ledger.parquet"))
+    assert [cut.record(v).digest for v in range(3)] == [straight.record(v).digest for v in range(3)]
 
 
 @pytest.mark.parametrize("name", FOR_TASKS)

@@ -36,7 +36,7 @@ def fits(cell: Callable[[], Any]) -> bool:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize(("slot", "part"), PARTS, ids="-".join)
+@pytest.mark.parametrize(("slot", "part"), PARTS)
 def test_same_seed_same_bits_and_resume_changes_nothing(
     slot: str, part: str, strategy: str, tiny: Any, tmp_path: Path
 ) -> None:
@@ -54,7 +54,7 @@ def test_same_seed_same_bits_and_resume_changes_nothing(
     assert [cut.record(v).digest for v in range(4)] == [straight.record(v).digest for v in range(4)]
 
 
-@pytest.mark.parametrize(("slot", "part"), PARTS, ids="-".join)
+@pytest.mark.parametrize(("slot", "part"), PARTS)
 def test_unknown_settings_of_parts_are_refused(slot: str, part: str, tiny: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"strategy finetune: {slot}.* unknown setting 'no_such_setting'") as found:
         cell_with(tiny.stream, tmp_path, {"name": "finetune", slot: {"name": part, "no_such_setting": 1}})
