@@ -35,6 +35,7 @@ class Der(AvalancheStrategy[DerConfig]):
 
     scope = "seen"
     mixed = True
+    keeps_positions = True
     carried = ("storage_policy.buffer_groups", "storage_policy.seen_classes")
 
     def plugins(self) -> list[Any]:

@@ -28,6 +28,7 @@ class Replay(AvalancheStrategy[ReplayConfig]):
     """
 
     mixed = True
+    keeps_positions = True
     carried = ("storage_policy.buffer_groups", "storage_policy.seen_classes")
 
     def plugins(self) -> list[Any]:

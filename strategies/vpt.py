@@ -1,13 +1,14 @@
 """Visual prompt tuning: train prompt tokens in a frozen transformer, and a head for each task."""
 
 from collections.abc import Iterator
-from typing import final
+from typing import ClassVar, final
 
 from pydantic import Field
 from torch import nn
 
 from clbench.contracts import PromptPlan, Sharing
 from clbench.core.registry import STRATEGIES
+from clbench.strategies._parts.slots import Slot
 from clbench.strategies._training.prompted import PromptConfig, PromptedStrategy
 
 
@@ -29,6 +30,8 @@ class Vpt(PromptedStrategy[VptConfig]):
     own prompts, as in the paper, so nothing is forgotten and nothing is transferred. With other values of `sharing`,
     tasks train a common bank in turn.
     """
+
+    slots: ClassVar[tuple[Slot, ...]] = ()
 
     def plan(self) -> PromptPlan:
         """The plan of the settings."""

@@ -82,7 +82,8 @@ class Zscl(GradientStrategy[ZsclConfig]):
         logits = learner.logits(batch, self.seen)
         with torch.no_grad():
             wanted = teacher.logits(batch, self.seen)
-        of_task = logits[:, -len(task.classes) :]  # the current task is the last one seen
+        first = sum(len(known.classes) for known in self.seen[: self.seen.index(task)])
+        of_task = logits[:, first : first + len(task.classes)]  # an earlier task's, for kept samples
         temperature = self.config.temperature
         distilled = divergence(logits, wanted, temperature) + divergence(logits.T, wanted.T, temperature)
         loss = learner.loss_from_logits(of_task, batch["label"], [task])

@@ -21,7 +21,7 @@ from clbench.learners._shared.adapter_folders import base_of
 from clbench.spec.stream import Stream
 from clbench.spec.task import Split
 from clbench.spec.update import KINDS, UpdateKind, update_as_json
-from clbench.strategies._parts.slots import choices_in, part_sources
+from clbench.strategies._parts.slots import choices_in, named_settings, part_sources
 from clbench.streams.card import StreamCard, load_stream, read_card
 
 READERS = ("clbench.cli", "clbench.reports", "clbench.benchmarks.tracking")
@@ -50,7 +50,7 @@ class Choice:
         return {
             "name": STRATEGIES.listing(self.strategy).name,
             "source": STRATEGIES.digest(self.strategy)[:16],
-            "settings": self.config.model_dump(mode="json"),
+            "settings": named_settings(self.config),
             **({"parts": part_sources(parts)} if (parts := choices_in(self.config)) else {}),
         }
 

@@ -132,7 +132,8 @@ class CellRun:
         self._begin()
         self._live.start()
         self._evaluator = Evaluator(self.stream, cell.split, self._samples, self._clock)
-        self._keys = Keys(cell, self._device.type, self._live.main.digest())
+        skipped = self._is_skipped(self.stream.last_version - 1)
+        self._keys = Keys(cell, self._device.type, self._live.main.digest(), skipped)
 
     def run(self, after_version: Callable[[int], None]) -> None:
         """Compute the versions that are missing, then mark the cell as finished.

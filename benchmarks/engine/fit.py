@@ -34,6 +34,10 @@ def require_fit(cell: Cell) -> None:
         raise ConfigError(f"stream {card.name} begins with release {card.releases[0]!r}, got learner {cell.learner!r}")
     for choice in cell.choices:
         _require_parts_fit(choice)
+        entry = STRATEGIES.get(choice.strategy)
+        if getattr(entry.value, "keeps_positions", False) and any(u.kind == "forget" for u in updates_of(card)):
+            why = "keeps samples by their positions, which updates of kind forget shift"
+            raise ConfigError(f"strategy {entry.name} {why}; stream {card.name} has one (a part `memory` keeps ids)")
     _require_capabilities(cell)
     if cell.others:
         for choice in cell.choices:

@@ -39,12 +39,14 @@ class Keys:
         cell: The cell.
         device: Kind of device that computes (`cpu`, `cuda`), which decides the precision.
         first_weights: Hash of the weights of version 0, which may come from elsewhere and change there.
+        skipped: Whether the versions before the last one are not made. Its weights may be equal, but what is recorded
+            of its update (the change since the version before) is not.
 
     Raises:
         DataError: When data are missing.
     """
 
-    def __init__(self, cell: Cell, device: str, first_weights: str) -> None:
+    def __init__(self, cell: Cell, device: str, first_weights: str, skipped: bool = False) -> None:
         self._cell = cell
         self._device = device
         self.first_weights = first_weights
@@ -53,6 +55,8 @@ class Keys:
         keys = [_key(self._root())]
         for update, parent in zip(self._stream.updates, self._stream.parents, strict=True):
             keys.append(_key({"parent": keys[parent].digest, **self._made_by(update)}))
+        if skipped:
+            keys[-1] = _key({**keys[-1].made_of, "skipped": True})
         self.versions = tuple(keys)
         """The keys of all versions, version 0 first."""
         self._tested = {

@@ -127,12 +127,11 @@ class TunedSettings:
                 raise ConfigError(
                     f"tuned: {name} was chosen with seed {cell.seed}, which must not be reported on test data"
                 )
-        resolved = cell.config.model_dump(mode="json")
         fitting = [
             (choice, name)
             for name, tuned in self._found[stream, learner]
             for choice in tuned.chosen
-            if choice.strategy == strategy and _holds(choice.given, resolved)
+            if choice.strategy == strategy and _holds(choice.given, cell.config)
         ]
         best = max(fitting, key=lambda found: len(found[0].given), default=None)
         if best is None:
@@ -147,5 +146,11 @@ def explicit_settings(config: StrategyConfig) -> Settings:
     return {key: value for key, value in config if key in config.model_fields_set}
 
 
-def _holds(given: Mapping[str, object], resolved: Mapping[str, object]) -> bool:
-    return all(key in resolved and resolved[key] == value for key, value in given.items())
+def _holds(given: Mapping[str, object], config: StrategyConfig) -> bool:
+    """Whether what a search was given are settings of a cell too; an optimizer has a search of its own."""
+    try:
+        searched = validate(type(config), given, "tuned result")
+    except ConfigError:  # a setting or value that the strategy does not have any more
+        return False
+    names = {*given, *({"optimizer"} & type(config).model_fields.keys())}
+    return all(getattr(searched, name) == getattr(config, name) for name in names)

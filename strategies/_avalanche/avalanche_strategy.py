@@ -54,7 +54,8 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
     """
     carried: ClassVar[tuple[str, ...]] = ()
     """Attributes of the `carrier` that survive from task to task; dots lead into attributes."""
-    slots: ClassVar[tuple[Slot, ...]] = ("optimizer", "edit")
+    slots: ClassVar[tuple[Slot, ...]] = ("optimizer",)
+    """Without `edit`: plugins take their anchors and teachers inside of Avalanche's loop, before an edit could come."""
     trains_weights: ClassVar[bool] = True
 
     def __init__(self, config: A, context: Context) -> None:
@@ -113,7 +114,6 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
         Raises:
             TrainingError: When the loss is not finite at some step; losses are read once, after the last step.
         """
-        self._parts.begin_task(task)
         mixed = self.mixed and len(self.seen) > 1
         views = Views(self.context, tuple(self.seen), self.generator, mixed, self.config.augment)
         model = AvalancheModel(self.learner, self.context, views, tuple(self.seen), self.scope)
@@ -125,7 +125,6 @@ class AvalancheStrategy(Strategy[A], Generic[A]):
             template.train(self._experience(task), eval_streams=[], shuffle=mixed)
         self._memory = capture(self.carrier(template), self.carried)
         self.learner.module.eval()
-        self._parts.end_task(task)
         report_losses(budget.losses, task, self.config.lr, self.context.record)
 
     def number_of_steps(self, task: Task) -> int:

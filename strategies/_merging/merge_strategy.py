@@ -18,7 +18,7 @@ from clbench.core.seeding import generator_for
 from clbench.core.sources import source_digest
 from clbench.core.tensor_digest import tensor_digest
 from clbench.strategies._merging.task_vectors import Vectors, dot, norm, permuted, plus, share
-from clbench.strategies._parts.slots import Slot, choices_in, part_sources
+from clbench.strategies._parts.slots import Slot, choices_in, named_settings, part_sources
 from clbench.strategies._training.gradient import GradientConfig, GradientStrategy, TrainingConfig
 from clbench.strategies._training.optimization import report_losses
 
@@ -85,7 +85,7 @@ class MergeStrategy(GradientStrategy[M], Generic[M]):
     before the task, and `merge/kept`, the share of ||tau||^2 that enters the offset.
     """
 
-    slots: ClassVar[tuple[Slot, ...]] = ("optimizer", "select")
+    slots: ClassVar[tuple[Slot, ...]] = ("optimizer",)
     recipe: ClassVar[type[TrainingConfig]] = FullConfig
     """The settings that decide the fine-tuned weights; all settings do where a subclass overrides what trains."""
 
@@ -239,7 +239,7 @@ class MergeStrategy(GradientStrategy[M], Generic[M]):
         start, draw = tensor_digest(weights), self.generator.initial_seed()
         known = next(c for c in type(self).__mro__ if "recipe" in vars(c)).__mro__
         fields = set(self.recipe.model_fields) if self._trainers <= set(known) else None
-        settings = self.config.model_dump(mode="json", include=fields)
+        settings = named_settings(self.config, fields)
         return json.dumps(["fine-tuning", start, draw, settings, self._codes], sort_keys=True)
 
     # State

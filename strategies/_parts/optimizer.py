@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import Field
 from torch import nn
@@ -47,6 +47,9 @@ class OptimizerPart(Part[C], Generic[C]):
 
     Heads and prompts are always trained by AdamW at their own rate.
     """
+
+    takes_nothing: ClassVar[bool] = False
+    """Whether everything is left to AdamW; else an optimizer that takes no parameter is refused."""
 
     def takes(self, trained: Trained) -> bool:
         """Whether it trains a parameter; AdamW trains the others. All by default."""

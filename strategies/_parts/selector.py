@@ -11,6 +11,7 @@ from torch import Tensor
 
 from clbench.contracts import Task
 from clbench.core.errors import ConfigError
+from clbench.core.seeding import generator_for
 from clbench.strategies._parts.part import Part, PartConfig, Trained
 
 Masks: TypeAlias = Mapping[str, Tensor | None]
@@ -87,6 +88,18 @@ class FixedSelector(Selector[F], Generic[F]):
     """Whether the choice depends on samples."""
 
     _first: Masks | None = None
+
+    def new_generator(self, *words: object) -> torch.Generator:
+        """Randomness of the current update, or of the cell for a choice that is kept.
+
+        So it does not matter which update is made first, where earlier ones are skipped.
+
+        Args:
+            *words: Name the use, if a selector has several.
+        """
+        if self.config.reselect == "first":
+            return generator_for(self.strategy.context.seed, "first", type(self).__name__, *words)
+        return super().new_generator(*words)
 
     @abstractmethod
     def choose(self, trained: Sequence[Trained], task: Task) -> Masks:

@@ -1,11 +1,11 @@
 """How settings name parts: `muon`, or `{name: kappa, share: 0.2}`, or a file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias, cast, get_args
 
-from pydantic import BeforeValidator, InstanceOf, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, InstanceOf, PlainSerializer, SerializationInfo, WithJsonSchema
 
 from clbench.contracts import Strategy, StrategyConfig
 from clbench.core.config import validate
@@ -62,16 +62,25 @@ class PartChoice:
         """The part of a strategy."""
         return self.part_class(self.config, strategy)
 
-    def as_json(self) -> dict[str, object]:
-        """Name and settings, as a suite's file may write them."""
-        return {"name": self.part, **self.config.model_dump(mode="json")}
+    @property
+    def name(self) -> str:
+        """Its registered name."""
+        return REGISTRIES[self.slot].listing(self.part).name
+
+    def as_json(self, named: bool = False) -> dict[str, object]:
+        """Name and settings, as a suite's file may write them.
+
+        Args:
+            named: Write the registered name also of a part that is in a file, so that nothing depends on its place.
+        """
+        settings = self.config.model_dump(mode="json", context={"named": named})
+        return {"name": self.name if named else self.part, **settings}
 
     def __str__(self) -> str:
         """Name and settings that differ from their defaults: `kappa(share=0.2)`."""
         fields = type(self.config).model_fields
         changed = ", ".join(f"{key}={value}" for key, value in self.config if value != fields[key].default)
-        name = REGISTRIES[self.slot].listing(self.part).name
-        return f"{name}({changed})" if changed else name
+        return f"{self.name}({changed})" if changed else self.name
 
 
 def _parse(slot: Slot, value: object) -> object:
@@ -105,8 +114,12 @@ def _parse_several(slot: Slot, value: object) -> object:
     return tuple(_parse(slot, item) for item in several)
 
 
+def _as_json(choice: PartChoice, info: SerializationInfo) -> dict[str, object]:
+    return choice.as_json(named=bool(info.context and info.context.get("named")))
+
+
 SCHEMA = WithJsonSchema({"type": ["string", "object", "array", "null"]})
-OneChoice: TypeAlias = Annotated[InstanceOf[PartChoice], PlainSerializer(PartChoice.as_json)]
+OneChoice: TypeAlias = Annotated[InstanceOf[PartChoice], PlainSerializer(_as_json)]
 OptimizerChoice: TypeAlias = Annotated[OneChoice, BeforeValidator(partial(_parse, "optimizer")), SCHEMA]
 SelectorChoice: TypeAlias = Annotated[OneChoice | None, BeforeValidator(partial(_parse, "select")), SCHEMA]
 MemoryChoice: TypeAlias = Annotated[OneChoice | None, BeforeValidator(partial(_parse, "memory")), SCHEMA]
@@ -130,4 +143,14 @@ def choices_in(config: StrategyConfig) -> tuple[PartChoice, ...]:
 
 def part_sources(choices: Sequence[PartChoice]) -> dict[str, str]:
     """Hashes of the code of parts, by slot and name."""
-    return {f"{choice.slot}.{choice.part}": choice.source for choice in choices}
+    return {f"{choice.slot}.{choice.name}": choice.source for choice in choices}
+
+
+def named_settings(config: StrategyConfig, only: Collection[str] | None = None) -> dict[str, object]:
+    """Settings as JSON, with parts by their registered names, so that they do not depend on places of files.
+
+    Args:
+        config: The settings.
+        only: Names of the settings that are wanted; all if None.
+    """
+    return config.model_dump(mode="json", include=None if only is None else set(only), context={"named": True})

@@ -179,7 +179,7 @@ class GradientTraining(Strategy[G], Generic[G]):
 
     def _train(self, task: Task, total: int) -> Tensor:
         """Make all steps of a task; returns the losses `(steps,)` on the device."""
-        heads = list(self.task_parameters().values())
+        heads = list(self._heads().values())
         left_out = {id(p) for p in heads}
         shared = [(name, p) for name, p in self.trainable_parameters() if id(p) not in left_out]
         trained = self._described(shared)
@@ -188,6 +188,7 @@ class GradientTraining(Strategy[G], Generic[G]):
         parameters = [item.parameter for item in trained] + heads
         train_only(self.learner.module, parameters)
         optimizer, scheduler = new_optimizer(trained, heads, self.config, self.parts.optimizer, total)
+        changes = type(self).after_step is not GradientTraining.after_step
         kept = self.parts.kept_batches(task)
         share = self.parts.kept_share(task)
         losses = torch.zeros(total, device=self.learner.device)
@@ -204,12 +205,19 @@ class GradientTraining(Strategy[G], Generic[G]):
             scheduler.step()
             optimizer.zero_grad(set_to_none=True)
             with torch.no_grad():
-                self.after_step(owner, step)
                 masking.restore()
+                if changes:  # the hook reads weights and changes them
+                    self.after_step(owner, step)
+                    masking.restore()
                 self.parts.after_step()
             self.context.progress(step, total)
         self.learner.module.eval()
         return losses
+
+    def _heads(self) -> dict[str, nn.Parameter]:
+        """Own parameters of the current tasks, and heads of all tasks seen: kept samples train theirs, too."""
+        earlier = {name: p for task in self.seen for name, p in self.learner.head(task).items()}
+        return {**earlier, **self.task_parameters()}
 
     def _described(self, parameters: Iterable[tuple[str, nn.Parameter]]) -> list[Trained]:
         return described(self.learner, parameters, self._linear_layers, adapters=not self.trains_weights)

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from clbench.contracts import Budget, Task
-from clbench.core.errors import TrainingError
+from clbench.core.errors import ConfigError, TrainingError
 from clbench.strategies._parts.optimizer import Joined, OptimizerPart, Plan
 from clbench.strategies._parts.part import Trained
 
@@ -82,6 +82,8 @@ def new_optimizer(
         steps: Number of steps of the schedule.
     """
     taken = [item for item in trained if part.takes(item)]
+    if trained and not taken and not part.takes_nothing:
+        raise ConfigError(f"optimizer {type(part).__name__}: takes none of what the strategy trains, which AdamW would")
     others = [item.parameter for item in trained if not part.takes(item)]
     groups: list[dict[str, Any]] = [
         {"params": others, "lr": part.config.fallback_lr or config.rate},

@@ -19,6 +19,8 @@ class AdamW(OptimizerPart[OptimizerConfig]):
     the strategy.
     """
 
+    takes_nothing = True
+
     def takes(self, trained: Trained) -> bool:
         """Nothing."""
         return False

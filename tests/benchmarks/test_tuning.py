@@ -263,6 +263,23 @@ def test_chosen_settings_fill_in_below_explicit_ones(write_suite: WriteSuite, tm
     assert untuned.config.model_dump()["lr"] == 0.002
 
 
+def test_an_optimizer_does_not_get_a_rate_that_was_searched_for_another(
+    write_suite: WriteSuite, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.yaml"
+    plain = Chosen(strategy="lora", settings={"lr": 0.5}, value=0.1)
+    slow = Chosen(strategy="lora", given={"optimizer": {"name": "sgd"}}, settings={"lr": 0.25}, value=0.1)
+    write_tuned(result(write_suite("lora"), plain, slow), path)
+    entries: list[Any] = [
+        {"name": "lora", "memory": "random"},
+        {"name": "lora", "optimizer": {"name": "sgd"}},
+        {"name": "lora", "optimizer": {"name": "sgd", "momentum": 0.5}},
+        {"name": "lora", "optimizer": "muon"},
+    ]
+    found = [cell.config.model_dump()["lr"] for cell in load_suite(write_suite(*entries, tuned=[str(path)])).cells]
+    assert found == [0.5, 0.25, 0.002, 0.002]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -164,10 +164,13 @@ class Strategy(Generic[C]):
         requires: What a learner must be besides a `Learner`: protocols of `clbench.contracts.capabilities`.
         predicts_with_weights: Whether predictions depend on the learner's weights alone, so that another strategy can
             compress a version or make it forget; False where `predictor` is overridden.
+        keeps_positions: Whether samples are kept by their positions in training splits, which `Forget` shifts; a suite
+            then refuses streams that forget.
     """
 
     requires: ClassVar[tuple[type, ...]] = ()
     predicts_with_weights: ClassVar[bool] = True
+    keeps_positions: ClassVar[bool] = False
 
     def __init__(self, config: C, context: Context) -> None:
         missing = [one for one in self.required(config) if not isinstance(context.learner, one)]
