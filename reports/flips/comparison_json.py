@@ -8,7 +8,9 @@ from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_metrics import all_metrics
 from clbench.reports.flips.gate import Gate
 from clbench.reports.flips.graded import GradedFlips
+from clbench.reports.flips.power import POWER
 from clbench.reports.flips.statistics import LEVEL, RESAMPLES, Interval
+from clbench.reports.flips.verdict import Verdict
 
 SCHEMA = 1
 """Version of the format; it rises when a key changes its meaning or goes away."""
@@ -26,8 +28,14 @@ def to_dict(comparison: Comparison, gate: Gate | None = None) -> dict[str, objec
         "pfr_confidence_weighted": confidence_weighted(comparison.counts.pfr_confidence_sum, comparison.table),
         "mcnemar_p": comparison.mcnemar_p,
         "nfr_upper": comparison.nfr_upper,
+        "verdict": _verdict(comparison.verdict),
         "intervals": _intervals(comparison.intervals),
-        "method": {"intervals": f"paired percentile bootstrap, {RESAMPLES} resamples", "level": LEVEL},
+        "method": {
+            "unit": "sample",
+            "intervals": f"paired percentile bootstrap, {RESAMPLES} resamples",
+            "level": LEVEL,
+            "power": POWER,
+        },
         "unmatched": {
             "old": comparison.counts.old_only,
             "new": comparison.counts.new_only,
@@ -75,9 +83,14 @@ def _task(result: TaskResult) -> dict[str, object]:
         **_numbers_of(counts.table),
         "mcnemar_p": result.mcnemar_p,
         "holm_p": result.holm_p,
+        "verdict": _verdict(result.verdict),
         "intervals": _intervals(result.intervals),
         "unmatched": {"old": counts.old_only, "new": counts.new_only, "unscored": counts.unscored},
     }
+
+
+def _verdict(found: Verdict | None) -> dict[str, object] | None:
+    return None if found is None else {**asdict(found), "interval": [found.interval.low, found.interval.high]}
 
 
 def _graded(comparison: Comparison) -> dict[str, object] | None:

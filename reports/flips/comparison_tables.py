@@ -7,6 +7,7 @@ from clbench.reports.flips.comparison_json import confidence_weighted
 from clbench.reports.flips.flip_counts import Flip
 from clbench.reports.flips.flip_metrics import all_metrics
 from clbench.reports.flips.statistics import Interval
+from clbench.reports.flips.verdict import Verdict
 from clbench.reports.leaderboard.text import plain
 
 UNDEFINED = "n/a"
@@ -32,7 +33,7 @@ GRADED_COLUMNS = ("dead-band", "losses", "mean loss", "gains", "mean gain", "mea
 GRADED_TASK_COLUMNS = ("task", "dead-band", "n", *GRADED_COLUMNS[1:-1], "old only", "new only")
 TASK_COLUMNS = (
     *("task", "n", "NFR", "95 % interval", "PFR", "accuracy change", "p (McNemar, Holm)"),
-    *("old only", "new only"),
+    *("verdict", "detectable change", "more samples", "old only", "new only"),
 )
 
 
@@ -60,8 +61,23 @@ def task_rows(comparison: Comparison) -> TableRows:
         shown = (number(found["nfr"]), interval(result.intervals["nfr"]), number(found["pfr"]))
         change = (number(found["accuracy_change"]), p_value(result.holm_p if result.counts.table.n else None))
         unpaired = (str(result.counts.old_only), str(result.counts.new_only))
-        rows.append((plain(task), str(result.counts.table.n), *shown, *change, *unpaired))
+        rows.append((plain(task), str(result.counts.table.n), *shown, *change, *_decided(result.verdict), *unpaired))
     return rows
+
+
+def verdict_line(found: Verdict) -> str:
+    """A verdict with its reasons, in one line."""
+    change = f"accuracy changed by {found.change:+.4f}, 90 % interval {interval(found.interval)}"
+    limits = f"p {p_value(found.p)}" + ("" if found.margin is None else f", margin {found.margin:g}")
+    seen = "no change" if found.detectable is None else f"changes from {found.detectable:.4f} on"
+    more = "" if found.more is None else f"; {_times(found.more, 'more sample')} would decide at this change"
+    return f"{found.outcome}: {change}, {limits}; these samples show {seen} with a power of 80 %{more}"
+
+
+def _decided(found: Verdict | None) -> tuple[str, str, str]:
+    if found is None:
+        return UNDEFINED, UNDEFINED, ""
+    return found.outcome, number(found.detectable), "" if found.more is None else str(found.more)
 
 
 def graded_rows(comparison: Comparison) -> TableRows:

@@ -99,6 +99,7 @@ def to_html(comparison: Comparison, gate: Gate | None = None, contents: Contents
             confidence_weighted(comparison.counts.pfr_confidence_sum, table),
         ),
         all_metrics=all_metrics,
+        verdict=comparison_tables.verdict_line(comparison.verdict) if comparison.verdict else None,
         notes=comparison_tables.notes(comparison),
         tasks=tasks,
         flips=[_shown(flip, comparison_tables.answers(comparison, flip), tasks, contents) for flip in comparison.worst],

@@ -41,6 +41,10 @@ def compare(
     lower_is_better: Annotated[
         bool, typer.Option("--lower-is-better", help="Graded scores are errors: lower is better.")
     ] = False,
+    margin: Annotated[
+        Optional[float],
+        typer.Option(help="Largest change of accuracy that does not matter. Without it no verdict is `equivalent`."),
+    ] = None,
     max_nfr: Annotated[
         Optional[float],
         typer.Option(help="Budget for the negative flip rate: exit status 1 if its upper 95 % bound is above it."),
@@ -82,7 +86,7 @@ def compare(
     with contextlib.ExitStack() as stack:
         folders = [Path(stack.enter_context(TemporaryDirectory(prefix="clbench-compare-"))) for _ in range(2)]
         models = [load_predictions(old, options, folders[0], new), load_predictions(new, options, folders[1], old)]
-        found = compare_predictions(*models, dead_band=dead_band, lower_is_better=lower_is_better)
+        found = compare_predictions(*models, dead_band=dead_band, lower_is_better=lower_is_better, margin=margin)
     gate = None if max_nfr is None else decide(found, max_nfr)
     if not as_json:
         _print_numbers(found)
@@ -109,6 +113,8 @@ def _print_numbers(found: "Comparison") -> None:
 
     print(f"old: {found.old}\nnew: {found.new}")
     print_table(f"protocol: {found.protocol}", tables.COUNT_COLUMNS, tables.contingency_rows(found))
+    if found.verdict is not None:
+        print(f"verdict: {tables.verdict_line(found.verdict)}")
     for note in tables.notes(found):
         print(note)
     if found.table.n:
