@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import duckdb
@@ -22,6 +22,7 @@ from clbench.reports.flips.flip_counts import (
 )
 from clbench.reports.flips.flip_metrics import FLIP_METRICS, accuracy_change, nfr
 from clbench.reports.flips.graded import GradedFlips, check_dead_band, graded_flips, graded_intervals
+from clbench.reports.flips.graded_verdict import graded_verdicts
 from clbench.reports.flips.pairing import database, pair
 from clbench.reports.flips.predictions import Predictions
 from clbench.reports.flips.statistics import Interval, bootstrap, mcnemar_exact, upper_bound
@@ -87,6 +88,7 @@ class Comparison:
         n_worse: Number of negative flips, or of losses, including those that `worst` leaves out.
         forgotten: Number of samples of a task or class that a model was asked to forget; they count nowhere else.
         verdict: The verdict on the accuracy over all tasks; None without right or wrong answers.
+        graded_verdicts: The verdicts on the mean change of each task with graded scores.
     """
 
     old: str
@@ -103,6 +105,7 @@ class Comparison:
     n_worse: int
     forgotten: int = 0
     verdict: Verdict | None = None
+    graded_verdicts: Mapping[str, Verdict] = field(default_factory=dict)
 
     @property
     def table(self) -> ContingencyTable:
@@ -165,6 +168,7 @@ def compare(
             counts.table.negative_flips if flips else graded[-1].flips.losses,
             paired.forgotten,
             verdict(counts.table, margin) if counts.table.n else None,
+            _graded_verdicts(connection, by_task),
         )
 
 
@@ -197,3 +201,11 @@ def _graded(
         changes = count_changes(connection, names, n, band)
         results.append(GradedResult(graded_flips(changes, band), graded_intervals(changes, band)))
     return results, {name: [found[name] for found in tasks] for name in names}
+
+
+def _graded_verdicts(
+    connection: duckdb.DuckDBPyConnection, by_task: Mapping[str, Sequence[GradedFlips]]
+) -> dict[str, Verdict]:
+    return graded_verdicts(
+        {task: count_changes(connection, [task], found[0].n, 0.0) for task, found in by_task.items()}
+    )

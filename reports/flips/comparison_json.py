@@ -98,7 +98,11 @@ def _graded(comparison: Comparison) -> dict[str, object] | None:
         return None
     every = [{**asdict(result.flips), "intervals": _intervals(result.intervals)} for result in comparison.graded]
     tasks: Mapping[str, Sequence[GradedFlips]] = comparison.graded_by_task
-    return {"all": every, "tasks": {task: [asdict(flips) for flips in found] for task, found in tasks.items()}}
+    return {
+        "all": every,
+        "tasks": {task: [asdict(flips) for flips in found] for task, found in tasks.items()},
+        "verdicts": {task: _verdict(found) for task, found in comparison.graded_verdicts.items()},
+    }
 
 
 def _intervals(intervals: Mapping[str, Interval | None]) -> dict[str, list[float] | None]:

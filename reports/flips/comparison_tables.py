@@ -30,7 +30,16 @@ def contingency_rows(comparison: Comparison) -> TableRows:
 COUNT_COLUMNS = ("", "new right", "new wrong", "all", "wrong to another wrong")
 METRIC_COLUMNS = ("metric", "value", "95 % interval")
 GRADED_COLUMNS = ("dead-band", "losses", "mean loss", "gains", "mean gain", "mean change", "95 % interval")
-GRADED_TASK_COLUMNS = ("task", "dead-band", "n", *GRADED_COLUMNS[1:-1], "old only", "new only")
+GRADED_TASK_COLUMNS = (
+    "task",
+    "dead-band",
+    "n",
+    *GRADED_COLUMNS[1:-1],
+    "p (permutation, Holm)",
+    "verdict",
+    "old only",
+    "new only",
+)
 TASK_COLUMNS = (
     *("task", "n", "NFR", "95 % interval", "PFR", "accuracy change", "p (McNemar, Holm)"),
     *("verdict", "detectable change", "more samples", "old only", "new only"),
@@ -96,12 +105,13 @@ def graded_task_rows(comparison: Comparison) -> TableRows:
     """Gains and losses of graded scores and unpaired samples, a row for each task and dead-band."""
     rows: TableRows = []
     for task, found in comparison.graded_by_task.items():
-        counts = comparison.tasks[task].counts
+        counts, verdict = comparison.tasks[task].counts, comparison.graded_verdicts[task]
         for f in found:
             losses = (f"{f.losses} ({number(f.loss_rate)})", number(f.mean_loss))
             gains = (f"{f.gains} ({number(f.gain_rate)})", number(f.mean_gain), number(f.mean_change))
+            decided = (p_value(verdict.p), verdict.outcome)
             unpaired = (str(counts.old_only), str(counts.new_only))
-            rows.append((plain(task), f"{f.dead_band:g}", str(f.n), *losses, *gains, *unpaired))
+            rows.append((plain(task), f"{f.dead_band:g}", str(f.n), *losses, *gains, *decided, *unpaired))
     return rows
 
 

@@ -34,7 +34,7 @@ def detectable_change(discordance: float, n: int, tests: int = 1) -> float | Non
     Returns:
         The change; None if not even a change of all discordant pairs in one direction would be found.
     """
-    z_a, z_b = _quantiles(tests)
+    z_a, z_b = normal_quantiles(tests)
     a = z_a * math.sqrt(discordance)
     inner = a * a * n - (n + z_b * z_b) * (a * a - z_b * z_b * discordance)
     if inner < 0:
@@ -60,7 +60,7 @@ def samples_to_detect(change: float, discordance: float, tests: int = 1) -> int 
     Returns:
         The number; None for a change of 0, which no number of samples shows.
     """
-    z_a, z_b = _quantiles(tests)
+    z_a, z_b = normal_quantiles(tests)
     spread = z_a * math.sqrt(discordance) + z_b * math.sqrt(max(discordance - change * change, 0.0))
     if abs(change) * math.sqrt(MOST) <= spread:
         return None
@@ -107,5 +107,6 @@ def samples_to_equate(change: float, discordance: float, margin: float) -> int |
     return high
 
 
-def _quantiles(tests: int) -> tuple[float, float]:
+def normal_quantiles(tests: int) -> tuple[float, float]:
+    """The normal quantiles of a two-sided test at 5 %, corrected for a number of tests (Bonferroni), and of the power."""
     return NORMAL.inv_cdf(1 - LEVEL / (2 * tests)), NORMAL.inv_cdf(POWER)
