@@ -26,7 +26,8 @@ def sign_flip_p(changes: ChangeHistogram, seed: int = 0) -> float:
     The unit of analysis is the sample: its old and new score are exchanged together. All signs are gone through for up
     to 16 changes other than 0; else signs are drawn.
 
-    Formula: the share of signs with |sum of signed changes| >= |sum of changes|; of R draws (1 + their number) / (R + 1)
+    Formula: the share of signs with |sum of signed changes| >= |sum of changes|;
+        for R draws (1 + number of such draws) / (R + 1)
     Unit: a probability
     Direction: small values speak against the hypothesis
     Range: (0, 1]

@@ -108,5 +108,5 @@ def samples_to_equate(change: float, discordance: float, margin: float) -> int |
 
 
 def normal_quantiles(tests: int) -> tuple[float, float]:
-    """The normal quantiles of a two-sided test at 5 %, corrected for a number of tests (Bonferroni), and of the power."""
+    """Normal quantiles: of a two-sided test at 5 %, corrected for a number of tests (Bonferroni), and of the power."""
     return NORMAL.inv_cdf(1 - LEVEL / (2 * tests)), NORMAL.inv_cdf(POWER)

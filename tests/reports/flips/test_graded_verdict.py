@@ -23,7 +23,7 @@ def test_by_hand() -> None:
     assert sign_flip_p(histogram([0.0, 0.0])) == 1.0
     assert sign_flip_p(histogram([0.1, 0.2, 0.3])) == 2 / 8
     assert sign_flip_p(histogram([0.1, -0.1])) == 1.0
-    # of the sums 0.6 (twice for each sign), 0.4, 0.2, 0.0 with both signs, 0.4 is reached by four of eight
+    # the sums are 0.6, 0.4, 0.2 and 0 with both signs: four of eight are at least 0.4 in size
     assert sign_flip_p(histogram([0.3, 0.2, -0.1])) == 4 / 8
     assert sign_flip_p(histogram([1.0] * 6 + [0.0] * 50)) == 2 / 64
 
