@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from clbench.reports.flips.comparison import Comparison, TaskResult
 from clbench.reports.flips.contingency import ContingencyTable
@@ -12,12 +13,23 @@ from clbench.reports.flips.power import POWER
 from clbench.reports.flips.statistics import LEVEL, RESAMPLES, Interval
 from clbench.reports.flips.verdict import Verdict
 
+if TYPE_CHECKING:
+    from clbench.reports.flips.policy import PolicyResult  # it imports pydantic, which only a policy needs
+
 SCHEMA = 1
 """Version of the format; it rises when a key changes its meaning or goes away."""
 
 
-def to_dict(comparison: Comparison, gate: Gate | None = None) -> dict[str, object]:
-    """All results of a comparison; null where a number is undefined, with the reason under `undefined` if known."""
+def to_dict(
+    comparison: Comparison, gate: Gate | None = None, policy: "PolicyResult | None" = None
+) -> dict[str, object]:
+    """All results of a comparison; null where a number is undefined, with the reason under `undefined` if known.
+
+    Args:
+        comparison: The comparison.
+        gate: Result of a gate; None without one.
+        policy: Result of a policy; None without one.
+    """
     return {
         "schema": SCHEMA,
         "old": comparison.old,
@@ -54,7 +66,24 @@ def to_dict(comparison: Comparison, gate: Gate | None = None) -> dict[str, objec
         "worst": [asdict(flip) for flip in comparison.worst],
         "worse": comparison.n_worse,
         "gate": None if gate is None else asdict(gate),
+        "policy": None if policy is None else {"passed": policy.passed, **asdict(policy)},
     }
+
+
+def several_to_dict(
+    judged: Sequence["tuple[Comparison, Gate | None, PolicyResult | None]"], verdicts: Sequence[Verdict | None]
+) -> dict[str, object]:
+    """All results of several new models against one old model.
+
+    Args:
+        judged: For each new model the comparison, and the results of gate and policy.
+        verdicts: Their verdicts, corrected for the number of models.
+    """
+    models = [
+        {**to_dict(*each), "verdict_among_models": _verdict(found)}
+        for each, found in zip(judged, verdicts, strict=True)
+    ]
+    return {"schema": SCHEMA, "old": judged[0][0].old, "models": models}
 
 
 def confidence_weighted(confidence_sum: float | None, table: ContingencyTable) -> float | None:

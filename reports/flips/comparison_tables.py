@@ -1,6 +1,7 @@
 """A comparison as rows of tables and lines of text, for the terminal."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from clbench.reports.flips.comparison import Comparison
 from clbench.reports.flips.comparison_json import confidence_weighted
@@ -9,6 +10,9 @@ from clbench.reports.flips.flip_metrics import all_metrics
 from clbench.reports.flips.statistics import Interval
 from clbench.reports.flips.verdict import Verdict
 from clbench.reports.leaderboard.text import plain
+
+if TYPE_CHECKING:
+    from clbench.reports.flips.policy import PolicyResult  # it imports pydantic, which only a policy needs
 
 UNDEFINED = "n/a"
 EMPTY = "(empty)"
@@ -87,6 +91,26 @@ def _decided(found: Verdict | None) -> tuple[str, str, str]:
     if found is None:
         return UNDEFINED, UNDEFINED, ""
     return found.outcome, number(found.detectable), "" if found.more is None else str(found.more)
+
+
+CHECK_COLUMNS = ("task", "role", "check", "result", "reason")
+
+
+def check_rows(policy: "PolicyResult") -> TableRows:
+    """A row for each check of a policy."""
+    return [
+        (plain(check.task), check.role, check.what, "passed" if check.passed else "failed", plain(check.reason))
+        for check in policy.checks
+    ]
+
+
+def policy_line(policy: "PolicyResult") -> str:
+    """Whether a policy is kept, and which tasks it does not name, in one line."""
+    failed = sum(not check.passed for check in policy.checks)
+    unnamed = f"; not judged: {', '.join(map(short, policy.unnamed))}" if policy.unnamed else ""
+    return (
+        f"{'passed' if policy.passed else 'failed'}: {failed} of {_times(len(policy.checks), 'check')} failed{unnamed}"
+    )
 
 
 def graded_rows(comparison: Comparison) -> TableRows:
