@@ -50,8 +50,9 @@ def compare(
     old: Annotated[
         str,
         typer.Argument(
-            help="Model that users have: a ledger (.parquet) or the id of an MLflow run, optionally with @VERSION, "
-            "or a sample log of lm-evaluation-harness."
+            help="Model that users have: a ledger (.parquet) or the id of an MLflow run, optionally with @VERSION; "
+            "a sample log of lm-evaluation-harness, a log of inspect_ai (.json), records of Every Eval Ever (.jsonl), "
+            "or a CSV file with id, task, target, prediction."
         ),
     ],
     new: Annotated[
@@ -67,7 +68,8 @@ def compare(
         ),
     ] = None,
     metric: Annotated[
-        Optional[str], typer.Option(help="Metric of sample logs. Default: the first that is a number.")
+        Optional[str],
+        typer.Option(help="Metric or scorer of logs. Default: the first metric that is a number, the first scorer."),
     ] = None,
     dead_band: Annotated[
         float, typer.Option(help="Graded scores: also report with changes up to this size counted as no change.")

@@ -174,7 +174,7 @@ def test_a_run_is_compared_by_its_id(
         (
             "finetune",
             [],
-            "wanted a ledger (.parquet), a sample log (.jsonl, .json) or the id of an MLflow run, got none of them",
+            "wanted a ledger (.parquet), a log (.jsonl, .json), a CSV file (.csv) or the id of an MLflow run, got none",
         ),
         (".", [], "got a folder"),
         ("0" * 32, [], "tracking store sqlite:///"),
