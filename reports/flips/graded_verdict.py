@@ -62,7 +62,7 @@ def _drawn(sizes: Numbers, seed: int) -> Numbers:
     rng = np.random.default_rng(seed)
     rows = [min(CHUNK, DRAWS - start) for start in range(0, DRAWS, CHUNK)]
     plus = [rng.integers(0, 2, (some, len(sizes)), dtype=np.int8) @ sizes for some in rows]
-    return 2 * np.concatenate(plus) - sizes.sum()
+    return np.asarray(2 * np.concatenate(plus) - sizes.sum(), np.float64)
 
 
 def _drawn_by_group(sizes: Numbers, counts: np.ndarray[tuple[int], np.dtype[np.int64]], seed: int) -> Numbers:

@@ -46,7 +46,8 @@ def test_right_and_wrong_answers_are_flips(tmp_path: Path, folder: Path, suffix:
 def test_epochs_of_a_sample_count_once_with_their_mean(tmp_path: Path, folder: Path, suffix: str) -> None:
     found = read(tmp_path, *pair(folder, f"sums_epochs{suffix}"))
     (flips,) = found.graded_by_task["sums_epochs"]
-    assert (flips.n, flips.gains, flips.losses, flips.mean_change) == (6, 2, 2, pytest.approx(0))
+    assert (flips.n, flips.gains, flips.losses) == (6, 2, 2)
+    assert flips.mean_change == pytest.approx(0)
     assert found.table.n == 0
     assert found.graded_verdicts["sums_epochs"].p == 1.0
 

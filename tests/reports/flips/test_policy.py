@@ -4,19 +4,22 @@ import json
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree as ET
 
 import pytest
 from scipy import stats
 from tests.command import Command
 from tests.reports.flips.ledgers import graded, rows, table, write
+from typer.main import get_command
 
+from clbench.cli.main import app
 from clbench.core.config import validate
 from clbench.core.errors import ConfigError
+from clbench.core.yaml_text import parse_yaml
 from clbench.reports.flips.ci_outputs import to_junit, to_markdown
 from clbench.reports.flips.comparison import Comparison, compare
-from clbench.reports.flips.policy import POOLED, Policy, PolicyResult, apply_policy
+from clbench.reports.flips.policy import POOLED, Policy, PolicyResult, Role, apply_policy
 from clbench.reports.flips.predictions import Predictions
 
 
@@ -213,3 +216,17 @@ def test_several_models_are_corrected_for_and_judged(run: Command, tmp_path: Pat
 def test_a_policy_needs_tasks() -> None:
     with pytest.raises(ConfigError, match="policy: tasks is missing"):
         validate(Policy, {}, "policy")
+
+
+DOCS = Path(__file__).parents[3] / "docs" / "flips.md"
+
+
+def test_the_examples_in_the_documentation_are_valid() -> None:
+    blocks = [parse_yaml(text) for text in re.findall(r"(?ms)^```yaml\n(.*?)^```", DOCS.read_text("utf-8"))]
+    (policy,) = [block for block in blocks if "tasks" in block]
+    assert {rule.role for rule in validate(Policy, policy, "docs").tasks.values()} == set(get_args(Role))
+    (workflow,) = [block for block in blocks if "jobs" in block]
+    (command,) = [s["run"] for s in workflow["jobs"]["compare"]["steps"] if "clbench compare" in s.get("run", "")]
+    group: Any = get_command(app)
+    known = {name for parameter in group.commands["compare"].params for name in parameter.opts}
+    assert known >= set(re.findall(r"--[\w-]+", command))
