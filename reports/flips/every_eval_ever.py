@@ -10,6 +10,7 @@ from clbench.reports.flips.answers import Answer, to_predictions
 from clbench.reports.flips.predictions import Predictions
 from clbench.reports.leaderboard.text import encodable, plain
 
+SCHEMA_VERSION = "0.3.0"
 RECORD = frozenset(
     {"schema_version", "evaluation_id", "evaluation_name", "sample_id", "interaction_type", "evaluation"}
 )

@@ -94,6 +94,10 @@ def compare(
     ] = None,
     markdown: Annotated[Optional[Path], typer.Option(help="Also write a summary in Markdown.")] = None,
     html: Annotated[Optional[Path], typer.Option(help="Also write an HTML page with the worst flips.")] = None,
+    records: Annotated[
+        Optional[Path],
+        typer.Option(help="Also write the answers of all models to this folder, as records of Every Eval Ever."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     out: Annotated[Path, typer.Option(help="Folder of the runs that ids name.")] = Path("clbench-runs"),
     tracking_uri: Annotated[
@@ -136,6 +140,11 @@ def compare(
         folders = [Path(stack.enter_context(TemporaryDirectory(prefix="clbench-compare-"))) for _ in texts]
         others = [new[0], *[old] * len(new)]
         models = [load_predictions(*each) for each in zip(texts, [options] * len(texts), folders, others, strict=True)]
+        if records is not None:
+            from clbench.reports.flips.records_writer import write_records
+
+            for model in models:
+                write_records(model, records, lower_is_better=lower_is_better)
         for model in models[1:]:
             found = compare_predictions(
                 models[0], model, dead_band=dead_band, lower_is_better=lower_is_better, margin=margin

@@ -3,14 +3,18 @@
 import json
 from collections.abc import Callable
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.command import Command
+from tests.reports.flips.ledgers import graded, random_rows, table, write
 
 from clbench.reports.flips.comparison import Comparison, compare
 from clbench.reports.flips.inputs import InputOptions, load_predictions
+from clbench.reports.flips.predictions import Predictions
+from clbench.reports.flips.records_writer import write_records
 
 DATA = Path(__file__).parents[1] / "data"
 INSPECT, RECORDS = DATA / "inspect_ai", DATA / "every_eval_ever"
@@ -217,3 +221,50 @@ def test_other_input_is_one_line(
     done = run(name, name, *flags)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert message in done.stderr
+
+
+def kinds(value: object) -> object:
+    """The types of a record, key by key."""
+    return {key: kinds(item) for key, item in value.items()} if isinstance(value, dict) else type(value)
+
+
+def test_written_records_are_read_as_the_same_answers(run: Command, tmp_path: Path) -> None:
+    old, new = (write(tmp_path / f"{name}.parquet", random_rows(seed, 20)) for seed, name in enumerate(("old", "new")))
+    direct = json.loads(run(old, new, "--json", "--records", tmp_path / "out").stdout)
+    paths = {path.parent.name[-11:]: path for path in (tmp_path / "out").rglob("*_samples.jsonl")}
+    again = json.loads(run(paths["old.parquet"], paths["new.parquet"], "--json").stdout)
+    assert again["counts"] == direct["counts"]
+    assert again["tasks"].keys() == direct["tasks"].keys() == {"task 0", "task 1", "task 2"}
+    (results,) = (path for path in paths["old.parquet"].parent.glob("*.json"))
+    written = json.loads(results.read_text())
+    assert written["detailed_evaluation_results"]["checksum"] == sha256(paths["old.parquet"].read_bytes()).hexdigest()
+    assert (results.parents[4] / written["detailed_evaluation_results"]["file_path"]) == paths["old.parquet"]
+    scores = {each["evaluation_name"]: each["score_details"]["score"] for each in written["evaluation_results"]}
+    counts = direct["tasks"]["task 1"]["counts"]
+    assert scores["task 1"] == pytest.approx((counts["both_right"] + counts["negative_flips"]) / 20)
+
+
+@pytest.mark.parametrize("name", ["sums", "sums_epochs"])
+def test_written_records_have_the_keys_and_types_of_those_of_the_converter(tmp_path: Path, name: str) -> None:
+    predictions = load_predictions(str(INSPECT / "old" / f"{name}.json"), InputOptions(None, None, "", ""), tmp_path)
+    results = write_records(predictions, tmp_path)
+    lines = results.with_name(f"{results.stem}_samples.jsonl").read_text().splitlines()
+    ours, theirs = kinds(json.loads(lines[0])), kinds(json.loads((RECORDS / "old" / f"{name}.jsonl").open().readline()))
+    assert isinstance(ours, dict)
+    assert isinstance(theirs, dict)
+    for key in ("input", "output", "evaluation"):
+        assert ours[key].items() <= theirs.pop(key).items()
+        del ours[key]
+    assert ours.items() <= theirs.items()
+    scores = [json.loads(line)["evaluation"] for line in lines]
+    assert all(each["is_correct"] == (each["score"] == 1) for each in scores)
+
+
+def test_what_records_cannot_know_is_not_made_up(tmp_path: Path) -> None:
+    made = [*graded([0.5, 1.0]), {**graded([0.0])[0], "sample_id": "none", "score": None}]
+    results = write_records(Predictions("a/b \u202e<c>", table(made)), tmp_path, lower_is_better=True)
+    written = json.loads(results.read_text())
+    assert results.parent.name == "a_b_c"
+    assert written["source_metadata"]["source_organization_name"] == "unknown"
+    assert written["evaluation_results"][0]["metric_config"]["lower_is_better"]
+    assert written["detailed_evaluation_results"]["total_rows"] == 2
