@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import duckdb
@@ -22,9 +22,11 @@ from clbench.reports.flips.flip_counts import (
 )
 from clbench.reports.flips.flip_metrics import FLIP_METRICS, accuracy_change, nfr
 from clbench.reports.flips.graded import GradedFlips, check_dead_band, graded_flips, graded_intervals
+from clbench.reports.flips.graded_verdict import graded_verdicts
 from clbench.reports.flips.pairing import database, pair
 from clbench.reports.flips.predictions import Predictions
-from clbench.reports.flips.statistics import Interval, bootstrap, holm, mcnemar_exact, upper_bound
+from clbench.reports.flips.statistics import Interval, bootstrap, mcnemar_exact, upper_bound
+from clbench.reports.flips.verdict import Verdict, check_margin, verdict, verdicts
 
 WORST = 500
 """Largest number of flips that a comparison keeps."""
@@ -42,12 +44,14 @@ class TaskResult:
         mcnemar_p: p-value of McNemar's test that its accuracy did not change, in (0, 1].
         holm_p: That p-value after Holm's correction for the number of tasks, in (0, 1].
         intervals: 95 % intervals of `nfr` and `accuracy_change`; None where undefined.
+        verdict: The verdict on its accuracy, with `holm_p`; None without right or wrong answers.
     """
 
     counts: FlipCounts
     mcnemar_p: float
     holm_p: float
     intervals: Mapping[str, Interval | None]
+    verdict: Verdict | None
 
 
 @final
@@ -83,6 +87,8 @@ class Comparison:
         worst: Negative flips, or losses if no answer is right or wrong; the worst first, at most `WORST`.
         n_worse: Number of negative flips, or of losses, including those that `worst` leaves out.
         forgotten: Number of samples of a task or class that a model was asked to forget; they count nowhere else.
+        verdict: The verdict on the accuracy over all tasks; None without right or wrong answers.
+        graded_verdicts: The verdicts on the mean change of each task with graded scores.
     """
 
     old: str
@@ -98,6 +104,8 @@ class Comparison:
     worst: Sequence[Flip]
     n_worse: int
     forgotten: int = 0
+    verdict: Verdict | None = None
+    graded_verdicts: Mapping[str, Verdict] = field(default_factory=dict)
 
     @property
     def table(self) -> ContingencyTable:
@@ -115,7 +123,14 @@ class Comparison:
         return upper_bound(self.table.negative_flips, self.table.n)
 
 
-def compare(old: Predictions, new: Predictions, *, dead_band: float = 0.0, lower_is_better: bool = False) -> Comparison:
+def compare(
+    old: Predictions,
+    new: Predictions,
+    *,
+    dead_band: float = 0.0,
+    lower_is_better: bool = False,
+    margin: float | None = None,
+) -> Comparison:
     """Pair the predictions of two models by task and sample, and count the flips.
 
     Args:
@@ -123,12 +138,15 @@ def compare(old: Predictions, new: Predictions, *, dead_band: float = 0.0, lower
         new: Predictions of the new model, which would replace it.
         dead_band: Graded scores are also counted with changes up to this size as no change; at least 0.
         lower_is_better: Whether graded scores are errors.
+        margin: Largest size of a change of accuracy that does not matter; None for no verdict of equivalence.
 
     Raises:
+        ConfigError: For a margin that is not between 0 and 1.
         DataError: For predictions that cannot be compared.
         MetricError: For a dead-band below 0.
     """
     check_dead_band(dead_band)
+    check_margin(margin)
     with database(old, new) as (connection, folder):
         paired = pair(connection, folder, old, new, -1 if lower_is_better else 1)
         counts_by_task = count_tasks(connection)
@@ -140,7 +158,7 @@ def compare(old: Predictions, new: Predictions, *, dead_band: float = 0.0, lower
             new.name,
             paired.protocol,
             counts,
-            _by_task(counts_by_task),
+            _by_task(counts_by_task, margin),
             bootstrap(counts.table, FLIP_METRICS),
             count_classes(connection, CLASSES),
             {model: count_confidence(connection, model) for model in ("old", "new")},
@@ -149,17 +167,24 @@ def compare(old: Predictions, new: Predictions, *, dead_band: float = 0.0, lower
             worst_flips(connection, WORST) if flips else worst_losses(connection, WORST, dead_band),
             counts.table.negative_flips if flips else graded[-1].flips.losses,
             paired.forgotten,
+            verdict(counts.table, margin) if counts.table.n else None,
+            _graded_verdicts(connection, by_task),
         )
 
 
-def _by_task(counts_by_task: Mapping[str, FlipCounts]) -> dict[str, TaskResult]:
-    tested = {task: counts.table for task, counts in counts_by_task.items() if counts.table.n}
-    p_values = [mcnemar_exact(table.negative_flips, table.positive_flips) for table in tested.values()]
-    corrected = dict(zip(tested, zip(p_values, holm(p_values), strict=True), strict=True))
+def _by_task(counts_by_task: Mapping[str, FlipCounts], margin: float | None) -> dict[str, TaskResult]:
+    tables = {task: counts.table for task, counts in counts_by_task.items()}
+    found = verdicts(tables, margin)
     shown = {"nfr": nfr, "accuracy_change": accuracy_change}
     return {
-        task: TaskResult(counts, *corrected.get(task, (1.0, 1.0)), bootstrap(counts.table, shown))
-        for task, counts in counts_by_task.items()
+        task: TaskResult(
+            counts_by_task[task],
+            mcnemar_exact(table.negative_flips, table.positive_flips),
+            found[task].p if task in found else 1.0,
+            bootstrap(table, shown),
+            found.get(task),
+        )
+        for task, table in tables.items()
     }
 
 
@@ -176,3 +201,11 @@ def _graded(
         changes = count_changes(connection, names, n, band)
         results.append(GradedResult(graded_flips(changes, band), graded_intervals(changes, band)))
     return results, {name: [found[name] for found in tasks] for name in names}
+
+
+def _graded_verdicts(
+    connection: duckdb.DuckDBPyConnection, by_task: Mapping[str, Sequence[GradedFlips]]
+) -> dict[str, Verdict]:
+    return graded_verdicts(
+        {task: count_changes(connection, [task], found[0].n, 0.0) for task, found in by_task.items()}
+    )

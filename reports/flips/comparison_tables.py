@@ -1,13 +1,18 @@
 """A comparison as rows of tables and lines of text, for the terminal."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from clbench.reports.flips.comparison import Comparison
 from clbench.reports.flips.comparison_json import confidence_weighted
 from clbench.reports.flips.flip_counts import Flip
 from clbench.reports.flips.flip_metrics import all_metrics
 from clbench.reports.flips.statistics import Interval
+from clbench.reports.flips.verdict import Verdict
 from clbench.reports.leaderboard.text import plain
+
+if TYPE_CHECKING:
+    from clbench.reports.flips.policy import PolicyResult  # it imports pydantic, which only a policy needs
 
 UNDEFINED = "n/a"
 EMPTY = "(empty)"
@@ -29,10 +34,19 @@ def contingency_rows(comparison: Comparison) -> TableRows:
 COUNT_COLUMNS = ("", "new right", "new wrong", "all", "wrong to another wrong")
 METRIC_COLUMNS = ("metric", "value", "95 % interval")
 GRADED_COLUMNS = ("dead-band", "losses", "mean loss", "gains", "mean gain", "mean change", "95 % interval")
-GRADED_TASK_COLUMNS = ("task", "dead-band", "n", *GRADED_COLUMNS[1:-1], "old only", "new only")
+GRADED_TASK_COLUMNS = (
+    "task",
+    "dead-band",
+    "n",
+    *GRADED_COLUMNS[1:-1],
+    "p (permutation, Holm)",
+    "verdict",
+    "old only",
+    "new only",
+)
 TASK_COLUMNS = (
     *("task", "n", "NFR", "95 % interval", "PFR", "accuracy change", "p (McNemar, Holm)"),
-    *("old only", "new only"),
+    *("verdict", "detectable change", "more samples", "old only", "new only"),
 )
 
 
@@ -60,8 +74,43 @@ def task_rows(comparison: Comparison) -> TableRows:
         shown = (number(found["nfr"]), interval(result.intervals["nfr"]), number(found["pfr"]))
         change = (number(found["accuracy_change"]), p_value(result.holm_p if result.counts.table.n else None))
         unpaired = (str(result.counts.old_only), str(result.counts.new_only))
-        rows.append((plain(task), str(result.counts.table.n), *shown, *change, *unpaired))
+        rows.append((plain(task), str(result.counts.table.n), *shown, *change, *_decided(result.verdict), *unpaired))
     return rows
+
+
+def verdict_line(found: Verdict) -> str:
+    """A verdict with its reasons, in one line."""
+    change = f"accuracy changed by {found.change:+.4f}, 90 % interval {interval(found.interval)}"
+    limits = f"p {p_value(found.p)}" + ("" if found.margin is None else f", margin {found.margin:g}")
+    seen = "no change" if found.detectable is None else f"changes from {found.detectable:.4f} on"
+    more = "" if found.more is None else f"; {_times(found.more, 'more sample')} would decide at this change"
+    return f"{found.outcome}: {change}, {limits}; these samples show {seen} with a power of 80 %{more}"
+
+
+def _decided(found: Verdict | None) -> tuple[str, str, str]:
+    if found is None:
+        return UNDEFINED, UNDEFINED, ""
+    return found.outcome, number(found.detectable), "" if found.more is None else str(found.more)
+
+
+CHECK_COLUMNS = ("task", "role", "check", "result", "reason")
+
+
+def check_rows(policy: "PolicyResult") -> TableRows:
+    """A row for each check of a policy."""
+    return [
+        (plain(check.task), check.role, check.what, "passed" if check.passed else "failed", plain(check.reason))
+        for check in policy.checks
+    ]
+
+
+def policy_line(policy: "PolicyResult") -> str:
+    """Whether a policy is kept, and which tasks it does not name, in one line."""
+    failed = sum(not check.passed for check in policy.checks)
+    unnamed = f"; not judged: {', '.join(map(short, policy.unnamed))}" if policy.unnamed else ""
+    return (
+        f"{'passed' if policy.passed else 'failed'}: {failed} of {_times(len(policy.checks), 'check')} failed{unnamed}"
+    )
 
 
 def graded_rows(comparison: Comparison) -> TableRows:
@@ -80,12 +129,13 @@ def graded_task_rows(comparison: Comparison) -> TableRows:
     """Gains and losses of graded scores and unpaired samples, a row for each task and dead-band."""
     rows: TableRows = []
     for task, found in comparison.graded_by_task.items():
-        counts = comparison.tasks[task].counts
+        counts, verdict = comparison.tasks[task].counts, comparison.graded_verdicts[task]
         for f in found:
             losses = (f"{f.losses} ({number(f.loss_rate)})", number(f.mean_loss))
             gains = (f"{f.gains} ({number(f.gain_rate)})", number(f.mean_gain), number(f.mean_change))
+            decided = (p_value(verdict.p), verdict.outcome)
             unpaired = (str(counts.old_only), str(counts.new_only))
-            rows.append((plain(task), f"{f.dead_band:g}", str(f.n), *losses, *gains, *unpaired))
+            rows.append((plain(task), f"{f.dead_band:g}", str(f.n), *losses, *gains, *decided, *unpaired))
     return rows
 
 

@@ -18,6 +18,7 @@ from clbench.reports.flips.content import Contents
 from clbench.reports.flips.flip_counts import Flip
 from clbench.reports.flips.flip_metrics import FLIP_METRICS, all_metrics
 from clbench.reports.flips.gate import Gate
+from clbench.reports.flips.policy import PolicyResult
 from clbench.reports.leaderboard.columns import read_docstring
 from clbench.reports.leaderboard.text import plain
 
@@ -50,7 +51,13 @@ class Shown:
     image: str | None
 
 
-def write_page(comparison: Comparison, path: Path, gate: Gate | None = None, contents: Contents = NO_CONTENTS) -> None:
+def write_page(
+    comparison: Comparison,
+    path: Path,
+    gate: Gate | None = None,
+    contents: Contents = NO_CONTENTS,
+    policy: PolicyResult | None = None,
+) -> None:
     """Write the page; a failure leaves no part of it.
 
     Args:
@@ -58,22 +65,29 @@ def write_page(comparison: Comparison, path: Path, gate: Gate | None = None, con
         path: The file to write.
         gate: Result of a gate, to be shown at the top; None without one.
         contents: Texts and images of samples, as far as they are known.
+        policy: Result of a policy, to be shown at the top; None without one.
 
     Raises:
         ClbenchError: If the disk is full or not writable.
     """
-    text = to_html(comparison, gate, contents)
+    text = to_html(comparison, gate, contents, policy)
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def to_html(comparison: Comparison, gate: Gate | None = None, contents: Contents = NO_CONTENTS) -> str:
+def to_html(
+    comparison: Comparison,
+    gate: Gate | None = None,
+    contents: Contents = NO_CONTENTS,
+    policy: PolicyResult | None = None,
+) -> str:
     """The page as text; names and texts from data are escaped, and the page's policy forbids all scripts.
 
     Args:
         comparison: What to show.
         gate: Result of a gate, to be shown at the top; None without one.
         contents: Texts and images of samples, as far as they are known.
+        policy: Result of a policy, to be shown at the top; None without one.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -91,6 +105,8 @@ def to_html(comparison: Comparison, gate: Gate | None = None, contents: Contents
         c=comparison,
         table=table,
         gate=gate,
+        policy=policy,
+        policy_line=None if policy is None else comparison_tables.policy_line(policy),
         version=__version__,
         metrics=all_metrics(table),
         explained={name: read_docstring(inspect.getdoc(metric) or "") for name, metric in FLIP_METRICS.items()},
@@ -99,6 +115,7 @@ def to_html(comparison: Comparison, gate: Gate | None = None, contents: Contents
             confidence_weighted(comparison.counts.pfr_confidence_sum, table),
         ),
         all_metrics=all_metrics,
+        verdict=comparison_tables.verdict_line(comparison.verdict) if comparison.verdict else None,
         notes=comparison_tables.notes(comparison),
         tasks=tasks,
         flips=[_shown(flip, comparison_tables.answers(comparison, flip), tasks, contents) for flip in comparison.worst],

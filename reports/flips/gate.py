@@ -5,6 +5,7 @@ from typing import final
 
 from clbench.core.errors import ConfigError
 from clbench.reports.flips.comparison import Comparison
+from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.statistics import upper_bound
 
 
@@ -46,8 +47,19 @@ def decide(comparison: Comparison, max_nfr: float) -> Gate:
         ConfigError: For a budget outside 0 to 1.
     """
     check_budget(max_nfr)
-    table, unknown = comparison.table, comparison.counts.old_right_new_unknown
-    upper = comparison.nfr_upper
+    return decide_counts(comparison.table, comparison.counts.old_right_new_unknown, max_nfr, comparison.new)
+
+
+def decide_counts(table: ContingencyTable, unknown: int, max_nfr: float, new: str) -> Gate:
+    """Compare the bound of NFR of some samples with a budget, as `decide` does for all.
+
+    Args:
+        table: The five counts.
+        unknown: Number of samples that the old model has right and for which the new model has no answer.
+        max_nfr: The budget, a share in [0, 1].
+        new: Name of the new model.
+    """
+    upper = upper_bound(table.negative_flips, table.n)
     if upper is None:
         return Gate(
             max_nfr, None, False, "cannot be decided: for no sample do both models have a right or wrong answer"
@@ -56,7 +68,7 @@ def decide(comparison: Comparison, max_nfr: float) -> Gate:
         return Gate(max_nfr, upper, False, f"NFR may be as high as {upper:.4f} (95 %), above {max_nfr:g}")
     worst = upper_bound(table.negative_flips + unknown, table.n + unknown)
     if worst is None or worst > max_nfr:
-        missing = f"{unknown} samples that the old model has right have no right or wrong answer in {comparison.new}"
+        missing = f"{unknown} samples that the old model has right have no right or wrong answer in {new}"
         return Gate(
             max_nfr, upper, False, f"cannot be decided: {missing}, and as negative flips they would exceed {max_nfr:g}"
         )

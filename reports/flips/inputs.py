@@ -1,4 +1,4 @@
-"""The inputs of `clbench compare`: ledgers, versions of them, MLflow runs and sample logs of lm-evaluation-harness."""
+"""The inputs of `clbench compare`: ledgers, versions of them, MLflow runs, logs of other tools and CSV files."""
 
 import re
 from collections.abc import Sequence
@@ -7,9 +7,13 @@ from itertools import takewhile
 from pathlib import Path
 from typing import final
 
-from clbench.core.errors import CheckpointError, ConfigError
+from clbench.core.errors import CheckpointError, ConfigError, DataError
 from clbench.core.storage import read_json
+from clbench.reports.flips.answers_csv import read_answers_csv
+from clbench.reports.flips.every_eval_ever import is_aggregate, is_record, read_records
+from clbench.reports.flips.inspect_log import is_inspect_log, read_inspect_log
 from clbench.reports.flips.lm_eval import convert_sample_log, task_of
+from clbench.reports.flips.lm_eval_lines import first_object, read_objects
 from clbench.reports.flips.predictions import Origin, Predictions
 from clbench.reports.forgotten import Forgotten, read_forgotten
 from clbench.reports.leaderboard.text import encodable
@@ -17,6 +21,7 @@ from clbench.reports.leaderboard.text import encodable
 RUN = re.compile(r"[0-9a-f]{32}")
 VERSIONED = re.compile(r"(.+)@(\d+)")
 LOGS = (".jsonl", ".json")
+CSV = ".csv"
 
 
 @final
@@ -26,7 +31,8 @@ class InputOptions:
 
     Args:
         protocol: Protocol of a ledger, or filter of a sample log; None for the first protocol, or the only filter.
-        metric: Metric of a sample log; None for the first one that is a number.
+        metric: Metric of a sample log, scorer of a log of inspect_ai, or `evaluation_result_id` of records of Every
+            Eval Ever; None for the first metric that is a number, the first scorer, or the only result.
         tracking_uri: Address of the MLflow store that has the runs.
         experiment: Name of the MLflow experiment that has the runs.
     """
@@ -41,7 +47,7 @@ def load_predictions(text: str, options: InputOptions, folder: Path, other: str 
     """The predictions that `OLD` or `NEW` names.
 
     Args:
-        text: Path of a ledger or of a sample log, or id of an MLflow run; `@3` at its end selects version 3.
+        text: Path of a ledger, of a log or of a CSV file, or id of an MLflow run; `@3` at its end selects version 3.
         options: How to read them.
         folder: A temporary folder for this input only.
         other: The text of the other input, from which the task of an old sample log is known.
@@ -54,11 +60,12 @@ def load_predictions(text: str, options: InputOptions, folder: Path, other: str 
     versioned = None if Path(text).is_file() else VERSIONED.fullmatch(text)
     name, version = (versioned[1], int(versioned[2])) if versioned else (text, None)
     path = Path(name)
-    if path.suffix in LOGS:
+    if path.suffix in (*LOGS, CSV):
         if version is not None:
-            raise ConfigError(f"{text}: a sample log has no versions")
-        task = task_of(path) or _common_task(path, Path(other))
-        return convert_sample_log(path, folder / "log.jsonl", options.metric, options.protocol, task)
+            raise ConfigError(f"{text}: a {'CSV file' if path.suffix == CSV else 'sample log'} has no versions")
+        return _load_file(path, options, folder, other)
+    if path.suffix == ".eval":
+        raise ConfigError(f"{text}: wanted inspect_ai's log as JSON: write it with `inspect log dump {path.name}`")
     if RUN.fullmatch(name) and not path.exists():
         from clbench.reports.flips.runs import download_ledger
 
@@ -67,11 +74,31 @@ def load_predictions(text: str, options: InputOptions, folder: Path, other: str 
         forgotten = read_forgotten(ledger.parent)
         return Predictions(title, ledger, version, options.protocol, origin=origin, forgotten=forgotten)
     if path.is_dir() or not (path.suffix or path.is_file() or "/" in name):
-        wanted = "a ledger (.parquet), a sample log (.jsonl, .json) or the id of an MLflow run"
+        wanted = "a ledger (.parquet), a log (.jsonl, .json), a CSV file (.csv) or the id of an MLflow run"
         raise ConfigError(f"{text}: wanted {wanted}, got {'a folder' if path.is_dir() else 'none of them'}")
     return Predictions(
         encodable(text), path, version, options.protocol, origin=_origin(path), forgotten=_forgotten(path)
     )
+
+
+def _load_file(path: Path, options: InputOptions, folder: Path, other: str) -> Predictions:
+    """The predictions of a file of another tool, whose kind its content tells."""
+    if path.suffix == CSV:
+        found = read_answers_csv(path)
+    else:
+        first = first_object(path)
+        if is_inspect_log(first):
+            found = read_inspect_log(path, first, options.metric)
+        elif is_record(first):
+            found = read_records(path, read_objects(path), options.metric)
+        elif is_aggregate(first):
+            raise DataError(f"{path}: wanted Every Eval Ever's records of single samples (.jsonl), got the results")
+        else:
+            task = task_of(path) or _common_task(path, Path(other))
+            return convert_sample_log(path, folder / "log.jsonl", options.metric, options.protocol, task)
+    if options.protocol is not None:
+        raise ConfigError(f"{path}: has no protocols or filters, got {options.protocol!r}")
+    return found
 
 
 def _common_task(path: Path, other: Path) -> str | None:

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from clbench.core.errors import DataError
 from clbench.core.strict_json import parse_json
@@ -35,6 +35,26 @@ def read_objects(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
         raise DataError(f"{path}: no such sample log") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def first_object(path: Path) -> Mapping[str, Any]:
+    """The object in the first line of a file, or the one that the whole file is; empty if it is neither.
+
+    Raises:
+        DataError: If the file cannot be read, or is one object and damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            line = file.readline().removeprefix(BYTE_ORDER_MARK).strip()
+            data = line if line != b"{" or path.suffix != ".json" else line + b"\n" + file.read()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such sample log") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if not data.startswith(b"{") or data == b"{":
+        return {}
+    value = _loaded(path, _decoded(path, data, 1), 1)
+    return value if isinstance(value, dict) else {}
 
 
 def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, object]]:

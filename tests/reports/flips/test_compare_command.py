@@ -71,6 +71,22 @@ def test_the_table_comes_first_then_the_metrics_then_flips(compare: Command, led
     assert "task-id" in text
 
 
+def test_the_verdict_is_in_the_terminal_in_json_and_on_the_page(
+    compare: Command, ledgers: tuple[Path, Path], tmp_path: Path
+) -> None:
+    text = compare(*ledgers, "--html", tmp_path / "page.html").stdout
+    (line,) = [line for line in text.splitlines() if line.startswith("verdict: ")]
+    assert line.removeprefix("verdict: ") in (tmp_path / "page.html").read_text("utf-8")
+    found = json.loads(compare(*ledgers, "--margin", "0.2", "--json").stdout)
+    assert found["verdict"]["outcome"] == "equivalent"
+    assert found["verdict"]["change"] == found["accuracy_change"]
+    assert -0.2 < found["verdict"]["interval"][0] < found["verdict"]["interval"][1] < 0.2
+    assert found["method"]["unit"] == "sample"
+    assert {found["tasks"][task]["verdict"]["margin"] for task in found["tasks"]} == {0.2}
+    few = json.loads(compare(*ledgers, "--margin", "0.001", "--json").stdout)["verdict"]
+    assert (few["outcome"], few["more"] > 0) == ("inconclusive", True)
+
+
 def test_a_version_can_be_named(compare: Command, ledgers: tuple[Path, Path]) -> None:
     old, _ = ledgers
     found = json.loads(compare(f"{old}@0", f"{old}@1", "--json").stdout)
@@ -158,12 +174,13 @@ def test_a_run_is_compared_by_its_id(
         (
             "finetune",
             [],
-            "wanted a ledger (.parquet), a sample log (.jsonl, .json) or the id of an MLflow run, got none of them",
+            "wanted a ledger (.parquet), a log (.jsonl, .json), a CSV file (.csv) or the id of an MLflow run, got none",
         ),
         (".", [], "got a folder"),
         ("0" * 32, [], "tracking store sqlite:///"),
         ("old.parquet", ["--protocol", "tsk-id"], "no protocol 'tsk-id': did you mean 'task-id'?"),
         ("old.parquet", ["--max-nfr", "2"], "--max-nfr must be a share from 0 to 1, got 2"),
+        ("old.parquet", ["--margin", "2"], "--margin must be a share above 0 and below 1, got 2"),
         ("old.parquet", ["--dead-band", "-1"], "the dead-band must be at least 0, got -1"),
         ("old.parquet@5", [], "no version 5: the ledger has 0, 1"),
     ],
