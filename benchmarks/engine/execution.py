@@ -230,7 +230,9 @@ class CellRun:
         if version > (last := self.stream.last_version):
             raise CheckpointError(f"{self._folder.path}: holds version {version}, the last of the stream is {last}")
         if (begun := self._folder.record(0).device) != device_kind(self._device):  # other bits
-            raise CheckpointError(f"{self._folder.path}: was begun on {begun}, this is {device_kind(self._device)}; go on there, or use --fresh")
+            raise CheckpointError(
+                f"{self._folder.path}: was begun on {begun}, this is {device_kind(self._device)}; go on there, or use --fresh"
+            )
         if self._folder.record(0).digest != self._live.learner.digest():
             raise CheckpointError(
                 f"{self._folder.path}: was begun with other weights of {self._cell.learner}; use --fresh"

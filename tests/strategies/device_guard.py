@@ -73,9 +73,17 @@ class _Functions(TorchFunctionMode):
             moved = name == "to" and isinstance(device, torch.device)
             if moved and not there and not kwargs.get("non_blocking"):
                 self._guard.note("to, blocking")
-        elif name == "tensor" and kwargs.get("device") is not None:
-            self._guard.note("tensor on the device")
-        return function(*args, **kwargs)
+        watching = self._guard.watching
+        if name == "one_hot" and (len(args) > 1 or "num_classes" in kwargs):
+            self._guard.watching = False  # that it looks at the values is the CPU's check; CUDA does without
+        found = function(*args, **kwargs)
+        self._guard.watching = watching
+        named = isinstance(kwargs.get("device"), torch.device)  # a text is what names the CPU for bookkeeping
+        if not isinstance(first, Tensor) and named and isinstance(found, Tensor):
+            if name == "tensor":
+                self._guard.note("tensor on the device")
+            self._guard.put([found])  # made where it is
+        return found
 
 
 @dataclass
@@ -84,7 +92,7 @@ class DeviceGuard(TorchDispatchMode):
 
     Attributes:
         watching: Whether what happens now counts.
-        found: What was noted, each with the lines of our code that led to it.
+        found: What was noted, each with the files of the callers, the innermost first.
         unordered: Operations without a deterministic kernel, whether watching or not.
     """
 
@@ -122,13 +130,13 @@ class DeviceGuard(TorchDispatchMode):
     def note(self, what: str) -> None:
         """Something that the host has to wait for."""
         if self.watching:
-            ours = [f for f in traceback.extract_stack() if "/clbench/" in f.filename or "/strategies/" in f.filename]
-            ours = [f for f in ours if "/tests/" not in f.filename]
-            self.found.append(f"{what}: {' < '.join(f'{Path(f.filename).name}:{f.lineno}' for f in ours[:-4:-1])}")
+            calls = [Path(f.filename) for f in traceback.extract_stack() if "tests" not in Path(f.filename).parts]
+            callers = [path.name for path in calls if "torch" not in path.parts]
+            if callers[-1] == "devices.py":  # `to_device` does not wait for a GPU: tests/core/test_devices.py
+                return
+            self.found.append(f"{what}: {' < '.join(callers[:-4:-1])}")
 
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         there = any(self.is_on_device(tensor) for tensor in given)

@@ -9,11 +9,13 @@ import torch
 from tests.strategies.device_guard import DeviceGuard, Guarded
 from tests.strategies.part_cells import PARTS, entry
 from tests.text_tasks import text_task
+from tests.tiny_images import write_stream
 from torch import Tensor
 
 from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Budget, Context, Learner, Strategy, StrategyConfig, Task
 from clbench.contracts.updating import learn_task
+from clbench.core.finite import unsound_weights
 from clbench.core.registry import STRATEGIES
 from clbench.streams.card import load_stream
 
@@ -32,7 +34,8 @@ ENTRIES: list[Mapping[str, Any]] = [
     entry("lora", "optimizer", "muon"),
     entry("lora", "memory", "random"),
 ]
-ALLOWED: dict[str, str] = {}
+BY_TRANSFORMERS = "_local_scalar_dense: masking_utils.py"
+"""transformers asks once for each mask whether it masks anything; for LLaMA, whether positions are packed."""
 
 
 def strategy_of(item: Mapping[str, Any], learner: Learner, guard: DeviceGuard) -> Strategy[StrategyConfig]:
@@ -63,9 +66,13 @@ def learnt(item: Mapping[str, Any], learner: Learner, tasks: Sequence[Task]) -> 
     with guard:
         for task in tasks:
             learner.add_task(task)
-            guard.put(learner.module.parameters())
+            guard.put([*learner.module.parameters(), *learner.module.buffers()])
             learn_task(strategy, task)
     return guard
+
+
+MASKS = {"tiny_t5": 2, "tiny_llama": 1}
+"""Masks of a forward pass: of the encoder's attention and of the decoder's to it; of the only attention."""
 
 
 @pytest.mark.parametrize("item", ENTRIES, ids=str)
@@ -80,8 +87,27 @@ def test_no_step_waits_on_images(item: Mapping[str, Any], tiny: Any) -> None:
 def test_no_step_waits_on_texts(learner: str, item: Mapping[str, Any]) -> None:
     tasks = [text_task("one"), text_task("two")]
     guard = learnt(item, build_learner(str(TESTS / f"{learner}.py"), 0, CPU), tasks)
+    assert [text for text in guard.found if not text.startswith(BY_TRANSFORMERS)] == []
+    assert len(guard.found) == MASKS[learner] * len(tasks) * (STEPS - 1)
+    assert guard.unordered == set()
+
+
+@pytest.mark.parametrize("item", [{"name": "finetune"}, {"name": "tap-slf"}, {"name": "head-only"}], ids=str)
+def test_no_step_waits_on_images_of_all_kinds(item: Mapping[str, Any], tmp_path: Path) -> None:
+    learner = build_learner(str(TESTS / "tiny_vit.py"), 0, CPU)
+    guard = learnt(item, learner, load_stream(write_stream(tmp_path, str(TESTS / "tiny_vit.py"))).tasks)
     assert guard.found == []
     assert guard.unordered == set()
+
+
+@pytest.mark.parametrize("item", ENTRIES, ids=str)
+def test_steps_in_bfloat16_leave_sound_weights_in_float32(item: Mapping[str, Any], tiny: Any) -> None:
+    learner = build_learner(tiny.learner, 0, CPU, "bfloat16")
+    before = learner.digest()
+    learnt(item, learner, load_stream(tiny.stream).tasks[:2])
+    assert {tensor.dtype for tensor in learner.module.parameters()} == {torch.float32}
+    assert unsound_weights(learner.module) is None
+    assert learner.digest() != before
 
 
 @pytest.mark.parametrize(
@@ -118,3 +144,24 @@ def test_the_guard_knows_what_has_no_fixed_order() -> None:
         torch.nn.functional.cross_entropy(scores, target).backward()
         torch.ones(3).cumsum(0)
     assert guard.unordered == {"nll_loss2d_forward", "cumsum"}
+
+
+@pytest.mark.parametrize("learner", ["tiny_clip", "tiny_vit"])
+def test_no_batch_of_a_test_waits_on_images(learner: str, tiny: Any) -> None:
+    """Predictions are read once a task and protocol, after the last batch."""
+    model = build_learner(str(TESTS / f"{learner}.py"), 0, CPU)
+    tasks = load_stream(tiny.stream).tasks[:2]
+    guard = DeviceGuard()
+    for task in tasks:
+        model.add_task(task)
+    model.module.eval()
+    with torch.no_grad(), guard:
+        guard.put([*model.module.parameters(), *model.module.buffers()])
+        predict = model.predictor(tasks, ["task-id", "union"] if learner == "tiny_clip" else ["task-id"])
+        predict(Guarded(guard, model)(tasks[0], "test").batch(slice(0, 4)), tasks[0])  # what is computed once
+        guard.watching = True
+        for task in tasks[:1]:
+            samples = Guarded(guard, model)(task, "test")
+            for start in range(0, 12, 4):
+                predict(samples.batch(slice(start, start + 4)), task)
+    assert guard.found == []
