@@ -229,9 +229,10 @@ class CellRun:
     def _check_resume(self, version: int) -> None:
         if version > (last := self.stream.last_version):
             raise CheckpointError(f"{self._folder.path}: holds version {version}, the last of the stream is {last}")
-        if (begun := self._folder.record(0).device) != device_kind(self._device):  # other bits
+        begun, here = self._folder.record(0).device, device_kind(self._device)
+        if begun != here:  # which computes other bits
             raise CheckpointError(
-                f"{self._folder.path}: was begun on {begun}, this is {device_kind(self._device)}; go on there, or use --fresh"
+                f"{self._folder.path}: was begun on {begun}, this is {here}; go on there, or use --fresh"
             )
         if self._folder.record(0).digest != self._live.learner.digest():
             raise CheckpointError(

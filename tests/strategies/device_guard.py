@@ -145,7 +145,7 @@ class DeviceGuard(TorchDispatchMode):
             self.note(name)
         if name in WITHOUT_ORDER or (name == "nll_loss2d_forward" and args[3] != 0):
             self.unordered.add(name)
-        if name in ("cumsum", "cumprod") and given[0].is_floating_point():
+        if name == "cumsum" and given[0].is_floating_point():
             self.unordered.add(name)
         found = function(*args, **kwargs)
         if there:

@@ -8,7 +8,7 @@ BFLOAT16_FROM = 8
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether a device is a GPU that computes in bfloat16 by itself; False for a GPU that emulates it, and for a CPU."""
+    """Whether a device is a GPU that computes in bfloat16 by itself; False for one that emulates it, and for a CPU."""
     if device.type != "cuda":
         return False
     return torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] >= BFLOAT16_FROM
