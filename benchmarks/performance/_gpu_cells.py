@@ -16,7 +16,7 @@ from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.engine.execution import CellRun, workplace_in
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.benchmarks.performance._suite_files import SuiteFiles
-from clbench.contracts import Budget, Stacked, TakesPrompts
+from clbench.contracts import Budget, Precision, Stacked, TakesPrompts
 from clbench.contracts.updating import handled_kinds
 from clbench.core.checkpoints import load_tensors
 from clbench.core.registry import STRATEGIES
@@ -35,7 +35,7 @@ SETTINGS: Mapping[str, Mapping[str, object]] = {"telly": {"augment": False}, "he
 """Settings under which what frozen blocks give is computed once and kept."""
 
 
-class _Killed(Exception):
+class _CutOffError(Exception):
     """Stands for a kill between two versions."""
 
 
@@ -51,7 +51,7 @@ class Pair:
 
     learner: str
     entry: Mapping[str, object]
-    second: Mapping[str, object] | None | str = None
+    second: Mapping[str, object] | str | None = None
 
     @property
     def name(self) -> str:
@@ -65,7 +65,7 @@ class Pair:
             folder: Folder for card and suite.
             device: Device of the cell.
         """
-        precision = "bfloat16" if device.type == "cpu" else "auto"
+        precision: Precision = "bfloat16" if device.type == "cpu" else "auto"
         if self.second == "adopt":
             values = {"streams": ["update-mini"], "strategies": [dict(self.entry)], "budget": BUDGET.model_dump()}
             suite = folder / "updates.yaml"
@@ -119,7 +119,7 @@ def differences(pair: Pair, device: torch.device) -> dict[str, str]:
         folder = Path(name)
         cell = pair.cell(folder, device)
         whole = _run(cell, folder / "whole", device)
-        with contextlib.suppress(_Killed):
+        with contextlib.suppress(_CutOffError):
             _run(cell, folder / "cut", device, stop_after=1)
         found = {"same seed": _apart(whole, CellFolder(folder / "cut"), 1)}
         cut = _run(cell, folder / "cut", device)
@@ -131,7 +131,7 @@ def differences(pair: Pair, device: torch.device) -> dict[str, str]:
 def _run(cell: Cell, folder: Path, device: torch.device, stop_after: int | None = None) -> CellFolder:
     def after_version(version: int) -> None:
         if version == stop_after:
-            raise _Killed
+            raise _CutOffError
 
     place = workplace_in(folder, device, keep="all")
     CellRun(cell, CellFolder(folder), place, lambda doing, step, total: None).run(after_version)

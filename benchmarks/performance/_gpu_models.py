@@ -150,10 +150,10 @@ def t5(size: Size, device: torch.device, layers: int | None = None) -> Work:
     """
     from transformers import T5Config, T5ForConditionalGeneration
 
-    large = {"d_model": 1024, "d_ff": 4096, "num_layers": layers or 24, "num_heads": 16}
-    shape = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_heads": 4, "vocab_size": 400}
+    large: dict[str, Any] = {"d_model": 1024, "d_ff": 4096, "num_layers": layers or 24, "num_heads": 16}
+    small: dict[str, Any] = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_heads": 4, "vocab_size": 400}
     module = _built(
-        T5ForConditionalGeneration, T5Config(**(shape if size.tiny else large), decoder_start_token_id=0), device
+        T5ForConditionalGeneration, T5Config(**{**(small if size.tiny else large), "decoder_start_token_id": 0}), device
     )
     learner = EncoderDecoderLearner("t5", module, TextTokens(ByteTokens(), "t5", ends_inputs=True))
     samples = _texts(size, INPUT, ANSWER, module.config.vocab_size, device)
@@ -171,10 +171,11 @@ def llama(size: Size, device: torch.device) -> Work:
     """A LLaMA in the shape of TinyLlama (1.1 billion weights)."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    large = {"hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22, "num_key_value_heads": 4}
-    small = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4}
-    shape = {**small, "num_key_value_heads": 4, "vocab_size": 400} if size.tiny else large
-    module = _built(LlamaForCausalLM, LlamaConfig(**shape), device)
+    shape: dict[str, Any] = {"hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22}
+    if size.tiny:
+        shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4}
+        shape["vocab_size"] = 400
+    module = _built(LlamaForCausalLM, LlamaConfig(**shape, num_key_value_heads=4), device)
     learner = DecoderLearner("llama", module, TextTokens(ByteTokens(), "llama", ends_inputs=False))
     # Answers of all tokens but one: transformers scores all positions, clbench those of answers only.
     length = INPUT + ANSWER

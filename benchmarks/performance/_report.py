@@ -108,8 +108,8 @@ class Report:
         if self.figures:
             _print_table(("figures", ""), _texts(self.figures))
         if self.checks:
-            rows = [(check.mark, check.section, check.what, check.said) for check in self.checks]
-            _print_table(("", "section", "check", "found"), rows)
+            found = [(check.mark, check.section, check.what, check.said) for check in self.checks]
+            _print_table(("", "section", "check", "found"), found)
 
     def write(self, path: Path) -> None:
         """Write the report as JSON."""

@@ -101,20 +101,20 @@ class DeviceGuard(TorchDispatchMode):
     unordered: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._there: dict[int, torch.UntypedStorage] = {}  # kept, so that no address is used again
         self._functions = _Functions(self)
 
     def __enter__(self) -> "DeviceGuard":
-        super().__enter__()
-        self._functions.__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
+        self._functions.__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._functions.__exit__(kind, error, trace)
-        super().__exit__(kind, error, trace)
+        self._functions.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
 
     def put(self, tensors: Iterable[Tensor]) -> None:
         """Tensors are on the GPU from now on."""
