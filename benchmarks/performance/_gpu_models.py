@@ -71,14 +71,14 @@ class Work:
         return TrainingWork(self.learner, Budget(steps=self.size.steps, batch_size=self.size.batch), self._samples)
 
     def train(self, strategy: str = "finetune", on_step: Callable[[], None] = lambda: None, **settings: object) -> None:
-        """One update by a strategy.
+        """One update by a strategy, without random views, which the bare loop does not take either.
 
         Args:
             strategy: Its registered name.
             on_step: Called after each step.
             **settings: Its settings.
         """
-        learn_task(self.training().strategy(strategy, {"lr": LR, **settings}, on_step), self.task)
+        learn_task(self.training().strategy(strategy, {"lr": LR, "augment": False, **settings}, on_step), self.task)
 
     def train_bare(self) -> None:
         """As many steps: forward pass, backward pass, clipping, AdamW."""

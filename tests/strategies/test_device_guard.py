@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import pyarrow as pa
 import pytest
 import torch
 from tests.strategies.device_guard import DeviceGuard, Guarded
@@ -13,10 +14,11 @@ from tests.tiny_images import write_stream
 from torch import Tensor
 
 from clbench.benchmarks.engine.learners import build_learner
-from clbench.contracts import Budget, Context, Learner, Strategy, StrategyConfig, Task
+from clbench.contracts import Batch, Budget, Context, Learner, Samples, Strategy, StrategyConfig, Task, TokenScores
 from clbench.contracts.updating import learn_task
 from clbench.core.finite import unsound_weights
 from clbench.core.registry import STRATEGIES
+from clbench.strategies._distillation.teacher_outputs import CachedTeacher
 from clbench.streams.card import load_stream
 
 TESTS = Path(__file__).parents[1]
@@ -164,4 +166,21 @@ def test_no_batch_of_a_test_waits_on_images(learner: str, tiny: Any) -> None:
             samples = Guarded(guard, model)(task, "test")
             for start in range(0, 12, 4):
                 predict(samples.batch(slice(start, start + 4)), task)
+    assert guard.found == []
+
+
+@pytest.mark.parametrize("top_k", [None, 2])
+def test_stored_teachers_do_not_wait(top_k: int | None) -> None:
+    """Their outputs come from the computer's memory, for positions that are there."""
+    ids = pa.array([str(number) for number in range(6)])
+    samples = Samples(ids, {"x": torch.randn(6, 5), "y": torch.arange(6) % 5})
+
+    def teacher(batch: Batch) -> TokenScores:
+        return TokenScores(batch["x"], batch["y"], torch.arange(len(batch["x"])))
+
+    stored = CachedTeacher(teacher, samples, 4, 2.0, top_k)
+    with DeviceGuard(watching=True) as guard:
+        output = stored.of(torch.tensor([1, 4]), CPU)
+        output.right()
+        output.log_likelihood()
     assert guard.found == []
