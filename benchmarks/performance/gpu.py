@@ -103,6 +103,8 @@ class Finder:
             return
         try:
             work()
+        except torch.OutOfMemoryError:
+            self.check(section, what, "does not fit into the GPU's memory", None)
         except Exception as error:  # the boundary of a section: all kinds of failures of a new machine end here
             absent = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in self.MISSING
             first = (str(error).splitlines() or [""])[0][:200]
@@ -170,11 +172,11 @@ class Finder:
         for strategy in WATCHED:
             self.attempt("waits", f"{name}, {strategy}", partial(self._waits, name, work, strategy))
 
-    def _waits(self, name: str, work: Work, strategy: str) -> None:
+    def _waits(self, name: str, work: Work, strategy: str, **settings: Any) -> None:
         if self.device.type != "cuda":
             self.check("waits", f"{name}, {strategy}", "counted on a GPU only", None)
             return
-        waits, where = count_waits(lambda on_step: work.train(strategy, on_step), work.size.steps)
+        waits, where = count_waits(lambda on_step: work.train(strategy, on_step, **settings), work.size.steps)
         said = f"{waits:g} a step" + (f", at {', '.join(where)}" if where else "")
         self.check("waits", f"{name}, {strategy}", said, waits == 0)
 
@@ -195,11 +197,13 @@ class Finder:
             if self.device.type == "cuda":
                 self.figure(f"T5-large's shapes, {way}: peak GiB", peak)
         self.comparisons.append(Comparison("T5-large's shapes, a step", "s", "finetune", measured))
+        self._waits("T5-large's shapes, half retained", work, "osft", **half)
 
     def decomposition(self) -> None:
         """Seconds to decompose one matrix in float64, and what LLaMA-2-7B would take for every task."""
         side = 64 if self.tiny else 4096
         matrix = torch.randn(1, side, side, device=self.device) / side**0.5
+        decompose(matrix[:, :64, :64], [32], "factor")  # loads the library
         seconds = DeviceClock(self.device).seconds(lambda: decompose(matrix, [side // 2], "factor"))
         self.figure(f"decomposition of a matrix of {side} x {side}: s", seconds)
         if not self.tiny:

@@ -91,9 +91,18 @@ def test_a_section_that_fails_is_told_and_stops_nothing(capsys: pytest.CaptureFi
 
     found.attempt("one", "fails", fail)
     found.attempt("one", "lacks a library", miss)
+
+    def overflow() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    found.attempt("one", "is too large", overflow)
     found.attempt("two", "runs", lambda: done.append(1))
     assert done == [1]
-    assert [(check.what, check.holds) for check in found.checks] == [("fails", False), ("lacks a library", None)]
+    assert [(check.what, check.holds) for check in found.checks] == [
+        ("fails", False),
+        ("lacks a library", None),
+        ("is too large", None),
+    ]
     assert found.checks[0].said == "RuntimeError: no kernel"
     assert capsys.readouterr().err.splitlines()[0] == "FAILED  one: fails: RuntimeError: no kernel"
 
