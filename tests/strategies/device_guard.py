@@ -71,8 +71,8 @@ class _Functions(TorchFunctionMode):
                 self._guard.note(name)
             device = kwargs.get("device", args[1] if name == "to" and len(args) > 1 else None)
             moved = name == "to" and isinstance(device, torch.device)
-            if moved and not there and not kwargs.get("non_blocking"):
-                self._guard.note("to, blocking")
+            if moved and not there:
+                self._guard.note("to, from pageable memory")
         watching = self._guard.watching
         if name == "one_hot" and (len(args) > 1 or "num_classes" in kwargs):
             self._guard.watching = False  # that it looks at the values is the CPU's check; CUDA does without

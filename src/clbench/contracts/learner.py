@@ -95,7 +95,7 @@ class Samples:
     def batch(self, index: Tensor | slice) -> Batch:
         """The samples at `index` (a slice, or int64 positions), on `device`, padded to the longest of them."""
         if isinstance(index, Tensor):
-            index = index.to(self.index_device)
+            index = to_device(index, self.index_device)
         return {name: self._rows(name, tensor, index) for name, tensor in self.tensors.items()}
 
     def _rows(self, name: str, tensor: Tensor, index: Tensor | slice) -> Tensor:
