@@ -49,7 +49,7 @@ class Record:
         version: Number of the version, from 0.
         digest: Hash of the weights.
         numbers: Seconds, memory and the strategy's diagnostics, by name.
-        device: Kind of the device that computed it (`cpu`, `cuda`), which decides its precision.
+        device: Kind of the device that computed it, which decides its precision: see `device_kind`.
         tested: Whether its ledger has rows.
         key: Its name in the store of versions, which has its weights; empty in folders of clbench 0.1.
         test: Name of its test in the store; empty where it was not tested.

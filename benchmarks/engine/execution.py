@@ -30,6 +30,7 @@ from clbench.benchmarks.evaluation.evaluator import Evaluator
 from clbench.benchmarks.evaluation.forget_audit import audit_numbers
 from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
 from clbench.contracts import ForgetRequest, LanguageModel, Samples, ScoresClasses, Split, Stream, Task, require
+from clbench.core.devices import device_kind
 from clbench.core.errors import CheckpointError, ConfigError, TrainingError
 from clbench.kinds import kind_of
 from clbench.spec.ledger import SCHEMA, with_version
@@ -133,7 +134,7 @@ class CellRun:
         self._live.start()
         self._evaluator = Evaluator(self.stream, cell.split, self._samples, self._clock)
         skipped = self._is_skipped(self.stream.last_version - 1)
-        self._keys = Keys(cell, self._device.type, self._live.main.digest(), skipped)
+        self._keys = Keys(cell, device_kind(self._device), self._live.main.digest(), skipped)
 
     def run(self, after_version: Callable[[int], None]) -> None:
         """Compute the versions that are missing, then mark the cell as finished.
@@ -229,8 +230,11 @@ class CellRun:
     def _check_resume(self, version: int) -> None:
         if version > (last := self.stream.last_version):
             raise CheckpointError(f"{self._folder.path}: holds version {version}, the last of the stream is {last}")
-        if (begun := self._folder.record(0).device) != self._device.type:  # which computes in another precision
-            raise CheckpointError(f"{self._folder.path}: was begun on {begun}; use --device {begun}, or --fresh")
+        begun, here = self._folder.record(0).device, device_kind(self._device)
+        if begun != here:  # which computes other bits
+            raise CheckpointError(
+                f"{self._folder.path}: was begun on {begun}, this is {here}; go on there, or use --fresh"
+            )
         if self._folder.record(0).digest != self._live.learner.digest():
             raise CheckpointError(
                 f"{self._folder.path}: was begun with other weights of {self._cell.learner}; use --fresh"
@@ -320,7 +324,7 @@ class CellRun:
                 if version in versions:
                     self._audit_outputs(version, label, test)
         tested = len(rows) > 0
-        record = Record(version, made.weights, numbers, self._device.type, tested, key, test if tested else "")
+        record = Record(version, made.weights, numbers, device_kind(self._device), tested, key, test if tested else "")
         self._folder.save_version(record, rows)
         self._drop_weights(version)
 

@@ -110,7 +110,7 @@ class SuiteConfig(Config):
     )
     skip_broken: bool = Field(False, description="Leave out samples that do not decode, instead of stopping.")
     precision: Precision = Field(
-        "auto", description="What models compute in: `auto` is bfloat16 on CUDA, float32 on the CPU."
+        "auto", description="What models compute in: `auto` is bfloat16 on a GPU that has it, else float32."
     )
     threads: int | None = Field(
         None, ge=1, description="Threads of a cell on a CPU, on which its bits depend; torch's choice when absent."

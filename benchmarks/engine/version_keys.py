@@ -37,7 +37,7 @@ class Keys:
 
     Args:
         cell: The cell.
-        device: Kind of device that computes (`cpu`, `cuda`), which decides the precision.
+        device: Kind of device that computes, which decides the precision: see `device_kind`.
         first_weights: Hash of the weights of version 0, which may come from elsewhere and change there.
         skipped: Whether the versions before the last one are not made. Its weights may be equal, but what is recorded
             of its update (the change since the version before) is not.

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Name and options of a script; None for those of the process.
 
     Returns:
-        The exit status: 2 for an unknown name and for what the user can mend.
+        The exit status: 1 if a check of the script failed, 2 for an unknown name and for what the user can mend.
     """
     from clbench.benchmarks.performance._report import Report, lines_of_table  # imports torch
 
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ClbenchError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    return 0
+    return int(report.failed)
 
 
 def _parser(name: str, script: Script) -> argparse.ArgumentParser:

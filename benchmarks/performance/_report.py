@@ -3,7 +3,7 @@
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -53,6 +53,28 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Check:
+    """Something that holds or not.
+
+    Attributes:
+        section: Part of the script.
+        what: What was checked.
+        said: What was found, in one line.
+        holds: Whether it is as it should be; None if it was not checked.
+    """
+
+    section: str
+    what: str
+    said: str
+    holds: bool | None = None
+
+    @property
+    def mark(self) -> str:
+        """`ok`, `FAILED` or `-`."""
+        return {True: "ok", False: "FAILED", None: "-"}[self.holds]
+
+
+@dataclass(frozen=True)
 class Report:
     """All that a script measured.
 
@@ -62,6 +84,7 @@ class Report:
         settings: What was measured: learner, batch size and the like.
         comparisons: Ratios to a reference of the same run.
         figures: Further numbers by a name that has their unit.
+        checks: What holds and what does not.
     """
 
     script: str
@@ -69,6 +92,12 @@ class Report:
     settings: Mapping[str, object]
     comparisons: Sequence[Comparison]
     figures: Mapping[str, float] = field(default_factory=dict)
+    checks: Sequence[Check] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether a check found what should not be."""
+        return any(check.holds is False for check in self.checks)
 
     def print(self) -> None:
         """Print tables on standard output, as wide as the terminal."""
@@ -78,6 +107,9 @@ class Report:
             _print_table((item.work, item.unit, f"ratio to {item.reference}"), rows)
         if self.figures:
             _print_table(("figures", ""), _texts(self.figures))
+        if self.checks:
+            found = [(check.mark, check.section, check.what, check.said) for check in self.checks]
+            _print_table(("", "section", "check", "found"), found)
 
     def write(self, path: Path) -> None:
         """Write the report as JSON."""
@@ -87,6 +119,7 @@ class Report:
             "settings": dict(self.settings),
             "comparisons": [item.as_json() for item in self.comparisons],
             "figures": dict(self.figures),
+            "checks": [asdict(check) for check in self.checks],
         }
         write_json(path, found)
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import yaml
 
 from clbench.benchmarks.engine.suite import Suite, load_suite
+from clbench.contracts import Budget, Precision
 from clbench.streams.card import load_stream
 
 STEPS, BATCH = 20, 32
-"""Budget of a task."""
+BUDGET = Budget(steps=STEPS, batch_size=BATCH)
+"""Budget of a task, unless another one is asked for."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,15 @@ class SuiteFiles:
         folder: Where to.
         based_on: Stream whose tasks are taken.
         learner: Learner of the cells.
+        budget: Steps and batch size of a task.
+        precision: Precision of the computation.
     """
 
     folder: Path
     based_on: str
     learner: str
+    budget: Budget = BUDGET
+    precision: Precision = "auto"
 
     def tasks(self, most: int | None = None) -> list[dict[str, object]]:
         """The first tasks of the stream as cards name them; all of them if no number is given."""
@@ -62,8 +68,13 @@ class SuiteFiles:
         }
         stream = self.folder / f"{name}_card.yaml"
         stream.write_text(yaml.safe_dump(card), encoding="utf-8")
-        budget = {"steps": STEPS, "batch_size": BATCH}
-        values = {"streams": [str(stream)], "strategies": [dict(entry)], "seeds": list(seeds), "budget": budget}
+        values = {
+            "streams": [str(stream)],
+            "strategies": [dict(entry)],
+            "seeds": list(seeds),
+            "budget": self.budget.model_dump(),
+            "precision": self.precision,
+        }
         suite = self.folder / f"{name}.yaml"
         suite.write_text(yaml.safe_dump(values), encoding="utf-8")
         return load_suite(str(suite))

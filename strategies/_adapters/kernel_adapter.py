@@ -92,7 +92,9 @@ def shares_of(budget: Tensor, scores: Tensor, sizes: Tensor) -> Tensor:
     scores = torch.where(scores.sum() > 0, scores, sizes)
     fill = sizes / scores  # the c at which a layer is full
     order = fill.argsort()
-    full, rest = sizes[order].cumsum(0) - sizes[order], scores[order].flip(0).cumsum(0).flip(0)
+    at = torch.arange(len(order), device=order.device)
+    before = at < at.unsqueeze(1)  # sums of rows, as cumulative sums on CUDA have no fixed order
+    full, rest = (sizes[order] * before).sum(dim=1), (scores[order] * ~before).sum(dim=1)
     levels = torch.where(rest > 0, (budget - full) / rest, 0.0)  # c if exactly the layers before were full: c or less
     level = levels.max()
     return torch.minimum(sizes, level * scores).add(1e-6).long()  # so that round-off does not lose an entry

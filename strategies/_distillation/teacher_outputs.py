@@ -15,14 +15,18 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from clbench.contracts import Batch, Samples, TokenScores
+from clbench.core.devices import to_device
 from clbench.core.errors import ConfigError
 from clbench.strategies._distillation.mapped_tensors import MappedTensorFile
 
 Teacher = Callable[[Batch], TokenScores]
 """Computes a teacher's scores of a batch."""
 
-SCORES_AT_ONCE = 2**18
-"""Scores computed at a time on a CPU: 1 MiB in float32, which stays in its cache."""
+SCORES_AT_ONCE, SCORES_AT_ONCE_ON_GPU = 2**18, 2**25
+"""Scores computed at a time: 1 MiB in float32 on a CPU, which stays in its cache; 128 MiB on a GPU, which keep it busy.
+
+A step has a few tensors of this size at a time, and not of the whole batch: 1 GiB for 16 x 512 tokens of 32,000 scores.
+"""
 DISK_SHARE = 0.5
 """Largest share of the free disk that a cached teacher may take."""
 MIN_REST = 1e-6
@@ -124,18 +128,28 @@ def divergence(student: Tensor, targets: SoftTargets, temperature: float) -> Ten
     return (log_p.exp() * (log_p - log_q)).sum(dim=-1) + rest_p * (rest_p.log() - rest_q.log())
 
 
+def units_at_once(device: torch.device, vocabulary: int) -> int:
+    """Number of units whose divergence is computed at a time, at least 1.
+
+    Args:
+        device: Where the scores are.
+        vocabulary: Scores of a unit.
+    """
+    return max(1, (SCORES_AT_ONCE if device.type == "cpu" else SCORES_AT_ONCE_ON_GPU) // vocabulary)
+
+
 class _Divergence(torch.autograd.Function):
     """KL(teacher || student) of each unit, with its gradient for the student: (q - p) / T.
 
-    Value and gradient are computed together, some units at a time, so that intermediate results stay in the CPU's cache
-    and only the gradient is kept for the backward pass.
+    Value and gradient are computed together, some units at a time, so that intermediate results stay small (in
+    a CPU's cache) and only the gradient is kept for the backward pass.
     """
 
     @staticmethod
     def forward(ctx: Any, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         exact = torch.promote_types(student.dtype, torch.float32)
         divergences, gradient = student.new_empty(len(student), dtype=exact), torch.empty_like(student)
-        rows = len(student) if student.is_cuda else max(1, SCORES_AT_ONCE // student.shape[1])
+        rows = units_at_once(student.device, student.shape[1])
         parts = zip(
             student.split(rows), teacher.split(rows), gradient.split(rows), divergences.split(rows), strict=True
         )
@@ -195,11 +209,11 @@ class CachedTeacher:
         counts = self._counts[position]
         within = torch.arange(int(counts.sum())) - (counts.cumsum(0) - counts).repeat_interleave(counts)
         at = self._starts[position].repeat_interleave(counts) + within
-        columns = None if self._columns is None else self._columns[at].long().to(device)
+        columns = None if self._columns is None else to_device(self._columns[at], device).long()
         return TeacherOutput(
-            SoftTargets(self._scores[at].to(device), columns),
-            lambda: self._right[at].to(device),
-            lambda: self._likelihood[at].to(device),
+            SoftTargets(to_device(self._scores[at], device), columns),
+            lambda: to_device(self._right[at], device),
+            lambda: to_device(self._likelihood[at], device),
         )
 
 

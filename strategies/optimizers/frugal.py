@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from clbench.core.devices import to_device
 from clbench.core.registry import OPTIMIZERS
 from clbench.strategies._parts.column_adamw import ColumnAdamW
 from clbench.strategies._parts.optimizer import OptimizerConfig, OptimizerPart, Plan
@@ -51,7 +52,9 @@ class Frugal(OptimizerPart[FrugalConfig]):
         gap = math.ceil(steps / self.config.rounds)
         for step in range(steps):
             yield (
-                None if step % gap else [index.to(parameters[0].device) for index in self._drawn(parameters, generator)]
+                None
+                if step % gap
+                else [to_device(index, parameters[0].device) for index in self._drawn(parameters, generator)]
             )
 
     def _drawn(self, parameters: Sequence[nn.Parameter], generator: torch.Generator) -> list[Tensor]:

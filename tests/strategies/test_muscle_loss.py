@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clbench.contracts import TokenScores
+from clbench.strategies._distillation import teacher_outputs
 from clbench.strategies._distillation.teacher_outputs import (
     SoftTargets,
     TeacherOutput,
     divergence,
     output_of,
     top_k_targets,
+    units_at_once,
 )
 from clbench.strategies.muscle import Mask, MuscleConfig, distillation, imitates_old
 
@@ -194,3 +196,23 @@ def test_the_likeliest_columns_by_hand() -> None:
 def test_columns_of_live_teachers_are_not_left_out() -> None:
     with pytest.raises(ValueError, match="top_k is for teachers: stored"):
         MuscleConfig(top_k=5)
+
+
+def test_a_gpu_has_a_part_of_a_large_batch_at_a_time() -> None:
+    units, vocabulary = 16 * 512, 32_000
+    at_once = units_at_once(torch.device("cuda"), vocabulary)
+    assert 4 * at_once * vocabulary <= 2**27  # bytes
+    assert 4 * units * vocabulary > 7 * 2**27
+    assert units_at_once(torch.device("cuda"), 2**30) == 1
+
+
+@pytest.mark.parametrize("columns", [3, 17, 64])
+def test_parts_have_the_bits_of_the_whole(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    student, teacher = torch.randn(13, columns, requires_grad=True), torch.randn(13, columns)
+    found = []
+    for at_once in (13 * columns, columns, 5 * columns + 1):
+        monkeypatch.setattr(teacher_outputs, "SCORES_AT_ONCE", at_once)
+        value = divergence(student, SoftTargets(teacher), 2.0)
+        (gradient,) = torch.autograd.grad(value.sum(), student)
+        found.append((value.detach(), gradient))
+    assert all(torch.equal(value, found[0][0]) and torch.equal(slope, found[0][1]) for value, slope in found[1:])

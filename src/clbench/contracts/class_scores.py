@@ -9,6 +9,7 @@ from torch import Tensor
 
 from clbench.contracts.batch import Batch
 from clbench.contracts.learner import TokenScores
+from clbench.core.devices import to_device
 from clbench.spec.task import Task
 
 
@@ -28,7 +29,7 @@ class ClassScores(ABC):
             tasks: The tasks that the samples belong to.
         """
         sizes = torch.tensor([len(task.classes) for task in tasks])
-        owner = torch.arange(len(tasks)).repeat_interleave(sizes).to(logits.device)
+        owner = to_device(torch.arange(len(tasks)).repeat_interleave(sizes), logits.device)
         others = owner != owner[label].unsqueeze(1)
         return F.cross_entropy(logits.masked_fill(others, -torch.inf), label)
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from clbench.contracts.batch import Batch
+from clbench.core.devices import has_bfloat16, to_device
 from clbench.core.tensor_digest import tensor_digest
 from clbench.spec.stream import EvalProtocol
 from clbench.spec.task import Task
@@ -29,8 +30,9 @@ BUCKET = 8
 """Batches are padded to the longest sample, rounded up to a multiple of this: few different shapes, little padding."""
 
 Precision = Literal["auto", "float32", "bfloat16"]
-"""Number format of the computation: `auto` is bfloat16 under autocast on CUDA, and float32 on the CPU, where results
-must be exact. Weights are always float32."""
+"""Number format of the computation. `auto` is bfloat16 under autocast on a GPU that has it, and float32 elsewhere: on
+the CPU results must be exact, and a GPU without bfloat16 (T4, V100) is slower with it than without. float16 would need
+its losses scaled, which is another method. Weights are always float32."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Samples:
     def batch(self, index: Tensor | slice) -> Batch:
         """The samples at `index` (a slice, or int64 positions), on `device`, padded to the longest of them."""
         if isinstance(index, Tensor):
-            index = index.to(self.index_device)
+            index = to_device(index, self.index_device)
         return {name: self._rows(name, tensor, index) for name, tensor in self.tensors.items()}
 
     def _rows(self, name: str, tensor: Tensor, index: Tensor | slice) -> Tensor:
@@ -101,8 +103,8 @@ class Samples:
             widest = int(self._widths[name][index].max())
             tensor = tensor[:, : -(-widest // BUCKET) * BUCKET]
         if isinstance(index, Tensor):
-            index = index.to(tensor.device, non_blocking=True)
-        return tensor[index].to(self.device or tensor.device, non_blocking=True)
+            index = to_device(index, tensor.device)
+        return to_device(tensor[index], self.device or tensor.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,7 +268,7 @@ class Learner(ABC):
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """The context for calls of `loss`, `logits` and predictors; it sets the number format, see `Precision`."""
-        if self.precision == "float32" or (self.precision == "auto" and self.device.type != "cuda"):
+        if self.precision == "float32" or (self.precision == "auto" and not has_bfloat16(self.device)):
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 

@@ -1,6 +1,8 @@
 """Randomness as an argument: every generator is derived from the cell's seed and a name."""
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 
 import torch
 
@@ -17,6 +19,18 @@ def derive(seed: int, *words: object) -> int:
 def generator_for(seed: int, *words: object) -> torch.Generator:
     """A CPU generator for one use, which `words` name."""
     return torch.Generator().manual_seed(derive(seed, *words))
+
+
+@contextlib.contextmanager
+def seeded_apart(seed: int) -> Iterator[None]:
+    """Draw from a seed of its own on the CPU, where models are built; no random state is another one afterwards.
+
+    `torch.manual_seed` would also seed the generators of all other devices, and `fork_rng(devices=[])` does not put
+    those back: dropout on a GPU would begin anew whenever a model or a head is built.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def seed_globally(seed: int) -> None:

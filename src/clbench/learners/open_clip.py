@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
-import torch
 
 from clbench.core.errors import CheckpointError, ConfigError, did_you_mean
 from clbench.core.registry import LEARNERS
-from clbench.core.seeding import derive
+from clbench.core.seeding import derive, seeded_apart
 from clbench.learners._clip.clip_learner import ClipLearner
 from clbench.learners._shared.image_format import ImageFormat
 from clbench.learners._shared.weights import load_into
@@ -50,8 +49,7 @@ def open_clip_learner(argument: str, seed: int) -> ClipLearner:
 def _with_weights(architecture: str, weights: str, seed: int) -> Any:
     name = f"learner open_clip:{architecture}/{weights}"
     if not weights:
-        with torch.random.fork_rng(devices=[]), _without_noise():
-            torch.manual_seed(derive(seed, "learner"))
+        with seeded_apart(derive(seed, "learner")), _without_noise():
             return open_clip.create_model(architecture)
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if weights in tags:

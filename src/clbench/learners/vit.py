@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import timm
-import torch
 from timm.data.config import resolve_model_data_config
 from torch import nn
 
 from clbench.core.checkpoints import load_tensors
 from clbench.core.errors import CheckpointError, ConfigError, did_you_mean
 from clbench.core.registry import LEARNERS
-from clbench.core.seeding import derive
+from clbench.core.seeding import derive, seeded_apart
 from clbench.learners._shared.image_format import ImageFormat
 from clbench.learners._shared.weights import copy_into
 from clbench.learners._vit.vit_learner import VitLearner
@@ -40,8 +39,7 @@ def vit(argument: str, seed: int) -> VitLearner:
         raise ConfigError(f"learner vit:{argument}: the size must be a whole number of pixels, got {size!r}")
     if file and not Path(file).is_file():  # before the model is built, which takes seconds
         raise CheckpointError(f"learner vit:{argument}: {file}: no such file")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "learner"))
+    with seeded_apart(derive(seed, "learner")):
         model = _built(name, int(size) if size else None, argument)
     if file:
         load_backbone(model, Path(file))

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clbench.core.devices import to_device
+
 
 def random_resized_crop(
     images: Tensor,
@@ -35,7 +37,7 @@ def random_resized_crop(
     width = (area * aspect).sqrt().clamp(max=1.0)
     height = (area / aspect).sqrt().clamp(max=1.0)
     box = torch.stack([width, height, (1 - width) * (2 * draw[2] - 1), (1 - height) * (2 * draw[3] - 1)], dim=1)
-    box = box.to(images.device, images.dtype, non_blocking=True)
+    box = to_device(box.to(images.dtype), images.device)
     low, high = images.amin(), images.amax()
     grid = sampling_grid(box[:, :2], box[:, 2:], images)
     return resample(images, grid, "bicubic", padding="border").clamp(low, high)

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from clbench.core.errors import CheckpointError, ConfigError, did_you_mean
-from clbench.core.seeding import derive
+from clbench.core.seeding import derive, seeded_apart
 from clbench.learners._shared.adapter_folders import WAY_OUT, lora_in, refuse_adapter
 
 RANDOM = "random:"
@@ -87,8 +87,7 @@ def random_weights(learner: str, shapes: Mapping[str, Any], shape: str, model_cl
     """
     if shape not in shapes:
         raise ConfigError(f"learner {learner}: unknown shape {shape!r}: {did_you_mean(shape, shapes)}")
-    with torch.random.fork_rng(devices=[]), quiet():
-        torch.manual_seed(derive(seed, "learner"))
+    with seeded_apart(derive(seed, "learner")), quiet():
         model: nn.Module = model_class(shapes[shape])
     return model
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from clbench.contracts import Batch
+from clbench.core.devices import to_device
 from clbench.learners._shared.random_views import resample, sampling_grid
 
 SHIFT = 0.05
@@ -33,7 +34,7 @@ def augmented(batch: Batch, generator: torch.Generator) -> Batch:
     draw = torch.rand(6, len(image), generator=generator)
     zoom = 1 + ZOOM * (2 * draw[0] - 1) * ("value" not in batch)
     shift = 2 * SHIFT * (2 * draw[1:3] - 1)
-    draw, zoom, shift = (part.to(image.device, non_blocking=True) for part in (draw, zoom, shift))
+    draw, zoom, shift = (to_device(part, image.device) for part in (draw, zoom, shift))
     side = torch.where(batch["mirror"] & (draw[3] < 0.5), -1.0, 1.0)
     view = {**batch, **_moved(batch, zoom, shift, side)}
     view["image"] = _with_tone(view["image"], draw[4], draw[5])

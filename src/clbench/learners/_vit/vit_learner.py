@@ -22,7 +22,7 @@ from clbench.contracts import (
 )
 from clbench.core.errors import ConfigError
 from clbench.core.finite import finite_rows
-from clbench.core.seeding import derive
+from clbench.core.seeding import derive, seeded_apart
 from clbench.kinds import kind_of
 from clbench.learners._shared.classes import most_likely
 from clbench.learners._shared.image_format import ImageFormat, Normalization, in_unit_range
@@ -235,8 +235,7 @@ class VitLearner(ClassScores, Learner):
 
     def _first_head(self, task: Task) -> Head:
         """A head of the task before any training, on the device."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(self._seed, "head", task.name))
+        with seeded_apart(derive(self._seed, "head", task.name)):
             return head_for(task, self.trunk.width).to(self.device)
 
     def _head(self, task: Task) -> Head:

@@ -69,11 +69,24 @@ class MaskHead(Head):
         """Dice loss plus cross-entropy, at the size of `mask` `(n, size, size)`."""
         target = batch["mask"].long()
         scores = _enlarged(answer, target.shape[-1])
-        return dice_loss(scores.softmax(dim=1), target) + F.cross_entropy(scores, target)
+        return dice_loss(scores.softmax(dim=1), target) + pixel_cross_entropy(scores, target)
 
     def predict(self, answer: Tensor, size: int) -> Tensor:
         """Class ids `(n, size, size)` uint8."""
         return _enlarged(answer, size).argmax(dim=1).byte()
+
+
+def pixel_cross_entropy(scores: Tensor, target: Tensor) -> Tensor:
+    """Mean cross-entropy over all pixels, a scalar.
+
+    CUDA sums the pixels of `F.cross_entropy` with reduction in no fixed order; a mean of its own has one. The CPU keeps
+    the reduction, and so the bits of earlier results.
+
+    Args:
+        scores: Scores `(n, classes, height, width)`.
+        target: True classes `(n, height, width)`, int64.
+    """
+    return F.cross_entropy(scores, target, reduction="none" if scores.is_cuda else "mean").mean()
 
 
 def _resized(data: bytes, size: int) -> NDArray[np.uint8]:
