@@ -81,7 +81,14 @@ class Finder:
     MISSING: ClassVar[tuple[str, ...]] = ("avalanche", "mlflow")
 
     def check(self, section: str, what: str, said: str, holds: bool | None) -> None:
-        """Keep a check and write it on standard error."""
+        """Keep a check and write it on standard error.
+
+        Args:
+            section: Name of the section.
+            what: What was checked.
+            said: What was found, in words.
+            holds: Whether it holds; None if it was only measured.
+        """
         self.checks.append(Check(section, what, said, holds))
         note_progress(f"{self.checks[-1].mark:6}  {section}: {what}: {said}")
 
