@@ -1,5 +1,6 @@
 """A comparison for continuous integration: JUnit XML for test reports, Markdown for summaries and comments."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -98,16 +99,16 @@ def _lines(comparison: Comparison, gate: Gate | None, policy: PolicyResult | Non
     passed = all(check.passed or check.role == "advisory" for check in checks)
     yield f"### {SUITE}{': ' * bool(checks)}{('passed' if passed else 'failed') if checks else ''}"
     yield ""
-    yield f"- old: {markdown(comparison.old)}"
-    yield f"- new: {markdown(comparison.new)}"
+    yield f"- old: {_shown(comparison.old)}"
+    yield f"- new: {_shown(comparison.new)}"
     if comparison.verdict is not None:
-        yield f"- {comparison.table.n} samples, verdict {markdown(tables.verdict_line(comparison.verdict))}"
+        yield f"- {comparison.table.n} samples, verdict {_shown(tables.verdict_line(comparison.verdict))}"
     for note in tables.notes(comparison):
-        yield f"- {markdown(note)}"
+        yield f"- {_shown(note)}"
     if checks:
         yield from _table(tables.CHECK_COLUMNS, tables.check_rows(PolicyResult(checks, ())))
     if policy is not None and policy.unnamed:
-        yield from ("", f"Not judged: {', '.join(map(markdown, policy.unnamed))}")
+        yield from ("", f"Not judged: {', '.join(map(_shown, policy.unnamed))}")
     if comparison.table.n:
         yield from _table(tables.TASK_COLUMNS, tables.task_rows(comparison))
     if comparison.graded:
@@ -115,6 +116,11 @@ def _lines(comparison: Comparison, gate: Gate | None, policy: PolicyResult | Non
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield from ("", f"| {' | '.join(map(markdown, columns))} |", f"|{' --- |' * len(columns)}")
+    yield from ("", f"| {' | '.join(map(_shown, columns))} |", f"|{' --- |' * len(columns)}")
     for row in rows:
-        yield f"| {' | '.join(map(markdown, row))} |"
+        yield f"| {' | '.join(map(_shown, row))} |"
+
+
+def _shown(text: str) -> str:
+    """Text without markup, and without what GitHub makes a link of: users, issues and addresses."""
+    return re.sub(r"@|#|www|:(?=//)", r"\g<0><!-- -->", markdown(text))

@@ -10,7 +10,7 @@ from tests.reports.flips.ledgers import graded, table
 
 from clbench.reports.flips import graded_verdict
 from clbench.reports.flips.comparison import compare
-from clbench.reports.flips.graded import ChangeHistogram, change_histogram
+from clbench.reports.flips.graded import ChangeHistogram, change_histogram, graded_intervals
 from clbench.reports.flips.graded_verdict import graded_verdicts, sign_flip_p
 from clbench.reports.flips.predictions import Predictions
 
@@ -88,3 +88,14 @@ def test_a_comparison_has_verdicts_by_task() -> None:
     }
     assert found.graded_verdicts["texts"].p == pytest.approx(2 * 2 / 256)
     assert found.graded_verdicts["other"].more is None  # the mean change is 0
+
+
+def test_intervals_of_the_mean_change_hold_it_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(9)
+    held = 0
+    for seed in range(500):
+        changes = histogram((rng.gamma(2, 0.1, 80) - 0.1).tolist())  # the mean is 0.1
+        found = graded_intervals(changes, resamples=300, seed=seed)["mean_change"]
+        assert found is not None
+        held += found.low <= 0.1 <= found.high
+    assert 0.93 <= held / 500 <= 0.97

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from xml.etree import ElementTree as ET
 
 import pytest
+from markdown_it import MarkdownIt
 from scipy import stats
 from tests.command import Command
 from tests.reports.flips.ledgers import graded, rows, table, write
@@ -170,7 +171,10 @@ def test_junit_needs_something_to_check(run: Command, tmp_path: Path) -> None:
     assert (several.returncode, "are for a single new model" in several.stderr) == (2, True)
 
 
-EVIL = "</testcase><script>alert(1)</script> \"'&| [x](http://y) `c` <!-- \x00\x1b\ufffe\u202e\n# h1\n| a | b |"
+EVIL = (
+    "</testcase><script>alert(1)</script> \"'&| [x](http://y) @user #12 www.z.com `c` <!-- "
+    "\x00\x1b\ufffe\u202e\n# h1\n| a | b |"
+)
 
 
 def test_names_of_a_run_cannot_act_as_markup() -> None:
@@ -185,8 +189,13 @@ def test_names_of_a_run_cannot_act_as_markup() -> None:
     assert len(root[0].findall("testcase")) == 4
     assert "<script>alert(1)</script>" in (root[0].findall("testcase")[0].get("name") or "")
     text = to_markdown(found, None, result)
-    assert not re.search(r"[<>\x00\x1b\ufffe\u202e]", text)
-    assert not re.search(r"(?<!\\)[`\[]", text)
+    assert not re.search(r"[\x00\x1b\ufffe\u202e]|@\w|#\d|://|www\.", text)
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    assert [token.tag for token in tokens if token.type == "heading_open"] == ["h3"]
+    assert not {token.type for token in tokens} & {"html_block", "fence", "code_block", "hr", "blockquote_open"}
+    inline = [child for token in tokens for child in token.children or ()]
+    assert {child.type for child in inline} <= {"text", "html_inline", "text_special"}
+    assert {child.content for child in inline if child.type == "html_inline"} == {"<!-- -->"}
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in tables} == {6, 13}
     assert not [line for line in text.splitlines() if line.startswith("# ")]

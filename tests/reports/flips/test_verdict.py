@@ -14,7 +14,7 @@ from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_metrics import accuracy_change, nfr
 from clbench.reports.flips.paired_interval import paired_interval
 from clbench.reports.flips.power import detectable_change, samples_to_detect, samples_to_equate
-from clbench.reports.flips.statistics import bootstrap, mcnemar_exact
+from clbench.reports.flips.statistics import bootstrap, mcnemar_exact, upper_bound
 from clbench.reports.flips.verdict import check_margin, verdict, verdicts
 
 SHARES = [(0.1, 0.05), (0.2, 0.2), (0.02, 0.03)]
@@ -82,6 +82,12 @@ def test_bootstrap_intervals_hold_the_truth_as_often_as_they_say(lost: float, ga
             assert found is not None
             held[name] += found.low <= truth[name] <= found.high
     assert all(0.93 <= count / len(draws) <= 0.97 for count in held.values()), held
+
+
+def test_upper_bounds_of_nfr_hold_it_at_least_as_often_as_they_say() -> None:
+    lost = np.random.default_rng(10).binomial(150, 0.04, size=1000).tolist()
+    bounds = {events: upper_bound(events, 150) or 0.0 for events in set(lost)}
+    assert 0.95 <= np.mean([bounds[events] >= 0.04 for events in lost]) <= 0.99
 
 
 def exact_power(discordance: float, change: float, n: int) -> float:
