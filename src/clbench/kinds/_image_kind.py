@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from PIL import Image
 
 from clbench.core.errors import ConfigError, RegistryError, did_you_mean
-from clbench.core.image_rows import decode_each
 from clbench.kinds._task_kind import TASK_KINDS, TaskKind, kind_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from PIL import Image
 
     from clbench.scoring.images import ImageScorer
     from clbench.spec.task import Task
@@ -127,7 +126,7 @@ def image_kind(name: str) -> ImageKind:
     return kind
 
 
-def decode_rows(rows: "Dataset", task: "Task", take: Callable[[int, Image.Image], None]) -> dict[str, pa.Array]:
+def decode_rows(rows: "Dataset", task: "Task", take: "Callable[[int, Image.Image], None]") -> dict[str, pa.Array]:
     """Decode every image, pass it on, and check its truth.
 
     Args:
@@ -144,9 +143,11 @@ def decode_rows(rows: "Dataset", task: "Task", take: Callable[[int, Image.Image]
         BrokenSamplesError: For rows that do not decode or whose truth does not fit their image: their positions, and
             the sample id, place and reason of the first.
     """
+    from clbench.core.image_rows import decode_each  # reports ask kinds for headings, and read no image
+
     kind = image_kind(task.kind)
 
-    def read(index: int, image: Image.Image, row: Mapping[str, Any]) -> dict[str, object]:
+    def read(index: int, image: "Image.Image", row: Mapping[str, Any]) -> dict[str, object]:
         truth = {"size": [image.height, image.width], **kind.truth(row, (image.height, image.width), task)}
         take(index, image)
         return truth
@@ -158,6 +159,8 @@ def decode_rows(rows: "Dataset", task: "Task", take: Callable[[int, Image.Image]
 
 def png(image: NDArray[np.uint8]) -> bytes:
     """An image `(height, width)` or `(height, width, 3)` as a PNG, compressed quickly."""
+    from PIL import Image
+
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "png", compress_level=1)
     return buffer.getvalue()
