@@ -8,11 +8,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from clbench.core.errors import DataError
-from clbench.core.image_reading import ImageCell, name_of, read_ids, source_of
 from clbench.kinds._image_kind import Asked, ImageKind, in_pixels, png, require_names
 from clbench.kinds._task_kind import TASK_KINDS
 
 if TYPE_CHECKING:
+    from clbench.core.image_reading import ImageCell
     from clbench.scoring.images import ImageScorer
 
 
@@ -70,8 +70,10 @@ class Segmentation(ImageKind):
         return {"dice": segmentation.Segmentation}
 
 
-def _mask(cell: ImageCell, size: tuple[int, int], asked: Asked) -> NDArray[np.uint8]:
+def _mask(cell: "ImageCell", size: tuple[int, int], asked: Asked) -> NDArray[np.uint8]:
     """The class ids of a mask, as large as its image."""
+    from clbench.core.image_reading import name_of, read_ids, source_of
+
     name = name_of(cell, "the mask")
     values = read_ids(source_of(cell, "the mask"), name)
     if values.shape != size:
