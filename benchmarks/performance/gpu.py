@@ -84,10 +84,10 @@ class Finder:
         """Keep a check and write it on standard error.
 
         Args:
-            section: Name of the section.
+            section: Part of the script.
             what: What was checked.
-            said: What was found, in words.
-            holds: Whether it holds; None if it was only measured.
+            said: What was found, in one line.
+            holds: Whether it is as it should be; None if it was not checked.
         """
         self.checks.append(Check(section, what, said, holds))
         note_progress(f"{self.checks[-1].mark:6}  {section}: {what}: {said}")
@@ -158,7 +158,12 @@ class Finder:
     # Speed and memory
 
     def model(self, name: str, build: Callable[[], Work]) -> None:
-        """Training and testing beside the bare model, peak memory, and waits for the device."""
+        """Training and testing beside the bare model, peak memory, and waits for the device.
+
+        Args:
+            name: Name in tables.
+            build: Builds the model and its batch.
+        """
         work, clock = build(), DeviceClock(self.device)
         train_units, test_units, unit = work.units
         ways = {BARE: work.train_bare, OURS: work.train}
