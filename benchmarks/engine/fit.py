@@ -10,6 +10,7 @@ from clbench.contracts.capabilities import lack_of, lacking
 from clbench.contracts.updating import handled_kinds
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
+from clbench.spec.update import Update, parents_of, path_to
 from clbench.strategies._parts.slots import choices_in, plain_adamw
 from clbench.strategies._updates.adapted import require_same_vocabulary
 from clbench.streams.card import updates_of
@@ -35,7 +36,7 @@ def require_fit(cell: Cell) -> None:
     for choice in cell.choices:
         _require_parts_fit(choice)
         entry = STRATEGIES.get(choice.strategy)
-        if getattr(entry.value, "keeps_positions", False) and any(u.kind == "forget" for u in updates_of(card)):
+        if getattr(entry.value, "keeps_positions", False) and _learns_after_forgetting(updates_of(card), card.name):
             why = "keeps samples by their positions, which updates of kind forget shift"
             raise ConfigError(f"strategy {entry.name} {why}; stream {card.name} has one (a part `memory` keeps ids)")
     _require_capabilities(cell)
@@ -45,6 +46,16 @@ def require_fit(cell: Cell) -> None:
             if not cast(type[Strategy[StrategyConfig]], entry.value).predicts_with_weights:
                 why = "predicts with more than the model's weights (an adapter for each task)"
                 raise ConfigError(f"strategy {entry.name} {why}, so no other strategy can stand beside it")
+
+
+def _learns_after_forgetting(updates: Sequence[Update], where: str) -> bool:
+    """Whether some update of kind learn has one of kind forget before it on its path."""
+    parents = parents_of(updates, where)
+    for number, update in enumerate(updates, 1):
+        path = path_to(number, parents)
+        if update.kind == "learn" and any(updates[before - 1].kind == "forget" for before in path[1:]):
+            return True
+    return False
 
 
 def _require_parts_fit(choice: Choice) -> None:

@@ -1,7 +1,6 @@
 """The leaderboard as one static page: no scripts, nothing loaded from elsewhere."""
 
 import math
-from collections.abc import Sequence
 from importlib.resources import files
 
 from clbench import __version__
@@ -43,7 +42,7 @@ def to_html(board: Board) -> str:
         best=best,
         heat=heat,
         cell_class=cell_class,
-        tested=tested,
+        has_row=has_row,
         version_label=version_label,
         audit_title=AUDIT_TITLE,
         audit_headings=AUDIT,
@@ -76,9 +75,9 @@ def heat(score: float) -> str:
     return "0" if math.isnan(score) else f"{100 * min(max(score, 0.0), 1.0):.0f}"
 
 
-def tested(row: Sequence[float]) -> bool:
-    """Whether a version was tested on some task; a matrix on the page has no row for others."""
-    return not all(map(math.isnan, row))
+def has_row(matrix: ScoreMatrix, version: int) -> bool:
+    """Whether R has a row on the page: a version that was tested on some task, or on which one counts as forgotten."""
+    return any(cell_class(matrix, version, task) != "missing" for task in range(1, len(matrix.tasks) + 1))
 
 
 def cell_class(matrix: ScoreMatrix, version: int, task: int) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from clbench.strategies._parts.optimizer import OptimizerConfig, OptimizerPart
     from clbench.strategies._parts.part import Trained
     from clbench.strategies._parts.penalty import Penalty, PenaltyConfig
-    from clbench.strategies._parts.selector import Selector, SelectorConfig
+    from clbench.strategies._parts.selector import FixedSelector, FixedSelectorConfig, Selector, SelectorConfig
     from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
     from clbench.streams.card import load_stream
 else:  # hidden from type checkers: for them a name that is not imported above is an error
@@ -42,6 +42,8 @@ else:  # hidden from type checkers: for them a name that is not imported above i
         "Penalty": "clbench.strategies._parts.penalty",
         "PenaltyConfig": "clbench.strategies._parts.penalty",
         "SELECTORS": "clbench.core.registry",
+        "FixedSelector": "clbench.strategies._parts.selector",
+        "FixedSelectorConfig": "clbench.strategies._parts.selector",
         "Selector": "clbench.strategies._parts.selector",
         "SelectorConfig": "clbench.strategies._parts.selector",
         "Strategy": "clbench.contracts",
@@ -80,6 +82,8 @@ __all__ = [
     "Compress",
     "Edit",
     "EditConfig",
+    "FixedSelector",
+    "FixedSelectorConfig",
     "Forget",
     "ForgetRequest",
     "GradientConfig",

@@ -1,5 +1,6 @@
 """What the parts of all slots share: settings, the strategy that they belong to, randomness and state."""
 
+from abc import ABC
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
@@ -19,7 +20,7 @@ class PartConfig(Config):
 C = TypeVar("C", bound=PartConfig)
 
 
-class Part(Generic[C]):
+class Part(ABC, Generic[C]):
     """A choice in one slot of a strategy's training: an optimizer, selector, memory, penalty or edit.
 
     A part that carries anything from one update to the next implements `state_dict` and `load_state_dict`, with the

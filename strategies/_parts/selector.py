@@ -23,7 +23,7 @@ class SelectorConfig(PartConfig):
     """Settings of every selector."""
 
 
-class FixedConfig(SelectorConfig):
+class FixedSelectorConfig(SelectorConfig):
     """Settings of every selector that chooses once for each update."""
 
     reselect: Literal["each", "first"] = Field(
@@ -45,7 +45,7 @@ class Moving:
 
 
 C = TypeVar("C", bound=SelectorConfig)
-F = TypeVar("F", bound=FixedConfig)
+F = TypeVar("F", bound=FixedSelectorConfig)
 
 
 class Selector(Part[C], Generic[C]):

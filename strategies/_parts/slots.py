@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, InstanceOf, PlainSerializer, Serialization
 
 from clbench.contracts import Strategy, StrategyConfig
 from clbench.core.config import validate
-from clbench.core.errors import ClbenchError
+from clbench.core.errors import ClbenchError, ConfigError
 from clbench.core.registry import EDITS, MEMORIES, OPTIMIZERS, PENALTIES, SELECTORS, Registry
 from clbench.strategies._parts.part import Part, PartConfig
 
@@ -102,6 +102,10 @@ def _parse(slot: Slot, value: object) -> object:
             {str(key): item for key, item in settings.items() if key != "name"},
             f"{registry.kind} {entry.name}",
         )
+        if missing := sorted(getattr(entry.value, "__abstractmethods__", ())):
+            raise ConfigError(
+                f"{registry.kind} {entry.name}: {entry.value.__name__} does not implement {', '.join(missing)}"
+            )
     except ClbenchError as error:
         raise ValueError(f"a known {registry.kind} with settings that it has ({error})") from None
     return PartChoice(slot, name, cast(PartConfig, config))

@@ -6,12 +6,12 @@ from typing import final
 from clbench.contracts import Task
 from clbench.core.registry import SELECTORS
 from clbench.strategies._parts.part import Trained
-from clbench.strategies._parts.selector import FixedConfig, FixedSelector, Masks
+from clbench.strategies._parts.selector import FixedSelector, FixedSelectorConfig, Masks
 
 
-@SELECTORS.register("all", config=FixedConfig)
+@SELECTORS.register("all", config=FixedSelectorConfig)
 @final
-class All(FixedSelector[FixedConfig]):
+class All(FixedSelector[FixedSelectorConfig]):
     """Chooses everything: what a search or a loop over selectors has as its plain case."""
 
     def choose(self, trained: Sequence[Trained], task: Task) -> Masks:

@@ -9,11 +9,11 @@ from clbench.contracts import Stacked, Task
 from clbench.core.registry import SELECTORS
 from clbench.strategies._parts.blocks import blocks_of, depths_of
 from clbench.strategies._parts.part import Trained
-from clbench.strategies._parts.selector import FixedConfig, FixedSelector, Masks
+from clbench.strategies._parts.selector import FixedSelector, FixedSelectorConfig, Masks
 from clbench.strategies._training.top_blocks import top_blocks
 
 
-class BottomKConfig(FixedConfig):
+class BottomKConfig(FixedSelectorConfig):
     """Settings of `BottomK`."""
 
     share: float = Field(

@@ -11,12 +11,12 @@ from torch import Tensor
 from clbench.contracts import Task
 from clbench.core.registry import SELECTORS
 from clbench.strategies._parts.part import Trained
-from clbench.strategies._parts.selector import FixedConfig, FixedSelector, Masks
+from clbench.strategies._parts.selector import FixedSelector, FixedSelectorConfig, Masks
 
 EPS = 1e-8
 
 
-class KappaConfig(FixedConfig):
+class KappaConfig(FixedSelectorConfig):
     """Settings of `Kappa`; `share` is that of PEFT's helper."""
 
     share: float = Field(0.2, gt=0, le=1, description="Share of the layers that move, at least one.")

@@ -9,10 +9,10 @@ from pydantic import Field
 from clbench.contracts import Task
 from clbench.core.registry import SELECTORS
 from clbench.strategies._parts.part import Trained
-from clbench.strategies._parts.selector import FixedConfig, FixedSelector, Masks
+from clbench.strategies._parts.selector import FixedSelector, FixedSelectorConfig, Masks
 
 
-class NeuroAdaConfig(FixedConfig):
+class NeuroAdaConfig(FixedSelectorConfig):
     """Settings of `NeuroAda`."""
 
     k: int = Field(1, ge=1, description="Inputs of each output neuron that move; at most all.")

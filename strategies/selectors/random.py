@@ -11,11 +11,11 @@ from torch import Tensor
 from clbench.contracts import Task
 from clbench.core.registry import SELECTORS
 from clbench.strategies._parts.part import Trained
-from clbench.strategies._parts.selector import FixedConfig, FixedSelector, Masks, counts_of
+from clbench.strategies._parts.selector import FixedSelector, FixedSelectorConfig, Masks, counts_of
 from clbench.strategies._parts.slots import SelectorChoice
 
 
-class RandomConfig(FixedConfig):
+class RandomConfig(FixedSelectorConfig):
     """Settings of `RandomEntries`."""
 
     share: float = Field(0.1, gt=0, le=1, description="Share of the entries that move.")

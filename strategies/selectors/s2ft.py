@@ -11,13 +11,13 @@ from clbench.contracts import LinearLayer, Task
 from clbench.core.errors import ConfigError
 from clbench.core.registry import SELECTORS
 from clbench.strategies._parts.part import Trained
-from clbench.strategies._parts.selector import FixedConfig, FixedSelector, Masks
+from clbench.strategies._parts.selector import FixedSelector, FixedSelectorConfig, Masks
 
 COLUMNS, ROWS = ("out", "down"), ("v", "up")
 HEADS = ("out", "v")
 
 
-class S2ftConfig(FixedConfig):
+class S2ftConfig(FixedSelectorConfig):
     """Settings of `S2ft`; the defaults are the authors' for LLaMA 3 (LLaMA 2: `out` 0.052, `down` 0.02)."""
 
     out: float = Field(0.0, ge=0, le=1, description="Share of the heads whose inputs of `out` move.")

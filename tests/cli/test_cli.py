@@ -17,14 +17,16 @@ from clbench.cli.main import app
 
 PARAMETERS = {
     "run": "suite:str --streams:str? --learners:str? --strategies:str? --seeds:str? --root:str? --set:list[str]? "
-    "--out:Path --device:str --tracking-uri:str? --probe:str? --fresh:bool --keep:str --workers:int --dry-run:bool "
+    "--out:Path --device:str --tracking-uri:str? --probe:str? --fresh:bool --keep:str --workers:str --dry-run:bool "
     "--json:bool",
     "tune": "suite:str --set:list[str]? --trials:int? --criterion:str --strategies:str? --stream:str? --learner:str? "
     "--seed:str --root:str? --out:Path --name:str? --device:str --tracking-uri:str? --fresh:bool --json:bool",
     "list": "kind:str? --json:bool",
     "show": "kind:str name:str --learner:str? --json:bool",
-    "compare": "old:str new:str --protocol/--filter:str? --metric:str? --dead-band:float --lower-is-better:bool "
-    "--max-nfr:float? --html:Path? --json:bool --out:Path --tracking-uri:str? --samples:str? --root:str?",
+    "compare": "old:str new:list[str] --protocol/--filter:str? --metric:str? --dead-band:float "
+    "--lower-is-better:bool --margin:float? --max-nfr:float? --policy:Path? --junit:Path? "
+    "--markdown:Path? --html:Path? --records:Path? --json:bool --out:Path --tracking-uri:str? "
+    "--samples:str? --root:str?",
     "versions": "--out:Path --clean:str? --json:bool",
     "metrics": "matrix:Path --json:bool",
     "report": "--out:Path --tracking-uri:str?",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from tests.strategies.conftest import context_of
 from tests.strategies.cut_runs import CPU, run
 from tests.strategies.part_cells import cell_with
@@ -106,11 +107,27 @@ def test_an_optimizer_that_takes_nothing_is_refused(tiny: Any, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["replay", "der"])
-def test_strategies_that_keep_positions_refuse_streams_that_forget(name: str, tmp_path: Path) -> None:
+def test_strategies_that_keep_positions_refuse_to_learn_after_forgetting(name: str, tmp_path: Path) -> None:
+    """The stream of a life forgets at the end, which shifts nothing that is drawn from."""
+    updates = [{"learn": "digits"}, {"forget": "digits", "share": 0.1}, {"learn": "flags"}]
+    tasks = [{"name": task, "kind": "classification", "metric": "accuracy"} for task in ("digits", "flags")]
+    card: dict[str, object] = {
+        "name": "again",
+        "description": "x",
+        "loader": "based-on",
+        "based_on": "clip-mini",
+        "learner": "mini-clip",
+    }
+    card |= {"protocols": ["task-id"], "order_reason": "none", "tasks": tasks, "updates": updates}
+    (tmp_path / "again.yaml").write_text(yaml.safe_dump(card))
     path = tmp_path / "suite.yaml"
-    path.write_text(f"streams: [clip-mini-forget-class]\nstrategies: [{{learn: {name}, forget: zero-shot}}]\n")
+    entry = {"learn": name, "forget": "zero-shot"}
+    path.write_text(yaml.safe_dump({"streams": [str(tmp_path / "again.yaml")], "strategies": [entry]}))
     with pytest.raises(ConfigError, match=f"strategy {name} keeps samples by their positions, which updates of kind"):
         load_suite(str(path))
+    entry = {"learn": name, "adopt": "retrain", "compress": "zero-shot", "forget": "zero-shot"}
+    path.write_text(yaml.safe_dump({"streams": ["lifecycle-mini"], "strategies": [entry]}))
+    assert load_suite(str(path)).cells
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ def list_components(
     kind: Annotated[Optional[str], typer.Argument(help=f"One of {', '.join(PLURALS.values())}. Default: all.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """List strategies and their parts, streams, learners, suites and metrics."""
+    """List strategies, parts, streams, learners, suites and metrics."""
     from clbench.cli.output import print_json, print_table
 
     singulars = {plural: singular for singular, plural in PLURALS.items()}
@@ -44,7 +44,7 @@ def show(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Show one strategy, part of a strategy, stream, learner, suite or metric in full.
+    """Show one strategy, part, stream, learner, suite or metric.
 
     Prints its description, source, documentation and settings.
     """
