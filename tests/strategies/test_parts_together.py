@@ -109,7 +109,7 @@ def test_an_optimizer_that_takes_nothing_is_refused(tiny: Any, tmp_path: Path) -
 @pytest.mark.parametrize("name", ["replay", "der"])
 def test_strategies_that_keep_positions_refuse_to_learn_after_forgetting(name: str, tmp_path: Path) -> None:
     """The stream of a life forgets at the end, which shifts nothing that is drawn from."""
-    updates = [{"learn": "digits"}, {"forget": "digits", "share": 0.1}, {"learn": "flags"}]
+    updates = [{"learn": "digits"}, {"forget": {"task": "digits", "share": 0.1}}, {"learn": "flags"}]
     tasks = [{"name": task, "kind": "classification", "metric": "accuracy"} for task in ("digits", "flags")]
     card: dict[str, object] = {
         "name": "again",
