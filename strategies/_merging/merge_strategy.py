@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -104,6 +105,7 @@ class MergeStrategy(GradientStrategy[M], Generic[M]):
 
     # What methods implement
 
+    @abstractmethod
     def combine(self, tau: Vectors, offset: Vectors) -> Merged:
         """The offset from version 0 after this task.
 
@@ -111,7 +113,6 @@ class MergeStrategy(GradientStrategy[M], Generic[M]):
             tau: Task vector of the current task.
             offset: The offset before the task; zeros for the first task.
         """
-        raise NotImplementedError
 
     def start(self) -> Vectors:
         """Weights that fine-tuning starts from where they are not those of version 0, by name."""
