@@ -97,6 +97,20 @@ class SampleDraws:
                 np.divide(total, number, out=means[:, version, task], where=number > 0)
         return means
 
+    def share(self, values: Numbers) -> Numbers:
+        """The mean over all samples that have a value, for each draw.
+
+        Args:
+            values: A number of each sample, NaN for none; shape `(samples,)`.
+
+        Returns:
+            Shape `(resamples,)`; NaN where no sample with a value was drawn.
+        """
+        known, clusters = ~np.isnan(values), self.weights.shape[1]
+        number = self.weights @ np.bincount(self.cluster[known], minlength=clusters).astype(np.float64)
+        total = self.weights @ np.bincount(self.cluster[known], values[known], clusters)
+        return np.asarray(np.divide(total, number, out=np.full(len(total), np.nan), where=number > 0))
+
 
 def _numbered(names: Sequence[Hashable]) -> npt.NDArray[np.int64]:
     """Names as numbers from 0 in the order of their first appearance."""
