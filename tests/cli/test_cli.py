@@ -30,6 +30,8 @@ PARAMETERS = {
     "versions": "--out:Path --clean:str? --json:bool",
     "metrics": "matrix:Path --json:bool",
     "power": "runs:list[pathlib.Path] --protocol:str? --points:float --root:str? --json:bool",
+    "export": "suite:str --to:Path? --out:Path",
+    "verify": "folder:Path --json:bool",
     "report": "--out:Path --tracking-uri:str?",
     "doctor": "--out:Path --json:bool",
     "data check": "stream:str --root:Path --images:bool --json:bool",
