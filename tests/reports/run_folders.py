@@ -1,5 +1,8 @@
 """Folders of cells as a run leaves them, with made predictions."""
 
+import hashlib
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,25 +52,24 @@ def write_cell(
     updates: Sequence[Update] = (),
     stream: str = "made",
     samples: Sequence[str] | None = None,
+    weights: str = "",
 ) -> Path:
     """A finished cell in the folder of a suite."""
     versions, tasks, _ = right.shape
-    place = suite / f"{stream}--tiny--{method.replace(' ', '_')}--seed{seed}--0123456789ab"
     rows = ledger(right, samples=samples)
-    write_json(
-        place / "cell.json",
-        {
-            "title": f"{stream} / tiny / {method} / seed {seed}",
-            "schema": 2,
-            "clbench": "0.1.0",
-            "stream": {"name": stream, "data": "0123"},
-            "learner": {"name": "tiny"},
-            "strategy": {"name": method.split()[0]},
-            "budget": {"steps": 5},
-            "seed": seed,
-            "split": "test",
-        },
-    )
+    settings: dict[str, object] = {
+        "schema": 2,
+        "clbench": "0.1.0",
+        "stream": {"name": stream, "data": "0123"},
+        "learner": {"name": "tiny"},
+        "strategy": {"name": method.split()[0], "settings": {"weights": weights}},
+        "budget": {"steps": 5},
+        "seed": seed,
+        "split": "test",
+    }
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    place = suite / f"{stream}--tiny--{re.sub('[^a-z0-9]', '_', method)}--seed{seed}--{digest}"
+    write_json(place / "cell.json", {"title": f"{stream} / tiny / {method} / seed {seed}", **settings})
     numbers = [{"seconds/train": 0.5 * version, "memory/process_peak_mb": 100.0} for version in range(versions)]
     for version, of in enumerate(numbers):
         record = {"version": version, "digest": "ab", "numbers": of, "device": "cpu", "tested": True}
