@@ -83,18 +83,14 @@ class SampleDraws:
         Returns:
             Shape `(resamples, versions, tasks)`; NaN where no sample of a task was drawn that has a value.
         """
-        versions, tasks = len(values), int(self.task.max()) + 1
-        means = np.full((len(self.weights), versions, tasks), np.nan)
+        means = np.full((len(self.weights), len(values), int(self.task.max()) + 1), np.nan)
         known = ~np.isnan(values)
-        for task in range(tasks):
+        for task in range(means.shape[2]):
             members = np.flatnonzero(self.task == task)
-            inside, place = np.unique(self.cluster[members], return_inverse=True)
-            drawn = self.weights[:, inside]
-            for version in range(versions):
-                has = known[version, members]
-                number = drawn @ np.bincount(place[has], minlength=len(inside)).astype(np.float64)
-                total = drawn @ np.bincount(place[has], values[version, members][has], len(inside))
-                np.divide(total, number, out=means[:, version, task], where=number > 0)
+            drawn = self.weights[:, self.cluster[members]]
+            number = drawn @ known[:, members].T.astype(np.float64)
+            total = drawn @ np.where(known, values, 0.0)[:, members].T
+            np.divide(total, number, out=means[:, :, task], where=number > 0)
         return means
 
     def share(self, values: Numbers) -> Numbers:
@@ -106,9 +102,9 @@ class SampleDraws:
         Returns:
             Shape `(resamples,)`; NaN where no sample with a value was drawn.
         """
-        known, clusters = ~np.isnan(values), self.weights.shape[1]
-        number = self.weights @ np.bincount(self.cluster[known], minlength=clusters).astype(np.float64)
-        total = self.weights @ np.bincount(self.cluster[known], values[known], clusters)
+        known = ~np.isnan(values)
+        drawn = self.weights[:, self.cluster[known]]
+        number, total = drawn.sum(axis=1), drawn @ values[known]
         return np.asarray(np.divide(total, number, out=np.full(len(total), np.nan), where=number > 0))
 
 
