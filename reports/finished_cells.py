@@ -16,6 +16,8 @@ LEDGER = "ledger.parquet"
 DECIDES = ("budget", "precision", "skip_broken", "split", "stream")
 """Settings that must be equal for cells whose numbers are compared, besides the learner."""
 
+DRAWN = ("data", "updates")
+
 
 @final
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class FinishedCell:
         method: Name of the strategy with its settings, as tables show it.
         seed: Seed of all random numbers.
         split: Part of the tasks that was tested.
-        setting: Text that is equal for cells on the same stream, data, learner, budget and part.
+        setting: Text that is equal for cells on the same stream, learner, budget and part, whatever their seeds draw.
         result: Its numbers.
     """
 
@@ -101,7 +103,7 @@ def read_cell(path: Path) -> FinishedCell:
         raise DataError(f"{path / SETTINGS}: seed must be an integer, got {seed!r:.60}")
     method = title.removeprefix(f"{stream} / {learner} / ").removesuffix(f" / seed {seed}") or strategy
     kept = {name: settings.get(name) for name in DECIDES}
-    kept["stream"] = _without_order(settings["stream"])
+    kept["stream"] = _without_draws(settings["stream"])
     setting = strict_json.dumps({**kept, "learner": settings["learner"]}, indent=None)
     try:
         result = parse_result(values)
@@ -118,6 +120,6 @@ def _name(settings: Mapping[str, object], part: str, path: Path) -> str:
     return name
 
 
-def _without_order(stream: object) -> object:
-    """The stream without its updates: their order may be drawn by the seed."""
-    return {key: value for key, value in stream.items() if key != "updates"} if isinstance(stream, Mapping) else stream
+def _without_draws(stream: object) -> object:
+    """The stream without what the seed may draw: the order of updates, and the shots, which `data` hashes."""
+    return {key: x for key, x in stream.items() if key not in DRAWN} if isinstance(stream, Mapping) else stream

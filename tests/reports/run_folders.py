@@ -14,7 +14,7 @@ import pyarrow as pa
 from clbench.core.storage import read_digest, write_json
 from clbench.reports.compute_result import StreamOutline, compute_result
 from clbench.spec.ledger import SCHEMA, write_ledger
-from clbench.spec.update import Update
+from clbench.spec.update import Update, update_as_json
 
 Answers = npt.NDArray[np.bool_]
 PROTOCOL = "task-id"
@@ -57,10 +57,11 @@ def write_cell(
     """A finished cell in the folder of a suite."""
     versions, tasks, _ = right.shape
     rows = ledger(right, samples=samples)
+    given = [update_as_json(update) for update in updates]
     settings: dict[str, object] = {
         "schema": 2,
         "clbench": "0.1.0",
-        "stream": {"name": stream, "data": "0123"},
+        "stream": {"name": stream, "data": f"shots of seed {seed}", **({"updates": given} if updates else {})},
         "learner": {"name": "tiny"},
         "strategy": {"name": method.split()[0], "settings": {"weights": weights}},
         "budget": {"steps": 5},

@@ -15,6 +15,7 @@ from clbench.reports.finished_cells import finished_cells
 from clbench.reports.statistics.measured import Measured
 from clbench.reports.statistics.stream_power import number_power, stream_powers
 from clbench.reports.statistics.visible_difference import visible_difference
+from clbench.spec.update import Learn
 
 
 def test_known_noise_is_found() -> None:
@@ -63,6 +64,16 @@ def test_the_noise_of_a_suite(suite: Path) -> None:
     assert found.numbers["last"].paired_training == pytest.approx(np.std(differences, ddof=1))
     accuracy = np.mean([cell.result.matrix("task-id").scores[3].mean() for cell in cells])
     assert found.numbers["last"].sampling == pytest.approx((accuracy * (1 - accuracy) / 60) ** 0.5, rel=0.15)
+
+
+def test_the_seed_may_draw_the_order_of_tasks(tmp_path: Path) -> None:
+    orders = [tuple(Learn(task=f"task{task}") for task in order) for order in ((0, 1, 2), (2, 0, 1))]
+    for number, (method, seed) in enumerate([("a", 0), ("a", 1), ("b", 0), ("b", 1)]):
+        write_cell(tmp_path, random_answers(number), method, seed, updates=orders[seed])
+    cells, _ = finished_cells([tmp_path])
+    (found,), problems = stream_powers(cells, lambda cell: {}, 0.02)
+    assert not problems
+    assert (found.methods, found.runs, found.orders) == (2, 2, 2)
 
 
 def test_a_single_seed_has_sampling_noise_only(suite: Path) -> None:
