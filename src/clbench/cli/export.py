@@ -18,13 +18,14 @@ def export(
     user. `clbench verify` recomputes all of it.
     """
     from clbench.benchmarks.tracking.store import EXPERIMENT
+    from clbench.reports.leaderboard.text import plain
     from clbench.reports.sharing.export_suite import export_suite
     from clbench.reports.sharing.run_environment import RunEnvironments
 
     folder = out / suite if (out / suite).is_dir() else Path(suite)
     found = export_suite(folder, to or Path(f"{folder.resolve().name}-export"), RunEnvironments(EXPERIMENT).of)
     for line in found.left_out:
-        print(f"left out: {line}", file=sys.stderr)
+        print(f"left out: {plain(line)}", file=sys.stderr)
     if found.without_environment:
         print(f"{found.without_environment} of {found.cells} cells have no recorded environment", file=sys.stderr)
     print(f"export: {found.folder}: {found.cells} {'cell' if found.cells == 1 else 'cells'}, verified")

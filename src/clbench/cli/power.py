@@ -34,6 +34,7 @@ def power(
     from clbench.cli.output import print_json, print_table
     from clbench.core.errors import ConfigError, DataError
     from clbench.reports.finished_cells import finished_cells
+    from clbench.reports.leaderboard.text import plain
     from clbench.reports.statistics.stream_power import stream_powers
 
     if not 0 < points < 100:
@@ -43,10 +44,8 @@ def power(
     found, more = stream_powers(cells, lambda cell: _clusters(cell, root, notes), points / 100, protocol)
     if not found:
         raise DataError("; ".join([*more, *left_out][:1]) or "no finished cells")
-    for line in [*left_out, *more]:
-        print(f"left out: {line}", file=sys.stderr)
-    for line in notes:
-        print(line, file=sys.stderr)
+    for line in [*(f"left out: {reason}" for reason in [*left_out, *more]), *notes]:
+        print(plain(line), file=sys.stderr)
     if as_json:
         print_json({"points": points, "streams": [asdict(each) for each in found]})
         return

@@ -16,7 +16,7 @@ def verify(
     What does not hold is printed in one line each, with exit status 2.
     """
     from clbench.cli.output import print_json
-    from clbench.core.table_layout import printable
+    from clbench.reports.leaderboard.text import plain
     from clbench.reports.sharing.checksums import SUMS
     from clbench.reports.sharing.verify_folder import verify_folder
 
@@ -25,7 +25,7 @@ def verify(
         print_json({"verified": [path.name for path in found.cells], "problems": list(found.problems)})
     else:
         for line in found.problems:
-            print(printable(line))
+            print(plain(line))
         sums = "" if (folder / SUMS).is_file() else f" (no {SUMS}, so only the numbers were compared)"
         cells = "1 cell" if len(found.cells) == 1 else f"{len(found.cells)} cells"
         print(f"{cells} verified, {len(found.problems)} problems{sums}")

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.command import Command
+from tests.reports.conftest import Store
 from tests.reports.run_folders import random_answers, write_cell
 
 from clbench.core.errors import ConfigError, DataError
@@ -21,6 +22,7 @@ from clbench.reports.sharing.checksums import write_checksums
 from clbench.reports.sharing.export_suite import export_suite
 from clbench.reports.sharing.private_texts import without_private_texts
 from clbench.reports.sharing.recompute import cell_problems
+from clbench.reports.sharing.run_environment import RunEnvironments
 from clbench.reports.sharing.verify_folder import verify_folder
 from clbench.spec.ledger import read_ledger, write_ledger
 from clbench.spec.update import Compress, Forget, Learn, Update
@@ -240,6 +242,23 @@ def test_nothing_tells_of_the_machine(tmp_path: Path, monkeypatch: pytest.Monkey
 )
 def test_paths_lose_what_comes_before_their_last_part(text: str, wanted: str) -> None:
     assert without_private_texts({"a": [text, 1, None]}, {"anna"}) == {"a": [wanted, 1, None]}
+
+
+def test_environments_are_found_beside_the_cell_or_in_the_tracking_store(
+    suite: Path, new_store: Callable[[], Store]
+) -> None:
+    store = new_store()
+    run = store.add("finetune")
+    store.client.log_dict(run, {"python": "3.12"}, "environment.json")
+    places = sorted(path.parent for path in suite.glob("*/cell.json"))
+    environments = RunEnvironments(store.experiment)
+    assert environments.of(places[0]) is None
+    write_json(places[0] / "tracking.json", {"runs": {"sqlite:////no/such.db": "1", store.uri: run}})
+    assert environments.of(places[0]) == {"python": "3.12"}
+    write_json(places[1] / "tracking.json", {"runs": {store.uri: "0" * 32}})
+    assert environments.of(places[1]) is None
+    write_json(places[1] / "environment.json", {"python": "3.13"})
+    assert environments.of(places[1]) == {"python": "3.13"}
 
 
 def test_names_in_the_card_are_no_markup(tmp_path: Path) -> None:

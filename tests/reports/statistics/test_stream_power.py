@@ -4,15 +4,19 @@ import json
 import shutil
 from collections.abc import Hashable
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pytest
+from scipy import stats
 from tests.command import Command
 from tests.reports.run_folders import random_answers, write_cell
 
 from clbench.core.errors import DataError
 from clbench.reports.finished_cells import finished_cells
 from clbench.reports.statistics.measured import Measured
+from clbench.reports.statistics.paired_difference import paired_difference
+from clbench.reports.statistics.sample_draws import SampleDraws
 from clbench.reports.statistics.stream_power import number_power, stream_powers
 from clbench.reports.statistics.visible_difference import visible_difference
 from clbench.spec.update import Learn
@@ -35,6 +39,37 @@ def test_known_noise_is_found() -> None:
     assert found.paired_sampling is not None
     assert found.visible == visible_difference(found.paired_training, found.paired_sampling, 5, 500)
     assert found.runs_to_see is not None
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_whole_experiments_show_the_visible_difference_in_80_percent(seeds: int) -> None:
+    """Methods of which each is better on samples of its own; the noise is measured first, then the test is tried."""
+    rng, draws = np.random.default_rng(0), SampleDraws.draw([0] * 300, resamples=150)
+
+    def experiment(shift: float) -> dict[str, Measured]:
+        difficulty, found = rng.normal(0, 1, 300), {}
+        for method, gain in (("a", shift), ("b", 0.0)):
+            own, training = rng.normal(0, 0.5, 300), rng.normal(0, 0.08, (seeds, 1))
+            answers = (gain + difficulty + own + training + rng.normal(0, 0.5, (seeds, 300)) > 0).astype(float)
+            drawn = draws.task_means(answers)[:, :, 0]
+            values: dict[Hashable, float] = dict(enumerate(answers.mean(axis=1).tolist()))
+            found[method] = Measured(values, {seed: drawn[:, seed] for seed in range(seeds)}, draws.degrees_of_freedom)
+        return found
+
+    noise = [number_power(experiment(0.0), seeds, draws.degrees_of_freedom, 0.02) for _ in range(150)]
+    training = fmean((each.paired_training or 0) ** 2 for each in noise) ** 0.5
+    sampling = fmean((each.paired_sampling or 0) ** 2 for each in noise) ** 0.5
+    visible = visible_difference(training, sampling, seeds, draws.degrees_of_freedom)
+    assert visible is not None
+    shift = stats.norm.ppf(0.5 + visible) * (1 + 0.5**2 + 0.08**2 + 0.5**2) ** 0.5
+    signs = [[_sign(experiment(gain)) for _ in range(500)] for gain in (shift, 0.0)]
+    seen, false = (fmean(sign != 0 for sign in each) for each in signs)
+    assert 0.75 < seen < 0.87
+    assert false < 0.08
+
+
+def _sign(methods: dict[str, Measured]) -> int:
+    return paired_difference(methods["a"], methods["b"]).sign
 
 
 @pytest.fixture(scope="module")
