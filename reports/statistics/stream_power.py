@@ -8,13 +8,11 @@ from typing import final
 
 import numpy as np
 
-from clbench.core.errors import ClbenchError
 from clbench.reports.finished_cells import FinishedCell
-from clbench.reports.statistics.cell_draws import COLUMNS, DrawnSamples, drawn_numbers
+from clbench.reports.statistics.cell_draws import DrawnSamples
 from clbench.reports.statistics.measured import Measured, sources_of_error
-from clbench.reports.statistics.sample_draws import Numbers
+from clbench.reports.statistics.measured_cells import measured_numbers, order_of
 from clbench.reports.statistics.visible_difference import runs_to_see, visible_difference
-from clbench.spec.ledger import read_ledger
 
 
 @final
@@ -94,43 +92,15 @@ def stream_powers(
     groups: dict[str, list[FinishedCell]] = {}
     for cell in cells:
         groups.setdefault(cell.setting, []).append(cell)
-    found, left_out = [], []
+    found: list[StreamPower] = []
+    left_out: list[str] = []
     for group in groups.values():
         name = protocol or next(iter(group[0].result.protocols))
-        measured, samples, reasons = _measure(group, clusters_of(group[0]), name)
-        left_out += reasons
-        if samples is not None:
-            found.append(_power(group, name, measured, samples, difference))
+        measured = measured_numbers(group, clusters_of(group[0]), name)
+        left_out += measured.left_out
+        if measured.samples is not None and measured.numbers:
+            found.append(_power(group, name, measured.numbers, measured.samples, difference))
     return found, left_out
-
-
-def _measure(
-    cells: Sequence[FinishedCell], clusters: Mapping[str, str], protocol: str
-) -> tuple[dict[str, dict[str, Measured]], DrawnSamples | None, list[str]]:
-    """By number, then method: values and draws by run; the samples; and why cells were left out."""
-    samples: DrawnSamples | None = None
-    reasons: list[str] = []
-    runs: dict[str, dict[str, dict[object, tuple[float, Numbers]]]] = {}
-    for cell in sorted(cells, key=lambda cell: cell.ledger.stat().st_mtime_ns if cell.ledger.is_file() else 0):
-        try:
-            rows = read_ledger(cell.ledger, COLUMNS)
-            if samples is None:
-                samples = DrawnSamples.of_ledger(rows, protocol, clusters)
-            numbers = drawn_numbers(cell.result, rows, protocol, samples)
-        except ClbenchError as error:
-            reasons.append(f"{cell.place.name}: {error}")
-            continue
-        for name, number in numbers.items():
-            runs.setdefault(name, {}).setdefault(cell.method, {})[(cell.seed, _order(cell))] = number
-    degrees = samples.draws.degrees_of_freedom if samples else 0
-    measured = {
-        name: {
-            method: Measured({run: x for run, (x, _) in of.items()}, {run: d for run, (_, d) in of.items()}, degrees)
-            for method, of in methods.items()
-        }
-        for name, methods in runs.items()
-    }
-    return measured, samples, reasons
 
 
 def _power(
@@ -151,7 +121,7 @@ def _power(
         protocol=protocol,
         methods=len(methods),
         runs=runs,
-        orders=len({_order(cell) for cell in cells}),
+        orders=len({order_of(cell) for cell in cells}),
         samples=len(samples.keys),
         clusters=samples.draws.weights.shape[1],
         numbers={name: number_power(of, runs, degrees, difference) for name, of in measured.items()},
@@ -188,10 +158,6 @@ def number_power(methods: Mapping[str, Measured], runs: int, degrees: int, diffe
         visible_difference(paired_training, paired_sampling, runs, degrees),
         runs_to_see(difference, paired_training, paired_sampling, degrees),
     )
-
-
-def _order(cell: FinishedCell) -> tuple[str, ...]:
-    return tuple(update.label for update in cell.result.updates)
 
 
 def _spread(measured: Measured) -> tuple[float, int] | None:

@@ -28,6 +28,7 @@ def verify(
             print(plain(line))
         sums = "" if (folder / SUMS).is_file() else f" (no {SUMS}, so only the numbers were compared)"
         cells = "1 cell" if len(found.cells) == 1 else f"{len(found.cells)} cells"
-        print(f"{cells} verified, {len(found.problems)} problems{sums}")
+        problems = "1 problem" if len(found.problems) == 1 else f"{len(found.problems)} problems"
+        print(f"{cells} verified, {problems}{sums}")
     if found.problems:
         raise typer.Exit(2)
