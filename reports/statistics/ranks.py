@@ -22,14 +22,14 @@ class PairedTest:
     Attributes:
         one: Name of the first method.
         other: Name of the second one.
-        difference: First less second.
+        difference: First less second; None for methods without a common seed.
         adjusted: p-value, corrected for the number of pairs (Holm); None for pairs without two common seeds, which
             cannot be told apart.
     """
 
     one: str
     other: str
-    difference: PairedDifference
+    difference: PairedDifference | None
     adjusted: float | None
 
 
@@ -73,24 +73,24 @@ def rank_methods(methods: Mapping[str, Measured], *, higher_is_better: bool = Tr
         level: Probability with which all intervals hold together, in (0, 1).
 
     Raises:
-        MetricError: Without methods, or if two of them have no seed in common.
+        MetricError: Without methods.
     """
     if not methods:
         raise MetricError("ranking: wanted at least 1 method, got none")
     sign = 1 if higher_is_better else -1
     means = {name: sign * float(np.mean(list(found.values.values()))) for name, found in methods.items()}
     pairs = list(combinations(methods, 2))
-    differences = [paired_difference(methods[one], methods[other], level) for one, other in pairs]
-    tested = [index for index, found in enumerate(differences) if found.p_value is not None]
-    corrected = holm([differences[index].p_value or 0.0 for index in tested])
-    adjusted = dict(zip(tested, corrected, strict=True))
-    tests = [
-        PairedTest(one, other, difference, adjusted.get(index))
-        for index, ((one, other), difference) in enumerate(zip(pairs, differences, strict=True))
-    ]
+    differences = {
+        (one, other): paired_difference(methods[one], methods[other], level)
+        for one, other in pairs
+        if set(methods[one].values) & set(methods[other].values)
+    }
+    known = {pair: p for pair, difference in differences.items() if (p := difference.p_value) is not None}
+    adjusted = dict(zip(known, holm(list(known.values())), strict=True))
+    tests = [PairedTest(*pair, differences.get(pair), adjusted.get(pair)) for pair in pairs]
     better, worse = dict.fromkeys(methods, 0), dict.fromkeys(methods, 0)
     for test in tests:
-        if test.adjusted is not None and test.adjusted <= 1 - level:
+        if test.difference is not None and test.adjusted is not None and test.adjusted <= 1 - level:
             first = sign * test.difference.errors.mean > 0
             winner, loser = (test.one, test.other) if first else (test.other, test.one)
             better[loser] += 1

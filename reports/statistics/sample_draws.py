@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Self, final
+from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,8 @@ from clbench.core.errors import MetricError
 from clbench.reports.statistics.intervals import RESAMPLES
 
 Numbers = npt.NDArray[np.float64]
+AT_ONCE = 2**23
+"""Counts that are held as floats at once: 64 MiB."""
 
 
 @final
@@ -30,13 +32,15 @@ class SampleDraws:
     Args:
         task: Index of each sample's task, shape `(samples,)`.
         cluster: Index of each sample's cluster, shape `(samples,)`.
-        weights: How often each cluster was drawn, times n / (n - 1); shape `(resamples, clusters)`.
+        counts: How often each cluster was drawn, shape `(resamples, clusters)`.
+        scale: n / (n - 1) of each cluster, which its counts are weighted by, shape `(clusters,)`.
         degrees_of_freedom: Number of clusters less number of groups within which they were drawn.
     """
 
     task: npt.NDArray[np.int64]
     cluster: npt.NDArray[np.int64]
-    weights: Numbers
+    counts: npt.NDArray[np.uint8]
+    scale: Numbers
     degrees_of_freedom: int
 
     @classmethod
@@ -67,12 +71,14 @@ class SampleDraws:
         pairs = np.unique(np.stack([cluster, task]), axis=1)
         nested = len(pairs[0]) == cluster.max() + 1  # each cluster has samples of one task only
         group = pairs[1] if nested else np.zeros(cluster.max() + 1, np.int64)
-        rng, weights = np.random.default_rng(seed), np.ones((resamples, len(group)))
+        rng = np.random.default_rng(seed)
+        counts, scale = np.ones((resamples, len(group)), np.uint8), np.ones(len(group))
         for number in np.unique(group):
             members = np.flatnonzero(group == number)
             if len(members) > 1:
-                weights[:, members] = _counts(rng, resamples, len(members)) * len(members) / (len(members) - 1)
-        return cls(task, cluster, weights, len(group) - len(np.unique(group)))
+                counts[:, members] = _counts(rng, resamples, len(members))
+                scale[members] = len(members) / (len(members) - 1)
+        return cls(task, cluster, counts, scale, len(group) - len(np.unique(group)))
 
     def task_means(self, values: Numbers) -> Numbers:
         """The mean over the samples of each task, for each draw.
@@ -83,14 +89,13 @@ class SampleDraws:
         Returns:
             Shape `(resamples, versions, tasks)`; NaN where no sample of a task was drawn that has a value.
         """
-        means = np.full((len(self.weights), len(values), int(self.task.max()) + 1), np.nan)
+        means = np.full((len(self.counts), len(values), int(self.task.max()) + 1), np.nan)
         known = ~np.isnan(values)
+        given = np.where(known, values, 0.0)
         for task in range(means.shape[2]):
             members = np.flatnonzero(self.task == task)
-            drawn = self.weights[:, self.cluster[members]]
-            number = drawn @ known[:, members].T.astype(np.float64)
-            total = drawn @ np.where(known, values, 0.0)[:, members].T
-            np.divide(total, number, out=means[:, :, task], where=number > 0)
+            number = self._sums(members, known[:, members].T)
+            np.divide(self._sums(members, given[:, members].T), number, out=means[:, :, task], where=number > 0)
         return means
 
     def share(self, values: Numbers) -> Numbers:
@@ -102,10 +107,27 @@ class SampleDraws:
         Returns:
             Shape `(resamples,)`; NaN where no sample with a value was drawn.
         """
-        known = ~np.isnan(values)
-        drawn = self.weights[:, self.cluster[known]]
-        number, total = drawn.sum(axis=1), drawn @ values[known]
-        return np.asarray(np.divide(total, number, out=np.full(len(total), np.nan), where=number > 0))
+        members = np.flatnonzero(~np.isnan(values))
+        sums = self._sums(members, np.stack([values[members], np.ones(len(members))], axis=1))
+        shares = np.full(len(sums), np.nan)
+        np.divide(sums[:, 0], sums[:, 1], out=shares, where=sums[:, 1] > 0)
+        return shares
+
+    def _sums(self, members: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> Numbers:
+        """Weighted sums of the values of some samples over each draw.
+
+        Args:
+            members: Indices of the samples.
+            values: Shape `(members, columns)`.
+
+        Returns:
+            Shape `(resamples, columns)`.
+        """
+        inside = self.cluster[members]
+        scaled = values * self.scale[inside, np.newaxis]
+        pieces = -(-len(self.counts) * len(members) // AT_ONCE) or 1
+        drawn = [rows[:, inside].astype(np.float64) @ scaled for rows in np.array_split(self.counts, pieces)]
+        return np.concatenate(drawn)
 
 
 def _numbered(names: Sequence[Hashable]) -> npt.NDArray[np.int64]:
@@ -114,7 +136,9 @@ def _numbered(names: Sequence[Hashable]) -> npt.NDArray[np.int64]:
     return np.array([known.setdefault(name, len(known)) for name in names], np.int64)
 
 
-def _counts(rng: np.random.Generator, resamples: int, n: int) -> Numbers:
+def _counts(rng: np.random.Generator, resamples: int, n: int) -> npt.NDArray[np.uint8]:
     """How often each of n clusters is among n - 1 draws, shape `(resamples, n)`."""
-    drawn = rng.integers(0, n, (resamples, n - 1)) + n * np.arange(resamples)[:, np.newaxis]
-    return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(np.float64)
+    found = np.empty((resamples, n), np.uint8)  # no count of a set that fits in memory reaches 256
+    for row in found:
+        row[:] = np.bincount(rng.integers(0, n, n - 1), minlength=n)
+    return found

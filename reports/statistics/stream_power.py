@@ -123,7 +123,7 @@ def _power(
         runs=runs,
         orders=len({order_of(cell) for cell in cells}),
         samples=len(samples.keys),
-        clusters=samples.draws.weights.shape[1],
+        clusters=samples.draws.counts.shape[1],
         numbers={name: number_power(of, runs, degrees, difference) for name, of in measured.items()},
     )
 

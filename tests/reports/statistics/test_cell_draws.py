@@ -45,11 +45,11 @@ def test_the_values_are_those_of_the_result_and_every_draw_is_a_ledger(name: str
     found = drawn_numbers(result, rows, PROTOCOL, samples)
     assert {key: value for key, (value, _) in found.items()} == pytest.approx(wanted(result))
     rng = np.random.default_rng(0)
-    samples.draws.weights[:] = 2.0 * rng.permuted(np.tile([0, 1], (3, 30)), axis=1)
+    samples.draws.counts[:] = 2 * rng.permuted(np.tile([0, 1], (3, 30)), axis=1)
     drawn = drawn_numbers(result, rows, PROTOCOL, samples)
     places = samples.places(rows)
-    for draw, weights in enumerate(samples.draws.weights):
-        kept = rows.filter(weights[samples.draws.cluster[places]] > 0)
+    for draw, counts in enumerate(samples.draws.counts):
+        kept = rows.filter(counts[samples.draws.cluster[places]] > 0)
         again = wanted(compute_result(outline, kept, [{}] * len(right)))
         assert {key: values[draw] for key, (_, values) in drawn.items()} == pytest.approx(again)
 
@@ -70,10 +70,10 @@ def test_patients_are_drawn_whole(tmp_path: Path) -> None:
     rows = read_ledger(cell.ledger)
     patients = {name: f"p{number // 4}" for number, name in enumerate(sorted(pc.unique(rows["sample_id"]).to_pylist()))}
     samples = DrawnSamples.of_ledger(rows, PROTOCOL, patients)
-    assert samples.draws.weights.shape[1] == 15
+    assert samples.draws.counts.shape[1] == 15
     assert samples.draws.degrees_of_freedom == 12
     alone = DrawnSamples.of_ledger(rows, PROTOCOL, {"task0/s0": "p", "task0/s1": ""})
-    assert alone.draws.weights.shape[1] == 60
+    assert alone.draws.counts.shape[1] == 60
 
 
 def test_other_samples_are_refused(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_tasks_are_strata_unless_a_patient_is_in_two_of_them() -> None:
 def test_a_single_cluster_is_always_drawn() -> None:
     draws = SampleDraws.draw("ab", resamples=7)
     assert draws.degrees_of_freedom == 0
-    assert np.all(draws.weights == 1)
+    assert np.all(draws.counts == 1)
     assert sources_of_error(measured(np.array([[1.0, 0], [0, 0]]), draws)).samples is None
 
 
