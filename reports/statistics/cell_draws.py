@@ -103,9 +103,8 @@ def drawn_numbers(
         DataError: For samples that other cells were not tested on.
         MetricError: If the last version was not tested on all tasks.
     """
-    path = path_to(result.last_version, parents_of(result.updates, "result"))
-    of_protocol = retained_rows(rows.filter(pc.equal(rows["protocol"], protocol)), forgotten_on(result.updates, path))
-    scores, right = _by_version(of_protocol, path, samples)
+    path = _path(result)
+    scores, right = _by_version(_retained(result, rows, protocol, path), path, samples)
     matrix = result.matrix_for(protocol, result.last_version)
     along = matrix.along(matrix.last)
     columns = [samples.tasks.index(task) for task in along.tasks if task in samples.tasks]
@@ -120,6 +119,33 @@ def drawn_numbers(
     if not np.isnan(flips).all():
         found[NFR] = (float(np.nanmean(flips)), samples.draws.share(flips))
     return found
+
+
+def last_answers(result: CellResult, rows: pa.Table, protocol: str, samples: DrawnSamples) -> Numbers:
+    """1 for each right and 0 for each wrong answer of the last version, NaN for none; shape `(samples,)`.
+
+    Args:
+        result: Result of the cell.
+        rows: Its ledger, with `COLUMNS`.
+        protocol: Name of the protocol.
+        samples: Test samples of the stream under this protocol.
+
+    Raises:
+        DataError: For samples that other cells were not tested on.
+    """
+    path = _path(result)
+    _, right = _by_version(_retained(result, rows, protocol, path), path[-1:], samples)
+    return np.asarray(right[0])
+
+
+def _path(result: CellResult) -> tuple[int, ...]:
+    """The versions that lead to the last one."""
+    return path_to(result.last_version, parents_of(result.updates, "result"))
+
+
+def _retained(result: CellResult, rows: pa.Table, protocol: str, path: tuple[int, ...]) -> pa.Table:
+    """The rows of one protocol without those of what the last version was asked to forget."""
+    return retained_rows(rows.filter(pc.equal(rows["protocol"], protocol)), forgotten_on(result.updates, path))
 
 
 def _keys(rows: pa.Table) -> pa.Array:

@@ -9,9 +9,8 @@ from typing import final
 import numpy as np
 
 from clbench.reports.finished_cells import FinishedCell
-from clbench.reports.statistics.cell_draws import DrawnSamples
 from clbench.reports.statistics.measured import Measured, sources_of_error
-from clbench.reports.statistics.measured_cells import measured_numbers, order_of
+from clbench.reports.statistics.measured_cells import MeasuredNumbers, measured_numbers, order_of
 from clbench.reports.statistics.visible_difference import runs_to_see, visible_difference
 
 
@@ -54,6 +53,7 @@ class StreamPower:
         orders: Number of orders of tasks among the runs.
         samples: Number of test samples.
         clusters: Number of independent clusters of them.
+        nfr_floor: Negative flip rate between two seeds of one method; None without two seeds.
         numbers: By name: `last`, `forgetting`, `nfr`.
     """
 
@@ -66,6 +66,7 @@ class StreamPower:
     orders: int
     samples: int
     clusters: int
+    nfr_floor: float | None
     numbers: Mapping[str, NumberPower]
 
 
@@ -99,18 +100,19 @@ def stream_powers(
         measured = measured_numbers(group, clusters_of(group[0]), name)
         left_out += measured.left_out
         if measured.samples is not None and measured.numbers:
-            found.append(_power(group, name, measured.numbers, measured.samples, difference))
+            found.append(_power(group, name, measured, difference))
     return found, left_out
 
 
 def _power(
     cells: Sequence[FinishedCell],
     protocol: str,
-    measured: Mapping[str, Mapping[str, Measured]],
-    samples: DrawnSamples,
+    measured: MeasuredNumbers,
     difference: float,
 ) -> StreamPower:
-    methods = measured.get("last", {})
+    samples = measured.samples
+    assert samples is not None
+    methods = measured.numbers["last"]
     common = [len(set(one.values) & set(other.values)) for one, other in combinations(methods.values(), 2)]
     runs = max(multimode([number for number in common if number > 1]), default=1)
     degrees = samples.draws.degrees_of_freedom
@@ -124,7 +126,8 @@ def _power(
         orders=len({order_of(cell) for cell in cells}),
         samples=len(samples.keys),
         clusters=samples.draws.counts.shape[1],
-        numbers={name: number_power(of, runs, degrees, difference) for name, of in measured.items()},
+        nfr_floor=measured.nfr_floor,
+        numbers={name: number_power(of, runs, degrees, difference) for name, of in measured.numbers.items()},
     )
 
 

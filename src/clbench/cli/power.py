@@ -52,6 +52,8 @@ def power(
     headings = ("", "sampling", "training", "diff.: sampling", "diff.: training", "visible", f"seeds for {points:g}")
     for each in found:
         print_table(_title(each), headings, _rows(each))
+        if each.nfr_floor is not None:
+            print(f"NFR between two seeds of one method: {100 * each.nfr_floor:.1f} %\n")
     print("in percentage points; visible: smallest difference of two methods that is seen with a power of 80 %")
 
 

@@ -66,6 +66,19 @@ def test_of_equal_methods_none_is_called_worse_in_95_percent_of_experiments() ->
     assert right / 400 >= 0.95
 
 
+def test_intervals_hold_all_true_ranks_in_95_percent_of_experiments() -> None:
+    rng, held, narrow = np.random.default_rng(1), 0, 0
+    true = {"a": 0.0, "b": 0.3, "c": 2.0, "d": 2.2, "e": 6.0}
+    ranks = {name: rank for rank, name in enumerate(reversed(true), 1)}
+    for _ in range(300):
+        scores = {name: tuple(rng.normal(mean, 0.5, 6).tolist()) for name, mean in true.items()}
+        intervals = rank_methods(methods(scores)).intervals
+        held += all(low <= ranks[name] <= high for name, (low, high) in intervals.items())
+        narrow += intervals["e"] == (1, 1)
+    assert held / 300 >= 0.95
+    assert narrow / 300 > 0.9  # and they say something: the best method is known
+
+
 def test_shares_of_ranks_by_hand() -> None:
     found = rank_shares(methods({"a": (2.0, 2.0, 0.0), "b": (1.0, 1.0, 1.0)}), resamples=90_000)
     # two of three seeds are drawn: a is above b unless seed 2 is among them (5 of 9), equal with it once (4 of 9)

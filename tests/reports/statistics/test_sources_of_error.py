@@ -144,6 +144,17 @@ def test_pairing_takes_out_what_methods_share() -> None:
     assert paired.sign == 1
 
 
+def test_seeds_that_agree_do_not_outweigh_few_test_samples() -> None:
+    draws = np.random.default_rng(0).normal(0, 0.05, 1000)
+    values: dict[Hashable, float] = {0: 0.051, 1: 0.050, 2: 0.049}
+    one, other = Measured(values), Measured(dict.fromkeys(values, 0.0))
+    assert paired_difference(one, other).sign == 1  # on these samples it is sure
+    drawn = Measured(values, {seed: value + draws for seed, value in values.items()}, 40)
+    found = paired_difference(drawn, Measured(other.values, {seed: np.zeros(1000) for seed in values}, 40))
+    assert found.sign == 0
+    assert found.p_value == pytest.approx(2 * stats.t.sf(1, 40), abs=0.03)
+
+
 def test_bad_input() -> None:
     with pytest.raises(MetricError, match="wanted at least 1 seed"):
         Measured({})

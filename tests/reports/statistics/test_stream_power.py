@@ -101,6 +101,16 @@ def test_the_noise_of_a_suite(suite: Path) -> None:
     assert found.numbers["last"].sampling == pytest.approx((accuracy * (1 - accuracy) / 60) ** 0.5, rel=0.15)
 
 
+def test_the_noise_floor_of_flips_is_that_of_all_ordered_pairs_of_seeds(suite: Path) -> None:
+    cells, _ = finished_cells([suite])
+    (found,), _ = stream_powers(cells, lambda cell: {}, 0.02)
+    floors = []
+    for first in (0, 3):  # cells of methods a and b were made of these seeds of answers
+        last = [random_answers(first + seed)[-1] for seed in range(3)]
+        floors += [(one & ~other).mean() for one in last for other in last if one is not other]
+    assert found.nfr_floor == pytest.approx(np.mean(floors))
+
+
 def test_the_seed_may_draw_the_order_of_tasks(tmp_path: Path) -> None:
     orders = [tuple(Learn(task=f"task{task}") for task in order) for order in ((0, 1, 2), (2, 0, 1))]
     for number, (method, seed) in enumerate([("a", 0), ("a", 1), ("b", 0), ("b", 1)]):
@@ -117,6 +127,7 @@ def test_a_single_seed_has_sampling_noise_only(suite: Path) -> None:
     assert found.runs == 1
     assert found.numbers["last"].training is None
     assert found.numbers["last"].visible is None
+    assert found.nfr_floor is None
     assert found.numbers["last"].sampling > 0
 
 
