@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from clbench.core.errors import CheckpointError, ClbenchError, DataError
 from clbench.core.storage import has_digest, read_json
 from clbench.reports.compute_result import StreamOutline, compute_result
-from clbench.reports.finished_cells import LEDGER, SETTINGS, read_cell
+from clbench.reports.finished_cells import LEDGER, SETTINGS, FinishedCell, read_cell
 from clbench.reports.result import FILE, CellResult
 from clbench.reports.sharing.cell_names import digest_in_name, settings_digest
 from clbench.spec.ledger import read_ledger
@@ -33,16 +33,17 @@ def cell_problems(place: Path) -> list[str]:
     the versions. Whether an answer of a class is right follows from its name and the target's. Scores of single
     written answers and of images, and confidences, are taken from the ledger.
     """
+    problems: list[str] = []
     try:
         cell, values, settings = read_cell(place), read_json(place / FILE), read_json(place / SETTINGS)
+        problems += _file_problems(cell, values, settings)
         rows = read_ledger(place / LEDGER)
-        numbers = recorded_numbers(place, len(cell.result.updates) + 1)
-        problems = _file_problems(place, values, settings, cell.result)
         problems += _row_problems(rows, cell.result)
+        numbers = recorded_numbers(place, len(cell.result.updates) + 1)
         outline = StreamOutline(cell.result.tasks, tuple(cell.result.protocols), cell.result.updates)
         again = compute_result(outline, rows, numbers)
     except (ClbenchError, pa.ArrowException, RecursionError) as error:
-        return [str(error).removeprefix(f"{place}/")]
+        return [*problems, str(error).removeprefix(f"{place}/")]
     differences = list(_differences(cell.result.as_json(), again.as_json(), cell.result.code == again.code))
     more = len(differences) - SHOWN
     return problems + differences[:SHOWN] + ([f"{FILE}: {more} further numbers differ"] if more > 0 else [])
@@ -77,11 +78,9 @@ def recorded_numbers(place: Path, versions: int) -> list[dict[str, float]]:
     return found
 
 
-def _file_problems(
-    place: Path, values: Mapping[str, object], settings: Mapping[str, object], result: CellResult
-) -> list[str]:
+def _file_problems(cell: FinishedCell, values: Mapping[str, object], settings: Mapping[str, object]) -> list[str]:
     """Whether the files of a cell belong together."""
-    problems = []
+    place, result, problems = cell.place, cell.result, []
     if "ledger" in values and not has_digest(place / LEDGER, values["ledger"]):  # early results have no checksum
         problems.append(f"{LEDGER}: is not the ledger that {FILE} was computed from")
     if values.get("versions") != len(result.updates) + 1:
@@ -90,6 +89,9 @@ def _file_problems(
     updates = stream.get("updates") if isinstance(stream, Mapping) else None
     if updates is not None and updates != [update_as_json(update) for update in result.updates]:
         problems.append(f"{FILE}: the updates are not those of {SETTINGS}")
+    title = f"{cell.stream} / {cell.learner} / {cell.method} / seed {cell.seed}"
+    if settings.get("title") != title:
+        problems.append(f"{SETTINGS}: title must be {title!r:.120}, got {settings.get('title')!r:.120}")
     name = digest_in_name(place.resolve().name)
     if name is not None and name != settings_digest(settings):
         problems.append(f"{SETTINGS}: the settings are not those that the folder's name was made of")

@@ -102,6 +102,38 @@ def test_every_number_of_a_result_is_recomputed(shared_cell: Path, data: st.Data
     assert cell_problems(shared_cell) == []
 
 
+JUNK = (None, True, -1, 0.5, 1e308, 10**30, "", "NaN", "task1", [], [[]], [1], {}, {"a": 1})
+
+
+def places_in(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if path:
+        yield path
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places_in(item, (*path, key))
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_whatever_a_file_has_there_is_no_traceback(shared_cell: Path, data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(["result.json", "cell.json", "versions/0001/record.json"]))
+    before = (shared_cell / name).read_text()
+    values = json.loads(before)
+    path = data.draw(st.sampled_from(list(places_in(values))))
+    place = values
+    for key in path[:-1]:
+        place = place[key]
+    if data.draw(st.booleans()):
+        del place[path[-1]]
+    else:
+        place[path[-1]] = data.draw(st.sampled_from(JUNK))
+    try:
+        (shared_cell / name).write_text(json.dumps(values))
+        assert not [line for line in cell_problems(shared_cell) if "\n" in line]
+    finally:
+        (shared_cell / name).write_text(before)
+
+
 def edited_result(place: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     values: dict[str, Any] = read_json(place / "result.json")
     edit(values)
@@ -158,6 +190,9 @@ def test_other_files_are_found(cell: Path) -> None:
     (cell / "cell.json").write_text(before.replace('"steps": 5', '"steps": 6'))
     assert cell_problems(cell) == ["cell.json: the settings are not those that the folder's name was made of"]
     (cell / "cell.json").write_text(before)
+    (cell / "cell.json").write_text(before.replace("seed 0", "seed 1"))
+    assert "cell.json: title must be 'made / tiny / " in cell_problems(cell)[0]
+    (cell / "cell.json").write_text(before)
     edited_result(cell, lambda values: values.update(versions=3))
     assert cell_problems(cell) == ["result.json: versions must be 4, got 3"]
     edited_result(cell, lambda values: values.update(versions=4))
@@ -167,9 +202,9 @@ def test_other_files_are_found(cell: Path) -> None:
     assert "numbers must be an object of numbers" in cell_problems(cell)[0]
     for name, text in (("ledger.parquet", "no Parquet"), ("result.json", "{"), ("cell.json", "[]")):
         (cell / name).write_text(text)
-        (problem,) = cell_problems(cell)
-        assert problem.startswith(f"{name}: ")
-        assert "\n" not in problem
+        problems = cell_problems(cell)
+        assert problems
+        assert all(line.startswith(f"{name}: ") and "\n" not in line for line in problems)
 
 
 def test_numbers_of_other_code_need_not_be_the_same_ones(cell: Path) -> None:
