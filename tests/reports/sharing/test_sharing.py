@@ -102,7 +102,7 @@ def test_every_number_of_a_result_is_recomputed(shared_cell: Path, data: st.Data
     assert cell_problems(shared_cell) == []
 
 
-JUNK = (None, True, -1, 0.5, 1e308, 10**30, "", "NaN", "task1", [], [[]], [1], {}, {"a": 1})
+JUNK: tuple[object, ...] = (None, True, -1, 0.5, 1e308, 10**30, "", "NaN", "task1", [], [[]], [1], {}, {"a": 1})
 
 
 def places_in(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
