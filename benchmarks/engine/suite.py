@@ -1,5 +1,6 @@
 """Suites: a YAML file names streams, strategies and seeds; their product are the cells."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -198,9 +199,11 @@ def load_suite(name: str, changes: SuiteChanges = SuiteChanges()) -> Suite:
     cells = tuple(_cells(config, overrides))
     if overrides:
         raise ConfigError(f"--set {next(iter(overrides))}: applies to no strategy and no setting of suite {file.name}")
-    keys = [cell.key for cell in cells]
-    if len(set(keys)) < len(keys):
-        raise ConfigError(f"suite {file.path.name}: the cell {max(keys, key=keys.count)} is there twice")
+    known: dict[tuple[object, ...], Cell] = {}
+    for cell in cells:  # data are not needed for this, so a suite whose data are missing can be planned
+        what = (*cell.names, cell.label, cell.seed, cell.last_only, [choice.identity for choice in cell.choices])
+        if known.setdefault((*what[:-1], json.dumps(what[-1], sort_keys=True)), cell) is not cell:
+            raise ConfigError(f"suite {file.path.name}: the cell {cell.title} is there twice")
     return Suite(file.name, config, cells)
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Context, ForgetRequest, LinearLayer, Strategy, StrategyConfig, Task
+from clbench.strategies._parts.optimizer import ADAMW_BYTES
 from clbench.strategies._parts.part import Trained, described
 from clbench.strategies._parts.parts import Parts
 from clbench.strategies._parts.selector import Masks, Moving
@@ -168,6 +169,12 @@ class GradientTraining(Strategy[G], Generic[G]):
         moving = self.parts.select.moving(trained) or Moving(total, total)
         return {"trainable_parameters": moving.values, "adapters": 0, "gradient_elements": moving.gradient}
 
+    def optimizer_bytes(self) -> float:
+        """Bytes of the state of the optimizers, for float32 parameters and without heads."""
+        part = self.parts.optimizer
+        trained = self._described(self.trainable_parameters())
+        return sum(item.parameter.numel() * (part.state_bytes if part.takes(item) else ADAMW_BYTES) for item in trained)
+
     def masks(self, trained: Sequence[Trained], task: Task) -> Masks | None:
         """What of the trained parameters moves in an update, None if all does; what the selector chooses."""
         return self.parts.masks(trained, task)
@@ -193,6 +200,7 @@ class GradientTraining(Strategy[G], Generic[G]):
         share = self.parts.kept_share(task)
         losses = torch.zeros(total, device=self.learner.device)
         self.learner.module.train()
+        self.learner.set_checkpointing(self.context.budget.checkpointing)
         for step, (batch, owner) in enumerate(self.batches(task), 1):
             losses[step - 1] = self._backward(batch, owner, 1 - share)
             for older, known in islice(kept, 1):
@@ -211,6 +219,7 @@ class GradientTraining(Strategy[G], Generic[G]):
                     masking.restore()
                 self.parts.after_step()
             self.context.progress(step, total)
+        self.learner.set_checkpointing(False)
         self.learner.module.eval()
         return losses
 

@@ -88,12 +88,12 @@ def run(
     )
     chosen = load_suite(suite, changes)
     asked = parse_probe(probe) if probe else None
-    for line in dict.fromkeys(line for cell in chosen.cells for line in cell.load_stream().data_deviations):
-        print(f"not the published data: {line}", file=sys.stderr)
     if dry:
         if not dry_run(chosen, choose_device(device), as_json):
             raise typer.Exit(2)
         return
+    for line in dict.fromkeys(line for cell in chosen.cells for line in cell.load_stream().data_deviations):
+        print(f"not the published data: {line}", file=sys.stderr)
     uri = tracking_uri or default_uri(out)
     where = choose_device(device)
     count = 1 if probe else worker_count(workers, chosen.cells, where)
