@@ -38,7 +38,7 @@ class MemoryPlan:
         weights: All weights, float32, with those of adapters.
         gradients: Of what is trained, float32.
         optimizer: State of the optimizers.
-        strategy: What the strategy keeps besides: bases of OSFT.
+        bases: What the strategy keeps besides: bases of OSFT.
         totals: Peak of all together by the number of samples in a forward pass, whose inputs and answers are as long as
             the stream allows: powers of two, until no card holds them.
     """
@@ -46,13 +46,13 @@ class MemoryPlan:
     weights: float
     gradients: float
     optimizer: float
-    strategy: float
+    bases: float
     totals: Mapping[int, float]
 
     @property
     def activations(self) -> float:
         """What one sample takes at the peak, beyond weights, gradients, state and bases."""
-        return self.totals[1] - self.weights - self.gradients - self.optimizer - self.strategy
+        return self.totals[1] - self.weights - self.gradients - self.optimizer - self.bases
 
     def largest_micro_batch(self, gib: float) -> int:
         """Samples in a forward pass that fit a card of `gib` GiB; 0 if not even one does."""

@@ -67,7 +67,7 @@ def test_live_bytes_by_hand() -> None:
 
 def test_what_a_plan_holds_by_hand(tmp_path: Path, learner: str) -> None:
     full = plan_of(tmp_path, learner, "finetune")
-    assert (full.weights, full.gradients, full.optimizer, full.strategy) == (4 * WEIGHTS, 4 * WEIGHTS, 8 * WEIGHTS, 0)
+    assert (full.weights, full.gradients, full.optimizer, full.bases) == (4 * WEIGHTS, 4 * WEIGHTS, 8 * WEIGHTS, 0)
     matrices = 3 * (4 * 64 * 64 + 3 * 64 * 128)
     muon = plan_of(tmp_path, learner, {"name": "finetune", "optimizer": "muon"})
     assert muon.optimizer == 4 * matrices + 8 * (WEIGHTS - matrices)
@@ -76,7 +76,7 @@ def test_what_a_plan_holds_by_hand(tmp_path: Path, learner: str) -> None:
     assert (lora.weights, lora.gradients, lora.optimizer) == (4 * (WEIGHTS + factors), 4 * factors, 8 * factors)
     osft = plan_of(tmp_path, learner, {"name": "osft", "rank_rule": "fixed", "fraction": 0.5})
     square, wide = 64 * 32 * 3, 128 * 32 + 64 * 32 + 32 * 64  # U_h, N and U_h^T W at half the rank
-    assert osft.strategy == 4 * 3 * (4 * square + 3 * wide)
+    assert osft.bases == 4 * 3 * (4 * square + 3 * wide)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

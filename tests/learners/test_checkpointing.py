@@ -77,5 +77,5 @@ def test_the_same_weights(family: str, name: str, tiny: Any, tmp_path: Path, mon
 def test_a_learner_that_cannot_says_so(tiny: Any) -> None:
     learner = build_learner(tiny.learner, 0, CPU)
     with pytest.raises(ConfigError, match=r"has no checkpointing \(wanted budget.checkpointing: false\)"):
-        Learner.set_checkpointing(learner, True)
-    Learner.set_checkpointing(learner, False)
+        Learner.checkpoint_blocks(learner, True)
+    learner.set_checkpointing(False)

@@ -122,7 +122,7 @@ def _print_plans(plans: "Plans") -> None:
             if isinstance(plan, str):
                 print(f"not planned: {way.strategy}: {plan}", file=sys.stderr)
                 continue
-            parts = (plan.weights, plan.gradients, plan.optimizer, plan.strategy, plan.activations, plan.totals[1])
+            parts = (plan.weights, plan.gradients, plan.optimizer, plan.bases, plan.activations, plan.totals[1])
             fits = (plan.largest_micro_batch(gib) for gib in CARDS)
             rows.append(
                 [way.title, *(f"{part / GIB:.1f}" for part in parts), *(str(n) if n else "does not fit" for n in fits)]

@@ -119,7 +119,7 @@ class ClipLearner(ClassScores, Learner):
                 found.append(LinearLayer(name, role, tower, int(block.group(1))))
         return tuple(found)
 
-    def set_checkpointing(self, on: bool) -> None:
+    def checkpoint_blocks(self, on: bool) -> None:
         """By open_clip, for every block of both towers."""
         self._clip.set_grad_checkpointing(on)
 

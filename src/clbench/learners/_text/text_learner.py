@@ -240,7 +240,7 @@ class TextLearner(Learner):
             written = torch.cat([written, token.unsqueeze(1)], dim=1)
         return written
 
-    def set_checkpointing(self, on: bool) -> None:
+    def checkpoint_blocks(self, on: bool) -> None:
         """By transformers, for every block; training only."""
         kind = "activation" if hasattr(self._model, "activation_checkpointing_enable") else "gradient"  # before v5
         if on:

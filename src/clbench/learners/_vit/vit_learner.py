@@ -216,7 +216,7 @@ class VitLearner(ClassScores, Learner):
         x = batch[done[0]] if done else self._enter(batch["image"], 0)
         return self.trunk.features(self.trunk.run(x, start, self.trunk.depth, prompts, first_block))
 
-    def set_checkpointing(self, on: bool) -> None:
+    def checkpoint_blocks(self, on: bool) -> None:
         """For every block."""
         self.trunk.checkpointing = on
 
