@@ -8,14 +8,17 @@ ledgers must be equal to the bit to those of a run with `--engine local`. Exit s
 """
 
 import argparse
+import asyncio
+import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -61,6 +64,12 @@ NodeName={host} CPUs=2 State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
+MARK = "CLBENCH_DRILL"
+EMPTY_CELL = """read request
+echo "{\\"index\\": $SLURM_ARRAY_TASK_ID, \\"event\\": \\"start\\"}"
+echo "{\\"index\\": $SLURM_ARRAY_TASK_ID, \\"event\\": \\"end\\"}"
+"""
+
 
 class Drill:
     """A folder with the suite and its runs, and what was not as it should be."""
@@ -68,12 +77,14 @@ class Drill:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bad: list[str] = []
+        self._started: list[subprocess.Popen[str]] = []
         self.suite = _write_suite(folder)
+        self.mark = os.environ[MARK] = str(folder)  # which every process that is started from here has
 
     def start(self, out: str, *options: str, **variables: str) -> "subprocess.Popen[str]":
         """Start `clbench run` on the suite."""
         command = [sys.executable, "-m", "clbench", "run", str(self.suite), "--out", str(self.folder / out), *options]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -81,6 +92,13 @@ class Drill:
             env={**os.environ, **variables},
             start_new_session=True,
         )
+        self._started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End the commands that still run."""
+        for process in self._started:
+            process.kill()
 
     def end(self, process: "subprocess.Popen[str]", what: str, status: int, *lines: str) -> None:
         """Wait for a command and check its status and the lines of failed cells that it prints."""
@@ -103,12 +121,13 @@ class Drill:
             self.bad.append(otherwise)
             print(f"WRONG: {otherwise}", flush=True)
 
-    def compare(self, out: str) -> None:
-        """Compare a run with the local one."""
+    def compare(self, out: str, cells: int = 40) -> None:
+        """Compare the cells of a run with those of the local one."""
         command = [sys.executable, str(TESTS / "compare_runs.py"), str(self.folder / "local"), str(self.folder / out)]
         done = subprocess.run(command, capture_output=True, text=True)
-        print(f"{out} against local: {done.stdout.splitlines()[-1]}", flush=True)
-        self.check(done.returncode == 0, done.stdout)
+        equal = sum("equal to the bit, " in line for line in done.stdout.splitlines())
+        print(f"{out} against local: {equal} of {cells} cells are equal to the bit", flush=True)
+        self.check(equal == cells, done.stdout)
 
     def finished(self, out: str) -> int:
         """Number of cells that are finished."""
@@ -154,12 +173,14 @@ def until(what: str, true: Callable[[], Any], seconds: float = 300) -> Any:
     return found
 
 
-def workers_of(folder: Path) -> list[psutil.Process]:
-    """The processes of cells that run now, in the drill's folder or for it."""
+def workers_of(drill: Drill) -> list[psutil.Process]:
+    """The processes that run cells of this drill now."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if "clbench.benchmarks.engine.worker" in (process.info["cmdline"] or []):
-            found.append(process)
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            own = process.environ().get(MARK) == drill.mark
+            if own and "clbench.benchmarks.engine.worker" in process.cmdline():
+                found.append(process)
     return found
 
 
@@ -192,35 +213,36 @@ def kill_node(node: Any) -> int:
 
 def drill_ray(drill: Drill) -> None:
     """One node, one process and the head are killed."""
+    ten = ("--engine", "ray", "--seeds", "0")
     with ray_cluster() as cluster:
         run = drill.start("ray", "--engine", "ray", RAY_ADDRESS=cluster.address)
         until("ten cells", lambda: drill.finished("ray") >= 10)
         node = cluster.worker_nodes[1]
         raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-        own = until("a cell there", lambda: [p for p in workers_of(drill.folder) if raylet in p.parents()])
+        own = until("a cell there", lambda: [p for p in workers_of(drill) if raylet in p.parents()])
         print(f"a node is killed: {kill_node(node)} processes, after {drill.finished('ray')} cells", flush=True)
         drill.end(run, "ray, one of two nodes killed", 0)
         drill.check(not any(process.is_running() for process in own), "a process of the dead node still runs")
         drill.compare("ray")
         cluster.add_node(num_cpus=1)
-        run = drill.start("ray2", "--engine", "ray", RAY_ADDRESS=cluster.address)
-        until("five cells", lambda: drill.finished("ray2") >= 5)
-        until("a cell", lambda: workers_of(drill.folder))[0].kill()
-        until("fifteen cells", lambda: drill.finished("ray2") >= 15)
-        second = drill.start("ray2", "--engine", "ray", RAY_ADDRESS=cluster.address)
+        run = drill.start("ray2", *ten, RAY_ADDRESS=cluster.address)
+        until("a finished cell", lambda: drill.finished("ray2") >= 1)
+        until("a cell", lambda: workers_of(drill))[0].kill()
+        until("three cells", lambda: drill.finished("ray2") >= 3)
+        second = drill.start("ray2", *ten, RAY_ADDRESS=cluster.address)
         drill.end(second, "a second head on the same suite", 2, "another process runs this suite here")
         run.send_signal(signal.SIGINT)
         drill.end(run, "ray, a process killed, then Ctrl-C", 130, "interrupted")
-        until("no process of a cell", lambda: not workers_of(drill.folder), 30)
-        run = drill.start("ray2", "--engine", "ray", RAY_ADDRESS=cluster.address)
-        until("twenty cells", lambda: drill.finished("ray2") >= 20)
+        until("no process of a cell", lambda: not workers_of(drill), 30)
+        run = drill.start("ray2", *ten, RAY_ADDRESS=cluster.address)
+        until("five cells", lambda: drill.finished("ray2") >= 5)
         print(f"the head is killed: {kill_node(cluster.head_node)} processes", flush=True)
         drill.end(run, "ray, the head killed", 2, "does not answer any more")
-        run = drill.start("ray2", "--engine", "ray", RAY_ADDRESS=cluster.address)
+        run = drill.start("ray2", *ten, RAY_ADDRESS=cluster.address)
         drill.end(run, "ray, a head that does not answer", 2, "does not answer within")
     with ray_cluster() as cluster:
-        drill.end(drill.start("ray2", "--engine", "ray", RAY_ADDRESS=cluster.address), "ray, the same command again", 0)
-    drill.compare("ray2")
+        drill.end(drill.start("ray2", *ten, RAY_ADDRESS=cluster.address), "ray, the same command again", 0)
+    drill.compare("ray2", 10)
 
 
 # SLURM
@@ -278,8 +300,15 @@ def running_job() -> str | None:
     return next((line.split()[0] for line in lines if line.split()[1] >= "0:08"), None)
 
 
+def job_of(process: psutil.Process) -> str:
+    """The name of the job that a process belongs to."""
+    variables = process.environ()
+    return f"{variables.get('SLURM_ARRAY_JOB_ID')}_{variables.get('SLURM_ARRAY_TASK_ID')}"
+
+
 def drill_slurm(drill: Drill) -> None:
     """A job is cancelled, one meets its time limit, one is killed; the command is interrupted and killed."""
+    ten = ("--engine", "slurm", "--seeds", "0")
     with slurm_cluster(drill.folder / "cluster"):
         run = drill.start("slurm", "--engine", "slurm")
         until("eight cells", lambda: drill.finished("slurm") >= 8)
@@ -287,10 +316,11 @@ def drill_slurm(drill: Drill) -> None:
         slurm("scancel", job)
         print(f"scancel {job}", flush=True)
         until("fourteen cells", lambda: drill.finished("slurm") >= 14)
-        until("a cell", lambda: workers_of(drill.folder))[0].kill()
+        until("a cell", lambda: workers_of(drill))[0].kill()
         job = until("a running job", running_job)
-        slurm("scontrol", "update", f"JobId={job}", "TimeLimit=0:01")
-        print(f"the process of a cell killed; time limit of {job} set to a second", flush=True)
+        until("its process", lambda: [p for p in workers_of(drill) if job_of(p) == job])[0].suspend()
+        slurm("scontrol", "update", f"JobId={job}", "TimeLimit=1")
+        print(f"the process of a cell killed; that of {job} held until the limit of a minute strikes", flush=True)
         second = drill.start("slurm", "--engine", "slurm")
         drill.end(second, "a second head on the same suite", 2, "another process runs this suite here")
         lines = ("was cancelled", "ran into its time limit", "by signal 9 (perhaps for memory)")
@@ -298,32 +328,83 @@ def drill_slurm(drill: Drill) -> None:
         drill.check(drill.finished("slurm") == 37, f"wanted 37 finished cells, got {drill.finished('slurm')}")
         drill.end(drill.start("slurm", "--engine", "slurm"), "slurm, the same command again", 0)
         drill.compare("slurm")
-        run = drill.start("slurm2", "--engine", "slurm")
-        until("five cells", lambda: drill.finished("slurm2") >= 5)
+        run = drill.start("slurm2", *ten)
+        until("two cells", lambda: drill.finished("slurm2") >= 2)
         run.send_signal(signal.SIGINT)
         drill.end(run, "slurm, Ctrl-C", 130, "interrupted")
         until("no job", lambda: not slurm("squeue", "--noheader"), 30)
-        run = drill.start("slurm2", "--engine", "slurm")
-        until("ten cells", lambda: drill.finished("slurm2") >= 10)
+        run = drill.start("slurm2", *ten)
+        until("five cells", lambda: drill.finished("slurm2") >= 5)
         run.kill()
         run.communicate()
         print(f"the command killed: {len(slurm('squeue', '--noheader', '--array').splitlines())} jobs left", flush=True)
-        drill.end(drill.start("slurm2", "--engine", "slurm"), "slurm, the same command again", 0)
-        drill.compare("slurm2")
+        drill.end(drill.start("slurm2", *ten), "slurm, the same command again", 0)
+        drill.compare("slurm2", 10)
     drill.end(drill.start("slurm3", "--engine", "slurm"), "slurm without a controller", 2, "error: SLURM:")
+
+
+# Scheduling alone
+
+
+def nothing(request: str, cwd: str) -> Iterator[str]:
+    """Stands in for a cell: begins and ends."""
+    for event in ("start", "end"):
+        yield json.dumps({"index": json.loads(request)["index"], "event": event})
+
+
+def schedule(engine: str, cells: int, folder: Path) -> int:
+    """Measure what an engine takes for cells that do nothing; returns how many ended."""
+    requests = [{"index": index, "cell": {"threads": 1}, "device": "cpu"} for index in range(cells)]
+    ends: list[float] = []
+
+    def handle(event: Any) -> None:
+        if event["event"] == "end":
+            ends.append(time.monotonic())
+
+    with slurm_cluster(folder / "cluster") if engine == "slurm" else ray_cluster() as cluster:
+        began = time.monotonic()
+        if engine == "slurm":
+            (worker := folder / "worker.sh").write_text(EMPTY_CELL)
+            from clbench.benchmarks.engine.engines import slurm_jobs
+
+            slurm_jobs.COMMAND = ("sh", str(worker))
+            slurm_jobs.SlurmJobs(folder / "suite").run(requests, handle)
+        else:
+            import ray
+
+            from clbench.benchmarks.engine.engines import ray_driver
+
+            ray_driver.run_cell = nothing
+            ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+            began = time.monotonic()
+            asyncio.run(ray_driver.run_cells({"requests": requests, "cwd": str(folder), "limit": None}, handle))
+        seconds = time.monotonic() - began
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    print(
+        f"{engine}: {len(ends)} cells that do nothing in {seconds:.1f} s; the first ended after {ends[0] - began:.1f} s"
+    )
+    print(f"processor time of the command itself: {own.ru_utime + own.ru_stime:.1f} s")
+    return len(ends)
 
 
 def main() -> int:
     """Parse the arguments and run the drill."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("engine", choices=("ray", "slurm"))
-    engine = parser.parse_args().engine
+    parser.add_argument("--schedule", type=int, metavar="CELLS", help="only measure scheduling, with empty cells")
+    asked = parser.parse_args()
+    engine = asked.engine
     with tempfile.TemporaryDirectory() as folder:
+        if asked.schedule:
+            return int(schedule(engine, asked.schedule, Path(folder).resolve()) != asked.schedule)
         drill = Drill(Path(folder).resolve())
         began = time.monotonic()
         drill.end(drill.start("local", "--workers", "2"), "local", 0)
         print(f"local: {drill.finished('local')} cells in {time.monotonic() - began:.0f} s", flush=True)
-        (drill_ray if engine == "ray" else drill_slurm)(drill)
+        try:
+            (drill_ray if engine == "ray" else drill_slurm)(drill)
+        finally:
+            drill.stop()
     print("all as it should be" if not drill.bad else f"{len(drill.bad)} things are not as they should be")
     return int(bool(drill.bad))
 

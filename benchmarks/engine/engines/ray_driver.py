@@ -39,12 +39,18 @@ def main() -> None:
         return
     tell({"event": "connected"})
     try:
-        asyncio.run(_run(suite, tell))
+        asyncio.run(run_cells(suite, tell))
     finally:
         ray.shutdown()  # ends the tasks that still run
 
 
-async def _run(suite: Mapping[str, Any], tell: Tell) -> None:
+async def run_cells(suite: Mapping[str, Any], tell: Tell) -> None:
+    """Run cells on the cluster to which this process is connected.
+
+    Args:
+        suite: The requests, and how they are run; see above.
+        tell: Gets the events.
+    """
     largest = max((_resources(request) for request in suite["requests"]), key=lambda needs: tuple(needs.values()))
     if not any(all(node["Resources"].get(n, 0) >= x for n, x in largest.items()) for node in ray.nodes()):
         wanted = " and ".join(f"{amount:g} {name}" for name, amount in largest.items() if amount)
