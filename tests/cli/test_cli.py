@@ -203,6 +203,14 @@ def test_doctor_says_first_what_is_missing_and_lists_no_cards(
     assert list(found)[:2] == ["missing", "wrong"]
 
 
+def test_doctor_says_whether_file_locks_work(clbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert json.loads(clbench("doctor", "--out", tmp_path / "runs", "--json").stdout)["wrong"] == []
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr("fcntl.flock", lambda *_: None)  # as on a file system without them
+    (wrong,) = json.loads(clbench("doctor", "--out", tmp_path / "runs", "--json").stdout)["wrong"]
+    assert wrong.startswith(f"{tmp_path}: file locks do not work (a second process gets a lock that is held)")
+
+
 def test_documentation_is_shown_without_the_indentation_of_its_source(clbench: Command) -> None:
     line = "\nOnly A and B are trained."
     assert line in clbench("show", "strategy", "lora").stdout

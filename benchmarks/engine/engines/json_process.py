@@ -44,6 +44,7 @@ class JsonProcess:
                 text=True,
                 encoding="utf-8",
                 env={**os.environ, **(environment or {})},
+                process_group=0,  # Ctrl-C reaches the parent alone, which ends this process
             )
         self._events = events
         self._reader = Thread(target=self._read, daemon=True)

@@ -131,7 +131,10 @@ class SlurmJobs:
                 jobs += self._submit(self._scratch / str(number), same)
             failures = self._watch(jobs, handle)
         except BaseException:
-            self._cancel()
+            try:
+                self._cancel()
+            except ClbenchError as error:
+                handle({"event": "problem", "message": f"{error}; jobs of the suite may go on"})
             raise
         if not failures:
             shutil.rmtree(self._scratch, ignore_errors=True)
