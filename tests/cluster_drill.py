@@ -12,13 +12,14 @@ import asyncio
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,8 @@ class Drill:
         self.bad: list[str] = []
         self._started: list[subprocess.Popen[str]] = []
         self.suite = _write_suite(folder)
+        for name in ("ray", "ray2", "slurm", "slurm2", "slurm3", "cluster"):
+            shutil.rmtree(folder / name, ignore_errors=True)
         self.mark = os.environ[MARK] = str(folder)  # which every process that is started from here has
 
     def start(self, out: str, *options: str, **variables: str) -> "subprocess.Popen[str]":
@@ -137,7 +140,8 @@ class Drill:
 
 def _write_suite(folder: Path) -> Path:
     made_up = import_module("kill_drill")  # beside this file
-    made_up.write_data(folder / "data")
+    if not (folder / "data").exists():
+        made_up.write_data(folder / "data")
     (folder / "slow.py").write_text(SLOW)
     card = {
         "name": "patterns",
@@ -285,6 +289,9 @@ def slurm_cluster(folder: Path) -> Iterator[None]:
         until("an idle node", lambda: "idle" in slurm("sinfo", "--noheader"), 60)
         yield
     finally:
+        slurm("scancel", f"--user={os.getuid()}")
+        with suppress(TimeoutError):
+            until("no job", lambda: not slurm("squeue", "--noheader"), 30)
         for process in reversed(running):
             process.terminate()
             process.wait()
@@ -295,16 +302,12 @@ def slurm(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout
 
 
-def running_job() -> str | None:
-    """The name of a job that has run for some seconds."""
-    lines = slurm("squeue", "--noheader", "--states=RUNNING", "--format=%F_%K %M").splitlines()
-    return next((line.split()[0] for line in lines if line.split()[1] >= "0:08"), None)
-
-
 def job_of(process: psutil.Process) -> str:
-    """The name of the job that a process belongs to."""
-    variables = process.environ()
-    return f"{variables.get('SLURM_ARRAY_JOB_ID')}_{variables.get('SLURM_ARRAY_TASK_ID')}"
+    """The name of the job that a process belongs to; empty if it has just ended."""
+    with suppress(psutil.Error):
+        variables = process.environ()
+        return f"{variables['SLURM_ARRAY_JOB_ID']}_{variables['SLURM_ARRAY_TASK_ID']}"
+    return ""
 
 
 def drill_slurm(drill: Drill) -> None:
@@ -313,13 +316,14 @@ def drill_slurm(drill: Drill) -> None:
     with slurm_cluster(drill.folder / "cluster"):
         run = drill.start("slurm", "--engine", "slurm")
         until("eight cells", lambda: drill.finished("slurm") >= 8)
-        job = until("a running job", running_job)
+        job = until("a job", lambda: [job for process in workers_of(drill) if (job := job_of(process))])[0]
         slurm("scancel", job)
         print(f"scancel {job}", flush=True)
         until("fourteen cells", lambda: drill.finished("slurm") >= 14)
-        until("a cell", lambda: workers_of(drill))[0].kill()
-        job = until("a running job", running_job)
-        until("its process", lambda: [p for p in workers_of(drill) if job_of(p) == job])[0].suspend()
+        (victim := until("a cell", lambda: workers_of(drill))[0]).kill()
+        held = until("another cell", lambda: [one for one in workers_of(drill) if one != victim and job_of(one)])[0]
+        held.suspend()
+        job = job_of(held)
         slurm("scontrol", "update", f"JobId={job}", "TimeLimit=1")
         print(f"the process of a cell killed; that of {job} held until the limit of a minute strikes", flush=True)
         second = drill.start("slurm", "--engine", "slurm")
@@ -393,9 +397,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("engine", choices=("ray", "slurm"))
     parser.add_argument("--schedule", type=int, metavar="CELLS", help="only measure scheduling, with empty cells")
+    parser.add_argument("--folder", type=Path, help="where everything stays, so that the local run is not repeated")
     asked = parser.parse_args()
     engine = asked.engine
-    with tempfile.TemporaryDirectory() as folder:
+    with nullcontext(asked.folder) if asked.folder else tempfile.TemporaryDirectory() as folder:
         if asked.schedule:
             return int(schedule(engine, asked.schedule, Path(folder).resolve()) != asked.schedule)
         drill = Drill(Path(folder).resolve())
