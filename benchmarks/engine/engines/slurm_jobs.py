@@ -75,7 +75,7 @@ class _Job:
         index: Place of the cell in the suite.
         files: Path of its files without their suffix.
         read: Number of bytes of its events that were passed on.
-        ended: Number of answers in a row that say that it has ended.
+        end: The state in which SLURM has once said that it ended; None before.
     """
 
     array: str
@@ -83,7 +83,7 @@ class _Job:
     index: int
     files: Path
     read: int = 0
-    ended: int = 0
+    end: _State | None = None
 
     def events(self) -> list[Event]:
         """The events that have come since the last call."""
@@ -269,10 +269,10 @@ def _pass_on(job: _Job, state: _State, news: bool, handle: Handle) -> str | None
             return str(event["event"])
     if not news:
         return None
-    job.ended = job.ended + 1 if state.name in ENDED else 0
-    if job.ended < 2:  # its last words may still be on their way through the network file system
+    if job.end is None or state.name not in ENDED:  # its last words may still be on their way through a file system
+        job.end = state if state.name in ENDED else None
         return None
-    handle(failed(job.index, job.how_it_ended(state)))
+    handle(failed(job.index, job.how_it_ended(job.end)))
     return "failed"
 
 
