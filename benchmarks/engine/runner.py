@@ -18,6 +18,7 @@ from clbench.benchmarks.engine.execution import CellRun, Workplace, workplace_in
 from clbench.benchmarks.engine.failures import told
 from clbench.benchmarks.engine.folder_locks import PATIENCE, cell_alone, suite_alone
 from clbench.benchmarks.engine.numerics import make_deterministic
+from clbench.benchmarks.engine.process_group import together
 from clbench.benchmarks.engine.result_backup import ResultBackup
 from clbench.benchmarks.engine.retention import Keep
 from clbench.benchmarks.engine.suite import Suite
@@ -151,7 +152,7 @@ def _run_here(log: CellLog, workplace: Workplace, probe: HarnessProbe | None) ->
             if probe and folder.probes.missing(probe.asked, folder.last_version or 0):
                 cell_run().probe()
             return kept
-        with cell_alone(folder.path):
+        with cell_alone(folder.path), together(log.cell, folder, workplace) as workplace:
             run = cell_run()
             log.start(run.stream.last_version + 1)
             run.run(log.version)

@@ -116,6 +116,9 @@ class SuiteConfig(Config):
     threads: int | None = Field(
         None, ge=1, description="Threads of a cell on a CPU, on which its bits depend; torch's choice when absent."
     )
+    processes: int = Field(
+        1, ge=1, description="Processes that run a cell together, each with its own GPU; bits depend on their number."
+    )
     split: Split = Field(
         "test", description="The part of the tasks that is tested; `validation` for choosing settings."
     )
@@ -260,7 +263,7 @@ def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
             LEARNERS.listing(learner.partition(":")[0])
             what = (stream, learner, entry.name, entry.label, entry.settings, budget, seed, config.split)
             how = (config.root, config.skip_broken, config.precision, entry.last_only, entry.others, config.threads)
-            cell = Cell(*what, *how, streams=loaded)
+            cell = Cell(*what, *how, processes=config.processes, streams=loaded)
             require_fit(cell)
             yield tuned.fill(cell) if config.tuned else cell
 

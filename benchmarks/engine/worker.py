@@ -27,6 +27,7 @@ from clbench.benchmarks.engine.execution import CellRun, Workplace, workplace_in
 from clbench.benchmarks.engine.failures import told
 from clbench.benchmarks.engine.folder_locks import cell_alone, require_head
 from clbench.benchmarks.engine.numerics import make_deterministic
+from clbench.benchmarks.engine.process_group import together
 from clbench.core.errors import ConfigError
 
 EVERY = 0.2
@@ -74,7 +75,7 @@ def _run(request: Mapping[str, Any], workplace: Workplace, tell: Tell) -> None:
             f"{platform.node()}: wanted the cell {folder.path.name}, got {cell.key}: code, data or weights are not "
             "those of the machine that runs the suite"
         )
-    with cell_alone(folder.path):
+    with cell_alone(folder.path), together(cell, folder, workplace) as workplace:
         run = CellRun(cell, folder, workplace, on_step)
         tell("start", versions=run.stream.last_version + 1)
         run.run(lambda version: tell("version", version=version))

@@ -33,7 +33,8 @@ def engine_for(name: str, workers: str, cells: Sequence[Cell], device: torch.dev
         raise ConfigError(f"--engine must be {', '.join(ENGINES)}, got {name!r}")
     if name == "local":
         count = worker_count(workers, cells, device)
-        return LocalProcesses(gpus_for(count, device)) if count > 1 else None
+        each = max((cell.processes for cell in cells), default=1)
+        return LocalProcesses(gpus_for(count, device, each)) if count > 1 else None
     if device.type == "cpu" and not all(cell.threads for cell in cells):
         raise ConfigError(
             f"--engine {name}: the suite sets no threads, so that a cell would take all cores of its machine, and its "

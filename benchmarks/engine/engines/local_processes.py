@@ -14,11 +14,11 @@ class Worker(JsonProcess):
 
     Args:
         events: Gets the events of the process.
-        gpu: Number of the GPU that the process sees; None leaves all.
+        gpu: Numbers of the GPUs that the process sees, separated by commas; None leaves all.
     """
 
-    def __init__(self, events: Events, gpu: int | None = None) -> None:
-        super().__init__(COMMAND, events, {} if gpu is None else {"CUDA_VISIBLE_DEVICES": str(gpu)})
+    def __init__(self, events: Events, gpu: str | None = None) -> None:
+        super().__init__(COMMAND, events, {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
         self.gpu = gpu
         self.index: int | None = None
         """Index of the cell that it runs; None if it waits."""
@@ -35,10 +35,10 @@ class LocalProcesses:
     A process that dies (killed for memory, say) fails its cell, and a new one takes its place.
 
     Args:
-        gpus: One entry for each process: the GPU that it sees, or None.
+        gpus: One entry for each process: the GPUs that it sees, or None.
     """
 
-    def __init__(self, gpus: Sequence[int | None]) -> None:
+    def __init__(self, gpus: Sequence[str | None]) -> None:
         self._gpus = gpus
 
     def run(self, requests: Sequence[Request], handle: Handle) -> None:
@@ -69,15 +69,22 @@ class LocalProcesses:
                         worker.give(waiting.pop(0))
 
 
-def gpus_for(workers: int, device: torch.device) -> list[int | None]:
-    """The GPU that each worker sees, in turn; None for all on a CPU."""
+def gpus_for(workers: int, device: torch.device, each: int = 1) -> list[str | None]:
+    """The GPUs that each worker sees, in turn; None for all on a CPU.
+
+    Args:
+        workers: Number of workers.
+        device: Device of the learners.
+        each: Processes of a cell, each of which has a GPU.
+    """
     if device.type != "cuda":
         return [None] * workers
-    return [number % torch.cuda.device_count() for number in range(workers)]
+    own = torch.cuda.device_count()
+    return [",".join(str((number * each + i) % own) for i in range(each)) for number in range(workers)]
 
 
 @contextlib.contextmanager
-def _workers(events: Events, gpus: Sequence[int | None]) -> Iterator[list[Worker]]:
+def _workers(events: Events, gpus: Sequence[str | None]) -> Iterator[list[Worker]]:
     """Worker processes, which are ended with the block, however it ends."""
     workers = [Worker(events, gpu) for gpu in gpus]
     try:

@@ -62,6 +62,10 @@ def run(
     engine: Annotated[
         str, typer.Option(help="Where cells run: on this machine (local), a Ray cluster or a SLURM cluster.")
     ] = "local",
+    processes: Annotated[
+        Optional[int],
+        typer.Option(min=1, help="Processes that run each cell together (a GPU each), instead of the suite's."),
+    ] = None,
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Print cells, steps, sizes, expected time and memory, without training.")
     ] = False,
@@ -88,7 +92,12 @@ def run(
     if probe and (engine, workers) not in (("local", "auto"), ("local", "1")):
         raise ConfigError(f"--probe needs one worker on this machine, got --engine {engine} --workers {workers}")
     changes = SuiteChanges(
-        _names(streams), _names(learners), _names(strategies), _numbers(seeds), parse_overrides(overrides or []), root
+        _names(streams),
+        _names(learners),
+        _names(strategies),
+        _numbers(seeds),
+        {**parse_overrides(overrides or []), **({"processes": processes} if processes else {})},
+        root,
     )
     chosen = load_suite(suite, changes)
     asked = parse_probe(probe) if probe else None
