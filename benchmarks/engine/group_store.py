@@ -26,6 +26,12 @@ class LeadingStore(VersionStore):
     ) -> None:
         """Save a version that all processes have made alike.
 
+        Args:
+            key: Its key.
+            version: What is known of it.
+            weights: The learner's weights.
+            states: State of each strategy, by the first kind of update that it is for.
+
         Raises:
             TrainingError: When they have not.
         """
@@ -44,6 +50,12 @@ class FollowingStore(VersionStore):
     ) -> None:
         """Compare the version with that of the other processes.
 
+        Args:
+            key: Its key.
+            version: What is known of it.
+            weights: The learner's weights.
+            states: State of each strategy, by the first kind of update that it is for.
+
         Raises:
             TrainingError: When they differ.
         """
@@ -56,7 +68,13 @@ class FollowingStore(VersionStore):
         """Nothing: process 0 saves it."""
 
     def save_outputs(self, test: str, name: str, outputs: Mapping[str, Tensor]) -> None:
-        """Nothing: process 0 saves them."""
+        """Nothing: process 0 saves them.
+
+        Args:
+            test: Key of the test.
+            name: What they are outputs for.
+            outputs: Tensors by name.
+        """
 
     def drop_weights(self, digest: str) -> bool:
         """Nothing: process 0 drops them."""

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import safetensors.torch
 import torch
@@ -33,11 +34,12 @@ def predictions_of(
     own = {i: predictor(samples.batch(order[i]), task) for i in range(rank, len(order), count)}
     if count == 1:
         return list(own.values())
-    found = [part for packed in processes.all_bytes(_packed(own)) for part in _unpacked(packed).items()]
+    found = [part for data in processes.all_bytes(packed(own)) for part in unpacked(data).items()]
     return [part for _, part in sorted(found, key=lambda item: item[0])]
 
 
-def _packed(parts: Mapping[int, Part]) -> bytes:
+def packed(parts: Mapping[int, Part]) -> bytes:
+    """Predictions of batches, by their numbers, as one file of safetensors."""
     tensors: dict[str, Tensor] = {}
     for number, part in parts.items():
         for protocol, predictions in part.items():
@@ -50,14 +52,15 @@ def _packed(parts: Mapping[int, Part]) -> bytes:
     return safetensors.torch.save(tensors)
 
 
-def _unpacked(packed: bytes) -> dict[int, Part]:
+def unpacked(data: bytes) -> dict[int, Part]:
+    """What `packed` was given, on the CPU."""
     fields: dict[int, dict[EvalProtocol, dict[str, object]]] = {}
-    for name, tensor in safetensors.torch.load(packed).items():
+    for name, tensor in safetensors.torch.load(data).items():
         number, protocol, field = name.split("/", 2)
         value: object = tensor
         if field.endswith(TEXTS):
             field, value = field.removesuffix(TEXTS), json.loads(bytes(tensor.tolist()))
-        fields.setdefault(int(number), {}).setdefault(protocol, {})[field] = value  # type: ignore[call-overload]
+        fields.setdefault(int(number), {}).setdefault(cast(EvalProtocol, protocol), {})[field] = value
     return {
         number: {protocol: Predictions(**values) for protocol, values in part.items()}  # type: ignore[arg-type]
         for number, part in fields.items()

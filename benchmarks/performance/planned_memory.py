@@ -1,6 +1,7 @@
 """What `clbench run --dry-run` says that training takes, beside what it takes: peak memory of real steps.
 
-On a CPU the memory of the process is measured, which has the allocator's slack; on a GPU that of the allocator.
+Tensors that are alive in the real steps are counted, and beside them the memory of the process, which has the slack of
+the C library's allocator, or that of the GPU's allocator.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
 
 TURNS = 1
+ALIVE = "tensors alive"
+MEMORY = "of the process, or of the GPU's allocator"
 
 
 def train(cell: Cell, checkpointing: bool, device: torch.device) -> None:
@@ -81,13 +84,15 @@ def measure(options: argparse.Namespace) -> Report:
             plan = plan_memory(cell, checkpointing, bfloat16=device.type == "cuda")
             if not isinstance(plan, MemoryPlan):
                 raise ConfigError(plan)
-            measured: list[float] = []
+            tensors: list[float] = []
+            memory: list[float] = []
             for _ in range(options.turns):
-                with memory_above_now(device) as above:
+                with memory_above_now(device) as above, LiveBytes() as live:
                     train(cell, checkpointing, device)
-                measured.append(above[0] * MIB / GIB)
+                tensors.append(live.peak / GIB)
+                memory.append(above[0] * MIB / GIB)
             title = f"{cell.label}, checkpointing" if checkpointing else cell.label
             planned = [plan.totals[options.samples] / GIB] * options.turns
-            found.append(Comparison(title, "GiB", "measured", {"measured": measured, "planned": planned}))
+            found.append(Comparison(title, "GiB", ALIVE, {ALIVE: tensors, "planned": planned, MEMORY: memory}))
     settings = {"learner": options.learner, "stream": suite.cells[0].stream, "samples": options.samples}
     return Report("planned_memory", describe_machine(device), settings, found)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tests.strategies.cut_runs import CPU, Killed
 from tests.strategies.part_cells import cell_with
 
@@ -12,6 +13,8 @@ from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.engine.execution import CellRun, workplace_in
 from clbench.benchmarks.engine.process_group import together
+from clbench.benchmarks.evaluation.split_predictions import Part, packed, unpacked
+from clbench.contracts import Predictions
 from clbench.core.errors import ClbenchError
 
 
@@ -64,7 +67,28 @@ def test_a_run_that_was_cut_goes_on(tiny: Any, tmp_path: Path) -> None:
 
 def test_a_process_that_dies_is_one_line(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = dataclasses.replace(cell_with(tiny.stream, tmp_path, {"name": "finetune"}), processes=2)
-    command = ("python3", "-c", "import sys; sys.stdin.read(); print('no room'); sys.exit(3)")
+    command = ("python3", "-c", "import sys; sys.stdin.readline(); print('no room'); sys.exit(3)")
     monkeypatch.setattr("clbench.benchmarks.engine.process_group.COMMAND", command)
     with pytest.raises(ClbenchError, match="process 1 of the cell ended with status 3: no room"):
         run(cell, tmp_path)
+
+
+def test_predictions_keep_their_values_on_the_way() -> None:
+    """Every kind of value: tensors of several types, texts, names; nothing where nothing was."""
+    given: dict[int, Part] = {
+        3: {
+            "open": Predictions(["a", 'b "ü"'], finite=torch.tensor([True, False])),
+            "task-id": Predictions(
+                torch.tensor([1, 0]), torch.tensor([1, 1]), ("no", "yes"), torch.tensor([True, False])
+            ),
+        },
+        0: {"open": Predictions([])},
+    }
+    found = unpacked(packed(given))
+    assert found[0]["open"].prediction == []
+    assert found[3]["open"].prediction == ["a", 'b "ü"']
+    assert found[3]["open"].finite is not None
+    assert found[3]["open"].finite.tolist() == [True, False]
+    classes = found[3]["task-id"]
+    assert classes.correct is not None
+    assert (list(classes.names), classes.correct.tolist(), classes.score) == (["no", "yes"], [True, False], None)

@@ -87,7 +87,8 @@ async def _cell(request: Request, cwd: str, gate: asyncio.Semaphore, tell: Tell)
 
 def _resources(request: Request) -> dict[str, float]:
     """What a cell takes of its node, by Ray's names."""
-    return {"CPU": request["cell"]["threads"] or 1, "GPU": float(request["device"] == "cuda")}
+    each = request["cell"]["processes"]
+    return {"CPU": (request["cell"]["threads"] or 1) * each, "GPU": float((request["device"] == "cuda") * each)}
 
 
 if __name__ == "__main__":

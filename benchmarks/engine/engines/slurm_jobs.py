@@ -240,7 +240,7 @@ def _arrays(requests: Sequence[Request]) -> Iterator[Sequence[Request]]:
 
 def _resources(request: Request) -> tuple[int, str]:
     """Number of threads and kind of device that a cell needs."""
-    return request["cell"]["threads"] or 1, request["device"]
+    return (request["cell"]["threads"] or 1) * request["cell"]["processes"], request["device"]
 
 
 def _state_of(job: _Job, states: Mapping[tuple[str, str], _State] | None) -> _State:

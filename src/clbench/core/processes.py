@@ -38,7 +38,7 @@ def joined(meeting: Path, number: int, of: int, waiting: Callable[[], None] = la
         of: Number of processes.
         waiting: Called now and then until all are there.
     """
-    store = dist.FileStore(str(meeting), of)
+    store = dist.FileStore(str(meeting), of)  # type: ignore[attr-defined]
     store.set(f"here {number}", "yes")
     while not store.check([f"here {other}" for other in range(of)]):
         waiting()
