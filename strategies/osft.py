@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from clbench.contracts import Context, LinearLayer, Task
+from clbench.core import processes
 from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
 from clbench.core.seeding import generator_for
@@ -117,7 +118,8 @@ class Osft(GradientStrategy[OsftConfig]):
                 group.restore_weights()
 
     def _measure(self, measured: bool) -> None:
-        """Choose full or projected gradients for the next step."""
+        """Choose full or projected gradients for the next step; several processes add up full ones."""
+        measured = measured or processes.count() > 1
         if measured != self._measured:
             for group in self._groups:
                 if measured:

@@ -74,6 +74,7 @@ class Cell:
         last_only: Whether only the last version is tested, which suffices for a search by `mtil.last`.
         others: Strategies of single kinds of updates.
         threads: Number of threads of the computation on a CPU, on which its bits depend; None leaves it to torch.
+        processes: Number of processes that run the cell together, on which bits depend, because they add up gradients.
         streams: Streams that are already loaded, shared by the cells of a suite, as a large one takes seconds to list.
     """
 
@@ -91,6 +92,7 @@ class Cell:
     last_only: bool = False
     others: tuple[Choice, ...] = ()
     threads: int | None = None
+    processes: int = 1
     streams: dict[tuple[str, int], Stream] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -153,6 +155,7 @@ class Cell:
             "precision": self.precision,
             **({"last_only": True} if self.last_only else {}),
             **({"threads": self.threads} if self.threads else {}),
+            **({"processes": self.processes} if self.processes > 1 else {}),
         }
 
     @cached_property

@@ -8,7 +8,19 @@ from clbench.contracts.strategy import Budget, StrategyConfig
 from clbench.core.config import validate
 from clbench.core.registry import STRATEGIES
 
-PLAIN = ("stream", "learner", "label", "seed", "split", "root", "skip_broken", "precision", "last_only", "threads")
+PLAIN = (
+    "stream",
+    "learner",
+    "label",
+    "seed",
+    "split",
+    "root",
+    "skip_broken",
+    "precision",
+    "last_only",
+    "threads",
+    "processes",
+)
 
 
 def cell_to_json(cell: Cell) -> dict[str, object]:

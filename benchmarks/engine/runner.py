@@ -1,9 +1,9 @@
-"""The runner: all cells of a suite, one after another; it alone owns order, failure and the outside world."""
+"""The runner: all cells of a suite, here or on an engine; it alone owns order, failure and the outside world."""
 
-import fcntl
+import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,18 +12,20 @@ import torch
 from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.engine.cell_log import CellLog, Listener, Outcome
 from clbench.benchmarks.engine.cell_request import cell_to_json
+from clbench.benchmarks.engine.engines.protocol import Engine, Event, failed
 from clbench.benchmarks.engine.environment import describe
 from clbench.benchmarks.engine.execution import CellRun, Workplace, workplace_in
 from clbench.benchmarks.engine.failures import told
+from clbench.benchmarks.engine.folder_locks import PATIENCE, cell_alone, suite_alone
 from clbench.benchmarks.engine.numerics import make_deterministic
+from clbench.benchmarks.engine.process_group import together
 from clbench.benchmarks.engine.result_backup import ResultBackup
 from clbench.benchmarks.engine.retention import Keep
-from clbench.benchmarks.engine.side_by_side import Event, run_side_by_side
 from clbench.benchmarks.engine.suite import Suite
 from clbench.benchmarks.evaluation.harness_probe import HarnessProbe
 from clbench.benchmarks.tracking.best_effort import BestEffort, catch_up
 from clbench.benchmarks.tracking.tracker import Tracker
-from clbench.core.errors import ClbenchError, ConfigError
+from clbench.core.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class RunOptions:
         fresh: Whether finished cells are computed again.
         probe: Tasks of lm-evaluation-harness on which models are measured besides the tasks of the stream.
         keep: Versions that keep their weights.
-        workers: Number of processes that run cells side by side; one runs them in this process.
+        engine: Where the cells run; None runs them in this process, one after another.
     """
 
     out: Path
@@ -63,27 +65,26 @@ class RunOptions:
     fresh: bool = False
     probe: HarnessProbe | None = None
     keep: Keep = "branches"
-    workers: int = 1
+    engine: Engine | None = None
 
 
-def choose_device(name: str) -> torch.device:
-    """`auto` takes a GPU where there is one.
+def choose_device(name: str, here: bool = True) -> torch.device:
+    """`auto` takes a GPU where this machine has one.
+
+    Args:
+        name: `auto`, `cpu` or `cuda`.
+        here: Whether the cells run on this machine, on which a GPU that is wanted must then be.
 
     Raises:
         ConfigError: When `cuda` is wanted and not there.
     """
     if name not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"--device must be auto, cpu or cuda, got {name!r}")
+    if name == "cuda" and not here:
+        return torch.device("cuda")
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device cuda: no CUDA device is available")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def gpus_for(workers: int, device: torch.device) -> list[int | None]:
-    """The GPU that each worker sees, in turn; None for all on a CPU."""
-    if device.type != "cuda":
-        return [None] * workers
-    return [number % torch.cuda.device_count() for number in range(workers)]
 
 
 def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> SuiteResult:
@@ -107,14 +108,14 @@ def run_suite(suite: Suite, options: RunOptions, listener: Listener) -> SuiteRes
     """
     make_deterministic()
     folder = options.out / suite.name
-    with _alone(folder):
+    with suite_alone(folder):
         earlier = ResultBackup(folder)
         earlier.commit_or_restore()
         tracker = Tracker(options.tracking_uri, options.out, suite.name, folder, describe())
         try:
-            if options.workers > 1:
+            if options.engine:
                 logs = [CellLog(i, c, CellFolder(folder / c.key), tracker, listener) for i, c in enumerate(suite.cells)]
-                outcomes = _side_by_side(logs, options, earlier)
+                outcomes = _elsewhere(logs, options, options.engine, earlier)
             else:
                 outcomes = list(_one_by_one(suite, options, earlier, tracker, listener))
         except KeyboardInterrupt:
@@ -151,44 +152,73 @@ def _run_here(log: CellLog, workplace: Workplace, probe: HarnessProbe | None) ->
             if probe and folder.probes.missing(probe.asked, folder.last_version or 0):
                 cell_run().probe()
             return kept
-        run = cell_run()
-        log.start(run.stream.last_version + 1)
-        run.run(log.version)
-        run.probe()
+        with cell_alone(folder.path), together(log.cell, folder, workplace) as workplace:
+            run = cell_run()
+            log.start(run.stream.last_version + 1)
+            run.run(log.version)
+            run.probe()
         return log.finish(run.taken)
     except Exception as error:  # the cell boundary: whatever happens in a cell must not take the others with it
         message, defect = told(error)
         return log.fail(message, "".join(traceback.format_exception(error)), defect)
 
 
-def _side_by_side(logs: Sequence[CellLog], options: RunOptions, earlier: ResultBackup) -> list[Outcome]:
-    """Run the cells in worker processes; tracking and display stay here."""
-    outcomes: dict[int, Outcome] = {}
-    held = {log.index: ExitStack() for log in logs}
+def _elsewhere(logs: Sequence[CellLog], options: RunOptions, engine: Engine, earlier: ResultBackup) -> list[Outcome]:
+    """Run the cells in other processes; tracking and display stay here."""
+    cells = _CellsElsewhere(logs, options.fresh)
     try:
         requests = []
         for log in logs:
             if options.fresh:
-                held[log.index].enter_context(earlier.hold(log.cell.key))
-            kept = _kept_or_failed(log)
-            if kept is None:
+                cells.held[log.index].enter_context(earlier.hold(log.cell.key))
+            if (kept := _kept_or_failed(log)) is None:
                 requests.append(_request(log, options))
             else:
-                outcomes[log.index] = kept
+                cells.outcomes[log.index] = kept
                 log.end()
-
-        def handle(event: Event) -> None:
-            log = logs[event["index"]]
-            if (outcome := log.told(event)) is not None:
-                log.end()
-                held[log.index].close()
-                outcomes[log.index] = _with_earlier(outcome) if options.fresh else outcome
-
-        run_side_by_side(requests, gpus_for(options.workers, options.device), handle)
+        engine.run(requests, cells.handle)
     finally:
-        for stack in held.values():
+        for stack in cells.held.values():
             stack.close()
-    return [outcomes[log.index] for log in logs]
+    return [cells.outcomes[log.index] for log in logs]
+
+
+class _CellsElsewhere:
+    """Cells that run in other processes, and what is heard of them."""
+
+    def __init__(self, logs: Sequence[CellLog], fresh: bool) -> None:
+        self.outcomes: dict[int, Outcome] = {}
+        self.held = {log.index: ExitStack() for log in logs}
+        """Earlier results that are kept until a cell ends."""
+        self._logs = logs
+        self._fresh = fresh
+        self._begun: set[int] = set()
+
+    def handle(self, event: Event) -> None:
+        """Pass on an event."""
+        if event["event"] == "problem":
+            self._logs[0].listener.on_problem(event["message"])
+            return
+        log = self._logs[event["index"]]
+        if event["event"] == "start":
+            if log.index in self._begun:  # again, after its node was lost
+                return
+            self._begun.add(log.index)
+        outcome = log.told(_once_visible(log, event) if event["event"] == "end" else event)
+        if outcome is not None:
+            log.end()
+            self.held[log.index].close()
+            self.outcomes[log.index] = _with_earlier(outcome) if self._fresh else outcome
+
+
+def _once_visible(log: CellLog, event: Event) -> Event:
+    """The event that a cell has ended, once this machine sees its result: a network file system may take its time."""
+    deadline = time.monotonic() + PATIENCE
+    while not log.folder.finished:
+        if time.monotonic() > deadline:
+            return failed(log.index, f"{log.folder.path}: its process says that it is finished, which is not seen here")
+        time.sleep(0.5)
+    return event
 
 
 def _kept_or_failed(log: CellLog) -> Outcome | None:
@@ -205,8 +235,8 @@ def _request(log: CellLog, options: RunOptions) -> dict[str, object]:
     return {
         "index": log.index,
         "cell": cell_to_json(log.cell),
-        "folder": str(log.folder.path),
-        "out": str(options.out),
+        "folder": str(log.folder.path.absolute()),
+        "out": str(options.out.absolute()),
         "device": options.device.type,
         "fresh": options.fresh,
         "keep": options.keep,
@@ -218,21 +248,3 @@ def _with_earlier(outcome: Outcome) -> Outcome:
     if outcome.status != "failed" or not outcome.folder.finished:
         return outcome
     return replace(outcome, error=f"{outcome.error} (the earlier result was kept)")
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the suite's folder; the lock goes with the process, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".lock").open("w")
-    except OSError as error:
-        raise ClbenchError(f"{folder}: cannot be written: {error.strerror}") from None
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"{folder}: another process runs this suite here; wait for it or choose another --out"
-            ) from None
-        yield

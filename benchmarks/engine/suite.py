@@ -1,5 +1,6 @@
 """Suites: a YAML file names streams, strategies and seeds; their product are the cells."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -115,6 +116,9 @@ class SuiteConfig(Config):
     threads: int | None = Field(
         None, ge=1, description="Threads of a cell on a CPU, on which its bits depend; torch's choice when absent."
     )
+    processes: int = Field(
+        1, ge=1, description="Processes that run a cell together, each with its own GPU; bits depend on their number."
+    )
     split: Split = Field(
         "test", description="The part of the tasks that is tested; `validation` for choosing settings."
     )
@@ -198,9 +202,11 @@ def load_suite(name: str, changes: SuiteChanges = SuiteChanges()) -> Suite:
     cells = tuple(_cells(config, overrides))
     if overrides:
         raise ConfigError(f"--set {next(iter(overrides))}: applies to no strategy and no setting of suite {file.name}")
-    keys = [cell.key for cell in cells]
-    if len(set(keys)) < len(keys):
-        raise ConfigError(f"suite {file.path.name}: the cell {max(keys, key=keys.count)} is there twice")
+    known: dict[tuple[object, ...], Cell] = {}
+    for cell in cells:  # data are not needed for this, so a suite whose data are missing can be planned
+        what = (*cell.names, cell.label, cell.seed, cell.last_only, [choice.identity for choice in cell.choices])
+        if known.setdefault((*what[:-1], json.dumps(what[-1], sort_keys=True)), cell) is not cell:
+            raise ConfigError(f"suite {file.path.name}: the cell {cell.title} is there twice")
     return Suite(file.name, config, cells)
 
 
@@ -257,7 +263,7 @@ def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
             LEARNERS.listing(learner.partition(":")[0])
             what = (stream, learner, entry.name, entry.label, entry.settings, budget, seed, config.split)
             how = (config.root, config.skip_broken, config.precision, entry.last_only, entry.others, config.threads)
-            cell = Cell(*what, *how, streams=loaded)
+            cell = Cell(*what, *how, processes=config.processes, streams=loaded)
             require_fit(cell)
             yield tuned.fill(cell) if config.tuned else cell
 

@@ -104,6 +104,7 @@ class Keys:
             "skip_broken": self._cell.skip_broken,
             "device": self._device,
             "threads": self._cell.threads,
+            "processes": self._cell.processes,
         }
 
     def _made_by(self, update: Update) -> dict[str, object]:

@@ -32,15 +32,28 @@ def worker_count(asked: str, cells: Sequence[Cell], device: torch.device) -> int
     Raises:
         ConfigError: For anything else.
     """
-    if asked != "auto":
-        if not asked.isascii() or not asked.isdigit() or int(asked) < 1:
-            raise ConfigError(f"--workers must be auto or a number from 1 on, got {asked!r}")
-        return min(int(asked), max(1, len(cells)))
+    if (number := asked_number(asked)) is not None:
+        return min(number, max(1, len(cells)))
+    each = max((cell.processes for cell in cells), default=1)
     if device.type == "cuda":
-        return min(torch.cuda.device_count(), len(cells))
-    threads = [cell.threads or cores() for cell in cells]
+        return max(1, min(torch.cuda.device_count() // each, len(cells)))
+    threads = [(cell.threads or cores()) * cell.processes for cell in cells]
     wanted = min(max(1, cores() // max(threads, default=1)), len(cells))
-    return wanted if wanted <= 1 else min(wanted, fitting(psutil.virtual_memory().available, lambda: largest(cells)))
+    free = psutil.virtual_memory().available // each
+    return wanted if wanted <= 1 else min(wanted, fitting(free, lambda: largest(cells)))
+
+
+def asked_number(asked: str) -> int | None:
+    """The number that was asked for; None for `auto`.
+
+    Raises:
+        ConfigError: For anything else.
+    """
+    if asked == "auto":
+        return None
+    if not asked.isascii() or not asked.isdigit() or int(asked) < 1:
+        raise ConfigError(f"--workers must be auto or a number from 1 on, got {asked!r}")
+    return int(asked)
 
 
 def cores() -> int:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from clbench.benchmarks.clock import Clock
+from clbench.benchmarks.evaluation.split_predictions import predictions_of
 from clbench.benchmarks.evaluation.truth_cache import TruthCache
 from clbench.contracts import EvalProtocol, Learner, Predictions, Predictor, Samples, Split, Stream, Task
 from clbench.core.errors import CheckpointError, TrainingError
@@ -71,7 +72,7 @@ class Evaluator:
             for task in tasks:
                 samples = self._samples(task, self._split)
                 order = test_order(samples, learner)
-                parts = [predictor(samples.batch(index), task) for index in order]
+                parts = predictions_of(predictor, samples, task, order)
                 back = _positions_in_order(order)
                 for protocol in self._stream.protocols:
                     given = [part[protocol] for part in parts]

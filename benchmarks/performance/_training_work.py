@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import NoReturn, cast
 
 from clbench.contracts import Budget, Context, Learner, Samples, Split, Strategy, StrategyConfig, Task
 from clbench.core.registry import STRATEGIES
 
 
-def no_rows(split: Split) -> object:
+def no_rows(split: Split) -> NoReturn:
     """Loader of a made-up task; it is never called, because the samples are encoded already."""
     raise AssertionError(f"the rows of a made-up task were asked for: {split}")
 

@@ -11,6 +11,9 @@ from torch.optim import Optimizer
 
 from clbench.strategies._parts.part import Part, PartConfig, Trained
 
+ADAMW_BYTES = 8.0
+"""Bytes of AdamW's state for each float32 value: two moments."""
+
 
 class OptimizerConfig(PartConfig):
     """Settings of every optimizer; its learning rate, schedule and weight decay are those of the strategy."""
@@ -50,6 +53,11 @@ class OptimizerPart(Part[C], Generic[C]):
 
     takes_nothing: ClassVar[bool] = False
     """Whether everything is left to AdamW; else an optimizer that takes no parameter is refused."""
+
+    @property
+    def state_bytes(self) -> float:
+        """Bytes of state for each value of what it takes, with float32 parameters; two moments by default."""
+        return ADAMW_BYTES
 
     def takes(self, trained: Trained) -> bool:
         """Whether it trains a parameter; AdamW trains the others. All by default."""

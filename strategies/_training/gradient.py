@@ -1,7 +1,7 @@
 """The gradient training loop and its hooks; no step synchronizes with the device."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import compress, islice
 from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 import torch
@@ -9,6 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clbench.contracts import Batch, Context, ForgetRequest, LinearLayer, Strategy, StrategyConfig, Task
+from clbench.core import processes
+from clbench.strategies._parts.optimizer import ADAMW_BYTES
 from clbench.strategies._parts.part import Trained, described
 from clbench.strategies._parts.parts import Parts
 from clbench.strategies._parts.selector import Masks, Moving
@@ -168,6 +170,12 @@ class GradientTraining(Strategy[G], Generic[G]):
         moving = self.parts.select.moving(trained) or Moving(total, total)
         return {"trainable_parameters": moving.values, "adapters": 0, "gradient_elements": moving.gradient}
 
+    def optimizer_bytes(self) -> float:
+        """Bytes of the state of the optimizers, for float32 parameters and without heads."""
+        part = self.parts.optimizer
+        trained = self._described(self.trainable_parameters())
+        return sum(item.parameter.numel() * (part.state_bytes if part.takes(item) else ADAMW_BYTES) for item in trained)
+
     def masks(self, trained: Sequence[Trained], task: Task) -> Masks | None:
         """What of the trained parameters moves in an update, None if all does; what the selector chooses."""
         return self.parts.masks(trained, task)
@@ -193,10 +201,13 @@ class GradientTraining(Strategy[G], Generic[G]):
         share = self.parts.kept_share(task)
         losses = torch.zeros(total, device=self.learner.device)
         self.learner.module.train()
+        self.learner.set_checkpointing(self.context.budget.checkpointing)
         for step, (batch, owner) in enumerate(self.batches(task), 1):
             losses[step - 1] = self._backward(batch, owner, 1 - share)
             for older, known in islice(kept, 1):
                 losses[step - 1] += self._backward(older, known, share, new=False)
+            if processes.count() > 1:
+                self._add_up(parameters, losses[step - 1])
             self.after_backward(owner)
             self.parts.after_backward(step, total, owner)
             masking.mask_gradients()
@@ -211,6 +222,7 @@ class GradientTraining(Strategy[G], Generic[G]):
                     masking.restore()
                 self.parts.after_step()
             self.context.progress(step, total)
+        self.learner.set_checkpointing(False)
         self.learner.module.eval()
         return losses
 
@@ -232,13 +244,15 @@ class GradientTraining(Strategy[G], Generic[G]):
             new: Whether the samples are those of the update, to which a penalty is added.
         """
         n = len(next(iter(batch.values())))
-        size = self.context.budget.micro_batch or n
         total = torch.zeros((), device=self.learner.device)
-        whole = self.weight(batch, task) if size < n else None
-        for start in range(0, n, size):
-            piece = {name: tensor[start : start + size] for name, tensor in batch.items()} if size < n else batch
+        parts = _parts_of(n, self.context.budget.micro_batch)
+        whole = self.weight(batch, task) if len(parts) > 1 else None
+        for number, part in enumerate(parts):
+            piece = batch if whole is None else {name: tensor[part] for name, tensor in batch.items()}
             with self.learner.autocast():
                 view = self.learner.augment(piece, self.generator) if self.config.augment else piece
+                if number % processes.count() != processes.rank():
+                    continue  # another process computes it; the view is drawn, so that random numbers stay the same
                 loss = self.loss(view, task)
                 if factor != 1:
                     loss = loss * factor
@@ -249,6 +263,23 @@ class GradientTraining(Strategy[G], Generic[G]):
             loss.backward()
             total += loss.detach()
         return total
+
+    def _add_up(self, parameters: Sequence[nn.Parameter], loss: Tensor) -> None:
+        """Replace gradients and a loss, to which each process has computed its part, by their sums."""
+        wanted = processes.any_of([p.grad is not None for p in parameters])
+        gradients = []
+        for p in compress(parameters, wanted):
+            if p.grad is None:  # a batch with fewer samples than there are processes
+                p.grad = torch.zeros_like(p)
+            gradients.append(p.grad)
+        processes.add_up([*gradients, loss])
+
+
+def _parts_of(n: int, micro_batch: int | None) -> list[slice]:
+    """The samples of each forward pass of a batch: as many passes for each process, if there are enough samples."""
+    count = processes.count()
+    size = max(1, min(micro_batch or n, -(-n // count)))
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 class GradientStrategy(GradientTraining[G], Generic[G]):

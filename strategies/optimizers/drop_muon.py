@@ -35,6 +35,11 @@ class DropMuon(OptimizerPart[DropMuonConfig]):
     block than under other optimizers: (b + 1) / 2b of them.
     """
 
+    @property
+    def state_bytes(self) -> float:
+        """Those of the rule: Muon's one mean, AdamW's two."""
+        return 4.0 if self.config.rule == "muon" else 8.0
+
     def takes(self, trained: Trained) -> bool:
         """Matrices in blocks."""
         return trained.is_matrix and trained.layer is not None and trained.layer.block >= 0

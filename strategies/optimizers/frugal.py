@@ -36,6 +36,11 @@ class Frugal(OptimizerPart[FrugalConfig]):
     AdamW on random blocks (as BAdam).
     """
 
+    @property
+    def state_bytes(self) -> float:
+        """Two moments of the columns that AdamW moves."""
+        return 8.0 * self.config.density
+
     def takes(self, trained: Trained) -> bool:
         """Matrices."""
         return trained.is_matrix

@@ -23,6 +23,11 @@ class Muon(OptimizerPart[MuonConfig]):
     Under a mask, orthogonalization mixes entries: those that move are steps of the whole matrix, cut to the mask.
     """
 
+    @property
+    def state_bytes(self) -> float:
+        """One mean of gradients."""
+        return 4.0
+
     def takes(self, trained: Trained) -> bool:
         """Matrices."""
         return trained.is_matrix

@@ -27,6 +27,11 @@ class Sgd(OptimizerPart[SgdConfig]):
     comparable with AdamW's, which divides by the gradient's size: search it.
     """
 
+    @property
+    def state_bytes(self) -> float:
+        """One sum of gradients, if there is momentum."""
+        return 4.0 if self.config.momentum else 0.0
+
     def build(self, parameters: Sequence[Trained], plan: Plan) -> Optimizer:
         """SGDW of all parameters."""
         from timm.optim.sgdw import SGDW  # timm takes a while to import

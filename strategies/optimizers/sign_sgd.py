@@ -28,6 +28,11 @@ class SignSgd(OptimizerPart[SignSgdConfig]):
     the schedule must let the rate fall to 0 (`cosine`). An entry whose gradient is exactly 0 stays.
     """
 
+    @property
+    def state_bytes(self) -> float:
+        """One mean of gradients, if there is momentum."""
+        return 4.0 if self.config.momentum else 0.0
+
     def build(self, parameters: Sequence[Trained], plan: Plan) -> Optimizer:
         """The optimizer of all parameters."""
         defaults = {"lr": plan.lr, "weight_decay": plan.weight_decay, "momentum": self.config.momentum}

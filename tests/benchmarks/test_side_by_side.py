@@ -9,7 +9,8 @@ import torch
 from tests.benchmarks.test_runner import Quiet
 
 from clbench.benchmarks.engine.cell_request import cell_from_json, cell_to_json
-from clbench.benchmarks.engine.runner import RunOptions, gpus_for, run_suite
+from clbench.benchmarks.engine.engines.local_processes import LocalProcesses, gpus_for
+from clbench.benchmarks.engine.runner import RunOptions, run_suite
 from clbench.benchmarks.engine.suite import load_suite
 from clbench.spec.ledger import read_ledger
 
@@ -39,17 +40,18 @@ def test_two_workers_give_the_bits_of_one_process(write_suite: Callable[..., str
     suite = load_suite(write_suite("zero-shot", "finetune", "replay", threads=1))
     threads = torch.get_num_threads()
     results = []
-    for workers in (1, 2):
+    two = LocalProcesses([None, None])
+    for workers, engine in ((1, None), (2, two)):
         out, quiet = tmp_path / str(workers), Quiet()
-        options = RunOptions(out, CPU, f"sqlite:///{tmp_path}/{workers}.db", workers=workers)
+        options = RunOptions(out, CPU, f"sqlite:///{tmp_path}/{workers}.db", engine=engine)
         result = run_suite(suite, options, quiet)
         assert not quiet.problems
         assert [outcome.status for outcome in result.outcomes] == ["finished"] * 3
         assert not result.unlogged
         results.append([read_ledger(outcome.folder.path / "ledger.parquet") for outcome in result.outcomes])
     torch.set_num_threads(threads)
-    assert all(one.equals(two) for one, two in zip(*results, strict=True))
-    again = run_suite(suite, RunOptions(tmp_path / "2", CPU, f"sqlite:///{tmp_path}/2.db", workers=2), Quiet())
+    assert all(one.equals(other) for one, other in zip(*results, strict=True))
+    again = run_suite(suite, RunOptions(tmp_path / "2", CPU, f"sqlite:///{tmp_path}/2.db", engine=two), Quiet())
     assert [outcome.status for outcome in again.outcomes] == ["kept"] * 3
 
 
@@ -57,7 +59,9 @@ def test_a_worker_that_is_killed_fails_its_cell_and_no_other(write_suite: Callab
     (tmp_path / "dies.py").write_text(DIES)
     suite = load_suite(write_suite(str(tmp_path / "dies.py"), {"name": "finetune", "lr": 1e20}, "zero-shot"))
     quiet = Quiet()
-    result = run_suite(suite, RunOptions(tmp_path, CPU, f"sqlite:///{tmp_path}/mlflow.db", workers=2), quiet)
+    result = run_suite(
+        suite, RunOptions(tmp_path, CPU, f"sqlite:///{tmp_path}/mlflow.db", engine=LocalProcesses([None, None])), quiet
+    )
     assert [outcome.status for outcome in result.outcomes] == ["failed", "failed", "finished"]
     assert "ended by signal 9 (perhaps for memory)" in result.outcomes[0].error
     assert "the loss is not finite" in result.outcomes[1].error

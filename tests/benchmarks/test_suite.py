@@ -103,7 +103,7 @@ def test_the_command_line_changes_what_it_names(write_suite: Callable[..., str])
     overrides = {"strategy.lr": 0.5, "lora.rank": 3, "budget.steps": 7, "split": "validation"}
     suite = load_suite(write_suite("zero-shot", "finetune", "lora"), SuiteChanges(seeds=[5], overrides=overrides))
     zero, finetune, lora = suite.cells
-    assert zero.resolved["budget"] == {"steps": 7, "batch_size": 8, "micro_batch": None}
+    assert zero.resolved["budget"] == {"steps": 7, "batch_size": 8, "micro_batch": None, "checkpointing": False}
     assert (zero.seed, zero.split) == (5, "validation")
     assert (finetune.label, lora.label) == ("finetune lr=0.5", "lora lr=0.5 rank=3")
 

@@ -17,8 +17,8 @@ from clbench.cli.main import app
 
 PARAMETERS = {
     "run": "suite:str --streams:str? --learners:str? --strategies:str? --seeds:str? --root:str? --set:list[str]? "
-    "--out:Path --device:str --tracking-uri:str? --probe:str? --fresh:bool --keep:str --workers:str --dry-run:bool "
-    "--json:bool",
+    "--out:Path --device:str --tracking-uri:str? --probe:str? --fresh:bool --keep:str --workers:str --engine:str "
+    "--dry-run:bool --json:bool",
     "tune": "suite:str --set:list[str]? --trials:int? --criterion:str --strategies:str? --stream:str? --learner:str? "
     "--seed:str --root:str? --out:Path --name:str? --device:str --tracking-uri:str? --fresh:bool --json:bool",
     "list": "kind:str? --json:bool",
@@ -204,6 +204,14 @@ def test_doctor_says_first_what_is_missing_and_lists_no_cards(
     assert "is not writable" in clbench("doctor", "--out", tmp_path).stdout.splitlines()[3]
     found = json.loads(clbench("doctor", "--json").stdout)
     assert list(found)[:2] == ["missing", "wrong"]
+
+
+def test_doctor_says_whether_file_locks_work(clbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert json.loads(clbench("doctor", "--out", tmp_path / "runs", "--json").stdout)["wrong"] == []
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr("fcntl.flock", lambda *_: None)  # as on a file system without them
+    (wrong,) = json.loads(clbench("doctor", "--out", tmp_path / "runs", "--json").stdout)["wrong"]
+    assert wrong.startswith(f"{tmp_path}: file locks do not work (a second process gets a lock that is held)")
 
 
 def test_documentation_is_shown_without_the_indentation_of_its_source(clbench: Command) -> None:

@@ -68,7 +68,7 @@ def test_a_search_of_two_strategies_from_end_to_end(
         [100],
     )
     assert (record["criterion"], record["protocol"], record["trials_each"]) == ("mtil.last", "task-id", 2)
-    assert record["budget"] == {"steps": 4, "batch_size": 8, "micro_batch": None}
+    assert record["budget"] == {"steps": 4, "batch_size": 8, "micro_batch": None, "checkpointing": False}
     assert record["untuned"] == ["zero-shot"]
     assert [(t["strategy"], t.get("given"), t["settings"]) for t in record["trials"]] == [
         ("finetune", None, {"lr": 0.0001}),

@@ -56,8 +56,16 @@ def run(
         str, typer.Option(help="Weights that stay on disk: of the `last` version, of `branches` too, or of `all`.")
     ] = "branches",
     workers: Annotated[
-        str, typer.Option(help="Processes that run cells side by side: a number, or what the machine holds.")
+        str,
+        typer.Option(help="Cells that run side by side: a number, or `auto` for what the machine or cluster holds."),
     ] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="Where cells run: on this machine (local), a Ray cluster or a SLURM cluster.")
+    ] = "local",
+    processes: Annotated[
+        Optional[int],
+        typer.Option(min=1, help="Processes that run each cell together (a GPU each), instead of the suite's."),
+    ] = None,
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Print cells, steps, sizes, expected time and memory, without training.")
     ] = False,
@@ -68,10 +76,10 @@ def run(
     Results are printed, logged to MLflow and shown on a leaderboard. A repeated command continues where the last one
     stopped.
     """
+    from clbench.benchmarks.engine.engines.choose import engine_for
     from clbench.benchmarks.engine.retention import KEEP
     from clbench.benchmarks.engine.runner import RunOptions, choose_device, run_suite
     from clbench.benchmarks.engine.suite import SuiteChanges, load_suite
-    from clbench.benchmarks.engine.worker_count import worker_count
     from clbench.benchmarks.evaluation.harness_probe import parse_probe
     from clbench.benchmarks.tracking.store import default_uri
     from clbench.cli.progress import Bars
@@ -81,24 +89,29 @@ def run(
     kept = next((known for known in KEEP if known == keep), None)
     if kept is None:
         raise ConfigError(f"--keep must be {', '.join(KEEP)}, got {keep!r}")
-    if probe and workers not in ("auto", "1"):
-        raise ConfigError(f"--probe needs one worker, got --workers {workers}")
+    if probe and (engine, workers) not in (("local", "auto"), ("local", "1")):
+        raise ConfigError(f"--probe needs one worker on this machine, got --engine {engine} --workers {workers}")
     changes = SuiteChanges(
-        _names(streams), _names(learners), _names(strategies), _numbers(seeds), parse_overrides(overrides or []), root
+        _names(streams),
+        _names(learners),
+        _names(strategies),
+        _numbers(seeds),
+        {**parse_overrides(overrides or []), **({"processes": processes} if processes else {})},
+        root,
     )
     chosen = load_suite(suite, changes)
     asked = parse_probe(probe) if probe else None
-    for line in dict.fromkeys(line for cell in chosen.cells for line in cell.load_stream().data_deviations):
-        print(f"not the published data: {line}", file=sys.stderr)
     if dry:
         if not dry_run(chosen, choose_device(device), as_json):
             raise typer.Exit(2)
         return
+    for line in dict.fromkeys(line for cell in chosen.cells for line in cell.load_stream().data_deviations):
+        print(f"not the published data: {line}", file=sys.stderr)
     uri = tracking_uri or default_uri(out)
-    where = choose_device(device)
-    count = 1 if probe else worker_count(workers, chosen.cells, where)
+    where = choose_device(device, here=engine == "local")
+    place = engine_for(engine, "1" if probe else workers, chosen.cells, where, out / chosen.name)
     with Bars(len(chosen.cells)) as bars:
-        result = run_suite(chosen, RunOptions(out, where, uri, fresh, asked, kept, count), bars)
+        result = run_suite(chosen, RunOptions(out, where, uri, fresh, asked, kept, place), bars)
     problems = list(result.unlogged)
     page = (None if result.changed else _page_of(out)) or _leaderboard(uri, out, problems)
     _print(chosen, result, uri, page, as_json)

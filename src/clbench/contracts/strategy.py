@@ -34,6 +34,9 @@ class Budget(Config):
     micro_batch: int | None = Field(
         None, ge=1, description="Samples per forward pass if a whole batch does not fit; gradients are accumulated."
     )
+    checkpointing: bool = Field(
+        False, description="Keep the inputs of blocks alone for the backward pass, and compute the rest again."
+    )
 
 
 Once: TypeAlias = Callable[[Hashable, Callable[[], Mapping[str, object]]], Mapping[str, object]]

@@ -119,6 +119,10 @@ class ClipLearner(ClassScores, Learner):
                 found.append(LinearLayer(name, role, tower, int(block.group(1))))
         return tuple(found)
 
+    def checkpoint_blocks(self, on: bool) -> None:
+        """By open_clip, for every block of both towers."""
+        self._clip.set_grad_checkpointing(on)
+
     def trainable(self) -> dict[str, nn.Parameter]:
         """All weights but the logit scale and bias."""
         return {name: p for name, p in self.module.named_parameters() if name not in ("logit_scale", "logit_bias")}

@@ -240,6 +240,14 @@ class TextLearner(Learner):
             written = torch.cat([written, token.unsqueeze(1)], dim=1)
         return written
 
+    def checkpoint_blocks(self, on: bool) -> None:
+        """By transformers, for every block; training only."""
+        kind = "activation" if hasattr(self._model, "activation_checkpointing_enable") else "gradient"  # before v5
+        if on:
+            getattr(self._model, f"{kind}_checkpointing_enable")({"use_reentrant": False})
+        else:
+            getattr(self._model, f"{kind}_checkpointing_disable")()
+
     def state_dict(self) -> dict[str, Tensor]:
         """The weights, by name, each once: a shared embedding has several names in the module."""
         return {name: p.data for name, p in self.module.named_parameters()}

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from clbench.core.errors import ConfigError
 from clbench.learners._vit.split_qkv import split_fused_qkv
@@ -35,6 +36,9 @@ class Trunk:
     Raises:
         ConfigError: For a model that is not such a transformer.
     """
+
+    checkpointing = False
+    """Whether a backward pass computes blocks again from their inputs."""
 
     def __init__(self, model: nn.Module) -> None:
         for name in ("patch_embed", "_pos_embed", "norm_pre", "blocks", "norm", "num_prefix_tokens"):
@@ -80,7 +84,11 @@ class Trunk:
                 level = prompts[index - first_block if len(prompts) > 1 else 0].expand(len(x), -1, -1).to(x.dtype)
                 x = torch.cat([x[:, : self.prefix_tokens], level, x[:, self.prefix_tokens + inside :]], dim=1)
                 inside = level.shape[1]
-            x = self._block(self._model.blocks[index], x, inside, rope, index)
+            block = self._model.blocks[index]
+            if self.checkpointing and torch.is_grad_enabled():
+                x = checkpoint(self._block, block, x, inside, rope, index, use_reentrant=False)
+            else:
+                x = self._block(block, x, inside, rope, index)
         return torch.cat([x[:, : self.prefix_tokens], x[:, self.prefix_tokens + inside :]], dim=1) if inside else x
 
     def features(self, x: Tensor) -> Features:

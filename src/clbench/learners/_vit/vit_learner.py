@@ -216,6 +216,10 @@ class VitLearner(ClassScores, Learner):
         x = batch[done[0]] if done else self._enter(batch["image"], 0)
         return self.trunk.features(self.trunk.run(x, start, self.trunk.depth, prompts, first_block))
 
+    def checkpoint_blocks(self, on: bool) -> None:
+        """For every block."""
+        self.trunk.checkpointing = on
+
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Copy weights in; heads and prompts that the state lacks are set back to their first values."""
         complete = dict(state)
