@@ -193,3 +193,11 @@ def test_finished_suite(tiny: Tiny, tmp_path: Path) -> None:
     options = ("--cells", "2", "--stream", tiny.stream, "--learner", tiny.learner)
     found = run("finished_suite", *options, file=tmp_path / "found.json")
     assert ways(found) == [["bare reading", "look-up"], ["imports alone", "clbench run"]]
+
+
+def test_growth_of_rows(tmp_path: Path) -> None:
+    options = ["--tasks", "", "--workers", "", "--rows", "20,40", "--plot", str(tmp_path / "plot.png")]
+    found = run("growth", *options, file=tmp_path / "found.json")
+    assert {item["work"] for item in found["comparisons"]} == {"rows: compare, s", "rows: compare, peak MiB"}
+    assert set(found["figures"]) == {"growth of rows: compare, s, power", "growth of rows: compare, peak MiB, power"}
+    assert (tmp_path / "plot.png").stat().st_size > 1000
