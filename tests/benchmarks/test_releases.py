@@ -27,9 +27,9 @@ from clbench.reports.flips.chain import Chain, flips_between
 from clbench.reports.flips.flip_metrics import all_metrics
 from clbench.reports.leaderboard.aggregate import aggregate
 from clbench.reports.leaderboard.collect import collect
-from clbench.reports.leaderboard.render import write_leaderboard
 from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.metrics._compute import compute_all
+from clbench.reports.site.site_writer import write_leaderboard
 from clbench.spec.ledger import read_ledger
 from clbench.spec.update import Adopt
 from clbench.streams.card import load_stream
