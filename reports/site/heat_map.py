@@ -4,7 +4,7 @@ import math
 
 from clbench.reports.headings import NO_NUMBER, percent
 from clbench.reports.matrix import ScoreMatrix
-from clbench.reports.matrix_labels import cell_state, version_label
+from clbench.reports.matrix_labels import CellState, row_states, version_label
 from clbench.reports.site.site_table import Cell, Column, Table
 
 SHADES = 20
@@ -22,14 +22,13 @@ def matrix_table(matrix: ScoreMatrix, name: str, title: str) -> Table:
     columns = [Column("version", "version", is_text=True), *(Column(task, task) for task in matrix.tasks)]
     rows = []
     for version, scores in enumerate(matrix.scores.tolist()):
-        cells = [_cell(matrix, version, task, score) for task, score in enumerate(scores, start=1)]
+        cells = list(map(_cell, row_states(matrix, version), scores))
         if any(cell.state != "missing" for cell in cells):
             rows.append([Cell(version_label(matrix, version)), *cells])
     return Table(name, title, columns, rows, is_map=True)
 
 
-def _cell(matrix: ScoreMatrix, version: int, task: int, score: float) -> Cell:
-    state = cell_state(matrix, version, task)
+def _cell(state: CellState, score: float) -> Cell:
     if state == "forgotten":
         return Cell(CROSS, state=state, tip="forgotten on request")
     if math.isnan(score):

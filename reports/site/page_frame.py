@@ -8,8 +8,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from clbench import __version__
-from clbench.reports.headings import percent
 from clbench.reports.leaderboard.text import encodable, plain
+from clbench.reports.site.table_html import head_html, map_html, table_html
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -68,5 +68,5 @@ def _environment() -> "Environment":
 
     loader = PackageLoader(str(__package__), "")
     made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=loader)
-    made.filters.update(plain=plain, percent=percent)
+    made.filters.update(plain=plain, table=table_html, heat_map=map_html, head=head_html)
     return made

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import final
 
 from clbench.reports.estimates import Estimate
@@ -48,12 +48,14 @@ def paired_p(first: Seeds, second: Seeds) -> float | None:
         p; None with fewer than two such seeds, or if all differences are equal, when t is not defined.
     """
     differences = [first[seed] - second[seed] for seed in first if seed in second]
-    if len(differences) < 2 or (spread := stdev(differences)) == 0:
+    n = len(differences)
+    if n < 2 or min(differences) == max(differences):
         return None
     from scipy.special import stdtr
 
-    n = len(differences)
-    return 2 * float(stdtr(n - 1, -abs(fmean(differences)) * math.sqrt(n) / spread))
+    mean = fmean(differences)
+    error = math.sqrt(sum((x - mean) ** 2 for x in differences) / (n - 1) / n)
+    return 2 * float(stdtr(n - 1, -abs(mean) / error))
 
 
 def rank(methods: Mapping[str, Seeds], higher: bool) -> Ranking:

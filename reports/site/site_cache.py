@@ -12,7 +12,7 @@ from typing import cast, final
 from clbench import __version__
 from clbench.core import strict_json
 from clbench.core.errors import CheckpointError, DataError
-from clbench.core.storage import read_json, write_json
+from clbench.core.storage import read_json, written_whole
 from clbench.reports.leaderboard.logged_cell import LoggedCell
 from clbench.reports.result import FILE, parse_result
 from clbench.reports.result_code import code_digest
@@ -105,7 +105,7 @@ class SiteCache:
         for path in (self._folder / "cells").glob("*.json"):
             if path.stem not in cells:
                 path.unlink(missing_ok=True)
-        write_json(self._folder / "pages.json", self._pages)
+        _write(self._folder / "pages.json", self._pages)
 
     def load(self, cell: LoggedCell) -> LoggedCell | None:
         """The cell with result and calibration as they were computed before; None if they were not."""
@@ -138,8 +138,13 @@ def save_cell(site: Path, cell: LoggedCell) -> None:
         cell: The cell with its result, or with the error why there is none.
     """
     if cell.result is None:
-        write_json(cell_file(site, cell.digest), {"error": cell.error})
+        _write(cell_file(site, cell.digest), {"error": cell.error})
     else:
-        write_json(
-            cell_file(site, cell.digest), {"result": cell.result.as_json(), "calibration": dict(cell.calibration)}
-        )
+        found = {"result": cell.result.as_json(), "calibration": dict(cell.calibration)}
+        _write(cell_file(site, cell.digest), found)
+
+
+def _write(path: Path, values: Mapping[str, object]) -> None:
+    """Write JSON in one line, which takes a tenth of the time of an indented one."""
+    with written_whole(path) as aside:
+        aside.write_text(strict_json.dumps(values), encoding="utf-8")
