@@ -34,22 +34,16 @@ def site_code() -> str:
     return digest.hexdigest()[:16]
 
 
-def cell_digest(cell: LoggedCell, result: LoggedCell | None = None) -> str:
-    """Hash of all that a page shows of a cell.
-
-    Args:
-        cell: The cell, without its result.
-        result: The cell with its result, if its files are not on this machine.
-    """
+def cell_digest(cell: LoggedCell) -> str:
+    """Hash of all that a page shows of a cell: of its files, or of its result where it has no files on this machine."""
     told = {name: value for name, value in asdict(replace(cell, place=None, result=None)).items() if name != "digest"}
     digest = hashlib.sha256(f"{site_code()}\0{sorted(told.items())!r}".encode("utf-8", "backslashreplace"))
     if cell.place is not None:
         for name in READ:
             with contextlib.suppress(OSError):
                 digest.update(name.encode() + (cell.place / name).read_bytes())
-    if result is not None:
-        found = result.result.as_json() if result.result else result.error
-        digest.update(strict_json.dumps(found).encode())
+    elif cell.result is not None:
+        digest.update(strict_json.dumps(cell.result.as_json()).encode())
     return digest.hexdigest()[:32]
 
 
@@ -77,6 +71,11 @@ class SiteCache:
         """
         found = self._pages.get(page)
         return found is not None and found.get("key") == key and all(map(Path.is_file, self._files(page)))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all files of all pages are there."""
+        return all(path.is_file() for page in self._pages for path in self._files(page))
 
     def note(self, page: str, key: str, names: list[str]) -> None:
         """Remember a page that was written.
@@ -119,10 +118,10 @@ class SiteCache:
             return None
 
     def _files(self, page: str) -> list[Path]:
+        """The files of a page; names that would leave the folder of the site are none."""
         names = self._pages.get(page, {}).get("files", [])
-        root = self._site.resolve()
-        found = [self._site / str(name) for name in names] if isinstance(names, list) else []
-        return [path for path in found if path.resolve().is_relative_to(root)]
+        found = [str(name) for name in names] if isinstance(names, list) else []
+        return [self._site / name for name in found if not name.startswith("/") and ".." not in name.split("/")]
 
 
 def cell_file(site: Path, digest: str) -> Path:

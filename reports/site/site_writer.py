@@ -108,7 +108,11 @@ def write_site(source: Source, out: Path) -> Path:
         ClbenchError: When the disk is full or not writable.
     """
     kept = SiteCache(out)
-    cells, stale = _known(source, kept)
+    bare = [_with_digest(source, cell) for cell in source.cells]
+    everything = _key([*(cell.digest for cell in bare), source.name, *source.problems])
+    if kept.is_fresh("index", everything) and kept.is_whole:
+        return out / "index.html"
+    cells, stale = _known(source, bare, kept)
     with tempfile.TemporaryDirectory() as folder:
         jobs = (_Job(cell, source.fetch(cell, _made(Path(folder) / cell.digest)), out) for cell in stale)
         for cell, names in _made_cells(jobs, len(stale)):
@@ -121,7 +125,6 @@ def write_site(source: Source, out: Path) -> Path:
         pages.add(name := section_address(section))
         if not kept.is_fresh(name, key):
             kept.note(name, key, _write(stream_page(section, _links(section)), out))
-    everything = _key([*(cell.digest for cell in cells), source.name, *source.problems])
     pages |= {"metrics", "index"}
     if not kept.is_fresh("metrics", site_code()):
         kept.note("metrics", site_code(), _write(metrics_page(board), out))
@@ -131,17 +134,21 @@ def write_site(source: Source, out: Path) -> Path:
     return out / "index.html"
 
 
-def _known(source: Source, kept: SiteCache) -> tuple[list[LoggedCell], list[LoggedCell]]:
-    """The cells whose pages are there, with their results; and the others, with theirs."""
+def _with_digest(source: Source, cell: LoggedCell) -> LoggedCell:
+    """The cell with its digest, and with its result where this had to be read for it."""
+    found = source.read(cell) if cell.place is None else cell
+    return replace(found, digest=cell_digest(found))
+
+
+def _known(source: Source, cells: Sequence[LoggedCell], kept: SiteCache) -> tuple[list[LoggedCell], list[LoggedCell]]:
+    """The cells whose pages are there, and the others, all with their results."""
     known, stale = [], []
-    for bare in source.cells:
-        found = None if bare.place is not None else source.read(bare)
-        cell = replace(bare, digest=cell_digest(bare, found))
+    for cell in cells:
         loaded = kept.load(cell) if kept.is_fresh(cell_address(cell), cell.digest) else None
         if loaded is not None:
             known.append(loaded)
         else:
-            stale.append(replace(found or source.read(bare), digest=cell.digest))
+            stale.append(cell if cell.result else source.read(cell))
     return known, stale
 
 
