@@ -25,8 +25,9 @@ from clbench.reports.flips.graded import GradedFlips, check_dead_band, graded_fl
 from clbench.reports.flips.graded_verdict import graded_verdicts
 from clbench.reports.flips.pairing import database, pair
 from clbench.reports.flips.predictions import Predictions
-from clbench.reports.flips.statistics import Interval, bootstrap, mcnemar_exact, upper_bound
+from clbench.reports.flips.statistics import bootstrap, mcnemar_exact, upper_bound
 from clbench.reports.flips.verdict import Verdict, check_margin, verdict, verdicts
+from clbench.reports.statistics.intervals import Interval
 
 WORST = 500
 """Largest number of flips that a comparison keeps."""

@@ -10,8 +10,8 @@ from clbench.reports.flips.flip_metrics import all_metrics
 from clbench.reports.flips.gate import Gate
 from clbench.reports.flips.graded import GradedFlips
 from clbench.reports.flips.power import POWER
-from clbench.reports.flips.statistics import LEVEL, RESAMPLES, Interval
 from clbench.reports.flips.verdict import Verdict
+from clbench.reports.statistics.intervals import LEVEL, RESAMPLES, Interval
 
 if TYPE_CHECKING:
     from clbench.reports.flips.policy import PolicyResult  # it imports pydantic, which only a policy needs

@@ -7,9 +7,9 @@ from clbench.reports.flips.comparison import Comparison
 from clbench.reports.flips.comparison_json import confidence_weighted
 from clbench.reports.flips.flip_counts import Flip
 from clbench.reports.flips.flip_metrics import all_metrics
-from clbench.reports.flips.statistics import Interval
 from clbench.reports.flips.verdict import Verdict
 from clbench.reports.leaderboard.text import plain
+from clbench.reports.statistics.intervals import Interval
 
 if TYPE_CHECKING:
     from clbench.reports.flips.policy import PolicyResult  # it imports pydantic, which only a policy needs

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clbench.core.errors import MetricError
-from clbench.reports.flips.statistics import LEVEL, RESAMPLES, Interval, percentile_interval
+from clbench.reports.statistics.intervals import LEVEL, RESAMPLES, Interval, percentile_interval
 
 Numbers = npt.NDArray[np.float64]
 GROUPS_PER_DOUBLING = 64

@@ -7,8 +7,8 @@ import numpy as np
 
 from clbench.reports.flips.graded import MAX_UNGROUPED, ChangeHistogram, Numbers, graded_intervals
 from clbench.reports.flips.power import LEVEL, normal_quantiles
-from clbench.reports.flips.statistics import Interval, holm
 from clbench.reports.flips.verdict import Outcome, Verdict
+from clbench.reports.statistics.intervals import Interval, holm
 
 EXACT = 16
 """Number of changes up to which all signs are gone through."""

@@ -3,7 +3,7 @@
 import math
 from statistics import NormalDist
 
-from clbench.reports.flips.statistics import Interval
+from clbench.reports.statistics.intervals import Interval
 
 STEPS = 60
 """Bisections of an interval of length 2 at most."""

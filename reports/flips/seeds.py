@@ -20,7 +20,8 @@ from clbench.core.storage import read_json
 from clbench.reports.flips.chain import Chain, flips_between
 from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_metrics import all_metrics, nfr
-from clbench.reports.flips.statistics import SeedSummary, noise_floor, over_seeds
+from clbench.reports.flips.statistics import noise_floor
+from clbench.reports.statistics.intervals import MeanInterval, mean_interval
 from clbench.spec.ledger import read_ledger
 
 SHOWN = {
@@ -78,12 +79,12 @@ def between_seeds(last: list[pa.Table], protocol: str) -> float | None:
     return noise_floor(flips, len(last), nfr)
 
 
-def summary(tables: Mapping[int, ContingencyTable], key: str) -> SeedSummary:
+def summary(tables: Mapping[int, ContingencyTable], key: str) -> MeanInterval:
     """A metric over seeds, in percent; seeds without it are left out."""
-    return over_seeds([100 * value for table in tables.values() if (value := metrics_of(table)[key]) is not None])
+    return mean_interval([100 * value for table in tables.values() if (value := metrics_of(table)[key]) is not None])
 
 
-def difference(one: Mapping[int, ContingencyTable], other: Mapping[int, ContingencyTable], key: str) -> SeedSummary:
+def difference(one: Mapping[int, ContingencyTable], other: Mapping[int, ContingencyTable], key: str) -> MeanInterval:
     """Paired difference of a metric between two strategies, over the seeds that both have, in percentage points.
 
     Args:
@@ -92,14 +93,14 @@ def difference(one: Mapping[int, ContingencyTable], other: Mapping[int, Continge
         key: Name of the metric.
     """
     pairs = [(metrics_of(one[seed])[key], metrics_of(other[seed])[key]) for seed in one if seed in other]
-    return over_seeds([100 * (a - b) for a, b in pairs if a is not None and b is not None])
+    return mean_interval([100 * (a - b) for a, b in pairs if a is not None and b is not None])
 
 
-def _with_error(found: SeedSummary) -> str:
+def _with_error(found: MeanInterval) -> str:
     return f"{found.mean:.1f}" + ("" if found.standard_error is None else f" ± {found.standard_error:.1f}")
 
 
-def _interval(found: SeedSummary, sign: str = "") -> str:
+def _interval(found: MeanInterval, sign: str = "") -> str:
     return "" if found.interval is None else f"[{found.interval.low:{sign}.1f}, {found.interval.high:{sign}.1f}]"
 
 

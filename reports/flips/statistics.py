@@ -5,51 +5,17 @@ comparison. The tests compare these functions with theirs.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clbench.core.errors import MetricError
-from clbench.reports.estimates import estimate
 from clbench.reports.flips.binomial import binomial_cdf, binomial_cdf_inverse
+from clbench.reports.statistics.intervals import LEVEL, RESAMPLES, Interval, percentile_interval
 
 if TYPE_CHECKING:
     from clbench.reports.flips.contingency import ContingencyTable
     from clbench.reports.flips.flip_metrics import FlipMetric
-
-RESAMPLES = 1000
-"""Resamples of a bootstrap."""
-LEVEL = 0.95
-"""Confidence level of intervals and bounds."""
-
-
-@final
-@dataclass(frozen=True)
-class Interval:
-    """A two-sided confidence interval, in the unit of the number that it belongs to."""
-
-    low: float
-    high: float
-
-
-@final
-@dataclass(frozen=True)
-class SeedSummary:
-    """Mean of a number over seeds.
-
-    Args:
-        n: Number of seeds.
-        mean: Mean over the seeds.
-        standard_error: Standard error of the mean; None with a single seed.
-        interval: Student's t interval of the mean; None with a single seed.
-    """
-
-    n: int
-    mean: float
-    standard_error: float | None
-    interval: Interval | None
 
 
 def mcnemar_exact(first_only: int, second_only: int) -> float:
@@ -133,58 +99,6 @@ def bootstrap(
     draws = np.random.default_rng(seed).multinomial(table.n, shares, size=resamples).tolist()
     tables = [ContingencyTable(*draw) for draw in draws]
     return {name: percentile_interval([metric(t) for t in tables], level) for name, metric in metrics.items()}
-
-
-def percentile_interval(values: Sequence[float | None], level: float = LEVEL) -> Interval | None:
-    """The (1 - level) / 2 and (1 + level) / 2 quantiles of the values; None if fewer than half of them are defined."""
-    defined = [value for value in values if value is not None]
-    if 2 * len(defined) < max(len(values), 1):
-        return None
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's correction of the p-values of several tests for the number of tests.
-
-    Formula: the running maximum of min(1, (m - rank + 1) p) over the m p-values in rising order, rank from 1
-    Unit: a probability
-    Direction: small values speak against the hypothesis
-    Range: [0, 1]
-    Source: Holm 1979; equals statsmodels' `multipletests(method="holm")`
-
-    Returns:
-        The corrected p-values in the given order. Tests with a value of at most `a` can be rejected together; the
-        probability of any false rejection is then at most `a`.
-    """
-    adjusted = [0.0] * len(p_values)
-    highest = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = highest
-    return adjusted
-
-
-def over_seeds(values: Sequence[float], level: float = LEVEL) -> SeedSummary:
-    """Mean, standard error and Student's t interval of a number that was measured with several seeds.
-
-    Formula: mean +- t s / sqrt(n), s the standard deviation with n - 1, t the (1 + level) / 2 quantile of Student's t
-        distribution with n - 1 degrees of freedom
-    Unit: that of the values
-    Source: Student 1908
-
-    Raises:
-        MetricError: Without values.
-    """
-    from scipy.special import stdtrit
-
-    if not values:
-        raise MetricError("a mean over seeds needs at least 1 value, got none")
-    found = estimate(values)
-    if found.standard_error is None:
-        return SeedSummary(found.n, found.mean, None, None)
-    reach = float(stdtrit(found.n - 1, (1 + level) / 2)) * found.standard_error
-    return SeedSummary(found.n, found.mean, found.standard_error, Interval(found.mean - reach, found.mean + reach))
 
 
 def noise_floor(flips_of: "Callable[[int, int], ContingencyTable]", seeds: int, metric: "FlipMetric") -> float | None:

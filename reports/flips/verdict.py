@@ -8,7 +8,8 @@ from clbench.core.errors import ConfigError
 from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.paired_interval import paired_interval
 from clbench.reports.flips.power import LEVEL, detectable_change, samples_to_detect, samples_to_equate
-from clbench.reports.flips.statistics import Interval, holm, mcnemar_exact
+from clbench.reports.flips.statistics import mcnemar_exact
+from clbench.reports.statistics.intervals import Interval, holm
 
 Outcome = Literal["better", "worse", "equivalent", "inconclusive"]
 

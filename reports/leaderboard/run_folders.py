@@ -1,6 +1,6 @@
 """Reads the cells of run folders: an output folder, a suite's or a single cell's."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast, final
@@ -9,13 +9,12 @@ from clbench.core.errors import CheckpointError, DataError
 from clbench.core.mlflow_store import one_line
 from clbench.core.storage import read_json
 from clbench.reports.compute_result import with_current_metrics
+from clbench.reports.finished_cells import SETTINGS, cell_folders
 from clbench.reports.leaderboard.collect import WITHOUT_A_TAG, newest
 from clbench.reports.leaderboard.logged_cell import SCHEMA, SCHEMA_OF_0_1, LoggedCell
 from clbench.reports.leaderboard.runs_of_0_1 import result_of_0_1
 from clbench.reports.result import FILE, parse_result
 
-SETTINGS = "cell.json"
-"""Name of the file that makes a folder that of a cell."""
 STATUS = {"finished": "FINISHED", "failed": "FAILED"}
 UNFINISHED = "UNFINISHED"
 
@@ -41,7 +40,7 @@ class RunFolders:
     def __init__(self, folders: Sequence[Path]) -> None:
         problems: list[str] = []
         found: list[LoggedCell] = []
-        for path in dict.fromkeys(path for folder in folders for path in _cell_folders(folder)):
+        for path in dict.fromkeys(path for folder in folders for path in cell_folders(folder)):
             try:
                 found.append(_cell(path))
             except (CheckpointError, DataError) as error:
@@ -72,17 +71,6 @@ class RunFolders:
             into: Not used: the files are on this machine.
         """
         return cell.place or into
-
-
-def _cell_folders(folder: Path) -> Iterator[Path]:
-    """The folders of cells in a folder, at most two levels below it, as an output folder has them."""
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
-    if (folder / SETTINGS).is_file():
-        yield folder.resolve()
-        return
-    for pattern in (f"*/{SETTINGS}", f"*/*/{SETTINGS}"):
-        yield from (path.parent.resolve() for path in sorted(folder.glob(pattern)) if path.parent.name[:1] != ".")
 
 
 def _cell(path: Path) -> LoggedCell:

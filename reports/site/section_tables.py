@@ -25,7 +25,7 @@ from clbench.reports.leaderboard.columns import columns
 from clbench.reports.leaderboard.logged_cell import COST_NOTE
 from clbench.reports.leaderboard.published import HEADINGS, WARNING, Published
 from clbench.reports.leaderboard.text import amount
-from clbench.reports.site.seed_statistics import Ranking, half_width, rank
+from clbench.reports.site.seed_ranking import SeedRanking, half_width, rank_by_seeds
 from clbench.reports.site.site_table import EMPTY, Cell, Column, Table
 from clbench.reports.update_table import FIRST_COLUMNS, update_columns
 
@@ -54,7 +54,7 @@ def number_column(name: str) -> Column:
     return Column(name, metric_title(name), str(METRICS.get(name).details.get("direction", "")), tip=summary)
 
 
-def ranking(section: Section, protocol: str, name: str) -> Ranking | None:
+def ranking(section: Section, protocol: str, name: str) -> SeedRanking | None:
     """What the seeds show of the order of the strategies by a number.
 
     Args:
@@ -63,7 +63,7 @@ def ranking(section: Section, protocol: str, name: str) -> Ranking | None:
         name: Name of the number in results.
 
     Returns:
-        The ranking; None for a number without a better direction, or if fewer than two strategies have it.
+        The ranking; None for a number without a better direction, and as in `rank_by_seeds`.
     """
     direction = number_column(name).direction
     found = {
@@ -71,7 +71,7 @@ def ranking(section: Section, protocol: str, name: str) -> Ranking | None:
         for standing in section.standings
         if protocol in standing.results and name in standing.results[protocol].by_seed
     }
-    return rank(found, direction == "higher") if direction and len(found) > 1 else None
+    return rank_by_seeds(found, higher_is_better=direction == "higher") if direction else None
 
 
 def strategy_table(section: Section, protocol: str, links: Mapping[str, str], number: int) -> Table:

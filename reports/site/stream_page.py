@@ -21,7 +21,7 @@ from clbench.reports.site.section_tables import (
     strategy_table,
     update_tables,
 )
-from clbench.reports.site.seed_statistics import half_width
+from clbench.reports.site.seed_ranking import half_width
 from clbench.reports.site.site_table import Table
 from clbench.reports.site.svg_plot import Axis, Point, scatter
 

@@ -29,6 +29,7 @@ PARAMETERS = {
     "--samples:str? --root:str?",
     "versions": "--out:Path --clean:str? --json:bool",
     "metrics": "matrix:Path --json:bool",
+    "power": "runs:list[pathlib.Path] --protocol:str? --points:float --root:str? --json:bool",
     "report": "--out:Path --tracking-uri:str?",
     "doctor": "--out:Path --json:bool",
     "data check": "stream:str --root:Path --images:bool --json:bool",

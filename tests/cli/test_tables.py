@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from clbench.cli.output import print_table
 from clbench.core.table_layout import lay_out, printable, reflowed
 from clbench.reports.flips.comparison_tables import interval, number, p_value
-from clbench.reports.flips.statistics import Interval
+from clbench.reports.statistics.intervals import Interval
 
 shares = st.floats(-1, 1)
 NUMBERS = st.one_of(

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from clbench.cli import compare, data, doctor, listing, metrics, report, run, tune, versions
+from clbench.cli import compare, data, doctor, listing, metrics, power, report, run, tune, versions
 from clbench.core.errors import ClbenchError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("show")(listing.show)
 app.command("compare")(compare.compare)
 app.command("metrics")(metrics.metrics)
 app.command("report")(report.report)
+app.command("power")(power.power)
 app.command("versions")(versions.versions)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")

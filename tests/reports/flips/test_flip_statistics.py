@@ -2,28 +2,17 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
-from statsmodels.stats.weightstats import DescrStatsW
 
-from clbench.core.errors import MetricError
 from clbench.reports.flips.binomial import binomial_cdf
 from clbench.reports.flips.contingency import ContingencyTable
 from clbench.reports.flips.flip_metrics import FLIP_METRICS, nfi, nfr
-from clbench.reports.flips.statistics import (
-    Interval,
-    bootstrap,
-    holm,
-    mcnemar_exact,
-    noise_floor,
-    over_seeds,
-    percentile_interval,
-    upper_bound,
-)
+from clbench.reports.flips.statistics import bootstrap, mcnemar_exact, noise_floor, upper_bound
+from clbench.reports.statistics.intervals import Interval, percentile_interval
 
 
 @given(st.integers(0, 3000), st.integers(0, 3000))
@@ -65,31 +54,6 @@ def test_the_upper_bound_at_its_ends() -> None:
     assert upper_bound(0, 0) is None
     assert upper_bound(7, 7) == 1.0
     assert upper_bound(0, 100) == pytest.approx(1 - 0.05 ** (1 / 100))
-
-
-@settings(max_examples=20)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
-def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
-    assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
-
-
-def test_holm_of_nothing() -> None:
-    assert holm([]) == []
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_an_interval_over_seeds_is_that_of_statsmodels(seed: int) -> None:
-    values = np.random.default_rng(seed).random(5).tolist()
-    found, reference = over_seeds(values), DescrStatsW(values)
-    assert found.interval is not None
-    assert (found.n, found.mean, found.standard_error) == pytest.approx((5, reference.mean, reference.std_mean))
-    assert (found.interval.low, found.interval.high) == pytest.approx(reference.tconfint_mean())
-
-
-def test_one_seed_has_no_error() -> None:
-    assert (over_seeds([0.5]).standard_error, over_seeds([0.5]).interval) == (None, None)
-    with pytest.raises(MetricError, match="at least 1 value"):
-        over_seeds([])
 
 
 def test_resampling_counts_is_resampling_answers() -> None:
