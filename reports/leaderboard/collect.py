@@ -65,15 +65,14 @@ class MlflowRuns:
         self.problems: tuple[str, ...] = ()
 
     def read(self, cell: LoggedCell) -> LoggedCell:
-        """The cell with its result; with the error where that cannot be read."""
+        """The cell with its result as it is stored; with the error where that cannot be read."""
         if cell.error is not None:
             return cell
         try:
             if cell.schema == SCHEMA_OF_0_1:
                 matrices = self._store.read_json(cell.run_id, "matrix.json", cell.place)
                 return replace(cell, result=result_of_0_1(matrices, self._metrics[cell.run_id]))
-            found = parse_result(self._store.read_json(cell.run_id, FILE, cell.place))
-            return replace(cell, result=with_current_metrics(found))
+            return replace(cell, result=parse_result(self._store.read_json(cell.run_id, FILE, cell.place)))
         except DataError as error:
             return replace(cell, error=one_line(error))
 
@@ -104,7 +103,8 @@ def collect(tracking_uri: str, experiment: str, *, page_size: int = 1000) -> lis
         TrackingError: When the store does not answer, or holds no clbench runs.
     """
     runs = MlflowRuns(tracking_uri, experiment, page_size)
-    return [runs.read(cell) for cell in runs.cells]
+    found = map(runs.read, runs.cells)
+    return [replace(cell, result=cell.result and with_current_metrics(cell.result)) for cell in found]
 
 
 def newest(cells: Iterable[LoggedCell]) -> list[LoggedCell]:

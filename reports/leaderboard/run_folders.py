@@ -8,7 +8,6 @@ from typing import cast, final
 from clbench.core.errors import CheckpointError, DataError
 from clbench.core.mlflow_store import one_line
 from clbench.core.storage import read_json
-from clbench.reports.compute_result import with_current_metrics
 from clbench.reports.finished_cells import SETTINGS, cell_folders
 from clbench.reports.leaderboard.collect import WITHOUT_A_TAG, newest
 from clbench.reports.leaderboard.logged_cell import SCHEMA, SCHEMA_OF_0_1, LoggedCell
@@ -52,14 +51,14 @@ class RunFolders:
         self.problems = tuple(problems)
 
     def read(self, cell: LoggedCell) -> LoggedCell:
-        """The cell with its result; with the error where that cannot be read."""
+        """The cell with its result as it is stored; with the error where that cannot be read."""
         if cell.error is not None:
             return cell
         assert cell.place is not None
         try:
             if cell.schema == SCHEMA_OF_0_1:
                 return replace(cell, result=result_of_0_1(read_json(cell.place / "matrix.json"), {}))
-            return replace(cell, result=with_current_metrics(parse_result(read_json(cell.place / FILE))))
+            return replace(cell, result=parse_result(read_json(cell.place / FILE)))
         except (CheckpointError, DataError) as error:
             return replace(cell, error=one_line(str(error).removeprefix(f"{cell.place}/")))
 

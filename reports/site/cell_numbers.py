@@ -8,6 +8,7 @@ from typing import final
 
 from clbench.core.errors import DataError
 from clbench.core.mlflow_store import one_line
+from clbench.reports.compute_result import with_current_metrics
 from clbench.reports.flips.stream_flips import stream_numbers
 from clbench.reports.leaderboard.logged_cell import LoggedCell
 from clbench.reports.result import CellResult
@@ -24,7 +25,7 @@ class CellNumbers:
     """A cell with all that a page shows of its answers.
 
     Attributes:
-        cell: The cell, with calibration, and with flips where its result had none.
+        cell: The cell, with current metrics, calibration, and with flips where its result had none.
         flips: Answers that each update broke under the first protocol, by version.
         problem: Why the ledger could not be read, one line; empty if it could.
     """
@@ -35,15 +36,16 @@ class CellNumbers:
 
 
 def numbers_of(cell: LoggedCell, folder: Path) -> CellNumbers:
-    """Read the ledger of a cell.
+    """Read the ledger of a cell, and compute its metrics by the present code.
 
     Args:
-        cell: The cell.
+        cell: The cell, with its result as it is stored.
         folder: Folder with its ledger.
     """
-    result = cell.result
-    if result is None:
+    if cell.result is None:
         return CellNumbers(cell)
+    result = with_current_metrics(cell.result)
+    cell = replace(cell, result=result)
     try:
         rows = read_ledger(folder / LEDGER, COLUMNS)
     except DataError as error:

@@ -47,7 +47,7 @@ class Source(Protocol):
         """What could not be read, one line each."""
 
     def read(self, cell: LoggedCell) -> LoggedCell:
-        """The cell with its result, or with the error why there is none."""
+        """The cell with its result as it is stored, or with the error why there is none."""
 
     def fetch(self, cell: LoggedCell, into: Path) -> Path:
         """A folder with the cell's files.
