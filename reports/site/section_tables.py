@@ -31,8 +31,8 @@ from clbench.reports.update_table import FIRST_COLUMNS, update_columns
 
 SHOWN_COSTS = ("cost/train_seconds", "cost/samples", "cost/process_peak_mb")
 """Costs of a run that stand beside its scores."""
-FIRST_TABLE = (*MAIN, *STREAM_FLIPS, CALIBRATION, *SHOWN_COSTS)
-"""Numbers of the first table of a stream, in its order."""
+FIRST_TABLE = (*(name for name in MAIN if name != "mtil.last"), *STREAM_FLIPS, CALIBRATION, *SHOWN_COSTS)
+"""Numbers of the first table of a stream, in its order; Last equals the average accuracy if all tasks are learnt."""
 NOTE = (
     "Scores in %. ± is half of the 95 % t interval over seeds. A dot marks a best strategy only where it is better "
     "than every other by paired t tests over seeds, corrected for all pairs (Holm); the ranks are those that these "
@@ -49,7 +49,11 @@ def number_column(name: str) -> Column:
     if name == CALIBRATION:
         return Column(name, "Calibration error", "lower", tip="Expected calibration error with 15 bins.")
     if name in COSTS:
-        return Column(name, COSTS[name].long, tip="Mean over seeds, each run as if it were alone.")
+        return Column(
+            name,
+            COSTS[name].long.replace(", ", ",\N{NO-BREAK SPACE}"),
+            tip="Mean over seeds, each run as if it were alone.",
+        )
     summary = next(column.summary for column in columns() if column.name == name)
     return Column(name, metric_title(name), str(METRICS.get(name).details.get("direction", "")), tip=summary)
 
@@ -83,16 +87,17 @@ def strategy_table(section: Section, protocol: str, links: Mapping[str, str], nu
         links: Address of the page of each strategy's first cell, by its label.
         number: Place of the protocol, from 1.
     """
-    first = [Column("strategy", "Strategy", is_text=True), Column("place", "#", "lower"), Column("seeds", "Seeds")]
     names = [name for name in FIRST_TABLE if _has(section, protocol, name)]
     order = ranking(section, protocol, ORDERED_BY)
+    several = any(len(standing.finished) > 1 for standing in section.standings)
+    told = [Column("ranks", "Ranks", is_text=True, tip="Those that paired tests leave open.")] if several else []
+    first = [Column("strategy", "Strategy", is_text=True), Column("place", "#"), *told, Column("seeds", "Seeds")]
     cells = _number_rows(section, protocol, names)
     rows = []
     for place, (standing, numbers) in enumerate(zip(section.standings, cells, strict=True), start=1):
-        has = protocol in standing.results
-        interval = order.intervals.get(standing.label) if order and _several(standing) else None
-        ranked = Cell(str(place), place, rank=interval) if has else EMPTY
-        rows.append([Cell(standing.label, link=links.get(standing.label, "")), ranked, _seeds(standing), *numbers])
+        name = Cell(standing.label, link=links.get(standing.label, ""))
+        number_of = Cell(str(place), place) if protocol in standing.results else EMPTY
+        rows.append([name, number_of, *([_ranks(standing, order)] if several else []), _seeds(standing), *numbers])
     title = f"Protocol {protocol}" + (" (primary)" if number == 1 and len(section.protocols) > 1 else "")
     return Table(f"p{number}", title, [*first, *map(number_column, names)], rows, wide=True)
 
@@ -105,7 +110,7 @@ def other_table(section: Section, protocol: str, number: int) -> Table:
         protocol: Name of the protocol.
         number: Place of the protocol, from 1.
     """
-    names = [column.name for column in columns() if column.name not in MAIN]
+    names = [column.name for column in columns() if column.name not in FIRST_TABLE]
     rows = [
         [Cell(standing.label), *numbers]
         for standing, numbers in zip(section.standings, _number_rows(section, protocol, names), strict=True)
@@ -269,8 +274,12 @@ def _seeds(standing: Standing) -> Cell:
     return Cell(f"{finished} of {finished + lacking}", finished, mark="failed", tip="see the table “Without a result”")
 
 
-def _several(standing: Standing) -> bool:
-    return len(standing.finished) > 1
+def _ranks(standing: Standing, order: SeedRanking | None) -> Cell:
+    """The ranks that are left open; a dash where there is one seed, which cannot tell."""
+    if order is None or standing.label not in order.intervals or len(standing.finished) < 2:
+        return EMPTY
+    low, high = order.intervals[standing.label]
+    return Cell(str(low) if low == high else f"{low} to {high}")
 
 
 def _has(section: Section, protocol: str, name: str) -> bool:
