@@ -51,7 +51,7 @@ def number_column(name: str) -> Column:
     if name in COSTS:
         return Column(
             name,
-            COSTS[name].long.replace(", ", ",\N{NO-BREAK SPACE}"),
+            COSTS[name].long,
             tip="Mean over seeds, each run as if it were alone.",
         )
     summary = next(column.summary for column in columns() if column.name == name)

@@ -1,6 +1,6 @@
 """Strategies of a stream by one number: intervals and ranks over seeds, from `reports/statistics`."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -45,7 +45,7 @@ def rank_by_seeds(numbers: Mapping[str, Mapping[str, float]], *, higher_is_bette
     """
     if len(numbers) < 2:
         return None
-    measured = {name: Measured(dict(seeds)) for name, seeds in numbers.items()}
+    measured = {name: Measured(dict[Hashable, float](seeds.items())) for name, seeds in numbers.items()}
     try:
         found = rank_methods(measured, higher_is_better=higher_is_better)
     except MetricError:

@@ -176,10 +176,10 @@ def curves(lines: Sequence[Line], title: str, horizontal: str = "version") -> Ma
 
 
 def _scale(values: Sequence[float], start: float, end: float) -> Scale:
-    """A scale with some room around the values, from 0 where this is near."""
+    """A scale with some room around the values, from about 0 where this is near."""
     low, high = min(values), max(values)
     room = (high - low) * 0.08 or max(abs(high) * 0.1, 1.0)
-    return Scale(0.0 if 0 <= low <= room else low - room, high + room, start, end)
+    return Scale(-0.3 * room if 0 <= low <= room else low - room, high + room, start, end)
 
 
 def _axes(across: Scale, ticks: Sequence[float], up: Scale, right: float = WIDTH - RIGHT) -> list[Markup]:
