@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from clbench.reports.headings import CALIBRATION, STREAM_FLIPS
 from clbench.reports.leaderboard.aggregate import ORDERED_BY, Section
 from clbench.reports.leaderboard.board import Board
+from clbench.reports.site.over_streams import over_streams
 from clbench.reports.site.page_frame import render
 from clbench.reports.site.section_tables import NOTE, number_cell, number_column, ranking
 from clbench.reports.site.site_table import EMPTY, Cell, Column, Table
@@ -25,7 +26,9 @@ def overview_page(board: Board, problems: Sequence[str]) -> Page:
     tuning = _stream_table(board.tuning_sections, "tuning", "Tuning")
     by_number = {name: _number_table(board.test_sections, name) for name in CHOSEN}
     chosen = {name: table for name, table in by_number.items() if table.rows}
+    together = over_streams(board.test_sections)
     tables = [*chosen.values(), *(table for table in (streams, tuning) if table.rows)]
+    tables += [together[0]] if together else []
     cells = [cell for section in board.sections for s in section.standings for cell in (*s.finished, *s.failed)]
     title = f"Leaderboard: {board.experiment}"
     html = render(
@@ -36,6 +39,7 @@ def overview_page(board: Board, problems: Sequence[str]) -> Page:
         chosen=chosen,
         streams=streams,
         tuning=tuning,
+        together=together,
         tables=tables,
         problems=problems,
         finished=sum(cell.finished for cell in cells),

@@ -102,6 +102,44 @@ def strategy_table(section: Section, protocol: str, links: Mapping[str, str], nu
     return Table(f"p{number}", title, [*first, *map(number_column, names)], rows, wide=True)
 
 
+def difference_table(section: Section, protocol: str, number: int) -> tuple[Table, SeedRanking] | None:
+    """Each strategy less the first one in average accuracy, over the seeds that both have.
+
+    Args:
+        section: The stream.
+        protocol: Name of the protocol.
+        number: Place of the protocol, from 1.
+
+    Returns:
+        The table and what it was made from; None where no strategy has two seeds in common with the first.
+    """
+    order = ranking(section, protocol, ORDERED_BY)
+    if order is None or all(found.p is None for found in order.differences.values()):
+        return None
+    columns = [
+        Column("strategy", "Strategy", is_text=True),
+        Column("difference", "Difference, percentage points", "higher"),
+        Column("p", "p, corrected for all pairs"),
+        Column("by_seed", "By seed", is_text=True),
+    ]
+    rows = []
+    for label in (name for name in order.order if name in order.differences):
+        found = order.differences[label]
+        half = found.half_width
+        spread = "" if half is None else percent(half)
+        p = EMPTY if found.p is None else Cell(f"{found.p:.2g}", found.p)
+        points = ", ".join(f"{seed}: {100 * value:+.1f}" for seed, value in found.points.items())
+        rows.append(
+            [Cell(label), Cell(percent(found.mean), found.mean, spread, half, len(found.points)), p, Cell(points)]
+        )
+    title = f"Differences to {order.order[0]}, average accuracy"
+    note = (
+        "The unit of analysis is the seed: a point is the difference of two runs with the same seed, the bar is the "
+        "95 % t interval of their mean. p is that of the paired t test, corrected for all pairs of strategies (Holm)."
+    )
+    return Table(f"differences{number}", title, columns, rows, note, wide=True), order
+
+
 def other_table(section: Section, protocol: str, number: int) -> Table:
     """All registered metrics that the first table does not have.
 

@@ -10,10 +10,12 @@ from clbench.reports.leaderboard.published import published_tables
 from clbench.reports.leaderboard.tables import TUNING_NOTE
 from clbench.reports.site.heat_map import matrix_table
 from clbench.reports.site.page_frame import address, render
+from clbench.reports.site.rank_plot import difference_plot
 from clbench.reports.site.section_tables import (
     NOTE,
     amount_tables,
     audit_tables,
+    difference_table,
     failure_table,
     number_column,
     other_table,
@@ -25,6 +27,8 @@ from clbench.reports.site.seed_ranking import half_width
 from clbench.reports.site.site_table import Table
 from clbench.reports.site.svg_plot import Axis, Point, scatter
 
+MOST_LINES = 30
+"""Strategies whose differences are drawn; all are in the table."""
 MOST_MAPS = 40
 """Strategies whose mean matrices are on the page; those of the others are on the pages of their cells."""
 PLOTTED = {
@@ -78,9 +82,14 @@ def stream_page(section: Section, links: Mapping[str, Sequence[tuple[str, str]]]
     for number, protocol in enumerate(section.protocols, start=1):
         main, others = strategy_table(section, protocol, first, number), other_table(section, protocol, number)
         updates = update_tables(section, protocol, number)
+        paired = difference_table(section, protocol, number) if number == 1 else None
         maps, unlike = _maps(section, protocol, number)
         protocols.append({"main": main, "others": others, "maps": maps, "unlike": unlike, "updates": updates})
-        tables += [main, others, *maps, *updates]
+        if paired:
+            order = paired[1].order[1 : 1 + MOST_LINES]
+            drawn = difference_plot({label: paired[1].differences[label] for label in order})
+            protocols[-1] |= {"differences": paired[0], "drawn": drawn}
+        tables += [main, *([paired[0]] if paired else []), others, *maps, *updates]
     audits, amounts, failures = audit_tables(section), amount_tables(section), failure_table(section)
     found = published_tables().get(section.stream) if section.is_test else None
     published = published_table(found) if found else None

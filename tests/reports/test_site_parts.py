@@ -22,9 +22,11 @@ from clbench.reports.leaderboard.logged_cell import LoggedCell
 from clbench.reports.leaderboard.run_folders import RunFolders
 from clbench.reports.site.calibration_error import calibration_error, calibration_of
 from clbench.reports.site.flip_examples import SHOWN, flips_of_updates
+from clbench.reports.site.over_streams import over_streams
+from clbench.reports.site.rank_plot import difference_plot, rank_diagram
 from clbench.reports.site.repeat_command import repeat_command
-from clbench.reports.site.section_tables import number_cell, strategy_table
-from clbench.reports.site.seed_ranking import half_width, rank_by_seeds
+from clbench.reports.site.section_tables import difference_table, number_cell, strategy_table
+from clbench.reports.site.seed_ranking import SeedDifference, half_width, rank_by_seeds
 from clbench.reports.site.site_table import Cell, Column, Table
 from clbench.reports.site.site_writer import write_site
 from clbench.reports.site.svg_plot import Axis, Line, Point, curves, front, scatter
@@ -118,6 +120,29 @@ def test_single_seeds_and_single_strategies_are_not_ranked_apart() -> None:
     found = rank_by_seeds({"one": {"0": 1.0}, "two": {"0": 0.0}}, higher_is_better=True)
     assert found is not None
     assert found.best is None
+
+
+def test_differences_are_taken_within_a_seed() -> None:
+    """Differences of 0.1, 0.2 and 0.3: mean 0.2, half of the interval t(0.975, 2) 0.1 / sqrt(3), p of t = 2 sqrt(3)."""
+    one, two = {"0": 0.9, "1": 0.8, "2": 0.9}, {"0": 0.8, "1": 0.6, "2": 0.6, "3": 0.0}
+    found = rank_by_seeds({"two": two, "one": one}, higher_is_better=True)
+    assert found is not None
+    assert found.order == ("one", "two")
+    less = found.differences["two"]
+    assert less.points == pytest.approx({"0": -0.1, "1": -0.2, "2": -0.3})
+    assert (less.mean, less.half_width) == pytest.approx((-0.2, 4.302652729696142 * 0.1 / 3**0.5))
+    assert less.p == pytest.approx(0.0741799)  # 1 - t / sqrt(t^2 + 2) for two degrees of freedom
+    drawn = difference_plot({"two": less, "<b>": SeedDifference({"<i>": 0.1}, 0.1, None, None)})
+    assert drawn.count("<circle") == 4
+    assert "two, seed 1: -20.0" in drawn
+    assert "<b>" not in drawn
+    assert "<i>" not in drawn
+
+
+def test_a_diagram_joins_what_is_not_told_apart() -> None:
+    drawn = rank_diagram({"a": 1.2, "b": 1.8, "<c>": 3.0}, [("a", "b")])
+    assert drawn.count('class="tie"') == 1
+    assert "Mean ranks: a 1.20, b 1.80, &lt;c&gt; 3.00" in drawn
 
 
 def test_half_of_an_interval_is_students() -> None:
@@ -306,6 +331,39 @@ def test_a_site_is_the_same_from_folders_however_often_it_is_written(runs: Path,
         for name in ("a", "b")
     )
     assert one == two
+
+
+def test_strategies_are_compared_over_streams(runs: Path, tmp_path: Path) -> None:
+    """All streams have the same answers here, so ranks are equal on each, and means are those of one stream."""
+    sections = []
+    for number in range(9):
+        found = RunFolders([runs])
+        cells = [replace(found.read(cell), stream=f"stream {number}") for cell in found.cells]
+        sections += aggregate(cells)
+    assert over_streams(sections[:1]) is None
+    few = over_streams(sections[:2])
+    assert few is not None
+    assert few[1] is None
+    assert few[2].startswith("2 streams and 2 strategies: the smallest p")
+    assert "is 0.5, so no diagram" in few[2]
+    table_of, diagram, told = over_streams(sections) or (None, None, "")
+    assert table_of is not None
+    assert diagram is not None
+    assert "is 0.0039" in told
+    assert [row[3].text for row in table_of.rows] == ["1.00", "2.00"]
+    first = sections[0].standings[0].results["task-id"]
+    values = sorted(value for value in first.by_seed["average_accuracy"].values() for _ in range(9))
+    assert table_of.rows[0][1].value == pytest.approx(np.mean(values[4:14]))  # 18 runs without 4 at either end
+    assert table_of.rows[0][0].text == sections[0].standings[0].label
+
+
+def test_streams_of_single_seeds_have_no_differences(runs: Path) -> None:
+    found = RunFolders([runs])
+    cells = [found.read(cell) for cell in found.cells]
+    (section,) = aggregate(cells)
+    assert difference_table(section, "task-id", 1) is not None
+    (single,) = aggregate([cell for cell in cells if cell.seed == "0"])
+    assert difference_table(single, "task-id", 1) is None
 
 
 def test_ranks_are_shown_for_several_seeds(runs: Path) -> None:
