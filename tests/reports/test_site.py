@@ -5,13 +5,17 @@ import hashlib
 import json
 import re
 from base64 import b64decode
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.reports.conftest import HOSTILE, Store
+from tests.reports.flips.ledgers import rows as answers
+from tests.reports.flips.ledgers import table
 from tests.reports.page_tags import Tags
 
 from clbench.reports.site.site_writer import write_leaderboard
+from clbench.spec.ledger import write_ledger
 
 
 @pytest.fixture(scope="module")
@@ -123,14 +127,41 @@ def test_every_table_comes_in_four_formats(folder: Path) -> None:
     assert markdown.count("\n## ") == len(tables)
     assert "<script" not in markdown
     assert r"\_online strength=1e4" in latex
-    for table in tables:
-        path = page.with_name(f"{page.stem}.{table['name']}.csv")
+    for one in tables:
+        path = page.with_name(f"{page.stem}.{one['name']}.csv")
         rows = list(csv.reader(path.read_text().splitlines()))
-        assert len(rows) == 1 + len(table["rows"])
+        assert len(rows) == 1 + len(one["rows"])
         assert len({len(row) for row in rows}) == 1
-        assert all(len(row) == len(table["columns"]) for row in table["rows"])
+        assert all(len(row) == len(one["columns"]) for row in one["rows"])
         for row in rows[1:]:
             assert not any(cell.startswith(("=", "@")) for cell in row)
+
+
+def test_files_on_a_server_are_fetched(
+    new_store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As for artifacts on this machine: flips and calibration from the ledger, settings, and nothing made twice."""
+    store = new_store()
+    run = store.add("lora", 0, {"task-id": [[0.0], [1.0]]}, tasks=["t"])
+    made = [row for v, said in enumerate("ba") for row in answers([said], ["a"], version=v, task="t")]
+    write_ledger(table([{**row, "confidence": 0.75} for row in made]), tmp_path / "ledger.parquet")
+    store.client.log_artifact(run, str(tmp_path / "ledger.parquet"))
+    store.client.log_dict(run, {"strategy": {"name": "lora"}, "budget": {"steps": 3}}, "config.json")
+    found = {}
+    for name in ("here", "elsewhere"):
+        write_leaderboard(store.uri, store.experiment, tmp_path / name)
+        (page,) = (tmp_path / name / "cells").glob("*.html")
+        (data,) = (tmp_path / name / "cells").glob("*.json")
+        found[name] = (page.name, page.read_text(), json.loads(data.read_text()))
+        monkeypatch.setattr("clbench.reports.leaderboard.collect.artifact_folder", lambda run: None)
+    assert found["here"] == found["elsewhere"]
+    assert "Calibration error <b>25.0 %</b>" in found["here"][1]
+    assert "--set budget.steps=3" in found["here"][1]
+    (flips,) = (t for t in found["here"][2]["tables"] if t["name"] == "flips")
+    assert flips["rows"][0][2:4] == [{"value": 0.0}, {"value": 1.0}]
+    written = (tmp_path / "elsewhere" / "index.html").stat().st_mtime_ns
+    write_leaderboard(store.uri, store.experiment, tmp_path / "elsewhere")
+    assert (tmp_path / "elsewhere" / "index.html").stat().st_mtime_ns == written
 
 
 def test_numbers_in_files_have_every_digit(folder: Path) -> None:

@@ -25,7 +25,7 @@ def report(
     Only pages that have changed are made again.
     """
     from clbench.benchmarks.tracking.store import EXPERIMENT, default_uri
-    from clbench.core.errors import ConfigError
+    from clbench.core.errors import ConfigError, TrackingError
     from clbench.reports.leaderboard.run_folders import RunFolders
     from clbench.reports.site.site_writer import write_leaderboard, write_site
 
@@ -35,5 +35,8 @@ def report(
     if folders:
         page = write_site(RunFolders(folders), target)
     else:
-        page = write_leaderboard(tracking_uri or default_uri(out), EXPERIMENT, target)
+        try:
+            page = write_leaderboard(tracking_uri or default_uri(out), EXPERIMENT, target)
+        except TrackingError as error:
+            raise TrackingError(f"{error}; --from FOLDER reads folders of runs, without MLflow") from None
     print(f"leaderboard: {page}")
