@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import final
 
 
@@ -29,5 +29,8 @@ def estimate(values: Sequence[float]) -> Estimate:
     Raises:
         StatisticsError: Without values.
     """
-    n = len(values)
-    return Estimate(fmean(values), stdev(values) / math.sqrt(n) if n > 1 else None, n)
+    n, mean = len(values), fmean(values)
+    if n == 1:
+        return Estimate(mean, None, n)
+    squares = math.fsum((value - mean) ** 2 for value in values)  # `statistics.stdev` takes thirty times as long
+    return Estimate(mean, math.sqrt(squares / (n - 1) / n), n)

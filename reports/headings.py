@@ -60,6 +60,13 @@ FLIPS = {
     "flips/all/relative_nfr": Heading("Relative negative flip rate", "rel. NFR"),
 }
 """Flips of the last version against its parent, which the terminal shows where updates do more than learn tasks."""
+STREAM_FLIPS = {
+    "flips/all/nfr": Heading("Negative flips, last update", direction="lower"),
+    "flips/first_to_last/nfr": Heading("Negative flips since learnt", direction="lower"),
+}
+"""Negative flips of the last version that the leaderboard shows: against its parent, and since each task was learnt."""
+CALIBRATION = "calibration/ece"
+"""Name of the expected calibration error of the last version."""
 OF_KINDS = {
     f"kind/{name}": Heading(kind_of(name).heading, kind_of(name).short_heading)
     for name in sorted(TASK_KINDS.names(), key=lambda name: kind_of(name).place)

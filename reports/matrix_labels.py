@@ -17,22 +17,37 @@ def version_label(matrix: ScoreMatrix, version: int) -> str:
 
 
 def cell_state(matrix: ScoreMatrix, version: int, task: int) -> CellState:
-    """What a version is to a task.
+    """What a version is to a task, as in `row_states`.
 
     Args:
         matrix: R.
         version: Row, from 0.
         task: Column, from 1.
+    """
+    return row_states(matrix, version)[task - 1]
+
+
+def row_states(matrix: ScoreMatrix, version: int) -> list[CellState]:
+    """What a version is to each task.
+
+    Args:
+        matrix: R.
+        version: Row, from 0.
 
     Returns:
         `forgotten` if the whole task was forgotten on request, `learnt` if this version learnt the task, `future` if no
         version on its path has learnt it, else `past`; always `past` in a stream that learns no task (releases).
     """
-    name = matrix.tasks[task - 1]
-    if name in matrix.forgotten_tasks(version):
-        return "forgotten"
-    update = matrix.updates[version - 1] if version else None
-    if isinstance(update, Learn) and update.task == name:
-        return "learnt"
+    forgotten, seen = matrix.forgotten_tasks(version), matrix.learnt_at(version)
     learns = any(isinstance(update, Learn) for update in matrix.updates)
-    return "future" if learns and name not in matrix.learnt_at(version) else "past"
+    update = matrix.updates[version - 1] if version else None
+    own = update.task if isinstance(update, Learn) else None
+
+    def state(name: str) -> CellState:
+        if name in forgotten:
+            return "forgotten"
+        if name == own:
+            return "learnt"
+        return "future" if learns and name not in seen else "past"
+
+    return list(map(state, matrix.tasks))

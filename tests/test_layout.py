@@ -43,7 +43,10 @@ def test_the_installed_package_has_its_data() -> None:
     for pattern in (
         "benchmarks/suites/quick.yaml",
         "streams/clip_domains/clip_mini.yaml",
-        "reports/leaderboard/*.j2",
+        "reports/site/*.j2",
+        "reports/site/*.css",
+        "reports/site/*.js",
+        "reports/leaderboard/published/*.yaml",
         "learners/mini_clip/model.safetensors",
     ):
         assert list(PACKAGE.glob(pattern)), pattern

@@ -31,7 +31,7 @@ TURNS = 3
 VERSIONS = 10
 """Versions of a cell, version 0 included."""
 NOTHING = {"learn": "zero-shot", "compress": "zero-shot"}
-IMPORTS = "import datasets, mlflow, torch, clbench.benchmarks.engine.runner, clbench.reports.leaderboard.render"
+IMPORTS = "import datasets, mlflow, torch, clbench.benchmarks.engine.runner, clbench.reports.site.site_writer"
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,17 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, final
 
 import numpy as np
 
 from clbench.reports.audit_table import AuditRow, audit_rows
 from clbench.reports.estimates import Estimate, estimate
-from clbench.reports.headings import CHALLENGE, COSTS
+from clbench.reports.headings import CALIBRATION, CHALLENGE, COSTS, STREAM_FLIPS
 from clbench.reports.leaderboard.logged_cell import LoggedCell
 from clbench.reports.matrix import ScoreMatrix
-from clbench.reports.result import CellResult, VersionResult
+from clbench.reports.result import CellResult
 from clbench.reports.update_table import UpdateRow, update_rows
 
 ORDERED_BY = "average_accuracy"
@@ -32,12 +32,14 @@ class SeedsResult:
         undefined: Reasons of the metrics that are defined for no seed.
         matrix: Mean over the seeds, NaN where a seed lacks the cell; None where tasks or updates differ between seeds.
         update_rows: What each update cost; empty for streams that only learn their tasks, and for streams of releases.
+        by_seed: The numbers behind the estimates, by metric, then seed.
     """
 
     metrics: Mapping[str, Estimate]
     undefined: Mapping[str, str]
     matrix: ScoreMatrix | None
     update_rows: Sequence[UpdateRow] = ()
+    by_seed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @final
@@ -55,6 +57,7 @@ class Standing:
         challenge: Estimates of the challenge metrics of the last version, by `challenge/<kind>/<metric>`.
         notes: Remarks for the page, one sentence each.
         audits: What is left of forgotten samples; empty where nothing was asked to be forgotten.
+        missing: Seeds that other strategies of the section have and this one lacks.
     """
 
     label: str
@@ -66,6 +69,7 @@ class Standing:
     challenge: Mapping[str, Estimate]
     notes: tuple[str, ...]
     audits: Sequence[AuditRow] = ()
+    missing: tuple[str, ...] = ()
 
 
 @final
@@ -116,7 +120,9 @@ def mean_matrix(matrices: Sequence[ScoreMatrix]) -> ScoreMatrix | None:
 
 
 def _section(cells: Sequence[LoggedCell]) -> Section:
-    standings = [_standing(group) for group in _grouped(cells, lambda cell: cell.label).values()]
+    seeds = sorted({cell.seed for cell in cells}, key=lambda seed: (len(seed), seed))
+    groups = _grouped(cells, lambda cell: cell.label).values()
+    standings = [replace(_standing(group), missing=_lacking(group, seeds)) for group in groups]
     protocols = tuple(dict.fromkeys(name for cell in cells if cell.result for name in cell.result.protocols))
 
     def rank(standing: Standing) -> tuple[float, str]:
@@ -128,6 +134,11 @@ def _section(cells: Sequence[LoggedCell]) -> Section:
     return Section(
         first.stream, first.learner, first.budget, first.split, protocols, tuple(sorted(standings, key=rank))
     )
+
+
+def _lacking(cells: Sequence[LoggedCell], seeds: Sequence[str]) -> tuple[str, ...]:
+    own = {cell.seed for cell in cells}
+    return tuple(seed for seed in seeds if seed not in own)
 
 
 def _standing(cells: Sequence[LoggedCell]) -> Standing:
@@ -146,7 +157,7 @@ def _standing(cells: Sequence[LoggedCell]) -> Standing:
         strategy=cells[0].strategy,
         finished=finished,
         failed=tuple(cell for cell in kept if not cell.finished),
-        results={protocol: _over_seeds(results, protocol) for protocol in protocols},
+        results={protocol: _over_seeds(finished, protocol) for protocol in protocols},
         cost=_estimates(COSTS, [result.costs for result in results]),
         challenge=_estimates(CHALLENGE, [result.challenge_numbers(result.last_version) for result in results]),
         notes=notes,
@@ -160,19 +171,32 @@ def _estimates(names: Iterable[str], numbers: Sequence[Mapping[str, float]]) -> 
     return {name: estimate(values) for name, values in found.items() if values}
 
 
-def _over_seeds(results: Sequence[CellResult], protocol: str) -> SeedsResult:
-    having = [result for result in results if protocol in result.protocols]
-    last: list[VersionResult] = [result.protocols[protocol].last for result in having]
-    metrics: dict[str, Estimate] = {}
-    undefined: dict[str, str] = {}
-    for name in last[0].metrics:
-        values = [value for version in last if (value := version.metrics[name]) is not None]
-        if values:
-            metrics[name] = estimate(values)
-        else:
-            undefined[name] = last[0].undefined[name]
-    matrix = mean_matrix([result.matrix(protocol) for result in having])
-    return SeedsResult(metrics, undefined, matrix, update_rows(having, protocol))
+def _over_seeds(cells: Sequence[LoggedCell], protocol: str) -> SeedsResult:
+    having = [(cell, cell.result) for cell in cells if cell.result and protocol in cell.result.protocols]
+    results = [result for _, result in having]
+    undefined = results[0].protocols[protocol].last.undefined
+    by_seed: dict[str, dict[str, float]] = {}
+    for cell, result in having:
+        for name, value in _numbers(cell, result, protocol).items():
+            by_seed.setdefault(name, {})[cell.seed] = value
+    return SeedsResult(
+        metrics={name: estimate(list(values.values())) for name, values in by_seed.items()},
+        undefined={name: reason for name, reason in undefined.items() if name not in by_seed},
+        matrix=mean_matrix([result.matrix(protocol) for result in results]),
+        update_rows=update_rows(results, protocol),
+        by_seed=by_seed,
+    )
+
+
+def _numbers(cell: LoggedCell, result: CellResult, protocol: str) -> dict[str, float]:
+    """Metrics, flips, calibration and costs of a cell, as far as they are defined."""
+    last = result.protocols[protocol].last
+    found = {name: value for name, value in last.metrics.items() if value is not None}
+    found |= {name: last.flips[name] for name in STREAM_FLIPS if name in last.flips}
+    found |= {name: result.costs[name] for name in COSTS if name in result.costs}
+    if protocol in cell.calibration:
+        found[CALIBRATION] = cell.calibration[protocol]
+    return found
 
 
 def _grouped(items: Iterable[V], key: Callable[[V], K]) -> dict[K, list[V]]:

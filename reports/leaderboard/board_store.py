@@ -4,15 +4,17 @@ import contextlib
 import os
 import tempfile
 import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, final
 
 from clbench.core import strict_json
-from clbench.core.errors import DataError, TrackingError
+from clbench.core.errors import CheckpointError, DataError, TrackingError
 from clbench.core.mlflow_store import one_line, one_line_errors, shown_uri, sqlite_file
+from clbench.core.storage import read_json
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -67,12 +69,38 @@ class RunStore:
             yield from page
             number, token = number + len(page), page.token
 
-    def read_json(self, run_id: str, name: str) -> dict[str, object]:
-        """Download one JSON artifact of a run.
+    def fetch(self, run_id: str, names: Iterable[str], into: Path) -> None:
+        """Download artifacts of a run into a folder; those that are missing are left out.
+
+        Args:
+            run_id: Id of the run.
+            names: Names of the artifacts.
+            into: The folder.
+        """
+        from mlflow.exceptions import MlflowException
+
+        with _no_progress_bar():
+            for name in names:
+                with contextlib.suppress(MlflowException, OSError):
+                    self._client.download_artifacts(run_id, name, str(into))
+
+    def read_json(self, run_id: str, name: str, place: Path | None = None) -> dict[str, object]:
+        """Read one JSON artifact of a run.
+
+        Args:
+            run_id: Id of the run.
+            name: Name of the artifact.
+            place: Folder of the run's artifacts, if it is on this machine.
 
         Raises:
             DataError: When it is missing or not a JSON object.
         """
+        if place is not None:
+            try:
+                return read_json(place / name)
+            except CheckpointError as error:
+                reason = one_line(error).removeprefix(f"{place / name}: ")
+                raise DataError(f"{name} of run {run_id} cannot be read: {reason}") from None
         with tempfile.TemporaryDirectory() as folder, _no_progress_bar():
             from mlflow.exceptions import MlflowException
 
@@ -85,6 +113,13 @@ class RunStore:
         if not isinstance(value, dict):
             raise DataError(f"{name} of run {run_id}: wanted a JSON object, got {type(value).__name__}")
         return cast("dict[str, object]", value)
+
+
+def artifact_folder(run: "Run") -> Path | None:
+    """The folder of a run's artifacts, if it is on this machine."""
+    parts = urllib.parse.urlsplit(run.info.artifact_uri or "")
+    path = Path(urllib.request.url2pathname(parts.path))
+    return path if parts.scheme == "file" and path.is_dir() else None
 
 
 def _check_that_it_answers(uri: str) -> None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, final
 
 from clbench.core.errors import DataError
 from clbench.core.mlflow_store import one_line
 from clbench.reports.compute_result import with_current_metrics
-from clbench.reports.leaderboard.board_store import RunStore
+from clbench.reports.leaderboard.board_store import RunStore, artifact_folder
 from clbench.reports.leaderboard.logged_cell import SCHEMA, SCHEMA_OF_0_1, LoggedCell
 from clbench.reports.leaderboard.runs_of_0_1 import result_of_0_1
 from clbench.reports.result import FILE, parse_result
@@ -35,10 +36,60 @@ KNOWN_TAGS = frozenset(
 WITHOUT_A_TAG = "(not said)"
 
 
-def collect(tracking_uri: str, experiment: str, *, page_size: int = 1000) -> list[LoggedCell]:
-    """Read the cells of an experiment with their results.
+@final
+class MlflowRuns:
+    """The cells of an experiment in MLflow.
 
     A cell that was run several times counts once: its newest finished run, or its newest run where none finished.
+
+    Args:
+        tracking_uri: As MLflow takes it: `sqlite:///runs.db`, `https://...`.
+        experiment: Name of the experiment.
+        page_size: Runs asked for at a time.
+
+    Attributes:
+        name: Name of the experiment.
+        cells: One a cell, oldest first, without results.
+        problems: What could not be read; always empty, as a store that cannot be read is an error.
+
+    Raises:
+        TrackingError: When the store does not answer, or holds no clbench runs.
+    """
+
+    def __init__(self, tracking_uri: str, experiment: str, page_size: int = 1000) -> None:
+        self._store = RunStore(tracking_uri, experiment)
+        runs = {run.info.run_id: run for run in self._store.cells(page_size)}
+        self._metrics = {run_id: run.data.metrics for run_id, run in runs.items()}
+        self.name = experiment
+        self.cells = newest(map(_cell, runs.values()))
+        self.problems: tuple[str, ...] = ()
+
+    def read(self, cell: LoggedCell) -> LoggedCell:
+        """The cell with its result as it is stored; with the error where that cannot be read."""
+        if cell.error is not None:
+            return cell
+        try:
+            if cell.schema == SCHEMA_OF_0_1:
+                matrices = self._store.read_json(cell.run_id, "matrix.json", cell.place)
+                return replace(cell, result=result_of_0_1(matrices, self._metrics[cell.run_id]))
+            return replace(cell, result=parse_result(self._store.read_json(cell.run_id, FILE, cell.place)))
+        except DataError as error:
+            return replace(cell, error=one_line(error))
+
+    def fetch(self, cell: LoggedCell, into: Path) -> Path:
+        """A folder on this machine with the cell's ledger, settings and environment, as far as they are there.
+
+        Args:
+            cell: The cell.
+            into: Empty folder that files of a server are downloaded to.
+        """
+        if cell.place is None:
+            self._store.fetch(cell.run_id, ("ledger.parquet", "config.json", "environment.json"), into)
+        return cell.place or into
+
+
+def collect(tracking_uri: str, experiment: str, *, page_size: int = 1000) -> list[LoggedCell]:
+    """Read the cells of an experiment with their results.
 
     Args:
         tracking_uri: As MLflow takes it: `sqlite:///runs.db`, `https://...`.
@@ -51,9 +102,9 @@ def collect(tracking_uri: str, experiment: str, *, page_size: int = 1000) -> lis
     Raises:
         TrackingError: When the store does not answer, or holds no clbench runs.
     """
-    store = RunStore(tracking_uri, experiment)
-    runs = {run.info.run_id: run for run in store.cells(page_size)}
-    return [_with_result(store, cell, runs[cell.run_id].data.metrics) for cell in newest(map(_cell, runs.values()))]
+    runs = MlflowRuns(tracking_uri, experiment, page_size)
+    found = map(runs.read, runs.cells)
+    return [replace(cell, result=cell.result and with_current_metrics(cell.result)) for cell in found]
 
 
 def newest(cells: Iterable[LoggedCell]) -> list[LoggedCell]:
@@ -86,6 +137,8 @@ def _cell(run: "Run") -> LoggedCell:
         started=run.info.start_time or 0,
         schema=tag("schema"),
         error=_error(status, tag("schema"), tag("error", "")),
+        suite=tag("suite", ""),
+        place=artifact_folder(run),
         environment={
             name.removeprefix("clbench."): value
             for name, value in tags.items()
@@ -100,15 +153,3 @@ def _error(status: str, schema: str, error: str) -> str | None:
     if status == "FINISHED":
         return None
     return one_line(error) if error else f"no error was recorded, the status is {status}"
-
-
-def _with_result(store: RunStore, cell: LoggedCell, metrics: Mapping[str, float]) -> LoggedCell:
-    """The cell with the result of its run; with the error where that cannot be read."""
-    if cell.error is not None:
-        return cell
-    try:
-        if cell.schema == SCHEMA_OF_0_1:
-            return replace(cell, result=result_of_0_1(store.read_json(cell.run_id, "matrix.json"), metrics))
-        return replace(cell, result=with_current_metrics(parse_result(store.read_json(cell.run_id, FILE))))
-    except DataError as error:
-        return replace(cell, error=one_line(error))

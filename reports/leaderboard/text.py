@@ -36,6 +36,8 @@ def amount(estimate: Estimate | None, seeds: int) -> str:
 
 def plain(text: str) -> str:
     """One line of printable characters: line ends, control and bidirectional characters become spaces."""
+    if text.isprintable() and "  " not in text and text.strip() == text:
+        return text
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 

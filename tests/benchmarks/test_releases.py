@@ -27,9 +27,9 @@ from clbench.reports.flips.chain import Chain, flips_between
 from clbench.reports.flips.flip_metrics import all_metrics
 from clbench.reports.leaderboard.aggregate import aggregate
 from clbench.reports.leaderboard.collect import collect
-from clbench.reports.leaderboard.render import write_leaderboard
 from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.metrics._compute import compute_all
+from clbench.reports.site.site_writer import write_leaderboard
 from clbench.spec.ledger import read_ledger
 from clbench.spec.update import Adopt
 from clbench.streams.card import load_stream
@@ -91,8 +91,8 @@ def test_a_suite_of_releases_ends_in_mlflow_with_flips_by_task(tiny: Any, tmp_pa
     assert {"mtil.last", "flips/all/nfr", "flips/task/one/nfr"} <= row.keys()
     assert row["bwt.gem"] is None
     assert cast(dict[str, str], row["undefined"])["bwt.gem"].startswith("versions are releases")
-    page = write_leaderboard(uri, "clbench", tmp_path / "board").read_text("utf-8")
-    assert "2 " + load_stream(stream).releases[1] in page
+    (page,) = (write_leaderboard(uri, "clbench", tmp_path / "board").parent / "streams").glob("*.html")
+    assert "2 " + load_stream(stream).releases[1] in page.read_text("utf-8")
     standing = aggregate(collect(uri, "clbench"))[0].standings[0]
     assert standing.results["task-id"].undefined["bwt.gem"].startswith("versions are releases")
 

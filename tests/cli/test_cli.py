@@ -18,7 +18,7 @@ from clbench.cli.main import app
 PARAMETERS = {
     "run": "suite:str --streams:str? --learners:str? --strategies:str? --seeds:str? --root:str? --set:list[str]? "
     "--out:Path --device:str --tracking-uri:str? --probe:str? --fresh:bool --keep:str --workers:str --engine:str "
-    "--dry-run:bool --json:bool",
+    "--processes:int? --dry-run:bool --json:bool",
     "tune": "suite:str --set:list[str]? --trials:int? --criterion:str --strategies:str? --stream:str? --learner:str? "
     "--seed:str --root:str? --out:Path --name:str? --device:str --tracking-uri:str? --fresh:bool --json:bool",
     "list": "kind:str? --json:bool",
@@ -32,7 +32,7 @@ PARAMETERS = {
     "power": "runs:list[pathlib.Path] --protocol:str? --points:float --root:str? --json:bool",
     "export": "suite:str --to:Path? --out:Path",
     "verify": "folder:Path --json:bool",
-    "report": "--out:Path --tracking-uri:str?",
+    "report": "--out:Path --tracking-uri:str? --from:list[pathlib.Path]?",
     "doctor": "--out:Path --json:bool",
     "data check": "stream:str --root:Path --images:bool --json:bool",
     "data prepare": "stream:str --root:Path",
@@ -243,6 +243,8 @@ def test_doctor_answers(clbench: Command) -> None:
         (["show", "strategy", "lorra"], "did you mean 'lora'?"),
         (["metrics", "absent.csv"], "absent.csv"),
         (["report", "--out", "nowhere"], "nowhere"),
+        (["report", "--from", "absent"], "absent: no such folder"),
+        (["report", "--from", ".", "--tracking-uri", "sqlite:///x.db"], "wanted one of them, got both"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(
@@ -409,3 +411,8 @@ def test_the_smoke_suite_through_the_command_line(tmp_path: Path) -> None:
         assert cell.get("undefined", {}).keys() == {name for name, value in cell.items() if value is None}
     report = in_a_process("report", "--out", str(tmp_path))
     assert report.stdout.strip() == f"leaderboard: {page}"
+    assert page.stat().st_mtime_ns == written
+    other = in_a_process("report", "--from", str(tmp_path), "--out", str(tmp_path / "other"))
+    assert other.stdout.strip() == f"leaderboard: {tmp_path / 'other' / 'leaderboard' / 'index.html'}"
+    tables = [sorted((tmp_path / at / "leaderboard" / "streams").glob("*.p1.csv")) for at in (".", "other")]
+    assert tables[0][0].read_bytes() == tables[1][0].read_bytes()  # from MLflow and from folders

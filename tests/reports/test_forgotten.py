@@ -2,7 +2,6 @@
 
 import json
 import math
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,7 @@ from clbench.reports.compute_result import StreamOutline, compute_result, score_
 from clbench.reports.figures import matrix_figure
 from clbench.reports.flips.stream_flips import stream_numbers
 from clbench.reports.forgotten import Forgotten
-from clbench.reports.leaderboard.board import make_board
-from clbench.reports.leaderboard.board_page import to_html
+from clbench.reports.leaderboard.aggregate import aggregate
 from clbench.reports.leaderboard.logged_cell import LoggedCell
 from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.matrix_labels import cell_state
@@ -26,6 +24,7 @@ from clbench.reports.metrics._compute import compute_all
 from clbench.reports.paths import forgotten_on
 from clbench.reports.result import CellResult, VersionResult, parse_result
 from clbench.reports.retained_scores import retained_rows
+from clbench.reports.site.stream_page import stream_page
 from clbench.reports.update_table import update_rows
 from clbench.spec.update import Compress, Forget, Learn, Update, path_to
 
@@ -188,7 +187,7 @@ def test_a_forgotten_task_is_marked_where_r_is_shown(tmp_path: Path) -> None:
         run_id="r", key="r", stream="s", learner="l", strategy="ssd", label="ssd", seed="0", split="test",
         status="FINISHED", started=1, result=forgets,
     )  # fmt: skip
-    page = to_html(make_board([cell], "e", datetime.now(UTC)))
-    assert page.count('title="forgotten on request" style="--v:0">\N{MULTIPLICATION SIGN}</td>') == 2
+    page = stream_page(aggregate([cell])[0], {}).html
+    assert page.count('title="forgotten on request">\N{MULTIPLICATION SIGN}</td>') == 2
     matrix_figure(forgets.matrix("task-id"), "ssd", tmp_path / "r.png")
     assert (tmp_path / "r.png").stat().st_size > 1000

@@ -13,10 +13,10 @@ from tests.reports.page_tags import Tags
 from clbench.reports.compute_result import StreamOutline, compute_result
 from clbench.reports.headings import UPDATE_COSTS, update_number
 from clbench.reports.leaderboard.board import make_board
-from clbench.reports.leaderboard.board_page import to_html
 from clbench.reports.leaderboard.logged_cell import LoggedCell
 from clbench.reports.leaderboard.tables import to_json, to_markdown
 from clbench.reports.result import CellResult, parse_result
+from clbench.reports.site.stream_page import stream_page
 from clbench.reports.update_table import terminal_table, update_columns, update_rows
 from clbench.spec.update import Adopt, Compress, Learn, Update
 
@@ -141,11 +141,11 @@ def test_the_leaderboard_shows_the_table_and_the_branch() -> None:
         status="FINISHED", started=1, result=MADE,
     )  # fmt: skip
     board = make_board([cell, replace(cell, run_id="q", key="q", seed="1")], "e", datetime.now(UTC))
-    page = to_html(board)
+    page = stream_page(board.sections[0], {}).html
     assert Tags(page).open == []
     assert "What each update cost: rtn &lt;b&gt;" in page
     assert "3 50 % zeros (from 1)" in page
-    assert "<td>120,000 ± 0</td>" in page
+    assert '<td data-v="120000.0">120,000 ± 0</td>' in page
     text = to_markdown(board)
     assert "What each update cost: rtn &lt;b&gt;" in text
     assert "| 2 | 4 bits | compress | 1 one | 75.0 ± 0.0 | 50.0 ± 0.0 |" in text

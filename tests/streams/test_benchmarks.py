@@ -65,6 +65,6 @@ def test_a_forecast_and_a_run_of_xtail(
     assert done["cells"][0]["mtil.average"] == pytest.approx(done["cells"][0]["mtil.last"])
     json_board = (tmp_path / "leaderboard" / "leaderboard.json").read_text()
     assert "xtail is not as published: aircraft: classes: wanted the published 100, got 3" in json_board
-    page = (tmp_path / "leaderboard" / "index.html").read_text()
+    (page,) = (path.read_text() for path in (tmp_path / "leaderboard" / "streams").glob("*.html"))
     assert "Published by others" in page
     assert str(few_shot_roots["coop"]) not in json_board

@@ -1,4 +1,4 @@
-"""`clbench report`: the leaderboard of the runs in MLflow."""
+"""`clbench report`: the leaderboard, a static site, of the runs in MLflow or in folders."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -13,13 +13,30 @@ def report(
     tracking_uri: Annotated[
         Optional[str], typer.Option(help="MLflow store to read. Default: $MLFLOW_TRACKING_URI, else SQLite in --out.")
     ] = None,
+    folders: Annotated[
+        Optional[list[Path]],
+        typer.Option(
+            "--from", help="Read this folder instead of MLflow, repeatable: an --out of `clbench run`, a suite, a cell."
+        ),
+    ] = None,
 ) -> None:
-    """Write the leaderboard of the runs in MLflow.
+    """Write the leaderboard: a site of static pages, with all tables as Markdown, CSV, JSON and LaTeX.
 
-    The formats are HTML, Markdown, CSV and JSON.
+    Only pages that have changed are made again.
     """
     from clbench.benchmarks.tracking.store import EXPERIMENT, default_uri
-    from clbench.reports.leaderboard.render import write_leaderboard
+    from clbench.core.errors import ConfigError, TrackingError
+    from clbench.reports.leaderboard.run_folders import RunFolders
+    from clbench.reports.site.site_writer import write_leaderboard, write_site
 
-    page = write_leaderboard(tracking_uri or default_uri(out), EXPERIMENT, out / "leaderboard")
+    if folders and tracking_uri:
+        raise ConfigError("--from and --tracking-uri: wanted one of them, got both")
+    target = out / "leaderboard"
+    if folders:
+        page = write_site(RunFolders(folders), target)
+    else:
+        try:
+            page = write_leaderboard(tracking_uri or default_uri(out), EXPERIMENT, target)
+        except TrackingError as error:
+            raise TrackingError(f"{error}; --from FOLDER reads folders of runs, without MLflow") from None
     print(f"leaderboard: {page}")

@@ -139,7 +139,7 @@ def _leaderboard(uri: str, out: Path, problems: list[str]) -> Path | None:
     """Path of the leaderboard; None, and one more problem, if it cannot be written: results are shown in any case."""
     from clbench.benchmarks.tracking.store import EXPERIMENT
     from clbench.core.errors import ClbenchError
-    from clbench.reports.leaderboard.render import write_leaderboard
+    from clbench.reports.site.site_writer import write_leaderboard
 
     try:
         return write_leaderboard(uri, EXPERIMENT, out / "leaderboard")

@@ -1,0 +1,92 @@
+"""Strategies of a stream by one number: intervals and ranks over seeds, from `reports/statistics`."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import final
+
+from clbench.core.errors import MetricError
+from clbench.reports.estimates import Estimate
+from clbench.reports.statistics.intervals import with_error
+from clbench.reports.statistics.measured import Measured
+from clbench.reports.statistics.ranks import PairedTest, rank_methods
+
+
+@final
+@dataclass(frozen=True)
+class SeedDifference:
+    """A strategy less another one.
+
+    Attributes:
+        points: The difference of each seed that both have.
+        mean: Over the seeds.
+        half_width: Half of its 95 % t interval; None for one seed.
+        p: p-value of the paired t test, corrected for all pairs of strategies (Holm); None for one seed.
+    """
+
+    points: Mapping[str, float]
+    mean: float
+    half_width: float | None
+    p: float | None
+
+
+@final
+@dataclass(frozen=True)
+class SeedRanking:
+    """What seeds show of an order.
+
+    Attributes:
+        intervals: Lowest and highest rank of each strategy, from 1.
+        best: The one strategy to which no other is better, as far as is shown; None if there are several.
+        order: The strategies, the best mean first.
+        differences: Each strategy less the first one, by its name.
+    """
+
+    intervals: Mapping[str, tuple[int, int]]
+    best: str | None
+    order: tuple[str, ...]
+    differences: Mapping[str, SeedDifference]
+
+
+def half_width(estimate: Estimate) -> float | None:
+    """Half of the 95 % t interval of a mean over seeds; None for one seed."""
+    if estimate.standard_error is None:
+        return None
+    interval = with_error(estimate.mean, estimate.n, estimate.standard_error, estimate.n - 1).interval
+    return interval.high - estimate.mean if interval else None
+
+
+def rank_by_seeds(numbers: Mapping[str, Mapping[str, float]], *, higher_is_better: bool) -> SeedRanking | None:
+    """Rank strategies by paired tests over seeds.
+
+    Args:
+        numbers: A number of each strategy by seed.
+        higher_is_better: Whether the highest number has rank 1.
+
+    Returns:
+        The ranking; None for fewer than two strategies, or if two of them have no seed in common.
+    """
+    if len(numbers) < 2:
+        return None
+    measured = {name: Measured(dict[Hashable, float](seeds.items())) for name, seeds in numbers.items()}
+    try:
+        found = rank_methods(measured, higher_is_better=higher_is_better)
+    except MetricError:
+        return None
+    best = found.best[0] if len(found.best) == 1 else None
+    first = found.order[0]
+    differences = {
+        test.other if test.one == first else test.one: _less(test, -1 if test.one == first else 1)
+        for test in found.tests
+        if first in (test.one, test.other)
+    }
+    return SeedRanking(found.intervals, best, found.order, differences)
+
+
+def _less(test: PairedTest, sign: int) -> SeedDifference:
+    """The difference of a test, or its reverse for a sign of -1."""
+    errors = test.difference.errors
+    interval = errors.interval
+    points = {str(seed): sign * value for seed, value in test.difference.points.items()}
+    return SeedDifference(
+        points, sign * errors.mean, (interval.high - interval.low) / 2 if interval else None, test.adjusted
+    )
