@@ -53,7 +53,7 @@ def references_of(kind: str, names: Collection[str]) -> tuple[Reference, ...]:
     """
     found = tuple(item for item in references() if any(item.belongs_to(kind, name) for name in names))
     if not found:
-        raise ConfigError(f"{kind} {', '.join(names)}: no reference is recorded; its documentation names its source")
+        raise ConfigError(f"{kind} {', '.join(names)}: no reference is recorded")
     return found
 
 

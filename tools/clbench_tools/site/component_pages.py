@@ -1,9 +1,10 @@
 """Pages of methods, metrics, learners, suites and exported names, computed from the registries."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import clbench
+from clbench.contracts import Strategy
 from clbench.contracts.updating import handled_kinds
 from clbench.core import registry
 from clbench.core.cards import STREAM_CARDS, SUITE_CARDS
@@ -77,7 +78,7 @@ def _strategies() -> str:
 
 def _strategy(name: str) -> str:
     component = registry.STRATEGIES.get(name)
-    strategy = component.value
+    strategy = cast(type[Strategy[Any]], component.value)
     facts = [
         ("handles", ", ".join(handled_kinds(strategy))),
         ("slots for parts", ", ".join(getattr(strategy, "slots", ())) or "none"),
