@@ -40,13 +40,13 @@ def test_every_owner_that_an_entry_names_exists() -> None:
 
 def test_citations_of_cards_have_entries() -> None:
     """The first author and the year of each citation are in an entry of the stream."""
+    numbers = re.compile(r"arXiv[: ]\S+|Reuters-\d+")
     for name in STREAM_CARDS.names():
+        file = STREAM_CARDS.get(name)
         entries = [item.text for item in references() if item.belongs_to("stream", name)]
-        for citation in STREAM_CARDS.get(name).values.get("citations") or ():
-            author = re.split(r",| et al| \(ed|:", str(citation))[0]
-            (year, *_) = re.findall(
-                r"\b(?:19|20)\d\d\b(?!\.\d)", re.sub(r"arXiv[: ]\S+|Reuters-\d+", "", str(citation))
-            )
+        for citation in read_card(file.values, file.path).citations:
+            author = re.split(r",| et al| \(ed|:", citation)[0]
+            (year, *_) = re.findall(r"\b(?:19|20)\d\d\b", numbers.sub("", citation))
             assert any(author in text and f"{{{year}}}" in text for text in entries), (name, citation)
 
 

@@ -67,7 +67,8 @@ def _block(lines: list[str]) -> str:
     if FIELD.match(lines[0]):
         fields = re.split(r"\n(?! )", "\n".join(lines))
         return "\n".join(_field(" ".join(field.split())) for field in fields)
-    return re.sub(r"(?m)^([-+=]|\d+(?=[.)]))", r"\\\1", plain("\n".join(lines)))
+    text = re.sub(r"(?m)^(\d+)([.)])", r"\1\\\2", plain("\n".join(lines)))  # no numbered list
+    return re.sub(r"(?m)^([-+=])", r"\\\1", text)
 
 
 def _field(text: str) -> str:
