@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -36,7 +36,7 @@ exclude_patterns = [
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
+autodoc_typehints = "signature"
 default_role = "code"  # docstrings write code in single backticks
 
 html_theme = "furo"
@@ -44,6 +44,23 @@ html_title = "clbench"
 html_extra_path = ["site_root"]  # the first page, which leads to docs/index.html
 html_copy_source = False
 html_show_sphinx = False
+
+
+class Plain:
+    """Keeps one-line docstrings of properties, in which napoleon takes what is before a colon for a type."""
+
+    lines: ClassVar[list[str]] = []
+
+    @classmethod
+    def keep(cls, *event: Any) -> None:
+        """Before napoleon."""
+        cls.lines = list(event[-1])
+
+    @classmethod
+    def restore(cls, *event: Any) -> None:
+        """After napoleon."""
+        if event[1] in ("attribute", "property", "data"):
+            event[-1][:] = cls.lines
 
 
 def write_pages(_app: "Sphinx", _config: "Config") -> None:
@@ -63,3 +80,5 @@ def write_pages(_app: "Sphinx", _config: "Config") -> None:
 def setup(app: "Sphinx") -> None:
     """Called by Sphinx."""
     app.connect("config-inited", write_pages)
+    app.connect("autodoc-process-docstring", Plain.keep, priority=400)
+    app.connect("autodoc-process-docstring", Plain.restore, priority=600)

@@ -44,7 +44,7 @@ class Step(NamedTuple):
 
 def steps(block: str) -> Iterator[Step]:
     for part in re.split(r"(?m)^\$ ", block)[1:]:
-        command, _, shown = part.partition("\n")
+        command, _, shown = part.replace("\\\n", "").partition("\n")
         yield Step(command, shown)
 
 

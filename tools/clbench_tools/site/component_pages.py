@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
+from pydantic import BaseModel
+
 import clbench
 from clbench.contracts import Strategy
 from clbench.contracts.updating import handled_kinds
@@ -16,6 +18,7 @@ from clbench_tools.site.pieces import (
     bibtex,
     code_of,
     documentation,
+    fields_of,
     links,
     path_in_tree,
     settings_of,
@@ -155,14 +158,20 @@ def _api() -> str:
     text = ["# What clbench exports", "", "`from clbench import ...` gives these names.", ""]
     registries = [name for name in clbench.__all__ if isinstance(getattr(clbench, name), Registry)]
     for name in clbench.__all__:
-        if name not in registries:
-            value = getattr(clbench, name)
-            function = callable(value) and hasattr(value, "__name__")
-            directive = "autoclass" if isinstance(value, type) else "autofunction" if function else "autodata"
-            text += [f"## {name}", "", *_directive(directive, f"clbench.{name}", members=directive == "autoclass")]
+        value = getattr(clbench, name)
+        if name in registries:
+            continue
+        text += [f"## {name}", ""]
+        if isinstance(value, type):
+            text += _directive("autoclass", f"clbench.{name}", "members:", "exclude-members: model_config")
+            text += [fields_of(value), ""] if issubclass(value, BaseModel) and value.model_fields else []
+        elif getattr(value, "__module__", "").startswith("clbench"):
+            text += _directive("autofunction", f"clbench.{name}")
+        else:
+            text += [f"Another name of `{value}`.", ""]
     text += [f"## {', '.join(registries)}", "", "The registries of parts. Each has a decorator.", ""]
-    return "\n".join(text + _directive("automethod", "clbench.core.registry.Registry.register", members=False))
+    return "\n".join(text + _directive("automethod", "clbench.core.registry.Registry.register"))
 
 
-def _directive(name: str, of: str, members: bool) -> list[str]:
-    return ["```{eval-rst}", f".. {name}:: {of}", *(["   :members:"] if members else []), "```", ""]
+def _directive(name: str, of: str, *options: str) -> list[str]:
+    return ["```{eval-rst}", f".. {name}:: {of}", *(f"   :{option}" for option in options), "```", ""]

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic import BaseModel
+
 from clbench.core.references import Reference, references
 from clbench.core.registry import Component
 from clbench_tools.site.docstrings import as_markdown, plain, table
@@ -46,13 +48,17 @@ def settings_of(component: Component[Any], heading: str) -> str:
         component: The component.
         heading: Marks of the heading (`##`).
     """
-    if component.config is None or not (fields := component.config.model_json_schema().get("properties")):
+    if component.config is None or not component.config.model_fields:
         return ""
-    rows = [
-        (f"`{name}`", values_of(item), default_of(item), item.get("description", "")) for name, item in fields.items()
-    ]
     about = documentation(component.config).partition("\n\n")[2]  # the first line says whose settings they are
-    return f"{heading} Settings\n\n{as_markdown(about)}\n{table(('setting', 'values', 'default', 'meaning'), rows)}"
+    return f"{heading} Settings\n\n{as_markdown(about)}\n{fields_of(component.config)}"
+
+
+def fields_of(model: type[BaseModel]) -> str:
+    """A table of the fields of a pydantic model."""
+    fields = model.model_json_schema().get("properties", {})
+    rows = [(f"`{name}`", values_of(x), default_of(x), x.get("description", "")) for name, x in fields.items()]
+    return table(("setting", "values", "default", "meaning"), rows)
 
 
 def default_of(item: Mapping[str, Any]) -> str:
