@@ -94,7 +94,7 @@ def as_yaml(value: object) -> str:
             return "{" + ", ".join(f"{key}: {as_yaml(item)}" for key, item in value.items()) + "}"
         case list() | tuple():
             return "[" + ", ".join(map(as_yaml, value)) + "]"
-    return str(value)
+    return str(value) or '""'
 
 
 def to_cite(kind: str, name: str, heading: str) -> str:
