@@ -17,8 +17,10 @@ NUMBERS = "numbers.csv"
 """Artifact with every number of every version: columns `version`, `name`, `value`."""
 NOTE = "mlflow.note.content"
 """Tag of a run that MLflow shows as its description."""
-DIGEST, NAME = 36, 500
-"""Most characters of a data set's digest and name."""
+DIGEST = 8
+"""Characters of a data set's digest, as many as MLflow's own have."""
+NAME = 500
+"""Most characters of its name."""
 COLUMNS = 20
 """Most tasks of a matrix that the description shows."""
 

@@ -28,12 +28,13 @@ from clbench.benchmarks.tracking.run_index import RunIndex
 from clbench.benchmarks.tracking.store import (
     TAG,
     connect,
-    create_model,
     create_run,
     log_metrics,
     log_parameters,
+    model_name,
     settle,
 )
+from clbench.benchmarks.tracking.system_metrics import SystemMetrics
 from clbench.contracts import Stream
 from clbench.core import strict_json
 from clbench.core.mlflow_store import fitting, one_line_errors, shown_uri
@@ -67,6 +68,7 @@ class Tracker:
         self._suite = suite
         self._environment = environment
         self._current: str | None = None
+        self._system = SystemMetrics(uri)
         self._client, self.experiment = connect(uri, out)
         self.changed = False
         """Whether something was logged that pages made from the store may show."""
@@ -80,6 +82,7 @@ class Tracker:
             run = self._cell_run(cell, folder)
             self._client.update_run(run, status="RUNNING")
             self._current = run
+            self._system.start(run)
 
     def log_versions(self, cell: Cell, folder: CellFolder) -> None:
         """Log the versions that are on disk and not yet in the run, in one batch each."""
@@ -110,6 +113,7 @@ class Tracker:
             self.log_versions(cell, folder)
             with one_line_errors(self._uri):
                 known = self._cell_run(cell, folder)
+                self._system.stop(known)
                 self._log_result(known, cell, folder, result)
                 self._log_files(known, cell, folder, result)
                 self._client.log_inputs(known, data_sets(cell))
@@ -144,15 +148,23 @@ class Tracker:
         self._client.set_tag(run, NOTE, fitting(description(cell, result), TAG))
 
     def _model(self, cell: Cell, index: RunIndex, run: str, version: int) -> str:
-        """The logged model of a version, made if need be."""
+        """The logged model of a version, made if need be; it has metrics and no files."""
+        from mlflow.entities import LoggedModelOutput
+
         model = index.model(run, version)
         if model is None:
-            updates = cell.load_stream().updates
-            label = updates[version - 1].label if version else "pre-trained"
-            kind = updates[version - 1].kind if version else "none"
-            facts = {"update": kind, "strategy": cell.label, "learner": cell.names[1], "version": str(version)}
-            name = f"{version:03}-{label}-{cell.title}"
-            model = create_model(self._client, self.experiment, name, run, facts)
+            update = cell.load_stream().updates[version - 1] if version else None
+            label, kind = (update.label, update.kind) if update else ("pre-trained", "none")
+            facts = {"version": str(version), "update": kind, "strategy": cell.label, "learner": cell.names[1]}
+            made = self._client.create_logged_model(
+                self.experiment,
+                model_name(f"{version:03}-{label}-{cell.label}-seed-{cell.seed}"),
+                source_run_id=run,
+                params={name: fitting(value, TAG) for name, value in facts.items()},
+            )
+            model = str(made.model_id)
+            self._client.finalize_logged_model(model, "READY")
+            self._client.log_outputs(run, [LoggedModelOutput(model, version)])
             index.remember("models", f"{run}/{version}", model)
         return model
 
@@ -187,6 +199,7 @@ class Tracker:
         """
         with one_line_errors(self._uri):
             run = self._cell_run(cell, folder)
+            self._system.stop(run)
             self.changed = True
             self._client.set_tag(run, "clbench.error", fitting(error, 500))
             self._client.log_text(run, strict_json.dumps(dict(self._environment), indent=1), "environment.json")
@@ -195,12 +208,14 @@ class Tracker:
 
     def interrupt(self) -> None:
         """Mark the suite's run, and the cell's that was running, as killed."""
+        self._system.stop()
         with one_line_errors(self._uri):
             for run in filter(None, (self._current, self._parent)):
                 self._client.set_terminated(run, "KILLED")
 
     def close(self, failed: bool) -> None:
         """Close the suite's run."""
+        self._system.stop()
         with one_line_errors(self._uri):
             self._client.set_terminated(self._parent, "FAILED" if failed else "FINISHED")
         settle(self._uri)
@@ -223,7 +238,8 @@ class Tracker:
             **summary_tags(self._environment),
             **_data_deviations(cell),
         }
-        return self._run_of(RunIndex(folder.path), cell.title, tags, flat(cell.resolved))
+        name = f"{cell.label} / seed {cell.seed} / {cell.names[0]} / {cell.names[1]}"  # columns cut the end
+        return self._run_of(RunIndex(folder.path), name, tags, flat(cell.resolved))
 
     def _run_of(
         self, index: RunIndex, name: str, tags: dict[str, str], parameters: Mapping[str, str] | None = None

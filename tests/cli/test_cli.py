@@ -330,7 +330,7 @@ def test_a_leaderboard_that_cannot_be_made_hides_no_result(
     assert "zero-shot (0)" in done.stdout
     assert done.stdout.splitlines()[-2:] == [
         f"MLflow:      mlflow ui --backend-store-uri sqlite:///{tmp_path / 'mlflow.db'}",
-        "runs:        http://127.0.0.1:5000/#/experiments/1/runs",
+        "runs:        http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning&orderByKey=attributes.run_name&orderByAsc=true",
     ]
     assert done.stderr.splitlines()[-1].startswith("error: no leaderboard: ")
 
