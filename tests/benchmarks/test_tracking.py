@@ -81,14 +81,14 @@ def check(uri: str, out: Path, tmp_path: Path) -> None:
         "numbers.csv",
     }
     assert len(cell.data.metrics) <= 25
-    numbers = all_numbers(client, cell.info.run_id, tmp_path)
+    table = all_numbers(client, cell.info.run_id, tmp_path)
     downloaded = Path(client.download_artifacts(cell.info.run_id, "ledger.parquet", str(tmp_path)))
     ledger = read_ledger(downloaded)
     assert ledger.equals(read_ledger(folder / "ledger.parquet"))
     for protocol in ("task-id", "union"):
         scores = task_scores(ledger, protocol)
         for task in ("one", "two", "three"):
-            found = [numbers[version, f"{protocol}/R/{task}"] for version in range(4)]
+            found = [table[version, f"{protocol}/R/{task}"] for version in range(4)]
             assert found == [scores[version, task] for version in range(4)]
     scored = {
         (row["task"], row["sample_id"], row["version"]): row["correct"]
@@ -100,7 +100,7 @@ def check(uri: str, out: Path, tmp_path: Path) -> None:
     assert set(flips) == {1, 2, 3}
     assert flips[3] == pytest.approx(lost / 45)
     for name, value in cell.data.metrics.items():  # the newest value of each metric is that of its newest version
-        assert value == numbers[max(version for version, known in numbers if known == name), name]
+        assert value == table[max(version for version, known in table if known == name), name]
     check_models_and_data(client, cell)
     numbers = [json.loads(path.read_text())["numbers"] for path in folder.glob("versions/*/record.json")]
     assert len(numbers) == 4
@@ -137,6 +137,7 @@ def check_models_and_data(client: MlflowClient, cell: Run) -> None:
         shown = {metric.key: metric.value for metric in models[str(version)].metrics or ()}
         history = client.get_metric_history(cell.info.run_id, "union/flips/all/nfr")
         assert shown["union/flips/all/nfr"] == next(point.value for point in history if point.step == version)
+    assert cell.inputs is not None
     names = [used.dataset.name for used in cell.inputs.dataset_inputs]
     assert sorted(names) == ["tiny/one", "tiny/three", "tiny/two"]
     assert "| version | one | two | three |" in cell.data.tags["mlflow.note.content"]
