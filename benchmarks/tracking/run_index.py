@@ -10,7 +10,7 @@ class RunIndex:
     """The runs of a cell or of a suite, and what they have already.
 
         {"runs": {store: run}, "logged": {run: newest version}, "probed": {run: number},
-         "closed": {run: true}, "code": {run: hash}}
+         "closed": {run: true}, "code": {run: hash}, "models": {run/version: model}}
 
     An entry that is missing or damaged only means that a new run is made, which gets everything again.
 
@@ -40,6 +40,11 @@ class RunIndex:
         found = self._group("code").get(run)
         return found if isinstance(found, str) else None
 
+    def model(self, run: str, version: int) -> str | None:
+        """Id of the logged model that stands for a version."""
+        found = self._group("models").get(f"{run}/{version}")
+        return found if isinstance(found, str) else None
+
     def probed(self, run: str) -> int:
         """How many results of probes a run has; they are only ever added."""
         found = self._group("probed").get(run)
@@ -49,8 +54,8 @@ class RunIndex:
         """Write down one value.
 
         Args:
-            group: `runs`, `logged`, `probed`, `closed` or `code`.
-            key: The store, for `runs`; a run, for all others.
+            group: `runs`, `logged`, `probed`, `closed`, `code` or `models`.
+            key: The store, for `runs`; a run and a version, for `models`; a run, for all others.
             value: As above.
         """
         known = self._group(group)

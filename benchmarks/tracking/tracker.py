@@ -1,6 +1,6 @@
 """Records a suite in MLflow: one run for the suite, one nested run for each cell, a step for each version.
 
-Names of metrics, and where they are made:
+Names of numbers, and where they are made. Those that `headline.py` chooses are metrics; all are in `numbers.csv`.
 
 - `<protocol>/R/<task>`, `<protocol>/<metric>`: `_numbers` below, from the registered metrics in `reports/metrics`.
 - `<protocol>/flips/...`: `reports/flips/stream_flips.py`, `stream_numbers`.
@@ -22,8 +22,19 @@ from typing import cast
 
 from clbench.benchmarks.engine.cell import SCHEMA, Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
+from clbench.benchmarks.tracking.headline import is_headline
+from clbench.benchmarks.tracking.run_contents import NOTE, NUMBERS, data_sets, description, numbers_table
 from clbench.benchmarks.tracking.run_index import RunIndex
-from clbench.benchmarks.tracking.store import connect, create_run, log_metrics, log_parameters
+from clbench.benchmarks.tracking.store import (
+    TAG,
+    connect,
+    create_run,
+    log_metrics,
+    log_parameters,
+    model_name,
+    settle,
+)
+from clbench.benchmarks.tracking.system_metrics import SystemMetrics
 from clbench.contracts import Stream
 from clbench.core import strict_json
 from clbench.core.mlflow_store import fitting, one_line_errors, shown_uri
@@ -57,6 +68,7 @@ class Tracker:
         self._suite = suite
         self._environment = environment
         self._current: str | None = None
+        self._system = SystemMetrics(uri)
         self._client, self.experiment = connect(uri, out)
         self.changed = False
         """Whether something was logged that pages made from the store may show."""
@@ -70,6 +82,7 @@ class Tracker:
             run = self._cell_run(cell, folder)
             self._client.update_run(run, status="RUNNING")
             self._current = run
+            self._system.start(run)
 
     def log_versions(self, cell: Cell, folder: CellFolder) -> None:
         """Log the versions that are on disk and not yet in the run, in one batch each."""
@@ -83,7 +96,8 @@ class Tracker:
             results = folder.version_results(cell.load_stream(), missing)
             for version in missing:
                 own = {protocol: found[version] for protocol, found in results.items()}
-                self._log(run, version, folder.record(version).numbers | _numbers(cell.load_stream(), own))
+                numbers = folder.record(version).numbers | _numbers(cell.load_stream(), own)
+                self._log(run, version, _chosen(cell, numbers), self._model(cell, index, run, version))
         index.remember("logged", run, last)
 
     def finish(self, cell: Cell, folder: CellFolder) -> None:
@@ -99,35 +113,60 @@ class Tracker:
             self.log_versions(cell, folder)
             with one_line_errors(self._uri):
                 known = self._cell_run(cell, folder)
-                self._log_result(known, folder, result)
+                self._system.stop(known)
+                self._log_result(known, cell, folder, result)
                 self._log_files(known, cell, folder, result)
+                self._client.log_inputs(known, data_sets(cell))
                 self._client.set_terminated(known, "FINISHED")
             self._current = None
             index.remember("closed", known, True)
         elif index.code(known) != result.code:
             with one_line_errors(self._uri):
                 for version in range(result.last_version + 1):
-                    self._log(known, version, _numbers(cell.load_stream(), result.at(version)))
-                self._log_result(known, folder, result)
+                    numbers = _chosen(cell, _numbers(cell.load_stream(), result.at(version)))
+                    self._log(known, version, numbers, index.model(known, version))
+                self._log_result(known, cell, folder, result)
         index.remember("code", known, result.code)
         self._log_probes(known, folder, index)
 
-    def _log_result(self, run: str, folder: CellFolder, result: CellResult) -> None:
-        """What is known when the last version is there: costs, flips, and the result as an artifact."""
+    def _log_result(self, run: str, cell: Cell, folder: CellFolder, result: CellResult) -> None:
+        """What is known when the last version is there: costs, flips, the table of all numbers, and the result."""
+        index, stream, every = RunIndex(folder.path), cell.load_stream(), []
         for version in range(result.last_version + 1):
             found = result.at(version)
-            self._log(
-                run,
-                version,
-                {
-                    f"{protocol}/{name}": x
-                    for protocol, of in found.items()
-                    for name, x in {**of.flips, **of.update}.items()
-                },
-            )
-        self._log(run, result.last_version, result.costs)
+            late = {
+                f"{protocol}/{name}": x
+                for protocol, of in found.items()
+                for name, x in {**of.flips, **of.update}.items()
+            }
+            late |= result.costs if version == result.last_version else {}
+            self._log(run, version, _chosen(cell, late), index.model(run, version))
+            every.append(folder.record(version).numbers | _numbers(stream, found) | late)
+        self._client.log_text(run, numbers_table(every), NUMBERS)
         self._client.log_artifact(run, str(folder.path / FILE))
         self._client.set_tag(run, "clbench.schema", str(SCHEMA))
+        self._client.set_tag(run, NOTE, fitting(description(cell, result), TAG))
+
+    def _model(self, cell: Cell, index: RunIndex, run: str, version: int) -> str:
+        """The logged model of a version, made if need be; it has metrics and no files."""
+        from mlflow.entities import LoggedModelOutput
+
+        model = index.model(run, version)
+        if model is None:
+            update = cell.load_stream().updates[version - 1] if version else None
+            label, kind = (update.label, update.kind) if update else ("pre-trained", "none")
+            facts = {"version": str(version), "update": kind, "strategy": cell.label, "learner": cell.names[1]}
+            made = self._client.create_logged_model(
+                self.experiment,
+                model_name(f"{version:03}-{label}-{cell.label}-seed-{cell.seed}"),
+                source_run_id=run,
+                params={name: fitting(value, TAG) for name, value in facts.items()},
+            )
+            model = str(made.model_id)
+            self._client.finalize_logged_model(model, "READY")
+            self._client.log_outputs(run, [LoggedModelOutput(model, version)])
+            index.remember("models", f"{run}/{version}", model)
+        return model
 
     def _log_probes(self, run: str, folder: CellFolder, index: RunIndex) -> None:
         """What lm-evaluation-harness measured, which may be asked for long after the cell was finished."""
@@ -138,16 +177,17 @@ class Tracker:
         with one_line_errors(self._uri):
             for version, answers in found.items():
                 numbers = {f"probe/{name}": value for row in answers.values() for name, value in row.items()}
-                self._log(run, version, numbers)
+                self._log(run, version, numbers, index.model(run, version))
         index.remember("probed", run, count)
 
-    def _log(self, run: str, version: int, numbers: Mapping[str, float]) -> None:
-        """Log numbers of a version, now."""
+    def _log(self, run: str, version: int, numbers: Mapping[str, float], model: str | None) -> None:
+        """Log numbers of a version, now, for the run and for the version's logged model."""
         self.changed = True
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        log_metrics(self._client, run, [Metric(name, value, now, version) for name, value in numbers.items()])
+        metrics = [Metric(name, value, now, version, model_id=model) for name, value in numbers.items()]
+        log_metrics(self._client, run, metrics)
 
     def fail(self, cell: Cell, folder: CellFolder, error: str) -> None:
         """Close the cell's run as failed.
@@ -159,6 +199,7 @@ class Tracker:
         """
         with one_line_errors(self._uri):
             run = self._cell_run(cell, folder)
+            self._system.stop(run)
             self.changed = True
             self._client.set_tag(run, "clbench.error", fitting(error, 500))
             self._client.log_text(run, strict_json.dumps(dict(self._environment), indent=1), "environment.json")
@@ -167,14 +208,17 @@ class Tracker:
 
     def interrupt(self) -> None:
         """Mark the suite's run, and the cell's that was running, as killed."""
+        self._system.stop()
         with one_line_errors(self._uri):
             for run in filter(None, (self._current, self._parent)):
                 self._client.set_terminated(run, "KILLED")
 
     def close(self, failed: bool) -> None:
         """Close the suite's run."""
+        self._system.stop()
         with one_line_errors(self._uri):
             self._client.set_terminated(self._parent, "FAILED" if failed else "FINISHED")
+        settle(self._uri)
 
     def _cell_run(self, cell: Cell, folder: CellFolder) -> str:
         tags = {
@@ -194,7 +238,8 @@ class Tracker:
             **summary_tags(self._environment),
             **_data_deviations(cell),
         }
-        return self._run_of(RunIndex(folder.path), cell.title, tags, flat(cell.resolved))
+        name = f"{cell.label} / seed {cell.seed} / {cell.names[0]} / {cell.names[1]}"  # columns cut the end
+        return self._run_of(RunIndex(folder.path), name, tags, flat(cell.resolved))
 
     def _run_of(
         self, index: RunIndex, name: str, tags: dict[str, str], parameters: Mapping[str, str] | None = None
@@ -273,6 +318,12 @@ def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
         else:
             result[prefix + key] = str(value)
     return result
+
+
+def _chosen(cell: Cell, numbers: Mapping[str, float]) -> dict[str, float]:
+    """The numbers that are metrics of the run."""
+    protocols = cell.load_stream().protocols
+    return {name: value for name, value in numbers.items() if is_headline(name, protocols)}
 
 
 def _numbers(stream: Stream, results: Mapping[str, VersionResult]) -> dict[str, float]:

@@ -1,11 +1,13 @@
 """MLflow: what a run holds, and a real server over HTTP."""
 
+import csv
 import json
 import math
 import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,10 +21,13 @@ from mlflow.entities import Metric, Run
 
 from clbench.benchmarks.engine.runner import RunOptions, run_suite
 from clbench.benchmarks.engine.suite import load_suite
+from clbench.benchmarks.tracking.headline import is_headline
+from clbench.benchmarks.tracking.run_contents import _plain
 from clbench.benchmarks.tracking.run_index import RunIndex
 from clbench.benchmarks.tracking.store import (
     GUESSED,
     KIND,
+    SHOWN,
     connect,
     create_run,
     default_uri,
@@ -30,6 +35,7 @@ from clbench.benchmarks.tracking.store import (
     log_parameters,
     open_experiment,
     runs_page,
+    settle,
 )
 from clbench.benchmarks.tracking.tracker import Tracker
 from clbench.core.errors import TrackingError
@@ -72,17 +78,18 @@ def check(uri: str, out: Path, tmp_path: Path) -> None:
         "environment.json",
         "R-task-id.csv",
         "matrix-union.png",
+        "numbers.csv",
     }
+    assert len(cell.data.metrics) <= 25
+    table = all_numbers(client, cell.info.run_id, tmp_path)
     downloaded = Path(client.download_artifacts(cell.info.run_id, "ledger.parquet", str(tmp_path)))
     ledger = read_ledger(downloaded)
     assert ledger.equals(read_ledger(folder / "ledger.parquet"))
     for protocol in ("task-id", "union"):
         scores = task_scores(ledger, protocol)
         for task in ("one", "two", "three"):
-            history = client.get_metric_history(cell.info.run_id, f"{protocol}/R/{task}")
-            assert {point.step: point.value for point in history} == {
-                version: scores[version, task] for version in range(4)
-            }
+            found = [table[version, f"{protocol}/R/{task}"] for version in range(4)]
+            assert found == [scores[version, task] for version in range(4)]
     scored = {
         (row["task"], row["sample_id"], row["version"]): row["correct"]
         for row in ledger.to_pylist()
@@ -92,6 +99,9 @@ def check(uri: str, out: Path, tmp_path: Path) -> None:
     flips = {point.step: point.value for point in client.get_metric_history(cell.info.run_id, "union/flips/all/nfr")}
     assert set(flips) == {1, 2, 3}
     assert flips[3] == pytest.approx(lost / 45)
+    for name, value in cell.data.metrics.items():  # the newest value of each metric is that of its newest version
+        assert value == table[max(version for version, known in table if known == name), name]
+    check_models_and_data(client, cell)
     numbers = [json.loads(path.read_text())["numbers"] for path in folder.glob("versions/*/record.json")]
     assert len(numbers) == 4
     metrics = cell.data.metrics
@@ -106,6 +116,31 @@ def check(uri: str, out: Path, tmp_path: Path) -> None:
     )
     assert environment["packages"]["torch"]
     assert environment["hardware"]["cores"]
+
+
+def all_numbers(client: MlflowClient, run: str, folder: Path) -> dict[tuple[int, str], float]:
+    """The table of all numbers, by version and name."""
+    text = Path(client.download_artifacts(run, "numbers.csv", str(folder))).read_text()
+    return {(int(row["version"]), row["name"]): float(row["value"]) for row in csv.DictReader(text.splitlines())}
+
+
+def check_models_and_data(client: MlflowClient, cell: Run) -> None:
+    """Each version is a logged model with its metrics, each task a data set, and the description has R."""
+    models = {
+        model.params["version"]: model
+        for model in client.search_logged_models([cell.info.experiment_id])
+        if model.source_run_id == cell.info.run_id
+    }
+    assert sorted(models) == ["0", "1", "2", "3"]
+    assert [models[str(version)].params["update"] for version in range(4)] == ["none", "learn", "learn", "learn"]
+    for version in (1, 3):
+        shown = {metric.key: metric.value for metric in models[str(version)].metrics or ()}
+        history = client.get_metric_history(cell.info.run_id, "union/flips/all/nfr")
+        assert shown["union/flips/all/nfr"] == next(point.value for point in history if point.step == version)
+    assert cell.inputs is not None
+    names = [used.dataset.name for used in cell.inputs.dataset_inputs]
+    assert sorted(names) == ["tiny/one", "tiny/three", "tiny/two"]
+    assert "| version | one | two | three |" in cell.data.tags["mlflow.note.content"]
 
 
 def test_a_run_in_sqlite(write_suite: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +259,7 @@ def test_a_damaged_memory_only_means_a_new_run(write_suite: Callable[..., str], 
         assert len(runs_of(uri, "cell")) == len(runs_of(uri, "suite")) == number
     for run in runs_of(uri, "cell"):
         assert run.info.status == "FINISHED"
-        assert len(MlflowClient(uri).get_metric_history(run.info.run_id, "union/R/one")) == 4
+        assert len(MlflowClient(uri).get_metric_history(run.info.run_id, "union/flips/all/nfr")) == 3
 
 
 def test_what_a_memory_says_of_versions_is_not_trusted_blindly(tmp_path: Path) -> None:
@@ -265,6 +300,64 @@ class FakeClient:
         return SimpleNamespace(info=SimpleNamespace(run_id="run"))
 
 
+PROTOCOLS = ("task-id", "union")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("task-id/average_accuracy", True),
+        ("task-id/R/one", False),
+        ("task-id/bwt.continuum", False),
+        ("task-id/flips/all/nfr", True),
+        ("task-id/flips/task/one/nfr", False),
+        ("union/bwt.gem", False),
+        ("union/average_accuracy", True),
+        ("union/somebodys_own", True),
+        ("challenge/segmentation/dice", True),
+        ("challenge/cyst/dice", False),
+        ("cost/train_seconds", True),
+        ("seconds/train", False),
+        ("update/rank", False),
+        ("update/drift", True),
+        ("probe/lm-eval/swims/acc", True),
+        ("codyra/mean_rank", True),
+        ("codyra/rank/vision.q", False),
+        ("samples_read", False),
+    ],
+)
+def test_metrics_are_few(name: str, shown: bool) -> None:
+    assert is_headline(name, PROTOCOLS) is shown
+
+
+def test_names_in_a_description_are_no_markup(tmp_path: Path) -> None:
+    assert _plain("[a](b) <script> | `x` *y*") == ("&#91;a&#93;(b) &#60;script&#62; &#124; &#96;x&#96; &#42;y&#42;")
+
+
+def test_the_machine_is_measured_if_mlflows_variable_asks_for_it(
+    write_suite: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    again(write_suite("finetune"), tmp_path / "out")
+    (run,) = runs_of(f"sqlite:///{tmp_path / 'out' / 'mlflow.db'}", "cell")
+    assert 0 <= run.data.metrics["system/system_memory_usage_percentage"] <= 100
+    assert not [thread for thread in threading.enumerate() if "SystemMetrics" in thread.name]
+
+
+def test_a_store_in_sqlite_is_in_wal_mode_and_can_be_copied_when_a_run_has_ended(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    client, experiment = connect(uri, tmp_path)
+    run = create_run(client, experiment, "a")
+    settle(uri)
+    copied = tmp_path / "copy.db"
+    copied.write_bytes((tmp_path / "mlflow.db").read_bytes())
+    with sqlite3.connect(copied) as database:
+        assert database.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+        assert database.execute("select run_uuid from runs").fetchall() == [(run,)]
+    settle("http://host")
+
+
 def test_a_deleted_experiment_is_one_line(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     client, experiment = connect(uri, tmp_path)
@@ -303,8 +396,8 @@ def test_experiments_are_of_runs_unless_a_user_says_otherwise(tmp_path: Path) ->
 
 
 def test_the_page_with_the_runs_is_that_of_the_server_or_of_this_machine() -> None:
-    assert runs_page("http://me:secret@host:80/", "7") == "http://host:80/#/experiments/7/runs"
-    assert runs_page("sqlite:////a/mlflow.db", "1") == "http://127.0.0.1:5000/#/experiments/1/runs"
+    assert runs_page("http://me:secret@host:80/", "7") == f"http://host:80/#/experiments/7/runs?{SHOWN}"
+    assert runs_page("sqlite:////a/mlflow.db", "1") == f"http://127.0.0.1:5000/#/experiments/1/runs?{SHOWN}"
 
 
 def test_a_kill_while_the_tables_are_made_leaves_a_store_that_can_be_made(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ PARAMETERS = {
     "tune": "suite:str --set:list[str]? --trials:int? --criterion:str --strategies:str? --stream:str? --learner:str? "
     "--seed:str --root:str? --out:Path --name:str? --device:str --tracking-uri:str? --fresh:bool --json:bool",
     "list": "kind:str? --json:bool",
-    "show": "kind:str name:str --learner:str? --json:bool",
+    "show": "kind:str? name:str? --learner:str? --bibtex:bool --croissant:bool --json:bool",
     "compare": "old:str new:list[str] --protocol/--filter:str? --metric:str? --dead-band:float "
     "--lower-is-better:bool --margin:float? --max-nfr:float? --policy:Path? --junit:Path? "
     "--markdown:Path? --html:Path? --records:Path? --json:bool --out:Path --tracking-uri:str? "
@@ -125,6 +125,29 @@ def test_everything_can_be_listed_and_shown(clbench: Command, kind: str) -> None
     shown = clbench("show", one, name, "--json")
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)["name"] == name
+
+
+def test_what_to_cite_and_what_data_hold_are_printed(clbench: Command) -> None:
+    one = clbench("show", "strategy", "peft:lora", "--bibtex")
+    assert one.stdout.startswith("@misc{mangrulkar2022peft,\n")
+    of_kind, everything = (clbench("show", *kind, "--bibtex").stdout for kind in (["stream"], []))
+    assert one.stdout.strip() in everything
+    assert one.stdout.strip() not in of_kind
+    assert json.loads(clbench("show", "stream", "clip-mini", "--croissant").stdout)["@type"] == "sc:Dataset"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ([], "wanted a kind and a name (`clbench list` has them), or --bibtex for what to cite"),
+        (["strategy"], "wanted a kind and a name (`clbench list` has them), or --bibtex for what to cite"),
+        (["suite", "quick", "--bibtex"], "suite quick: no reference is recorded"),
+        (["strategy", "lora", "--croissant"], "--croissant is for streams, got strategy lora"),
+    ],
+)
+def test_what_cannot_be_shown_is_one_line(clbench: Command, arguments: list[str], error: str) -> None:
+    done = clbench("show", *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {error}\n")
 
 
 def test_parts_say_in_which_slot_and_strategies_they_fit(clbench: Command) -> None:
@@ -320,7 +343,7 @@ def test_a_leaderboard_that_cannot_be_made_hides_no_result(
     assert "zero-shot (0)" in done.stdout
     assert done.stdout.splitlines()[-2:] == [
         f"MLflow:      mlflow ui --backend-store-uri sqlite:///{tmp_path / 'mlflow.db'}",
-        "runs:        http://127.0.0.1:5000/#/experiments/1/runs",
+        "runs:        http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning&orderByKey=attributes.run_name&orderByAsc=true",
     ]
     assert done.stderr.splitlines()[-1].startswith("error: no leaderboard: ")
 

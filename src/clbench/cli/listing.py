@@ -37,11 +37,17 @@ def list_components(
 
 
 def show(
-    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(PLURALS)}.")],
-    name: Annotated[str, typer.Argument(help="Its name, or path of its file.")],
+    kind: Annotated[Optional[str], typer.Argument(help=f"One of {', '.join(PLURALS)}.")] = None,
+    name: Annotated[Optional[str], typer.Argument(help="Its name, or path of its file.")] = None,
     learner: Annotated[
         Optional[str], typer.Option(help="For a strategy: also count its parameters on this learner.")
     ] = None,
+    bibtex: Annotated[
+        bool, typer.Option("--bibtex", help="Print what to cite, in BibTeX; of all of a kind, or of everything.")
+    ] = False,
+    croissant: Annotated[
+        bool, typer.Option("--croissant", help="For a stream whose data ship: print their description in Croissant.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Show one strategy, part, stream, learner, suite or metric.
@@ -50,7 +56,14 @@ def show(
     """
     from clbench.cli.output import print_json, print_prose, print_table
 
-    found = _describe(_known(kind, PLURALS), name)
+    if bibtex:
+        print("\n\n".join(_entries(kind, name)))
+        return
+    kind, name = _one(kind, name)
+    if croissant:
+        print_json(_croissant(kind, name))
+        return
+    found = _describe(kind, name)
     if kind == "strategy" and learner:
         found |= _counts(name, learner)
     if as_json:
@@ -80,6 +93,51 @@ def _known(kind: str, kinds: Iterable[str]) -> str:
     if kind not in (known := list(kinds)):
         raise ConfigError(f"unknown kind {kind!r}: {did_you_mean(kind, known)}")
     return kind
+
+
+def _one(kind: str | None, name: str | None) -> tuple[str, str]:
+    """The kind and the name of one component.
+
+    Raises:
+        ConfigError: For an unknown kind, or when one of them is missing.
+    """
+    if kind is not None:
+        _known(kind, PLURALS)
+    if kind is None or name is None:
+        raise ConfigError("wanted a kind and a name (`clbench list` has them), or --bibtex for what to cite")
+    return kind, name
+
+
+def _croissant(kind: str, name: str) -> dict[str, Any]:
+    """The description of a stream's data.
+
+    Raises:
+        ConfigError: For other kinds, and for data that do not ship.
+    """
+    from clbench.streams.croissant import croissant_of
+
+    if kind != "stream":
+        raise ConfigError(f"--croissant is for streams, got {kind} {name}")
+    return croissant_of(name)
+
+
+def _entries(kind: str | None, name: str | None) -> list[str]:
+    """BibTeX entries of a component, of all components of a kind, or of everything.
+
+    Raises:
+        ConfigError: When no entry is recorded.
+        RegistryError: For an unknown name.
+    """
+    from clbench.core.references import references, references_of
+
+    if kind is None:
+        return [item.text for item in references()]
+    registry = _registry_of(_known(kind, PLURALS))
+    names = registry.names()
+    if name is not None:
+        plain = _plain(kind, name)
+        names = [plain if plain in names else registry.get(plain).name]  # a known one need not be imported
+    return [item.text for item in references_of(kind, names)]
 
 
 def _registry_of(kind: str) -> "Registry[Any] | Cards":
@@ -117,13 +175,7 @@ def _describe(kind: str, name: str) -> dict[str, Any]:
     registry = _registry_of(kind)
     if isinstance(registry, Cards):
         return _describe_card(kind, registry.get(name))
-    if kind == "strategy":
-        from clbench.benchmarks.engine.suite import spelt_out
-
-        plain = str(spelt_out(name)["name"])
-    else:
-        plain = name.partition(":")[0] if kind == "learner" else name
-    entry = registry.get(plain)
+    entry = registry.get(_plain(kind, name))
     listing = registry.listing(entry.name)
     found: dict[str, Any] = {
         "name": entry.name,
@@ -146,6 +198,15 @@ def _describe(kind: str, name: str) -> dict[str, Any]:
     if kind == "learner" and (":" in name or "argument" not in entry.details):
         found |= _learner_counts(_build(name))
     return found
+
+
+def _plain(kind: str, name: str) -> str:
+    """The registered name in `peft:lora`, `open_clip:ViT-B-16`."""
+    if kind == "strategy" and ":" in name:
+        from clbench.benchmarks.engine.suite import spelt_out
+
+        return str(spelt_out(name)["name"])
+    return name.partition(":")[0] if kind == "learner" else name
 
 
 def _describe_card(kind: str, card: "CardFile") -> dict[str, Any]:
