@@ -189,6 +189,25 @@ def workers_of(drill: Drill) -> list[psutil.Process]:
     return found
 
 
+def in_the_middle(drill: Drill, out: str, below: psutil.Process | None = None) -> psutil.Process | None:
+    """A process whose cell has its first versions and not yet its last one.
+
+    Args:
+        drill: The drill.
+        out: Name of the run.
+        below: A process that it must descend from.
+    """
+    folder = drill.folder / out / drill.suite.stem
+    cells = {lock.read_text().partition(" on ")[0]: lock.name for lock in (folder / ".locks").glob("*")}
+    for process in workers_of(drill):
+        versions = folder / cells.get(f"process {process.pid}", "none") / "versions"
+        with suppress(psutil.Error):
+            right = below is None or below in process.parents()
+            if right and (versions / "0000").is_dir() and not (versions / "0002").is_dir():
+                return process
+    return None
+
+
 # Ray
 
 
@@ -224,15 +243,15 @@ def drill_ray(drill: Drill) -> None:
         until("ten cells", lambda: drill.finished("ray") >= 10)
         node = cluster.worker_nodes[1]
         raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-        own = until("a cell there", lambda: [p for p in workers_of(drill) if raylet in p.parents()])
+        own = until("a cell there", lambda: in_the_middle(drill, "ray", raylet))
         print(f"a node is killed: {kill_node(node)} processes, after {drill.finished('ray')} cells", flush=True)
         drill.end(run, "ray, one of two nodes killed", 0)
-        drill.check(not any(process.is_running() for process in own), "a process of the dead node still runs")
+        drill.check(not own.is_running(), "a process of the dead node still runs")
         drill.compare("ray")
         cluster.add_node(num_cpus=1)
         run = drill.start("ray2", *ten, RAY_ADDRESS=cluster.address)
         until("a finished cell", lambda: drill.finished("ray2") >= 1)
-        until("a cell", lambda: workers_of(drill))[0].kill()
+        until("a cell", lambda: in_the_middle(drill, "ray2")).kill()
         until("three cells", lambda: drill.finished("ray2") >= 3)
         second = drill.start("ray2", *ten, RAY_ADDRESS=cluster.address)
         drill.end(second, "a second head on the same suite", 2, "another process runs this suite here")
@@ -316,12 +335,12 @@ def drill_slurm(drill: Drill) -> None:
     with slurm_cluster(drill.folder / "cluster"):
         run = drill.start("slurm", "--engine", "slurm")
         until("eight cells", lambda: drill.finished("slurm") >= 8)
-        job = until("a job", lambda: [job for process in workers_of(drill) if (job := job_of(process))])[0]
+        job = job_of(until("a cell", lambda: in_the_middle(drill, "slurm")))
         slurm("scancel", job)
         print(f"scancel {job}", flush=True)
         until("fourteen cells", lambda: drill.finished("slurm") >= 14)
-        (victim := until("a cell", lambda: workers_of(drill))[0]).kill()
-        held = until("another cell", lambda: [one for one in workers_of(drill) if one != victim and job_of(one)])[0]
+        until("a cell", lambda: in_the_middle(drill, "slurm")).kill()
+        held = until("another cell", lambda: in_the_middle(drill, "slurm"))
         held.suspend()
         job = job_of(held)
         slurm("scontrol", "update", f"JobId={job}", "TimeLimit=1")
