@@ -62,7 +62,8 @@ SelectTypeParameters=CR_CPU
 ReturnToService=2
 KillWait=5
 OverTimeLimit=0
-NodeName={host} CPUs=2 State=UNKNOWN
+SlurmdParameters=config_overrides
+NodeName={host} CPUs={cpus} State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -76,11 +77,12 @@ echo "{\\"index\\": $SLURM_ARRAY_TASK_ID, \\"event\\": \\"end\\"}"
 class Drill:
     """A folder with the suite and its runs, and what was not as it should be."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, seeds: int) -> None:
         self.folder = folder
         self.bad: list[str] = []
         self._started: list[subprocess.Popen[str]] = []
-        self.suite = _write_suite(folder)
+        self.cells = 10 * seeds
+        self.suite = _write_suite(folder, seeds)
         for name in ("ray", "ray2", "slurm", "slurm2", "slurm3", "cluster"):
             shutil.rmtree(folder / name, ignore_errors=True)
         self.mark = os.environ[MARK] = str(folder)  # which every process that is started from here has
@@ -125,7 +127,7 @@ class Drill:
             self.bad.append(otherwise)
             print(f"WRONG: {otherwise}", flush=True)
 
-    def compare(self, out: str, cells: int = 40) -> None:
+    def compare(self, out: str, cells: int) -> None:
         """Compare the cells of a run with those of the local one."""
         command = [sys.executable, str(TESTS / "compare_runs.py"), str(self.folder / "local"), str(self.folder / out)]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -138,7 +140,7 @@ class Drill:
         return len(list((self.folder / out).glob("forty/*--seed*/ledger.parquet")))
 
 
-def _write_suite(folder: Path) -> Path:
+def _write_suite(folder: Path, seeds: int) -> Path:
     made_up = import_module("kill_drill")  # beside this file
     if not (folder / "data").exists():
         made_up.write_data(folder / "data")
@@ -160,7 +162,7 @@ def _write_suite(folder: Path) -> Path:
     suite = {
         "streams": [str(folder / "patterns.yaml")],
         "strategies": entries,
-        "seeds": [0, 1, 2, 3],
+        "seeds": list(range(seeds)),
         "budget": {"steps": 8, "batch_size": 8},
         "threads": 1,
     }
@@ -189,19 +191,38 @@ def workers_of(drill: Drill) -> list[psutil.Process]:
     return found
 
 
+def in_the_middle(drill: Drill, out: str, below: psutil.Process | None = None) -> psutil.Process | None:
+    """A process whose cell has its first versions and not yet its last one.
+
+    Args:
+        drill: The drill.
+        out: Name of the run.
+        below: A process that it must descend from.
+    """
+    folder = drill.folder / out / drill.suite.stem
+    cells = {lock.read_text().partition(" on ")[0]: lock.name for lock in (folder / ".locks").glob("*")}
+    for process in workers_of(drill):
+        versions = folder / cells.get(f"process {process.pid}", "none") / "versions"
+        with suppress(psutil.Error):
+            right = below is None or below in process.parents()
+            if right and (versions / "0000").is_dir() and not (versions / "0002").is_dir():
+                return process
+    return None
+
+
 # Ray
 
 
 @contextmanager
-def ray_cluster() -> Iterator[Any]:
-    """A head without room for cells, and two nodes with room for one each."""
+def ray_cluster(cpus: int = 1) -> Iterator[Any]:
+    """A head without room for cells, and two nodes with room for some each."""
     from ray.cluster_utils import Cluster
 
     cluster = Cluster()
     try:
         cluster.add_node(num_cpus=0, include_dashboard=False)
         for _ in range(2):
-            cluster.add_node(num_cpus=1)
+            cluster.add_node(num_cpus=cpus)
         yield cluster
     finally:
         cluster.shutdown()
@@ -221,18 +242,18 @@ def drill_ray(drill: Drill) -> None:
     ten = ("--engine", "ray", "--seeds", "0")
     with ray_cluster() as cluster:
         run = drill.start("ray", "--engine", "ray", RAY_ADDRESS=cluster.address)
-        until("ten cells", lambda: drill.finished("ray") >= 10)
-        node = cluster.worker_nodes[1]
+        until("a quarter of the cells", lambda: drill.finished("ray") >= drill.cells // 4)
+        node = next(iter(cluster.worker_nodes))
         raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-        own = until("a cell there", lambda: [p for p in workers_of(drill) if raylet in p.parents()])
+        own = until("a cell there", lambda: in_the_middle(drill, "ray", raylet))
         print(f"a node is killed: {kill_node(node)} processes, after {drill.finished('ray')} cells", flush=True)
         drill.end(run, "ray, one of two nodes killed", 0)
-        drill.check(not any(process.is_running() for process in own), "a process of the dead node still runs")
-        drill.compare("ray")
+        drill.check(not own.is_running(), "a process of the dead node still runs")
+        drill.compare("ray", drill.cells)
         cluster.add_node(num_cpus=1)
         run = drill.start("ray2", *ten, RAY_ADDRESS=cluster.address)
         until("a finished cell", lambda: drill.finished("ray2") >= 1)
-        until("a cell", lambda: workers_of(drill))[0].kill()
+        until("a cell", lambda: in_the_middle(drill, "ray2")).kill()
         until("three cells", lambda: drill.finished("ray2") >= 3)
         second = drill.start("ray2", *ten, RAY_ADDRESS=cluster.address)
         drill.end(second, "a second head on the same suite", 2, "another process runs this suite here")
@@ -254,8 +275,8 @@ def drill_ray(drill: Drill) -> None:
 
 
 @contextmanager
-def slurm_cluster(folder: Path) -> Iterator[None]:
-    """A controller and one node with two processors, and `SLURM_CONF` set to them."""
+def slurm_cluster(folder: Path, cpus: int = 2) -> Iterator[None]:
+    """A controller and one node with room for some cells, and `SLURM_CONF` set to them."""
     import getpass
     import platform
 
@@ -267,7 +288,7 @@ def slurm_cluster(folder: Path) -> Iterator[None]:
     (folder / "key").chmod(0o600)
     ports = {"port": 20000 + os.getpid() % 20000 * 2, "other_port": 20001 + os.getpid() % 20000 * 2}
     host = platform.node().partition(".")[0]
-    conf = SLURM_CONF.format(host=host, user=getpass.getuser(), folder=folder, **ports)
+    conf = SLURM_CONF.format(host=host, user=getpass.getuser(), folder=folder, cpus=cpus, **ports)
     (folder / "slurm.conf").write_text(conf)
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
     files = {
@@ -315,13 +336,13 @@ def drill_slurm(drill: Drill) -> None:
     ten = ("--engine", "slurm", "--seeds", "0")
     with slurm_cluster(drill.folder / "cluster"):
         run = drill.start("slurm", "--engine", "slurm")
-        until("eight cells", lambda: drill.finished("slurm") >= 8)
-        job = until("a job", lambda: [job for process in workers_of(drill) if (job := job_of(process))])[0]
+        until("a fifth of the cells", lambda: drill.finished("slurm") >= drill.cells // 5)
+        job = job_of(until("a cell", lambda: in_the_middle(drill, "slurm")))
         slurm("scancel", job)
         print(f"scancel {job}", flush=True)
-        until("fourteen cells", lambda: drill.finished("slurm") >= 14)
-        (victim := until("a cell", lambda: workers_of(drill))[0]).kill()
-        held = until("another cell", lambda: [one for one in workers_of(drill) if one != victim and job_of(one)])[0]
+        until("more cells", lambda: drill.finished("slurm") >= drill.cells // 3)
+        until("a cell", lambda: in_the_middle(drill, "slurm")).kill()
+        held = until("another cell", lambda: in_the_middle(drill, "slurm"))
         held.suspend()
         job = job_of(held)
         slurm("scontrol", "update", f"JobId={job}", "TimeLimit=1")
@@ -330,9 +351,9 @@ def drill_slurm(drill: Drill) -> None:
         drill.end(second, "a second head on the same suite", 2, "another process runs this suite here")
         lines = ("was cancelled", "ran into its time limit", "by signal 9 (perhaps for memory)")
         drill.end(run, "slurm, a job cancelled, one killed, one out of time", 2, *lines)
-        drill.check(drill.finished("slurm") == 37, f"wanted 37 finished cells, got {drill.finished('slurm')}")
+        drill.check(drill.finished("slurm") == drill.cells - 3, f"finished cells: {drill.finished('slurm')}")
         drill.end(drill.start("slurm", "--engine", "slurm"), "slurm, the same command again", 0)
-        drill.compare("slurm")
+        drill.compare("slurm", drill.cells)
         run = drill.start("slurm2", *ten)
         until("two cells", lambda: drill.finished("slurm2") >= 2)
         os.killpg(run.pid, signal.SIGINT)  # as a terminal does
@@ -371,7 +392,7 @@ def schedule(engine: str, cells: int, folder: Path) -> int:
         from clbench.benchmarks.engine.engines import slurm_jobs
 
         (worker := folder / "worker.sh").write_text(EMPTY_CELL)
-        with slurm_cluster(folder / "cluster"), patch.object(slurm_jobs, "COMMAND", ("sh", str(worker))):
+        with slurm_cluster(folder / "cluster", 64), patch.object(slurm_jobs, "COMMAND", ("sh", str(worker))):
             began = time.monotonic()
             slurm_jobs.SlurmJobs(folder / "suite").run(requests, handle)
     else:
@@ -379,7 +400,7 @@ def schedule(engine: str, cells: int, folder: Path) -> int:
 
         from clbench.benchmarks.engine.engines import ray_driver
 
-        with ray_cluster() as cluster, patch.object(ray_driver, "run_cell", nothing):
+        with ray_cluster(4) as cluster, patch.object(ray_driver, "run_cell", nothing):
             ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
             began = time.monotonic()
             asyncio.run(ray_driver.run_cells({"requests": requests, "cwd": str(folder), "limit": None}, handle))
@@ -396,6 +417,7 @@ def main() -> int:
     """Parse the arguments and run the drill."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("engine", choices=("ray", "slurm"))
+    parser.add_argument("--seeds", type=int, default=4, help="seeds of the suite, of ten cells each")
     parser.add_argument("--schedule", type=int, metavar="CELLS", help="only measure scheduling, with empty cells")
     parser.add_argument("--folder", type=Path, help="where everything stays, so that the local run is not repeated")
     asked = parser.parse_args()
@@ -403,7 +425,7 @@ def main() -> int:
     with nullcontext(asked.folder) if asked.folder else tempfile.TemporaryDirectory() as folder:
         if asked.schedule:
             return int(schedule(engine, asked.schedule, Path(folder).resolve()) != asked.schedule)
-        drill = Drill(Path(folder).resolve())
+        drill = Drill(Path(folder).resolve(), asked.seeds)
         began = time.monotonic()
         drill.end(drill.start("local", "--workers", "2"), "local", 0)
         print(f"local: {drill.finished('local')} cells in {time.monotonic() - began:.0f} s", flush=True)

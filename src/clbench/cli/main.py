@@ -7,6 +7,7 @@ import typer
 from clbench.cli import compare, data, doctor, export, listing, metrics, power, report, run, tune, verify, versions
 from clbench.core.errors import ClbenchError
 
+INTERRUPTED = 130
 app = typer.Typer(
     name="clbench",
     help="Benchmark continual learning: measure what a model keeps and what it loses.",
@@ -41,9 +42,11 @@ def main() -> None:
     except ClbenchError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:  # which typer makes of Ctrl-C
+            raise
         print("interrupted: finished results are kept; repeat the command to continue", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has ended, as in `clbench list | head`
         sys.stderr.close()
         sys.exit(0)
