@@ -199,7 +199,7 @@ def cost_of_rows(folder: Path, rows: int) -> dict[str, float]:
     return {"compare, s": cost.processor, "compare, peak MiB": cost.peak_mib}
 
 
-def _ledger(target: "np.ndarray", prediction: "np.ndarray") -> pa.Table:  # type: ignore[type-arg]
+def _ledger(target: "np.ndarray", prediction: "np.ndarray") -> pa.Table:
     n = len(target)
     names = pa.array([f"class {label}" for label in range(10)])
     columns = {

@@ -8,7 +8,8 @@ from clbench.core.errors import MetricError
 from clbench.reports.estimates import Estimate
 from clbench.reports.statistics.intervals import with_error
 from clbench.reports.statistics.measured import Measured
-from clbench.reports.statistics.ranks import PairedTest, rank_methods
+from clbench.reports.statistics.paired_difference import PairedDifference
+from clbench.reports.statistics.ranks import rank_methods
 
 
 @final
@@ -75,18 +76,26 @@ def rank_by_seeds(numbers: Mapping[str, Mapping[str, float]], *, higher_is_bette
     best = found.best[0] if len(found.best) == 1 else None
     first = found.order[0]
     differences = {
-        test.other if test.one == first else test.one: _less(test, -1 if test.one == first else 1)
+        test.other if test.one == first else test.one: _less(
+            test.difference, -1 if test.one == first else 1, test.adjusted
+        )
         for test in found.tests
-        if first in (test.one, test.other)
+        if first in (test.one, test.other) and test.difference is not None
     }
     return SeedRanking(found.intervals, best, found.order, differences)
 
 
-def _less(test: PairedTest, sign: int) -> SeedDifference:
-    """The difference of a test, or its reverse for a sign of -1."""
-    errors = test.difference.errors
+def _less(difference: PairedDifference, sign: int, adjusted: float | None) -> SeedDifference:
+    """A difference, or its reverse for a sign of -1.
+
+    Args:
+        difference: The difference.
+        sign: 1 or -1.
+        adjusted: Its p-value, corrected for the number of pairs.
+    """
+    errors = difference.errors
     interval = errors.interval
-    points = {str(seed): sign * value for seed, value in test.difference.points.items()}
+    points = {str(seed): sign * value for seed, value in difference.points.items()}
     return SeedDifference(
-        points, sign * errors.mean, (interval.high - interval.low) / 2 if interval else None, test.adjusted
+        points, sign * errors.mean, (interval.high - interval.low) / 2 if interval else None, adjusted
     )
