@@ -404,6 +404,7 @@ def schedule(engine: str, cells: int, folder: Path) -> int:
             ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
             began = time.monotonic()
             asyncio.run(ray_driver.run_cells({"requests": requests, "cwd": str(folder), "limit": None}, handle))
+            ray.shutdown()
     seconds = ends[-1] - began
     own = resource.getrusage(resource.RUSAGE_SELF)
     print(

@@ -13,7 +13,7 @@ from threading import Thread
 from typing import Any, TextIO
 
 Events = Queue[dict[str, Any]]
-PATIENCE = 30.0
+PATIENCE = 10.0
 """Seconds in which a process that is ended must end."""
 
 

@@ -10,6 +10,7 @@ It is a process of its own because Ray ends the process that uses it where the h
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import ray
@@ -56,18 +57,32 @@ async def run_cells(suite: Mapping[str, Any], tell: Tell) -> None:
         wanted = " and ".join(f"{amount:g} {name}" for name, amount in largest.items() if amount)
         tell({"event": "problem", "message": f"Ray: no node has {wanted} now; cells wait for one"})
     gate = asyncio.Semaphore(suite["limit"] or len(suite["requests"]))
-    await asyncio.gather(*(_cell(request, suite["cwd"], gate, tell) for request in suite["requests"]))
+    task = ray.remote(num_returns="streaming", max_retries=0)(run_cell)
+    await asyncio.gather(
+        *(_cell(request, partial(_begin, task, request, suite["cwd"]), gate, tell) for request in suite["requests"])
+    )
 
 
-async def _cell(request: Request, cwd: str, gate: asyncio.Semaphore, tell: Tell) -> None:
-    """Run a cell to its end, again where its node is lost."""
+def _begin(task: Any, request: Request, cwd: str) -> Any:
+    """Submit a cell; gives the events that Ray brings."""
     needs = _resources(request)
-    task = ray.remote(num_returns="streaming", num_cpus=needs["CPU"], num_gpus=needs["GPU"], max_retries=0)(run_cell)
-    index = request["index"]
+    return task.options(num_cpus=needs["CPU"], num_gpus=needs["GPU"]).remote(json.dumps(request), cwd)
+
+
+async def _cell(request: Request, begin: Callable[[], Any], gate: asyncio.Semaphore, tell: Tell) -> None:
+    """Run a cell to its end, again where its node is lost.
+
+    Args:
+        request: What its worker is asked.
+        begin: Submits it.
+        gate: Lets some cells in at a time.
+        tell: Gets the events.
+    """
+    index, lost = request["index"], "the task ended early"
     async with gate:
         for _ in range(1 + LOSSES):
             try:
-                async for reference in task.remote(json.dumps(request), cwd):
+                async for reference in begin():
                     event = json.loads(await reference)
                     if event["event"] == "died":
                         event = failed(index, death(event["status"]))
