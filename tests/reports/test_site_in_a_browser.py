@@ -255,7 +255,8 @@ def test_examples_of_flips_are_clicked_through(site: Path, watched: Watched) -> 
 
 def test_points_of_plots_lead_to_their_rows(site: Path, watched: Watched) -> None:
     page = watched.open(stream_of(site, "stream-1"))
-    assert page.locator(".plots svg").count() == 3
+    assert page.locator("svg:has(a.dot)").count() == 3
+    assert page.locator("svg:has(circle.point)").count() == 1
     page.locator("svg a.dot").first.focus()
     assert page.locator("#p1 tr.lit").count() == 1
 
