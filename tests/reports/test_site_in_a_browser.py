@@ -276,6 +276,7 @@ def test_compressed_versions_are_plotted_by_size(site: Path, watched: Watched) -
     assert page.get_by_text("Size against score").is_visible()
     assert page.locator("#updates1-1 tbody tr").count() == 3
     assert page.locator("svg a.dot").count() == 2
+    assert column(page, "p1", "update/bytes") == ["1,000,000"]
     assert page.locator("#updates1-1").get_by_text("2,000,000").count() == 1
 
 
