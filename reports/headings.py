@@ -65,6 +65,8 @@ STREAM_FLIPS = {
     "flips/first_to_last/nfr": Heading("Negative flips since learnt", direction="lower"),
 }
 """Negative flips of the last version that the leaderboard shows: against its parent, and since each task was learnt."""
+SIZE = "update/bytes"
+"""Name of the size of a compressed version."""
 CALIBRATION = "calibration/ece"
 """Name of the expected calibration error of the last version."""
 OF_KINDS = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from clbench.reports.audit_table import AuditRow, audit_rows
 from clbench.reports.estimates import Estimate, estimate
-from clbench.reports.headings import CALIBRATION, CHALLENGE, COSTS, STREAM_FLIPS
+from clbench.reports.headings import CALIBRATION, CHALLENGE, COSTS, SIZE, STREAM_FLIPS
 from clbench.reports.leaderboard.logged_cell import LoggedCell
 from clbench.reports.matrix import ScoreMatrix
 from clbench.reports.result import CellResult
@@ -193,6 +193,7 @@ def _numbers(cell: LoggedCell, result: CellResult, protocol: str) -> dict[str, f
     last = result.protocols[protocol].last
     found = {name: value for name, value in last.metrics.items() if value is not None}
     found |= {name: last.flips[name] for name in STREAM_FLIPS if name in last.flips}
+    found |= {SIZE: last.update[SIZE]} if SIZE in last.update else {}
     found |= {name: result.costs[name] for name in COSTS if name in result.costs}
     if protocol in cell.calibration:
         found[CALIBRATION] = cell.calibration[protocol]

@@ -152,7 +152,7 @@ def to_json(board: Board) -> str:
         "metrics": {column.name: _json_column(column) for column in board.columns},
         "environment": board.environment,
     }
-    return strict_json.dumps(value, indent=1) + "\n"
+    return strict_json.dumps(value) + "\n"
 
 
 def _json_column(column: Column) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The tables of a stream: its strategies with their numbers, and what the updates of each one cost."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 
 from clbench.core.registry import METRICS
 from clbench.reports.audit_table import AUDIT_FIRST, audit_columns
@@ -13,12 +13,14 @@ from clbench.reports.headings import (
     CHALLENGE,
     COSTS,
     MAIN,
+    SIZE,
     STREAM_FLIPS,
     UPDATE_COSTS,
     UPDATE_TITLE,
     metric_title,
     percent,
     three_digits,
+    update_number,
 )
 from clbench.reports.leaderboard.aggregate import ORDERED_BY, Section, Standing
 from clbench.reports.leaderboard.columns import columns
@@ -31,7 +33,7 @@ from clbench.reports.update_table import FIRST_COLUMNS, update_columns
 
 SHOWN_COSTS = ("cost/train_seconds", "cost/samples", "cost/process_peak_mb")
 """Costs of a run that stand beside its scores."""
-FIRST_TABLE = (*(name for name in MAIN if name != "mtil.last"), *STREAM_FLIPS, CALIBRATION, *SHOWN_COSTS)
+FIRST_TABLE = (*(name for name in MAIN if name != "mtil.last"), *STREAM_FLIPS, CALIBRATION, *SHOWN_COSTS, SIZE)
 """Numbers of the first table of a stream, in its order; Last equals the average accuracy if all tasks are learnt."""
 NOTE = (
     "Scores in %. ± is half of the 95 % t interval over seeds. A dot marks a best strategy only where it is better "
@@ -48,6 +50,8 @@ def number_column(name: str) -> Column:
         return Column(name, STREAM_FLIPS[name].long, "lower", tip=tip)
     if name == CALIBRATION:
         return Column(name, "Calibration error", "lower", tip="Expected calibration error with 15 bins.")
+    if name == SIZE:
+        return Column(name, "Bytes of the last version", "lower", tip="Of the compressed weights.")
     if name in COSTS:
         return Column(
             name,
@@ -279,7 +283,7 @@ def number_cell(name: str, found: Estimate | None, seeds: int, is_best: bool = F
     """
     if found is None:
         return EMPTY
-    shown = three_digits if name in COSTS else percent
+    shown = three_digits if name in COSTS else partial(update_number, name) if name == SIZE else percent
     half = half_width(found) if name not in COSTS else None
     tip = f"{found.n} of {seeds} seeds" if found.n < seeds else ""
     text = shown(found.mean) + (f" ({tip})" if tip else "")

@@ -2,19 +2,21 @@
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import cast, final
+from typing import final
 
 from clbench import __version__
 from clbench.core import strict_json
-from clbench.core.errors import CheckpointError, DataError
+from clbench.core.config import validate
+from clbench.core.errors import CheckpointError, ConfigError
 from clbench.core.storage import read_json, written_whole
 from clbench.reports.leaderboard.logged_cell import LoggedCell
-from clbench.reports.result import FILE, parse_result
+from clbench.reports.result import FILE, CellResult
 from clbench.reports.result_code import code_digest
 from clbench.reports.site.cell_page import SETTINGS
 
@@ -109,12 +111,12 @@ class SiteCache:
     def load(self, cell: LoggedCell) -> LoggedCell | None:
         """The cell with result and calibration as they were computed before; None if they were not."""
         try:
-            found = read_json(cell_file(self._site, cell.digest))
+            found = json.loads(cell_file(self._site, cell.digest).read_text(encoding="utf-8"))
             if "error" in found:
                 return replace(cell, error=str(found["error"]))
-            numbers = cast(Mapping[str, float], found["calibration"])
-            return replace(cell, result=parse_result(found), calibration=dict(numbers))
-        except (CheckpointError, DataError, KeyError, TypeError, ValueError):
+            result = validate(CellResult, found["result"], FILE)
+            return replace(cell, result=result, calibration=dict(found["calibration"]))
+        except (ConfigError, KeyError, OSError, TypeError, ValueError):
             return None
 
     def _files(self, page: str) -> list[Path]:

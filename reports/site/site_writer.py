@@ -154,7 +154,7 @@ def _known(source: Source, cells: Sequence[LoggedCell], kept: SiteCache) -> tupl
 
 def _made_cells(jobs: Iterator[_Job], number: int) -> Iterator[tuple[LoggedCell, list[str]]]:
     """Make the pages of cells, side by side if there are many: the cells with all numbers, and names of their files."""
-    workers = min(len(os.sched_getaffinity(0)), 8)
+    workers = min(os.cpu_count() or 1, 8)
     if number <= ALONE or workers < 2:
         yield from map(_make_cell, jobs)
         return

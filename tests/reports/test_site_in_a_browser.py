@@ -255,7 +255,8 @@ def test_examples_of_flips_are_clicked_through(site: Path, watched: Watched) -> 
 
 def test_points_of_plots_lead_to_their_rows(site: Path, watched: Watched) -> None:
     page = watched.open(stream_of(site, "stream-1"))
-    assert page.locator(".plots svg").count() == 3
+    assert page.locator("svg:has(a.dot)").count() == 3
+    assert page.locator("svg:has(circle.point)").count() == 1
     page.locator("svg a.dot").first.focus()
     assert page.locator("#p1 tr.lit").count() == 1
 
@@ -275,6 +276,7 @@ def test_compressed_versions_are_plotted_by_size(site: Path, watched: Watched) -
     assert page.get_by_text("Size against score").is_visible()
     assert page.locator("#updates1-1 tbody tr").count() == 3
     assert page.locator("svg a.dot").count() == 2
+    assert column(page, "p1", "update/bytes") == ["1,000,000"]
     assert page.locator("#updates1-1").get_by_text("2,000,000").count() == 1
 
 
