@@ -41,7 +41,7 @@ class TapSlfConfig(PromptConfig, GradientConfig):
 @STRATEGIES.register("tap-slf", config=TapSlfConfig)
 @final
 class TapSlf(PromptedStrategy[TapSlfConfig]):
-    """Task-aware prompting with selective layer fine-tuning (Wan and Li 2026, arXiv 2603.00433).
+    """Task-aware prompting with selective layer fine-tuning (Wan and Lan 2026, arXiv 2603.00433).
 
     Soft prompts, a bank for each kind of task, are inserted among the input's tokens. The attention of the top share of
     blocks has low-rank adapters. Only prompts, adapters and heads are trained. Detection has no prompts.

@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clbench.benchmarks.engine.cell import Cell
+from clbench.benchmarks.engine.environment import describe
 from clbench.benchmarks.engine.probe_results import ProbeResults
 from clbench.contracts import Stream
 from clbench.core.errors import CheckpointError, DataError
@@ -74,7 +75,7 @@ class CellFolder:
         self._result: CellResult | None = None
 
     def begin(self, cell: Cell) -> None:
-        """Check the versions that are there, write `cell.json`, remove what a kill has left half written.
+        """Check the versions that are there, write settings and environment, remove what a kill has left half written.
 
         Raises:
             CheckpointError: When an earlier version is missing or damaged.
@@ -83,6 +84,7 @@ class CellFolder:
             self._verify_versions(self.last_version)
         for rest in (self.path / "versions").glob(".*"):
             shutil.rmtree(rest, ignore_errors=True)
+        write_json(self.path / "environment.json", describe())
         write_json(self.path / "cell.json", {"title": cell.title, **cell.resolved})
 
     @property

@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def hardware() -> dict[str, object]:
     }
 
 
+@cache
 def describe() -> dict[str, object]:
     """Everything together, as JSON."""
     return {
