@@ -23,8 +23,9 @@ from clbench.spec.update import Update
 
 SECONDS = {"train": "train", "test": "eval", "decode": "decode", "taken_over": "taken_over"}
 """Costs in seconds, and the numbers of a version's record that they add up."""
-PEAKS = ("peak_mb", "process_peak_mb", "samples")
-"""Numbers of a version's record under `memory/` whose highest value is a cost: MiB, and samples that are kept."""
+PEAKS = ("peak_mb", "process_peak_mb", "samples", "trained_share")
+"""Numbers of a version's record under `memory/` whose highest value is a cost: MiB, samples that are kept, % of values
+that can move."""
 
 
 @final

@@ -82,6 +82,7 @@ COSTS = {
     "cost/peak_mb": Heading("Peak of the device, MiB"),
     "cost/process_peak_mb": Heading("Peak of the process, MiB"),
     "cost/samples": Heading("Samples kept"),
+    "cost/trained_share": Heading("Trained, % of the weights"),
 }
 """What a run took, over all its versions; written with `three_digits`."""
 CHALLENGE = {

@@ -31,7 +31,7 @@ from clbench.reports.site.seed_ranking import SeedRanking, half_width, rank_by_s
 from clbench.reports.site.site_table import EMPTY, Cell, Column, Table
 from clbench.reports.update_table import FIRST_COLUMNS, update_columns
 
-SHOWN_COSTS = ("cost/train_seconds", "cost/samples", "cost/process_peak_mb")
+SHOWN_COSTS = ("cost/train_seconds", "cost/samples", "cost/trained_share", "cost/process_peak_mb")
 """Costs of a run that stand beside its scores."""
 FIRST_TABLE = (*(name for name in MAIN if name != "mtil.last"), *STREAM_FLIPS, CALIBRATION, *SHOWN_COSTS, SIZE)
 """Numbers of the first table of a stream, in its order; Last equals the average accuracy if all tasks are learnt."""

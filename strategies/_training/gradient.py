@@ -191,6 +191,7 @@ class GradientTraining(Strategy[G], Generic[G]):
         left_out = {id(p) for p in heads}
         shared = [(name, p) for name, p in self.trainable_parameters() if id(p) not in left_out]
         trained = self._described(shared)
+        self._record_share(trained, heads)
         masking = Masking(trained, self.masks(trained, task))
         trained = masking.trained
         parameters = [item.parameter for item in trained] + heads
@@ -225,6 +226,19 @@ class GradientTraining(Strategy[G], Generic[G]):
         self.learner.set_checkpointing(False)
         self.learner.module.eval()
         return losses
+
+    def _record_share(self, trained: Sequence[Trained], heads: Sequence[nn.Parameter]) -> None:
+        """Record `memory/trained_share`, in %: which share of the values of model and adapters can move.
+
+        Not recorded where a selector's choice is only known from data.
+        """
+        total = sum(item.parameter.numel() for item in trained)
+        moving = self.parts.select.moving(trained) if self.parts.select else Moving(total, total)
+        if moving is not None:
+            known = (*self.learner.module.parameters(), *(item.parameter for item in trained), *heads)
+            sizes = {id(p): p.numel() for p in known}
+            moved = moving.values + sum(p.numel() for p in heads)
+            self.context.record("memory/trained_share", 100 * moved / sum(sizes.values()))
 
     def _heads(self) -> dict[str, nn.Parameter]:
         """Own parameters of the current tasks, and heads of all tasks seen: kept samples train theirs, too."""

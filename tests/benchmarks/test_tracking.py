@@ -234,7 +234,7 @@ def test_folders_of_earlier_code_have_no_costs_of_their_own_for_decoding(
     again(path, out)
     (run,) = runs_of(f"sqlite:///{out / 'mlflow.db'}", "cell")
     costs = {name for name in run.data.metrics if name.startswith("cost/")}
-    assert costs == {"cost/train_seconds", "cost/test_seconds", "cost/process_peak_mb"}
+    assert costs == {"cost/train_seconds", "cost/test_seconds", "cost/process_peak_mb", "cost/trained_share"}
 
 
 DAMAGED = [

@@ -172,3 +172,13 @@ def test_footprints(tiny: Any) -> None:
     assert Finetune(GradientConfig(), context_of(tiny)).footprint() == {"trainable_parameters": total, "adapters": 0}
     found = Lora(LoraConfig(rank=2, roles=("q",)), context_of(tiny)).footprint()
     assert found == {"trainable_parameters": 4 * 2 * (32 + 32), "adapters": 4}
+
+
+@pytest.mark.parametrize(("settings", "share"), [({}, 1.0), ({"select": {"name": "random", "share": 0.25}}, 0.25)])
+def test_the_share_that_can_move_is_recorded(tiny: Any, settings: dict[str, object], share: float) -> None:
+    numbers: dict[str, float] = {}
+    strategy = Finetune(GradientConfig.model_validate(settings), context_of(tiny, numbers=numbers))
+    every = sum(p.numel() for p in strategy.learner.module.parameters())
+    trained = sum(p.numel() for p in strategy.learner.trainable().values())
+    learn_task(strategy, load_stream(tiny.stream).tasks[0])
+    assert numbers["memory/trained_share"] == pytest.approx(100 * share * trained / every, rel=0.02)
