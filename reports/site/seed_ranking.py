@@ -64,7 +64,7 @@ def rank_by_seeds(numbers: Mapping[str, Mapping[str, float]], *, higher_is_bette
         higher_is_better: Whether the highest number has rank 1.
 
     Returns:
-        The ranking; None for fewer than two strategies, or if two of them have no seed in common.
+        The ranking, in which two strategies without a common seed are not told apart; None for fewer than two.
     """
     if len(numbers) < 2:
         return None

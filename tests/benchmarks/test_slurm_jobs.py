@@ -51,7 +51,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 
 def requests(*numbers: int, threads: int = 1, device: str = "cpu") -> list[dict[str, Any]]:
-    return [{"index": number, "cell": {"threads": threads}, "device": device} for number in numbers]
+    return [{"index": number, "cell": {"threads": threads, "processes": 1}, "device": device} for number in numbers]
 
 
 class Told:

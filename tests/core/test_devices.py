@@ -34,7 +34,7 @@ def test_only_a_gpu_with_bfloat16_computes_in_it(major: int, own: bool, monkeypa
 def test_auto_asks_the_gpu_and_bfloat16_does_not(major: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with_capability(monkeypatch, major)
     asked: list[str] = []
-    monkeypatch.setattr(torch, "autocast", lambda device, dtype: asked.append(f"{device} {dtype}"))
+    monkeypatch.setattr(torch, "autocast", lambda device, dtype, cache_enabled: asked.append(f"{device} {dtype}"))
     learner = build_learner(str(TESTS / "tiny_vit.py"), 0, CPU)
     with FakeTensorMode(allow_non_fake_inputs=True):
         learner.module = torch.nn.Linear(2, 2, device="cuda")

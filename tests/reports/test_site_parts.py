@@ -116,10 +116,11 @@ def test_the_best_is_shown_where_paired_tests_show_it() -> None:
 
 def test_single_seeds_and_single_strategies_are_not_ranked_apart() -> None:
     assert rank_by_seeds({"one": {"0": 1.0}}, higher_is_better=True) is None
-    assert rank_by_seeds({"one": {"0": 1.0}, "two": {"1": 0.0}}, higher_is_better=True) is None
-    found = rank_by_seeds({"one": {"0": 1.0}, "two": {"0": 0.0}}, higher_is_better=True)
-    assert found is not None
-    assert found.best is None
+    for seed in ("0", "1"):  # with and without a seed in common
+        found = rank_by_seeds({"one": {"0": 1.0}, "two": {seed: 0.0}}, higher_is_better=True)
+        assert found is not None
+        assert found.best is None
+        assert found.intervals == {"one": (1, 2), "two": (1, 2)}
 
 
 def test_differences_are_taken_within_a_seed() -> None:

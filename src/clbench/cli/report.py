@@ -20,7 +20,9 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write the leaderboard: a site of static pages, with all tables as Markdown, CSV, JSON and LaTeX.
+    """Write the leaderboard as a site of static pages.
+
+    All tables are also written as Markdown, CSV, JSON and LaTeX.
 
     Only pages that have changed are made again.
     """

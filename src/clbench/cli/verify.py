@@ -10,7 +10,7 @@ def verify(
     folder: Annotated[Path, typer.Argument(help="Folder of `clbench export`, of a suite, or of a cell.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
-    """Recompute every number of a folder from its predictions.
+    """Check all numbers of a folder by its predictions.
 
     Scores, metrics, flips and costs of every version are computed again from the ledgers, and checksums are compared.
     What does not hold is printed in one line each, with exit status 2.
