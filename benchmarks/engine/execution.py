@@ -1,7 +1,6 @@
 """Runs one cell: its versions one after another, each tested and saved before the next begins."""
 
 import json
-import resource
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from clbench.benchmarks.engine.frozen_features import FrozenFeatureCache
 from clbench.benchmarks.engine.intermediates import found_or_made
 from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.live_version import LiveVersion, Services
+from clbench.benchmarks.engine.process_memory import peak_mib, restart_peak
 from clbench.benchmarks.engine.retention import Keep, droppable
 from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.engine.shared_results import SharedResults
@@ -93,6 +93,7 @@ class CellRun:
     ) -> None:
         if cell.threads:
             torch.set_num_threads(cell.threads)
+        restart_peak()  # else the cell would seem to hold what cells before it have held
         self._cell = cell
         self._folder = folder
         self._store = workplace.versions
@@ -425,7 +426,7 @@ def _bytes_of(tree: object) -> int:
 
 
 def _peak_mb(device: torch.device) -> dict[str, float]:
-    """Peak memory in MiB: of this version on the device where there is one, else of the process so far."""
+    """Peak memory in MiB: of this version on the device where there is one, else of the process during this cell."""
     if device.type == "cuda":
         return {"memory/peak_mb": torch.cuda.max_memory_allocated(device) / 2**20}
-    return {"memory/process_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}
+    return {"memory/process_peak_mb": peak_mib()}

@@ -1,7 +1,6 @@
 """How much memory a piece of work needs."""
 
 import contextlib
-import ctypes
 import gc
 import threading
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from collections.abc import Iterator
 import psutil
 import torch
 
-MIB = 2**20
+from clbench.benchmarks.engine.process_memory import MIB, give_back
 
 
 def memory_mib(device: torch.device) -> float:
@@ -17,8 +16,7 @@ def memory_mib(device: torch.device) -> float:
     gc.collect()
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device) / MIB
-    with contextlib.suppress(AttributeError, OSError):  # glibc keeps freed memory; other systems have no such call
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back()
     return float(psutil.Process().memory_info().rss) / MIB
 
 
