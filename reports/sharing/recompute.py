@@ -33,6 +33,9 @@ def cell_problems(place: Path) -> list[str]:
     the versions. Whether an answer of a class is right follows from its name and the target's. Scores of single
     written answers and of images, and confidences, are taken from the ledger.
     """
+    for name, missing in ((FILE, "not finished"), (LEDGER, "the predictions are missing")):
+        if not (place / name).is_file():
+            return [f"{missing}: no {name}"]
     problems: list[str] = []
     try:
         cell, values, settings = read_cell(place), read_json(place / FILE), read_json(place / SETTINGS)

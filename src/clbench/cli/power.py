@@ -49,7 +49,7 @@ def power(
     if as_json:
         print_json({"points": points, "streams": [asdict(each) for each in found]})
         return
-    headings = ("", "sampling", "training", "diff.: sampling", "diff.: training", "visible", f"seeds for {points:g}")
+    headings = ("", "sampling", "training", "diff.: sampling", "diff.: training", "visible", f"seeds to see {points:g}")
     for each in found:
         print_table(_title(each), headings, _rows(each))
         if each.nfr_floor is not None:
