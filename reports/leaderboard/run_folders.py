@@ -13,16 +13,20 @@ from clbench.reports.leaderboard.collect import WITHOUT_A_TAG, newest
 from clbench.reports.leaderboard.logged_cell import SCHEMA, SCHEMA_OF_0_1, LoggedCell
 from clbench.reports.leaderboard.runs_of_0_1 import result_of_0_1
 from clbench.reports.result import FILE, parse_result
+from clbench.reports.sharing.checksums import SUMS
+from clbench.reports.sharing.verify_folder import verify_folder
 
 STATUS = {"finished": "FINISHED", "failed": "FAILED"}
 UNFINISHED = "UNFINISHED"
+REFUSED = "REFUSED"
 
 
 @final
 class RunFolders:
     """The cells under some folders.
 
-    Of several folders of one cell, the newest finished one counts.
+    Of several folders of one cell, the newest finished one counts. Folders with checksums are exports of other people:
+    a cell whose numbers do not follow from its predictions, or whose files have changed, has an error and no result.
 
     Args:
         folders: Output folders, folders of suites or of cells.
@@ -31,6 +35,7 @@ class RunFolders:
         name: Names of the folders.
         cells: One a cell, oldest first, without results.
         problems: Folders whose settings cannot be read, one line each.
+        refused: What does not hold of exports, one line each.
 
     Raises:
         DataError: For a folder that is missing, or if none of them holds a cell.
@@ -39,9 +44,16 @@ class RunFolders:
     def __init__(self, folders: Sequence[Path]) -> None:
         problems: list[str] = []
         found: list[LoggedCell] = []
-        for path in dict.fromkeys(path for folder in folders for path in cell_folders(folder)):
+        exports = {folder: verify_folder(folder) for folder in folders if (folder / SUMS).is_file()}
+        sound = {place for verified in exports.values() for place in verified.cells}
+        self.refused = tuple(f"{folder}: {line}" for folder, of in exports.items() for line in of.problems)
+        places = {path: folder for folder in folders for path in cell_folders(folder)}
+        for path, folder in places.items():
             try:
-                found.append(_cell(path))
+                cell = _cell(path)
+                if folder in exports and path not in sound and cell.error is None:
+                    cell = replace(cell, status=REFUSED, error="does not verify (clbench verify says why)")
+                found.append(cell)
             except (CheckpointError, DataError) as error:
                 problems.append(one_line(f"{path.name}: {str(error).removeprefix(f'{path}/')}"))
         if not found and not problems:

@@ -33,3 +33,15 @@ def test_a_run_is_exported_verified_and_has_its_power_told(
     (stream,) = answer["streams"]
     assert (stream["methods"], stream["runs"], stream["samples"]) == (2, 3, 45)
     assert stream["numbers"]["last"]["visible"] > 0
+    board = tmp_path / "board"
+    assert clbench("report", "--from", to, "--from", runs, "--out", board).returncode == 0
+    damaged = next(to.glob("*finetune*seed1*/ledger.parquet"))
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    done = clbench("report", "--from", to, "--out", board)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"refused: {to}: ")
+    assert damaged.parent.name in done.stderr
+    table = json.loads((board / "leaderboard" / "leaderboard.json").read_text())
+    failed = [cell for section in table["sections"] for row in section["standings"] for cell in row["failed"]]
+    assert [cell["error"] for cell in failed] == ["does not verify (clbench verify says why)"]
+    assert (board / "leaderboard" / "index.html").is_file(), "the rest of the report is written"
