@@ -60,6 +60,7 @@ def cell_page(found: CellNumbers, folder: Path) -> Page:
     if cell.result is not None:
         parts = _parts(cell.result, section, found)
         tables = [*parts["maps"], parts["flips"], *parts["updates"]]
+    command, also_run = repeat_command(cell, settings)
     html = render(
         "cell.html.j2",
         cell=cell,
@@ -71,7 +72,8 @@ def cell_page(found: CellNumbers, folder: Path) -> Page:
         problem=found.problem,
         settings=strict_json.dumps(settings, indent=1) if settings else "",
         environment=strict_json.dumps(environment, indent=1) if environment else "",
-        command=repeat_command(cell, settings),
+        command=command,
+        also_run=also_run,
         update_title=UPDATE_TITLE,
         **parts,
     )

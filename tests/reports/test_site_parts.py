@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from clbench.reports.site.calibration_error import calibration_error, calibratio
 from clbench.reports.site.flip_examples import SHOWN, flips_of_updates
 from clbench.reports.site.over_streams import over_streams
 from clbench.reports.site.rank_plot import difference_plot, rank_diagram
-from clbench.reports.site.repeat_command import repeat_command
+from clbench.reports.site.repeat_command import ALL_RUN, ENTRIES_RUN, repeat_command
 from clbench.reports.site.section_tables import difference_table, number_cell, strategy_table
 from clbench.reports.site.seed_ranking import SeedDifference, half_width, rank_by_seeds
 from clbench.reports.site.site_table import Cell, Column, Table
@@ -241,13 +242,45 @@ def test_the_command_repeats_the_cell() -> None:
         "budget": {"steps": 50, "batch_size": 32, "micro_batch": None},
     }
     assert repeat_command(CELL, settings) == (
-        "clbench run quick --streams s --learners l --strategies lora --seeds 1 --set lora.rank=4 "
-        "--set lora.lr=0.0005 --set budget.steps=50 --set budget.batch_size=32"
+        (
+            "clbench run quick --streams s --learners l --strategies lora --seeds 1 --set lora.rank=4 "
+            "--set lora.lr=0.0005 --set budget.steps=50 --set budget.batch_size=32"
+        ),
+        ENTRIES_RUN,
     )
     mixed = replace(CELL, label="lora + quantize", split="validation")
-    assert repeat_command(mixed, {}) == "clbench run quick --streams s --learners l --seeds 1 --set split=validation"
+    assert repeat_command(mixed, {}) == (
+        "clbench run quick --streams s --learners l --seeds 1 --set split=validation",
+        ALL_RUN,
+    )
     hostile = replace(CELL, suite="$(rm -rf ~)", stream="a; b\n`c`", label="lora")
-    assert repeat_command(hostile, {}).startswith("clbench run '$(rm -rf ~)' --streams 'a; b `c`' ")
+    assert repeat_command(hostile, {})[0].startswith("clbench run '$(rm -rf ~)' --streams 'a; b `c`' ")
+
+
+def test_the_command_that_repeats_a_cell_with_parts_gives_its_label(tmp_path: Path) -> None:
+    """The command is read back by the code that runs suites: the label, and so all settings, are those of the cell."""
+    from clbench.benchmarks.engine.suite import SuiteChanges, load_suite
+    from clbench.core.config import parse_overrides
+
+    def cell_of(strategy: str, changes: SuiteChanges) -> Any:
+        path = tmp_path / "suite.yaml"
+        path.write_text(f"streams: [clip-mini]\nstrategies: [{strategy}]\nbudget: {{steps: 1}}\n")
+        return load_suite(str(path), changes).cells[0]
+
+    for entry in (
+        "{name: finetune, memory: {name: random, size: 100, share: 0.25}}",
+        "{name: finetune, lr: 0.00012345678, edit: {name: lines, a: 0.5}, optimizer: muon}",
+        "{name: finetune, edit: [{name: lines, order: uniform}, wise-ft]}",
+    ):
+        made = cell_of(entry, SuiteChanges())
+        logged = replace(CELL, strategy="finetune", label=made.label)
+        settings = {"strategy": {"settings": made.config.model_dump(mode="json")}}
+        command, besides = repeat_command(logged, settings)
+        words = shlex.split(command)
+        changed = parse_overrides([words[at + 1] for at, word in enumerate(words) if word == "--set"])
+        again = cell_of("finetune", SuiteChanges(overrides=changed))
+        assert (again.label, again.config) == (made.label, made.config)
+        assert besides == ENTRIES_RUN
 
 
 @pytest.fixture(scope="module")
