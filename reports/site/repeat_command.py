@@ -37,8 +37,8 @@ def repeat_command(cell: LoggedCell, settings: Mapping[str, object]) -> tuple[st
     words += ["--seeds", cell.seed]
     for name, value in (own or {}).items():
         words += ["--set", f"{cell.strategy}.{name}={value}"]
-    for name, value in _spent(settings).items():
-        words += ["--set", f"budget.{name}={value}"]
+    for name, number in _spent(settings).items():
+        words += ["--set", f"budget.{name}={number}"]
     if cell.split != "test":
         words += ["--set", f"split={cell.split}"]
     return " ".join(shlex.quote(plain(word)) for word in words), ALL_RUN if own is None else ENTRIES_RUN

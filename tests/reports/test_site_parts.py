@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shlex
 import shutil
 from dataclasses import replace
@@ -26,7 +27,7 @@ from clbench.reports.site.flip_examples import SHOWN, flips_of_updates
 from clbench.reports.site.over_streams import over_streams
 from clbench.reports.site.rank_plot import difference_plot, rank_diagram
 from clbench.reports.site.repeat_command import ALL_RUN, ENTRIES_RUN, repeat_command
-from clbench.reports.site.section_tables import difference_table, number_cell, strategy_table
+from clbench.reports.site.section_tables import difference_table, lacking_text, number_cell, strategy_table
 from clbench.reports.site.seed_ranking import SeedDifference, half_width, rank_by_seeds
 from clbench.reports.site.site_table import Cell, Column, Table
 from clbench.reports.site.site_writer import write_site
@@ -108,6 +109,7 @@ def test_the_best_is_shown_where_paired_tests_show_it() -> None:
     found = rank_by_seeds({"one": {**one, "1": 0.911}, "two": two, "three": three}, higher_is_better=True)
     assert found is not None
     assert found.best == "one"
+    assert (found.pairs, found.tested, found.told_apart) == (3, 3, 2)
     assert found.intervals == {"one": (1, 1), "two": (2, 3), "three": (2, 3)}
     lower = rank_by_seeds({"one": {**one, "1": 0.911}, "two": two, "three": three}, higher_is_better=False)
     assert lower is not None
@@ -133,6 +135,7 @@ def test_differences_are_taken_within_a_seed() -> None:
     less = found.differences["two"]
     assert less.points == pytest.approx({"0": -0.1, "1": -0.2, "2": -0.3})
     assert (less.mean, less.half_width) == pytest.approx((-0.2, 4.302652729696142 * 0.1 / 3**0.5))
+    assert (found.pairs, found.tested, found.told_apart) == (1, 1, 0)
     assert less.p == pytest.approx(0.0741799)  # 1 - t / sqrt(t^2 + 2) for two degrees of freedom
     drawn = difference_plot({"two": less, "<b>": SeedDifference({"<i>": 0.1}, 0.1, None, None)})
     assert drawn.count("<circle") == 4
@@ -198,6 +201,9 @@ def test_a_table_in_every_format() -> None:
     assert r"a\textbar{}b\_\textless{}script\textgreater{} & \textbf{50.0 $\pm$ 1.0 (rank 1 to 2)} \\" in text
     assert r"Name & X \& Y $\uparrow$ \\" in text
     assert text.startswith("% T% \\input{x}\n")
+    assert "\\caption{T\\% \\textbackslash{}input\\{x\\}: A\\_title}\n\\label{tab:t-input-x-t}" in text
+    negative = Table("t", "t", columns, [[Cell("a-1"), Cell("-5.0", -0.05, "1.0", 0.01, 3)]])
+    assert r"a-1 & $-$5.0 $\pm$ 1.0 \\" in to_latex("T", [negative])
     found = json.loads(to_json("T", [made]))["tables"][0]
     assert found["rows"][0][1] == {"value": 0.5, "half_width": 0.01, "n": 3, "rank": [1, 2], "best": True}
     assert found["rows"][1][1] is None
@@ -404,6 +410,34 @@ def test_ranks_are_shown_for_several_seeds(runs: Path) -> None:
     found = RunFolders([runs])
     (section,) = aggregate([found.read(cell) for cell in found.cells])
     shown = strategy_table(section, "task-id", {}, 1)
-    assert [column.key for column in shown.columns[:4]] == ["strategy", "place", "ranks", "seeds"]
-    assert {row[2].text for row in shown.rows} <= {"1", "2", "1 to 2"}
-    assert all(row[4].half_width for row in shown.rows)
+    assert [column.key for column in shown.columns[:5]] == ["strategy", "average_accuracy", "place", "ranks", "seeds"]
+    assert {row[3].text for row in shown.rows} <= {"1", "2", "1 to 2"}
+    assert all(row[1].half_width for row in shown.rows)
+    assert re.match("[01] of 1 pairs (is|are) told apart by Last", shown.note)
+
+
+def test_each_protocol_has_its_own_order(runs: Path) -> None:
+    """A second protocol in which the scores are those of the other strategy: the places are the other way round."""
+    found = RunFolders([runs])
+    (section,) = aggregate([found.read(cell) for cell in found.cells])
+    one, two = section.standings
+    swapped = (
+        replace(one, results={**one.results, "union": two.results["task-id"]}),
+        replace(two, results={**two.results, "union": one.results["task-id"]}),
+    )
+    section = replace(section, protocols=("task-id", "union"), standings=swapped)
+    tables = [strategy_table(section, protocol, {}, at) for at, protocol in enumerate(section.protocols, start=1)]
+    assert [[row[0].text for row in table.rows] for table in tables] == [[one.label, two.label], [two.label, one.label]]
+    for shown in tables:
+        assert [row[2].text for row in shown.rows] == ["1", "2"]
+        assert shown.rows[0][1].value > shown.rows[1][1].value  # type: ignore[operator]
+
+
+def test_what_has_no_result_is_counted_by_its_cause(runs: Path) -> None:
+    found = RunFolders([runs])
+    one, two, *others = (found.read(cell) for cell in found.cells)
+    broken = replace(one, result=None, status="FAILED", error="the loss is nan")
+    (section,) = aggregate([broken, *others])
+    assert lacking_text(section.standings) == "1 unfinished, 1 not run"
+    (whole,) = aggregate([one, two, *others])
+    assert lacking_text(whole.standings) == ""
