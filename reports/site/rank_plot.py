@@ -9,7 +9,7 @@ from clbench.reports.site.seed_ranking import SeedDifference
 from clbench.reports.site.svg_plot import STROKE, WORDS, Scale
 
 WIDTH, SIDE, ROW = 640.0, 190.0, 18.0
-BLOCK = 32.0
+BLOCK = 36.0
 """Height of a strategy in the plot of differences: its name, and below it its points."""
 LONGEST, WHOLE_LINE = 30, 74
 """Characters of a name beside a diagram, and above points."""
