@@ -45,10 +45,10 @@ class Heading:
 
 
 MAIN = {
-    "average_accuracy": Heading("Average accuracy"),
+    "average_accuracy": Heading("Last"),
     "mtil.last": Heading("Last"),
     "mtil.transfer": Heading("Transfer"),
-    "mtil.average": Heading("Average"),
+    "mtil.average": Heading("Average over versions", "Average"),
     "forgetting.chaudhry": Heading("Forgetting (Chaudhry)", "forgetting", "forg."),
     "bwt.gem": Heading("BWT (GEM)", "BWT"),
     "fwt.gem": Heading("FWT (GEM)", "FWT"),

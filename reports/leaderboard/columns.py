@@ -43,7 +43,7 @@ class Column:
     @property
     def is_main(self) -> bool:
         """Whether the metric belongs in the first table."""
-        return self.name in MAIN
+        return self.name in MAIN and self.name != "mtil.last"  # equals average_accuracy
 
 
 def columns() -> list[Column]:

@@ -6,7 +6,7 @@ from clbench.reports.matrix import ScoreMatrix
 
 @METRICS.register("average_accuracy", direction="higher")
 def average_accuracy(scores: ScoreMatrix) -> float:
-    """Mean score of the last version over all tasks learnt on its path.
+    """Mean score of the last version over all tasks learnt.
 
     Formula: mean over i of R[T][i]
     Unit: that of the scores

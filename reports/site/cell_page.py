@@ -18,7 +18,7 @@ from clbench.reports.site.cell_numbers import CellNumbers
 from clbench.reports.site.heat_map import matrix_table
 from clbench.reports.site.page_frame import address, render
 from clbench.reports.site.repeat_command import repeat_command
-from clbench.reports.site.section_tables import number_column, update_tables
+from clbench.reports.site.section_tables import last_versions, number_column, update_tables
 from clbench.reports.site.site_table import EMPTY, Cell, Column, Table
 from clbench.reports.site.stream_page import Page, section_address, section_title
 from clbench.reports.site.svg_plot import Line, curves
@@ -60,6 +60,7 @@ def cell_page(found: CellNumbers, folder: Path) -> Page:
     if cell.result is not None:
         parts = _parts(cell.result, section, found)
         tables = [*parts["maps"], parts["flips"], *parts["updates"]]
+    command, also_run = repeat_command(cell, settings)
     html = render(
         "cell.html.j2",
         cell=cell,
@@ -71,7 +72,9 @@ def cell_page(found: CellNumbers, folder: Path) -> Page:
         problem=found.problem,
         settings=strict_json.dumps(settings, indent=1) if settings else "",
         environment=strict_json.dumps(environment, indent=1) if environment else "",
-        command=repeat_command(cell, settings),
+        command=command,
+        also_run=also_run,
+        forgotten=any(cell.state == "forgotten" for table in tables for row in table.rows for cell in row),
         update_title=UPDATE_TITLE,
         **parts,
     )
@@ -96,19 +99,24 @@ def _parts(result: CellResult, section: Section, found: CellNumbers) -> dict[str
             for version, of in found.flips.items()
             if of.lost
         ],
-        "facts": _facts(standing, standing.results[first]),
+        "facts": [*_facts(standing, standing.results[first]), *_last_version(section, first)],
     }
 
 
 def _facts(standing: Standing, result: SeedsResult) -> list[tuple[str, str]]:
     """What the cell reached under the first protocol, and what it took."""
-    shown = [*MAIN, *STREAM_FLIPS, CALIBRATION]
+    shown = [*(name for name in MAIN if name != "mtil.last"), *STREAM_FLIPS, CALIBRATION]
     facts = [
         (number_column(name).heading, f"{percent(result.metrics[name].mean)} %")
         for name in shown
         if name in result.metrics
     ]
     return facts + [(COSTS[name].long, three_digits(of.mean)) for name, of in standing.cost.items()]
+
+
+def _last_version(section: Section, protocol: str) -> list[tuple[str, str]]:
+    """Which version the scores are of, where versions were compressed."""
+    return [("Last version", text) for text in last_versions(section, protocol)]
 
 
 def _flip_table(result: CellResult, protocol: str, matrix: ScoreMatrix, found: CellNumbers) -> Table:

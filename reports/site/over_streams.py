@@ -15,7 +15,7 @@ from clbench.reports.statistics.many_tasks import Bootstrapped, interquartile_me
 from clbench.reports.statistics.sample_draws import Numbers
 
 NOTE = (
-    "Strategies with a result on every stream, by the average accuracy under its first protocol. The unit of analysis "
+    "Strategies with a result on every stream, by Last under its first protocol. The unit of analysis "
     "is the run, drawn within each stream: intervals say what other seeds on the same streams would give. IQM is the "
     "mean of the middle half of all runs; the probability of improvement is that of a run being better than one of the "
     "first row (Agarwal et al. 2021)."
@@ -46,7 +46,7 @@ def over_streams(sections: Sequence[Section]) -> tuple[Table, Markup | None, str
         rows.append([Cell(label), _told(found[label]), _told(better), Cell(f"{average:.2f}", average)])
     columns = [
         Column("strategy", "Strategy", is_text=True),
-        Column("iqm", "IQM of average accuracy, %", "higher"),
+        Column("iqm", "IQM of Last, %", "higher"),
         Column("improvement", "Probability of improvement over the first, %", "higher"),
         Column("mean_rank", "Mean rank", "lower"),
     ]
@@ -69,7 +69,7 @@ def _diagram(means: Mapping[str, Sequence[float]], streams: int) -> tuple[Markup
 
 
 def _scores(sections: Sequence[Section]) -> dict[str, Numbers]:
-    """Average accuracies, shape `(runs, streams)`, with as many runs as every stream has of each strategy."""
+    """Numbers of `ORDERED_BY`, shape `(runs, streams)`, with as many runs as every stream has of each strategy."""
     by_label: dict[str, list[list[float]]] = {}
     for section in sections:
         for standing in section.standings if section.protocols else ():

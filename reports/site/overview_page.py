@@ -7,12 +7,13 @@ from clbench.reports.leaderboard.aggregate import ORDERED_BY, Section
 from clbench.reports.leaderboard.board import Board
 from clbench.reports.site.over_streams import over_streams
 from clbench.reports.site.page_frame import render
-from clbench.reports.site.section_tables import NOTE, number_cell, number_column, ranking
+from clbench.reports.site.section_tables import NOTE, lacking_text, number_cell, number_column, ranking
 from clbench.reports.site.site_table import EMPTY, Cell, Column, Table
 from clbench.reports.site.stream_page import Page, section_address, section_title
 
 CHOSEN = (ORDERED_BY, "forgetting.chaudhry", *STREAM_FLIPS, "mtil.average", CALIBRATION)
 """Numbers that can be chosen, the first one at the start."""
+NO_BEST = "none is better than all others"
 
 
 def overview_page(board: Board, problems: Sequence[str]) -> Page:
@@ -29,7 +30,7 @@ def overview_page(board: Board, problems: Sequence[str]) -> Page:
     together = over_streams(board.test_sections)
     tables = [*chosen.values(), *(table for table in (streams, tuning) if table.rows)]
     tables += [together[0]] if together else []
-    cells = [cell for section in board.sections for s in section.standings for cell in (*s.finished, *s.failed)]
+    cells = [cell for section in board.sections for s in section.standings for cell in s.finished]
     title = f"Leaderboard: {board.experiment}"
     html = render(
         "overview.html.j2",
@@ -42,8 +43,8 @@ def overview_page(board: Board, problems: Sequence[str]) -> Page:
         together=together,
         tables=tables,
         problems=problems,
-        finished=sum(cell.finished for cell in cells),
-        failed=sum(not cell.finished for cell in cells),
+        finished=len(cells),
+        lacking=lacking_text([s for section in board.sections for s in section.standings]),
         strategies=len({s.label for section in board.test_sections for s in section.standings}),
     )
     return Page("index", title, html, tables)
@@ -68,8 +69,8 @@ def _number_table(sections: Sequence[Section], name: str) -> Table:
     shown = [Column("strategy", "Strategy", is_text=True)]
     for index in used:
         section = sections[index]
-        parts = [section.stream, *_telling(section, sections)]
-        key = " ".join(filter(None, (section.stream, section.learner, section.budget)))
+        parts = [section.stream, *_telling(section, sections), section.protocols[0]]
+        key = " ".join(filter(None, (section.stream, section.learner, section.budget, section.protocols[0])))
         shown.append(Column(key, ", ".join(parts), column.direction))
     rows = [[Cell(label), *(of.get(index, EMPTY) for index in used)] for label, of in by_label.items()]
     return Table(f"overview-{CHOSEN.index(name)}", column.heading, shown, rows, column.tip, wide=True)
@@ -110,12 +111,12 @@ def _stream_table(sections: Sequence[Section], name: str, title: str) -> Table:
         Column("budget", "Budget", is_text=True),
         Column("strategies", "Strategies"),
         Column("seeds", "Seeds"),
-        Column("without_result", "Without a result", "lower"),
-        Column("best", "Best average accuracy", is_text=True, tip="Only where paired tests over seeds show it."),
+        Column("without_result", "Without a result", is_text=True),
+        Column("best", "Best by Last", is_text=True, tip="Only where paired tests over seeds show it."),
     ]
     rows = []
     for section in sections:
-        lacking = sum(len(s.failed) + len(s.missing) for s in section.standings)
+        lacking = lacking_text(section.standings)
         seeds = max((len(s.finished) for s in section.standings), default=0)
         order = ranking(section, section.protocols[0], ORDERED_BY) if section.protocols else None
         stream = section.stream if section.is_test else f"{section.stream} ({section.split})"
@@ -126,8 +127,8 @@ def _stream_table(sections: Sequence[Section], name: str, title: str) -> Table:
                 Cell(section.budget or EMPTY.text),
                 Cell(str(len(section.standings)), len(section.standings)),
                 Cell(str(seeds), seeds),
-                Cell(str(lacking), lacking, mark="failed" if lacking else ""),
-                Cell(order.best if order and order.best else "not shown", mark="" if order and order.best else "soft"),
+                Cell(lacking, mark="failed") if lacking else EMPTY,
+                Cell(order.best if order and order.best else NO_BEST, mark="" if order and order.best else "soft"),
             ]
         )
     return Table(name, title, columns, rows, wide=True)

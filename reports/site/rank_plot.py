@@ -9,7 +9,10 @@ from clbench.reports.site.seed_ranking import SeedDifference
 from clbench.reports.site.svg_plot import STROKE, WORDS, Scale
 
 WIDTH, SIDE, ROW = 640.0, 190.0, 18.0
-LONGEST = 30
+BLOCK = 36.0
+"""Height of a strategy in the plot of differences: its name, and below it its points."""
+LONGEST, WHOLE_LINE = 30, 74
+"""Characters of a name beside a diagram, and above points."""
 DOT = Markup('<circle class="point" cx="{:.1f}" cy="{:.1f}" r="3"><title>{}</title></circle>')
 JOINT = Markup('<polyline class="joint" points="{}"/>')
 
@@ -57,15 +60,16 @@ def difference_plot(differences: Mapping[str, SeedDifference]) -> Markup:
         reach = found.half_width or 0.0
         ends += [100 * value for value in (*found.points.values(), found.mean - reach, found.mean + reach)]
     room = (max(ends) - min(ends)) * 0.04 or 1.0
-    across = Scale(min(ends) - room, max(ends) + room, SIDE, WIDTH - 14)
-    floor = 8 + ROW * len(differences)
+    across = Scale(min(ends) - room, max(ends) + room, 14, WIDTH - 14)
+    floor = 8 + BLOCK * len(differences)
     parts = [STROKE.format("axis", across.at(0), across.at(0), 4, floor)]
     for tick in across.ticks:
         parts.append(WORDS.format(across.at(tick), floor + 14, "middle", f"{tick:+,g}" if tick else "0"))
-    parts.append(WORDS.format(WIDTH - 14, floor + 30, "end", "difference of average accuracy, percentage points"))
+    parts.append(WORDS.format(WIDTH - 14, floor + 30, "end", "difference of Last, percentage points"))
     for number, (name, found) in enumerate(differences.items()):
-        height = 4 + ROW * (number + 0.5)
-        parts.append(WORDS.format(SIDE - 10, height + 3.5, "end", _short(name)))
+        top = 4 + BLOCK * number
+        height = top + 23
+        parts.append(WORDS.format(0, top + 12, "start", _short(name, WHOLE_LINE)))
         if found.half_width:
             low, high = (across.at(100 * (found.mean + sign * found.half_width)) for sign in (-1, 1))
             parts.append(STROKE.format("reach", low, high, height, height))
@@ -78,6 +82,6 @@ def difference_plot(differences: Mapping[str, SeedDifference]) -> Markup:
     return frame.format(WIDTH, floor + 34, Markup("").join(parts))
 
 
-def _short(name: str) -> str:
+def _short(name: str, longest: int = LONGEST) -> str:
     shown = plain(name)
-    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
+    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"

@@ -1,6 +1,8 @@
 """The tables of a stream: its strategies with their numbers, and what the updates of each one cost."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 
 from clbench.core.registry import METRICS
@@ -17,6 +19,7 @@ from clbench.reports.headings import (
     STREAM_FLIPS,
     UPDATE_COSTS,
     UPDATE_TITLE,
+    audit_number,
     metric_title,
     percent,
     three_digits,
@@ -34,7 +37,7 @@ from clbench.reports.update_table import FIRST_COLUMNS, update_columns
 SHOWN_COSTS = ("cost/train_seconds", "cost/samples", "cost/trained_share", "cost/process_peak_mb")
 """Costs of a run that stand beside its scores."""
 FIRST_TABLE = (*(name for name in MAIN if name != "mtil.last"), *STREAM_FLIPS, CALIBRATION, *SHOWN_COSTS, SIZE)
-"""Numbers of the first table of a stream, in its order; Last equals the average accuracy if all tasks are learnt."""
+"""Numbers of the first table of a stream, in its order. `mtil.last` equals `average_accuracy`: both are called Last."""
 NOTE = (
     "Scores in %. ± is half of the 95 % t interval over seeds. A dot marks a best strategy only where it is better "
     "than every other by paired t tests over seeds, corrected for all pairs (Holm); the ranks are those that these "
@@ -90,24 +93,31 @@ def strategy_table(section: Section, protocol: str, links: Mapping[str, str], nu
         protocol: Name of the protocol.
         links: Address of the page of each strategy's first cell, by its label.
         number: Place of the protocol, from 1.
+
+    Returns:
+        The table; rows and places are in the order of `ORDERED_BY` under this protocol.
     """
+    section = replace(section, standings=_in_order(section, protocol))
     names = [name for name in FIRST_TABLE if _has(section, protocol, name)]
     order = ranking(section, protocol, ORDERED_BY)
     several = any(len(standing.finished) > 1 for standing in section.standings)
     told = [Column("ranks", "Ranks", is_text=True, tip="Those that paired tests leave open.")] if several else []
-    first = [Column("strategy", "Strategy", is_text=True), Column("place", "#"), *told, Column("seeds", "Seeds")]
+    score, others = names[:1], names[1:]
+    first = [Column("strategy", "Strategy", is_text=True), *map(number_column, score)]
+    first += [Column("place", "#"), *told, Column("seeds", "Seeds")]
     cells = _number_rows(section, protocol, names)
     rows = []
     for place, (standing, numbers) in enumerate(zip(section.standings, cells, strict=True), start=1):
         name = Cell(standing.label, link=links.get(standing.label, ""))
         number_of = Cell(str(place), place) if protocol in standing.results else EMPTY
-        rows.append([name, number_of, *([_ranks(standing, order)] if several else []), _seeds(standing), *numbers])
+        ranks = [_ranks(standing, order)] if several else []
+        rows.append([name, *numbers[: len(score)], number_of, *ranks, _seeds(standing), *numbers[len(score) :]])
     title = f"Protocol {protocol}" + (" (primary)" if number == 1 and len(section.protocols) > 1 else "")
-    return Table(f"p{number}", title, [*first, *map(number_column, names)], rows, wide=True)
+    return Table(f"p{number}", title, [*first, *map(number_column, others)], rows, _told_apart(order), wide=True)
 
 
 def difference_table(section: Section, protocol: str, number: int) -> tuple[Table, SeedRanking] | None:
-    """Each strategy less the first one in average accuracy, over the seeds that both have.
+    """Each strategy less the first one in `ORDERED_BY`, over the seeds that both have.
 
     Args:
         section: The stream.
@@ -136,10 +146,11 @@ def difference_table(section: Section, protocol: str, number: int) -> tuple[Tabl
         rows.append(
             [Cell(label), Cell(percent(found.mean), found.mean, spread, half, len(found.points)), p, Cell(points)]
         )
-    title = f"Differences to {order.order[0]}, average accuracy"
+    title = f"Differences to {order.order[0]}: {number_column(ORDERED_BY).heading}"
     note = (
         "The unit of analysis is the seed: a point is the difference of two runs with the same seed, the bar is the "
-        "95 % t interval of their mean. p is that of the paired t test, corrected for all pairs of strategies (Holm)."
+        "95 % t interval of their mean. The intervals are not corrected for the number of pairs; p, of the "
+        "paired t test, is (Holm)."
     )
     return Table(f"differences{number}", title, columns, rows, note, wide=True), order
 
@@ -152,13 +163,35 @@ def other_table(section: Section, protocol: str, number: int) -> Table:
         protocol: Name of the protocol.
         number: Place of the protocol, from 1.
     """
-    names = [column.name for column in columns() if column.name not in FIRST_TABLE]
+    names = [column.name for column in columns() if column.name not in (*FIRST_TABLE, "mtil.last")]
     rows = [
         [Cell(standing.label), *numbers]
         for standing, numbers in zip(section.standings, _number_rows(section, protocol, names), strict=True)
     ]
     shown = [Column("strategy", "Strategy", is_text=True), *map(number_column, names)]
     return Table(f"other{number}", f"All other metrics, protocol {protocol}", shown, rows, wide=True)
+
+
+def last_versions(section: Section, protocol: str) -> list[str]:
+    """Number and bits of the last version, of which the scores are, where versions were compressed.
+
+    Args:
+        section: The stream.
+        protocol: Name of the protocol.
+
+    Returns:
+        One text (`12, 2 bits`) where it is that of all strategies, else one for each strategy, after its label.
+    """
+    found: dict[str, str] = {}
+    for standing in section.standings:
+        rows = standing.results[protocol].update_rows if protocol in standing.results else ()
+        if any("update/bytes" in row.numbers for row in rows):
+            bits = rows[-1].numbers.get("update/bits")
+            what = rows[-1].label if bits is None else f"{update_number('update/bits', bits.mean)} bits"
+            found[standing.label] = f"{rows[-1].number}, {what}"
+    if len(set(found.values())) == 1:
+        return list(found.values())[:1]
+    return [f"{label}: {text}" for label, text in found.items()]
 
 
 def update_tables(section: Section, protocol: str, number: int) -> list[Table]:
@@ -180,14 +213,17 @@ def update_tables(section: Section, protocol: str, number: int) -> list[Table]:
         cells = [
             [
                 *(Cell(word) for word in row.words),
-                *(_told(row.cell(name, len(standing.finished)), row.numbers.get(name)) for name in names),
+                *(
+                    _spread(row.numbers.get(name), partial(update_number, name), len(standing.finished))
+                    for name in names
+                ),
             ]
             for row in rows
         ]
         title = f"{UPDATE_TITLE}: {standing.label}"
         note = (
             "Each version against the one that it was made from, on the tasks learnt before it (on all tasks where "
-            "none is learnt). Shares in %, ± one standard error over seeds; answers in numbers."
+            "none is learnt). Shares in %, answers in numbers. ± is half of the 95 % t interval over seeds."
         )
         tables.append(Table(f"updates{number}-{place}", title, [*first, *numbers], cells, note, wide=True))
     return tables
@@ -203,12 +239,16 @@ def audit_tables(section: Section) -> list[Table]:
         shown = [Column(name.lower(), name, is_text=True) for name in AUDIT_FIRST]
         shown += [Column(name, AUDIT[name].long, AUDIT[name].direction) for name in names]
         rows = [
-            [*(Cell(word) for word in row.words), *(_told(row.cell(name), row.numbers.get(name)) for name in names)]
+            [
+                *(Cell(word) for word in row.words),
+                *(_spread(row.numbers.get(name), partial(audit_number, name)) for name in names),
+            ]
             for row in standing.audits
         ]
         note = (
             "The aim is the value of the reference, a model that was trained without the samples. Accuracies and "
-            "shares in %; the gap is the mean distance of the three accuracies from those of the reference."
+            "shares in %; the gap is the mean distance of the three accuracies from those of the reference. "
+            "± is half of the 95 % t interval over seeds."
         )
         tables.append(Table(f"audit-{place}", f"{AUDIT_TITLE}: {standing.label}", shown, rows, note))
     return tables
@@ -263,13 +303,20 @@ def failure_table(section: Section) -> Table | None:
         for cell in standing.failed
     ]
     rows += [
-        [Cell(standing.label), Cell(seed), Cell("MISSING", mark="failed"), Cell("other strategies have this seed")]
+        [Cell(standing.label), Cell(seed), Cell("NOT RUN", mark="failed"), Cell("other strategies have this seed")]
         for standing in section.standings
         for seed in standing.missing
     ]
     names = ("Strategy", "Seed", "Status", "Error")
     shown = [Column(name.lower(), name, is_text=True) for name in names]
-    return Table("failures", "Without a result", shown, rows) if rows else None
+    title = f"Without a result: {lacking_text(section.standings)}"
+    return Table("failures", title, shown, rows) if rows else None
+
+
+def lacking_text(standings: Sequence[Standing]) -> str:
+    """How many cells have no result: `1 unfinished, 2 not run`; empty if every seed has one."""
+    counts = {"unfinished": sum(len(s.failed) for s in standings), "not run": sum(len(s.missing) for s in standings)}
+    return ", ".join(f"{number} {what}" for what, number in counts.items() if number)
 
 
 def number_cell(name: str, found: Estimate | None, seeds: int, is_best: bool = False) -> Cell:
@@ -313,7 +360,7 @@ def _seeds(standing: Standing) -> Cell:
     finished, lacking = len(standing.finished), len(standing.failed) + len(standing.missing)
     if not lacking:
         return Cell(str(finished), finished)
-    return Cell(f"{finished} of {finished + lacking}", finished, mark="failed", tip="see the table “Without a result”")
+    return Cell(f"{finished} of {finished + lacking}", finished, mark="failed", tip=lacking_text([standing]))
 
 
 def _ranks(standing: Standing, order: SeedRanking | None) -> Cell:
@@ -331,8 +378,37 @@ def _has(section: Section, protocol: str, name: str) -> bool:
     return any(name in metrics for metrics in results)
 
 
-def _told(text: str, found: Estimate | None) -> Cell:
-    return EMPTY if found is None else Cell(text, found.mean, n=found.n)
+def _in_order(section: Section, protocol: str) -> tuple[Standing, ...]:
+    """The strategies by `ORDERED_BY` under a protocol, those without it last."""
+
+    def place(standing: Standing) -> tuple[float, str]:
+        found = standing.results[protocol].metrics.get(ORDERED_BY) if protocol in standing.results else None
+        return (-found.mean if found else math.inf, standing.label)
+
+    return tuple(sorted(section.standings, key=place))
+
+
+def _told_apart(order: SeedRanking | None) -> str:
+    """How many pairs the ranks tell apart; empty where there is no pair with two seeds in common."""
+    if order is None or not order.tested:
+        return ""
+    told = f"{order.told_apart} of {order.pairs} pairs {'is' if order.told_apart == 1 else 'are'} told apart by Last."
+    return f"{told} Three seeds seldom suffice: clbench power says how many do."
+
+
+def _spread(found: Estimate | None, shown: Callable[[float], str], seeds: int = 0) -> Cell:
+    """Mean and half of the 95 % interval; says so where fewer seeds have the number than finished.
+
+    Args:
+        found: The number over seeds; None where there is none.
+        shown: Writes it as text.
+        seeds: How many seeds finished.
+    """
+    if found is None:
+        return EMPTY
+    half = half_width(found)
+    text = shown(found.mean) + (f" ({found.n} of {seeds} seeds)" * (found.n < seeds))
+    return Cell(text, found.mean, "" if half is None else shown(half), half, found.n)
 
 
 def _amount(found: Estimate | None, standing: Standing) -> Cell:

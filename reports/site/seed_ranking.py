@@ -6,7 +6,7 @@ from typing import final
 
 from clbench.core.errors import MetricError
 from clbench.reports.estimates import Estimate
-from clbench.reports.statistics.intervals import with_error
+from clbench.reports.statistics.intervals import LEVEL, with_error
 from clbench.reports.statistics.measured import Measured
 from clbench.reports.statistics.paired_difference import PairedDifference
 from clbench.reports.statistics.ranks import rank_methods
@@ -40,12 +40,18 @@ class SeedRanking:
         best: The one strategy to which no other is better, as far as is shown; None if there are several.
         order: The strategies, the best mean first.
         differences: Each strategy less the first one, by its name.
+        pairs: Number of pairs of strategies.
+        tested: Number of pairs with two seeds in common.
+        told_apart: Number of pairs of which one is shown to be better, corrected for all pairs (Holm).
     """
 
     intervals: Mapping[str, tuple[int, int]]
     best: str | None
     order: tuple[str, ...]
     differences: Mapping[str, SeedDifference]
+    pairs: int = 0
+    tested: int = 0
+    told_apart: int = 0
 
 
 def half_width(estimate: Estimate) -> float | None:
@@ -82,7 +88,9 @@ def rank_by_seeds(numbers: Mapping[str, Mapping[str, float]], *, higher_is_bette
         for test in found.tests
         if first in (test.one, test.other) and test.difference is not None
     }
-    return SeedRanking(found.intervals, best, found.order, differences)
+    adjusted = [test.adjusted for test in found.tests if test.adjusted is not None]
+    told_apart = sum(p <= 1 - LEVEL for p in adjusted)
+    return SeedRanking(found.intervals, best, found.order, differences, len(found.tests), len(adjusted), told_apart)
 
 
 def _less(difference: PairedDifference, sign: int, adjusted: float | None) -> SeedDifference:

@@ -112,11 +112,12 @@
   for (const box of document.querySelectorAll(".examples")) {
     const items = [...box.querySelectorAll(".example")];
     const told = box.querySelector("output");
+    const lost = Number(box.dataset.lost);
     let at = 0;
     const show = (next) => {
       at = (next + items.length) % items.length;
       items.forEach((item, index) => item.classList.toggle("chosen", index === at));
-      if (told) told.textContent = `${at + 1} of ${items.length}`;
+      if (told) told.textContent = lost > items.length ? `${at + 1} of the ${items.length} surest, of ${lost}` : `${at + 1} of ${items.length}`;
     };
     const [back, on] = box.querySelectorAll("button");
     if (back) back.addEventListener("click", () => show(at - 1));

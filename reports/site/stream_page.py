@@ -1,7 +1,7 @@
 """The page of a stream: strategies, plots, matrices, updates, published numbers, failures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 from clbench.reports.headings import STREAM_FLIPS
@@ -17,6 +17,7 @@ from clbench.reports.site.section_tables import (
     audit_tables,
     difference_table,
     failure_table,
+    last_versions,
     number_column,
     other_table,
     published_table,
@@ -36,7 +37,7 @@ PLOTTED = {
     "flips/first_to_last/nfr": f"{STREAM_FLIPS['flips/first_to_last/nfr'].long}, %",
     "cost/train_seconds": "Training, s",
 }
-"""What average accuracy is plotted against, with the titles of the axes; lower is better for all."""
+"""What Last is plotted against, with the titles of the axes; lower is better for all."""
 
 
 @final
@@ -84,11 +85,14 @@ def stream_page(section: Section, links: Mapping[str, Sequence[tuple[str, str]]]
         updates = update_tables(section, protocol, number)
         paired = difference_table(section, protocol, number) if number == 1 else None
         maps, unlike = _maps(section, protocol, number)
-        protocols.append({"main": main, "others": others, "maps": maps, "unlike": unlike, "updates": updates})
+        last = last_versions(section, protocol)
+        protocols.append(
+            {"main": main, "last": last, "others": others, "maps": maps, "unlike": unlike, "updates": updates}
+        )
         if paired:
             order = paired[1].order[1 : 1 + MOST_LINES]
             drawn = difference_plot({label: paired[1].differences[label] for label in order})
-            protocols[-1] |= {"differences": paired[0], "drawn": drawn}
+            protocols[-1] |= {"differences": replace(paired[0], note=""), "caption": paired[0].note, "drawn": drawn}
         tables += [main, *([paired[0]] if paired else []), others, *maps, *updates]
     audits, amounts, failures = audit_tables(section), amount_tables(section), failure_table(section)
     found = published_tables().get(section.stream) if section.is_test else None
@@ -112,6 +116,7 @@ def stream_page(section: Section, links: Mapping[str, Sequence[tuple[str, str]]]
         failures=failures,
         cells=links,
         tables=tables,
+        forgotten=any(cell.state == "forgotten" for table in tables for row in table.rows for cell in row),
         seeds=max((len(standing.finished) for standing in section.standings), default=0),
     )
     return Page(name, title, html, tables)
@@ -130,7 +135,7 @@ def _maps(section: Section, protocol: str, number: int) -> tuple[list[Table], li
 
 
 def _plots(section: Section) -> list[object]:
-    """Average accuracy against forgetting, negative flips and time, where at least two strategies have both."""
+    """Last against forgetting, negative flips and time, where at least two strategies have both."""
     if not section.protocols:
         return []
     protocol = section.protocols[0]
@@ -147,7 +152,7 @@ def _plots(section: Section) -> list[object]:
                 half = None if reach is None else 100 * reach
                 points.append(Point(x, 100 * y.mean, str(place), text, f"#p1-{place}", half))
         if len(points) > 1:
-            plots.append(scatter(points, Axis(title, False), Axis("Average accuracy, %", True)))
+            plots.append(scatter(points, Axis(title, False), Axis("Last, %", True)))
     return plots
 
 

@@ -32,6 +32,8 @@ LATEX = {
     NO_NUMBER: "--",
 }
 """Characters of LaTeX, and signs that our tables use, with what prints them."""
+MINUS = re.compile(r"(?<![\w.])-(?=\d)")
+"""The sign of a negative number."""
 SPECIAL = re.compile("|".join(map(re.escape, LATEX)))
 
 
@@ -88,11 +90,12 @@ def to_latex(title: str, tables: Sequence[Table]) -> str:
     lines = [f"% {plain(title)}", r"% \usepackage{booktabs}"]
     for table in tables:
         kinds = "".join("l" if column.is_text else "r" for column in table.columns)
-        lines += ["", r"\begin{table}", r"\centering", rf"\caption{{{latex(table.title)}}}"]
+        lines += ["", r"\begin{table}", r"\centering", rf"\caption{{{latex(f'{title}: {table.title}')}}}"]
+        lines.append(rf"\label{{tab:{_slug(title)}-{_slug(table.name)}}}")
         lines += [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
         lines += [" & ".join(latex(_heading(column)) for column in table.columns) + r" \\", r"\midrule"]
         for row in table.rows:
-            cells = [rf"\textbf{{{latex(c.whole)}}}" if c.mark == "best" else latex(c.whole) for c in row]
+            cells = [rf"\textbf{{{_latex_cell(c)}}}" if c.mark == "best" else _latex_cell(c) for c in row]
             lines.append(" & ".join(cells) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return encodable("\n".join(lines) + "\n")
@@ -101,6 +104,17 @@ def to_latex(title: str, tables: Sequence[Table]) -> str:
 def latex(text: str) -> str:
     """Text that LaTeX prints unchanged: no command, no comment, no end of a cell."""
     return SPECIAL.sub(lambda found: LATEX[found[0]], plain(text))
+
+
+def _latex_cell(cell: Cell) -> str:
+    """A cell, with the sign of negative numbers as mathematics, where it is a minus and no hyphen."""
+    text = latex(cell.whole)
+    return text if cell.value is None else MINUS.sub("$-$", text)
+
+
+def _slug(text: str) -> str:
+    """Text as a part of a label of LaTeX."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def _heading(column: Column) -> str:

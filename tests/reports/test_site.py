@@ -87,7 +87,8 @@ def test_a_stream_has_every_part(stream: str) -> None:
         assert part in stream
     assert "the loss of version 2 is nan" in stream
     assert "other strategies have this seed" in stream
-    assert "MISSING" in stream
+    assert "NOT RUN" in stream
+    assert "Without a result: " in stream
 
 
 def test_metrics_and_environment_are_explained(pages: dict[str, str]) -> None:

@@ -246,10 +246,11 @@ def test_examples_of_flips_are_clicked_through(site: Path, watched: Watched) -> 
     first = box.locator(".example:visible").inner_text()
     box.get_by_role("button", name="Next").click()
     assert box.locator(".example:visible").inner_text() != first
-    assert box.locator("output").inner_text() == "2 of 6"
+    lost = box.get_attribute("data-lost")
+    assert box.locator("output").inner_text() == f"2 of the 6 surest, of {lost}"
     box.get_by_role("button", name="Previous").click()
     box.get_by_role("button", name="Previous").click()
-    assert box.locator("output").inner_text() == "6 of 6"
+    assert box.locator("output").inner_text() == f"6 of the 6 surest, of {lost}"
     assert "target class" in first
 
 
@@ -264,7 +265,7 @@ def test_points_of_plots_lead_to_their_rows(site: Path, watched: Watched) -> Non
 def test_failed_missing_and_damaged_cells_are_shown(site: Path, watched: Watched) -> None:
     page = watched.open(stream_of(site, "stream-0"))
     failures = page.locator("#failures").inner_text()
-    assert "MISSING" in failures
+    assert "NOT RUN" in failures
     assert "cannot be read as JSON" in failures
     assert sorted(column(page, "p1", "seeds")) == ["2 of 3", "2 of 3", "3", "3", "3"]
     damaged = watched.open(cell_of(site, "stream-0--strategy-2--seed1"))

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +26,8 @@ from clbench.reports.site.calibration_error import calibration_error, calibratio
 from clbench.reports.site.flip_examples import SHOWN, flips_of_updates
 from clbench.reports.site.over_streams import over_streams
 from clbench.reports.site.rank_plot import difference_plot, rank_diagram
-from clbench.reports.site.repeat_command import repeat_command
-from clbench.reports.site.section_tables import difference_table, number_cell, strategy_table
+from clbench.reports.site.repeat_command import ALL_RUN, ENTRIES_RUN, repeat_command
+from clbench.reports.site.section_tables import difference_table, lacking_text, number_cell, strategy_table
 from clbench.reports.site.seed_ranking import SeedDifference, half_width, rank_by_seeds
 from clbench.reports.site.site_table import Cell, Column, Table
 from clbench.reports.site.site_writer import write_site
@@ -107,6 +109,7 @@ def test_the_best_is_shown_where_paired_tests_show_it() -> None:
     found = rank_by_seeds({"one": {**one, "1": 0.911}, "two": two, "three": three}, higher_is_better=True)
     assert found is not None
     assert found.best == "one"
+    assert (found.pairs, found.tested, found.told_apart) == (3, 3, 2)
     assert found.intervals == {"one": (1, 1), "two": (2, 3), "three": (2, 3)}
     lower = rank_by_seeds({"one": {**one, "1": 0.911}, "two": two, "three": three}, higher_is_better=False)
     assert lower is not None
@@ -132,6 +135,7 @@ def test_differences_are_taken_within_a_seed() -> None:
     less = found.differences["two"]
     assert less.points == pytest.approx({"0": -0.1, "1": -0.2, "2": -0.3})
     assert (less.mean, less.half_width) == pytest.approx((-0.2, 4.302652729696142 * 0.1 / 3**0.5))
+    assert (found.pairs, found.tested, found.told_apart) == (1, 1, 0)
     assert less.p == pytest.approx(0.0741799)  # 1 - t / sqrt(t^2 + 2) for two degrees of freedom
     drawn = difference_plot({"two": less, "<b>": SeedDifference({"<i>": 0.1}, 0.1, None, None)})
     assert drawn.count("<circle") == 4
@@ -197,6 +201,9 @@ def test_a_table_in_every_format() -> None:
     assert r"a\textbar{}b\_\textless{}script\textgreater{} & \textbf{50.0 $\pm$ 1.0 (rank 1 to 2)} \\" in text
     assert r"Name & X \& Y $\uparrow$ \\" in text
     assert text.startswith("% T% \\input{x}\n")
+    assert "\\caption{T\\% \\textbackslash{}input\\{x\\}: A\\_title}\n\\label{tab:t-input-x-t}" in text
+    negative = Table("t", "t", columns, [[Cell("a-1"), Cell("-5.0", -0.05, "1.0", 0.01, 3)]])
+    assert r"a-1 & $-$5.0 $\pm$ 1.0 \\" in to_latex("T", [negative])
     found = json.loads(to_json("T", [made]))["tables"][0]
     assert found["rows"][0][1] == {"value": 0.5, "half_width": 0.01, "n": 3, "rank": [1, 2], "best": True}
     assert found["rows"][1][1] is None
@@ -241,13 +248,45 @@ def test_the_command_repeats_the_cell() -> None:
         "budget": {"steps": 50, "batch_size": 32, "micro_batch": None},
     }
     assert repeat_command(CELL, settings) == (
-        "clbench run quick --streams s --learners l --strategies lora --seeds 1 --set lora.rank=4 "
-        "--set lora.lr=0.0005 --set budget.steps=50 --set budget.batch_size=32"
+        (
+            "clbench run quick --streams s --learners l --strategies lora --seeds 1 --set lora.rank=4 "
+            "--set lora.lr=0.0005 --set budget.steps=50 --set budget.batch_size=32"
+        ),
+        ENTRIES_RUN,
     )
     mixed = replace(CELL, label="lora + quantize", split="validation")
-    assert repeat_command(mixed, {}) == "clbench run quick --streams s --learners l --seeds 1 --set split=validation"
+    assert repeat_command(mixed, {}) == (
+        "clbench run quick --streams s --learners l --seeds 1 --set split=validation",
+        ALL_RUN,
+    )
     hostile = replace(CELL, suite="$(rm -rf ~)", stream="a; b\n`c`", label="lora")
-    assert repeat_command(hostile, {}).startswith("clbench run '$(rm -rf ~)' --streams 'a; b `c`' ")
+    assert repeat_command(hostile, {})[0].startswith("clbench run '$(rm -rf ~)' --streams 'a; b `c`' ")
+
+
+def test_the_command_that_repeats_a_cell_with_parts_gives_its_label(tmp_path: Path) -> None:
+    """The command is read back by the code that runs suites: the label, and so all settings, are those of the cell."""
+    from clbench.benchmarks.engine.suite import SuiteChanges, load_suite
+    from clbench.core.config import parse_overrides
+
+    def cell_of(strategy: str, changes: SuiteChanges) -> Any:
+        path = tmp_path / "suite.yaml"
+        path.write_text(f"streams: [clip-mini]\nstrategies: [{strategy}]\nbudget: {{steps: 1}}\n")
+        return load_suite(str(path), changes).cells[0]
+
+    for entry in (
+        "{name: finetune, memory: {name: random, size: 100, share: 0.25}}",
+        "{name: finetune, lr: 0.00012345678, edit: {name: lines, a: 0.5}, optimizer: muon}",
+        "{name: finetune, edit: [{name: lines, order: uniform}, wise-ft]}",
+    ):
+        made = cell_of(entry, SuiteChanges())
+        logged = replace(CELL, strategy="finetune", label=made.label)
+        settings = {"strategy": {"settings": made.config.model_dump(mode="json")}}
+        command, besides = repeat_command(logged, settings)
+        words = shlex.split(command)
+        changed = parse_overrides([words[at + 1] for at, word in enumerate(words) if word == "--set"])
+        again = cell_of("finetune", SuiteChanges(overrides=changed))
+        assert (again.label, again.config) == (made.label, made.config)
+        assert besides == ENTRIES_RUN
 
 
 @pytest.fixture(scope="module")
@@ -371,6 +410,34 @@ def test_ranks_are_shown_for_several_seeds(runs: Path) -> None:
     found = RunFolders([runs])
     (section,) = aggregate([found.read(cell) for cell in found.cells])
     shown = strategy_table(section, "task-id", {}, 1)
-    assert [column.key for column in shown.columns[:4]] == ["strategy", "place", "ranks", "seeds"]
-    assert {row[2].text for row in shown.rows} <= {"1", "2", "1 to 2"}
-    assert all(row[4].half_width for row in shown.rows)
+    assert [column.key for column in shown.columns[:5]] == ["strategy", "average_accuracy", "place", "ranks", "seeds"]
+    assert {row[3].text for row in shown.rows} <= {"1", "2", "1 to 2"}
+    assert all(row[1].half_width for row in shown.rows)
+    assert re.match("[01] of 1 pairs (is|are) told apart by Last", shown.note)
+
+
+def test_each_protocol_has_its_own_order(runs: Path) -> None:
+    """A second protocol in which the scores are those of the other strategy: the places are the other way round."""
+    found = RunFolders([runs])
+    (section,) = aggregate([found.read(cell) for cell in found.cells])
+    one, two = section.standings
+    swapped = (
+        replace(one, results={**one.results, "union": two.results["task-id"]}),
+        replace(two, results={**two.results, "union": one.results["task-id"]}),
+    )
+    section = replace(section, protocols=("task-id", "union"), standings=swapped)
+    tables = [strategy_table(section, protocol, {}, at) for at, protocol in enumerate(section.protocols, start=1)]
+    assert [[row[0].text for row in table.rows] for table in tables] == [[one.label, two.label], [two.label, one.label]]
+    for shown in tables:
+        assert [row[2].text for row in shown.rows] == ["1", "2"]
+        assert shown.rows[0][1].value > shown.rows[1][1].value  # type: ignore[operator]
+
+
+def test_what_has_no_result_is_counted_by_its_cause(runs: Path) -> None:
+    found = RunFolders([runs])
+    one, two, *others = (found.read(cell) for cell in found.cells)
+    broken = replace(one, result=None, status="FAILED", error="the loss is nan")
+    (section,) = aggregate([broken, *others])
+    assert lacking_text(section.standings) == "1 unfinished, 1 not run"
+    (whole,) = aggregate([one, two, *others])
+    assert lacking_text(whole.standings) == ""
