@@ -16,8 +16,9 @@ import torch
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.learners import build_learner
+from clbench.benchmarks.engine.process_memory import MIB
 from clbench.benchmarks.engine.samples import SampleEncoder
-from clbench.benchmarks.forecast.memory_use import MIB, memory_above_now, memory_mib
+from clbench.benchmarks.forecast.memory_use import memory_above_now, memory_mib
 from clbench.contracts import Budget, Context, Learner, Samples, Split, Strategy, StrategyConfig, Stream, Task
 from clbench.contracts.updating import adopt_release, learn_task
 from clbench.core.errors import CheckpointError, ConfigError

@@ -11,10 +11,11 @@ import torch
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.learners import build_learner
+from clbench.benchmarks.engine.process_memory import MIB
 from clbench.benchmarks.engine.suite import SuiteChanges, load_suite
 from clbench.benchmarks.forecast.live_bytes import LiveBytes
 from clbench.benchmarks.forecast.memory_plan import GIB, MemoryPlan, plan_memory
-from clbench.benchmarks.forecast.memory_use import MIB, memory_above_now
+from clbench.benchmarks.forecast.memory_use import memory_above_now
 from clbench.benchmarks.performance._measuring import default_device, describe_machine
 from clbench.benchmarks.performance._report import Comparison, Report
 from clbench.benchmarks.performance._training_work import TrainingWork, no_rows
