@@ -1,6 +1,7 @@
 """What each update cost: by hand, over seeds, and where the terminal and the leaderboard show it."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -145,7 +146,7 @@ def test_the_leaderboard_shows_the_table_and_the_branch() -> None:
     assert Tags(page).open == []
     assert "What each update cost: rtn &lt;b&gt;" in page
     assert "3 50 % zeros (from 1)" in page
-    assert '<td data-v="120000.0">120,000 ± 0</td>' in page
+    assert "120,000 ± 0" in re.sub(r"<[^>]+>", "", page)
     text = to_markdown(board)
     assert "What each update cost: rtn &lt;b&gt;" in text
     assert "| 2 | 4 bits | compress | 1 one | 75.0 ± 0.0 | 50.0 ± 0.0 |" in text
