@@ -49,7 +49,7 @@ def test_losses_of_the_last_task_are_recorded(tiny: Any) -> None:
     numbers: dict[str, float] = {}
     strategy, _ = retrained(tiny, "a", numbers, lr=3e-3)
     assert numbers["train/loss_first"] > 0
-    assert set(numbers) == {"train/loss_first", "train/loss_last"}
+    assert set(numbers) == {"train/loss_first", "train/loss_last", "memory/trained_share"}
     assert strategy.footprint()["trainable_parameters"] == sum(p.numel() for p in clip("b").module.parameters()) - 1
 
 

@@ -302,7 +302,7 @@ def test_losses_of_both_stages_are_recorded_by_task() -> None:
     first, second = (build_learner(name, 0, CPU) for name in LLAMAS)
     strategy = Muscle(MuscleConfig(**QUICK), context_of(first, record=numbers.__setitem__))
     adopt_release(strategy, first, TEXTS[:1])
-    assert set(numbers) == {"train/loss_first/one", "train/loss_last/one"}
+    assert set(numbers) == {"train/loss_first/one", "train/loss_last/one", "memory/trained_share"}
     adopt_release(strategy, second, TEXTS[:1])
     assert set(numbers) >= {"further/loss_first/one", "further/loss_last/one"}
 
