@@ -20,7 +20,7 @@ import torch
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
 from clbench.benchmarks.engine.cell_request import cell_from_json, cell_to_json
-from clbench.benchmarks.engine.engines.json_process import asked
+from clbench.benchmarks.engine.engines.json_process import PATIENCE, asked, end
 from clbench.benchmarks.engine.execution import CellRun, Workplace
 from clbench.benchmarks.engine.group_store import FollowingStore, LeadingStore
 from clbench.benchmarks.engine.numerics import make_deterministic
@@ -30,8 +30,6 @@ from clbench.core import processes
 from clbench.core.errors import ClbenchError, ConfigError
 
 COMMAND = (sys.executable, "-m", "clbench.benchmarks.engine.process_group")
-PATIENCE = 30.0
-"""Seconds in which a follower that is not needed any more must end."""
 
 
 @contextlib.contextmanager
@@ -113,12 +111,7 @@ class _Follower:
 
     def stop(self) -> None:
         """End it, in the middle of its work too."""
-        self._process.terminate()
-        try:
-            self._process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process)
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()

@@ -59,12 +59,7 @@ class JsonProcess:
 
     def stop(self) -> None:
         """End the process, in the middle of its work too."""
-        self._process.terminate()
-        try:
-            self._process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process)
         self._reader.join()
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -76,6 +71,16 @@ class JsonProcess:
             for line in lines:
                 self._events.put({**json.loads(line), "process": self})
         self._events.put({"event": "died", "status": self._process.wait(), "process": self})
+
+
+def end(process: "subprocess.Popen[Any]") -> None:
+    """End a process, in the middle of its work too; kill it if it does not end in time."""
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def asked() -> Iterator[dict[str, Any]]:
