@@ -307,7 +307,7 @@ def wait_for_a_moment(workers: list[Worker], span: float) -> None:
     if random.random() < 0.9:  # the other kills may come during imports
         while not all(worker.works or worker.has_ended() for worker in workers):
             time.sleep(0.02)
-    time.sleep(random.random() * span / 6)  # several kills in a round
+    time.sleep(random.random() * span / 3)  # several kills in a round, and its end, which takes seconds, can be reached
     if random.random() < 0.3:  # writing takes milliseconds, so random moments seldom meet it
         rooms = [workers[0].out / name for name in (VERSIONS, TESTS)]
         deadline = time.monotonic() + 5
