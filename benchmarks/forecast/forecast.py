@@ -239,7 +239,7 @@ class Bench:
     def _step_cost(self, cell: Cell) -> StepCost:
         """Measured with two sizes of batch and two numbers of classes; with small batches only where steps are slow."""
         wanted = cell.budget.batch_size
-        small = max(1, wanted // 16)
+        small = max(min(2, wanted), wanted // 16)  # a memory needs a batch of two
         one = self._measure(cell, self._few, small)
         large = 2 * small
         if one.step < QUICK:

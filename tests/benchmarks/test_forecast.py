@@ -56,6 +56,12 @@ def test_sizes_and_steps_are_counted(write_suite: Callable[..., str]) -> None:
     assert min(each.peak_mib for each in found.cells) > 50
 
 
+def test_a_memory_is_measured_with_batches_that_hold_new_and_kept_samples(write_suite: Callable[..., str]) -> None:
+    entry = {"name": "finetune", "memory": {"name": "random", "size": 6}}
+    suite = load_suite(write_suite(entry, budget={"steps": 4, "batch_size": 4}))
+    assert forecast_suite(suite.cells, CPU).cells[0].train_seconds > 0
+
+
 def test_versions_that_are_not_made_or_tested_cost_nothing(write_suite: Callable[..., str]) -> None:
     entries = [{"name": name, "last_only": True, "label": f"{name}, end"} for name in ("finetune", "joint")]
     suite = load_suite(write_suite("joint", *entries))
