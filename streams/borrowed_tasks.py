@@ -17,7 +17,7 @@ def borrow_tasks(card: StreamCard, choice: DataChoice) -> Stream:
     where = f"stream {card.name}"
     if card.based_on is None:
         raise ConfigError(f"{where}: based_on is missing (wanted the stream whose tasks are taken)")
-    for name in ("data", "limits", "shots"):
+    for name in ("data", "limits", "prompt", "shots"):
         if getattr(card, name) is not None:
             raise ConfigError(f"{where}: {name} belongs into the card of {card.based_on!r}")
     root = HUB if choice.hub else None if choice.folder is None else str(choice.folder)

@@ -78,6 +78,9 @@ class StreamCard(Config):
     )
     order_reason: str = Field(description="Why the tasks come in this order.")
     limits: TextLimits | None = Field(None, description="Lengths of inputs and answers, for streams of texts.")
+    prompt: str | None = Field(
+        None, description="Input of the model, with `{text}` and, if wanted, `{options}` (names of the task's classes)."
+    )
     shots: int | None = Field(None, ge=1, description="Training samples a class, drawn by the seed; all when absent.")
     tasks: tuple[TaskCard, ...] = Field(min_length=1, description="In training order.")
     licences: tuple[LicenceCard, ...] = ()

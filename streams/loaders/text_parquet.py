@@ -1,5 +1,6 @@
 """Texts with an answer that is a class name in Parquet: `<task>/{train,validation,test}.parquet`."""
 
+import hashlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from clbench.core.errors import ConfigError, DataError, did_you_mean
 from clbench.core.registry import LOADERS
 from clbench.scoring.text.answers import SCORES
 from clbench.spec.stream import Stream
-from clbench.spec.task import Split, Task, TextLimits
+from clbench.spec.task import Split, Task
 from clbench.streams.card import DataChoice, StreamCard, TaskCard
 from clbench.streams.loaders._parquet_files import ParquetParts, folder_of
 
@@ -25,11 +26,11 @@ COLUMNS = ("sample_id", "text", "answer", "label")
 def load_text_parquet(card: StreamCard, choice: DataChoice) -> Stream:
     """A stream of text classification tasks from files that Hugging Face `datasets` wrote.
 
-    Each file has the columns `sample_id`, `text` (the whole input, prompt included), `answer` (strings) and `label`
-    (ClassLabel, whose names are the answers).
+    Each file has the columns `sample_id`, `text` (the whole input, or what the card's `prompt` has for `{text}`),
+    `answer` (strings) and `label` (ClassLabel, whose names are the answers).
 
     Raises:
-        ConfigError: When the card has no limits, or an unknown metric.
+        ConfigError: When the card has no limits, an unknown metric, or a prompt without `{text}`.
         DataError: When a file is missing, damaged or lacks a column.
     """
     if card.limits is None:
@@ -38,17 +39,25 @@ def load_text_parquet(card: StreamCard, choice: DataChoice) -> Stream:
         if task.metric not in SCORES:
             hint = did_you_mean(task.metric, SCORES)
             raise ConfigError(f"stream {card.name}: task {task.name!r}: metric: unknown score {task.metric!r}: {hint}")
+    if card.prompt is not None and card.prompt.count("{text}") != 1:
+        raise ConfigError(f"stream {card.name}: prompt: wanted {{text}} once, got {card.prompt!r}")
     folder = folder_of(card, choice)
-    tasks = tuple(_task(task, ParquetParts(folder / task.name, COLUMNS), card.limits) for task in card.tasks)
+    tasks = tuple(_task(task, ParquetParts(folder / task.name, COLUMNS), card) for task in card.tasks)
     return Stream(card.name, tasks, card.protocols, card.learner, card.model_dump(mode="json"))
 
 
-def _task(card: TaskCard, parts: ParquetParts, limits: TextLimits) -> Task:
-    load = partial(_rows_of, parts)
-    return Task(card.name, card.kind, card.metric, load, parts.fingerprint, parts.classes, limits=limits)
+def _task(task: TaskCard, parts: ParquetParts, card: StreamCard) -> Task:
+    load, fingerprint = partial(_rows_of, parts, card.prompt), partial(_fingerprint, parts, card.prompt)
+    return Task(task.name, task.kind, task.metric, load, fingerprint, parts.classes, limits=card.limits)
 
 
-def _rows_of(parts: ParquetParts, split: Split) -> "Dataset":
+def _fingerprint(parts: ParquetParts, prompt: str | None, split: Split) -> str:
+    """A hash of a part's file, the classes and the prompt."""
+    own = parts.fingerprint(split)
+    return own if prompt is None else hashlib.sha256(f"{own} {prompt!r}".encode()).hexdigest()
+
+
+def _rows_of(parts: ParquetParts, prompt: str | None, split: Split) -> "Dataset":
     from datasets import ClassLabel, Dataset, Features, Value
     from datasets.table import InMemoryTable
 
@@ -56,6 +65,10 @@ def _rows_of(parts: ParquetParts, split: Split) -> "Dataset":
     features = Features({"sample_id": text, "text": text, "answer": text, "label": label})
     table = parts.read(split, features.arrow_schema)
     _check(parts.path(split), table, parts.classes)
+    if prompt is not None:
+        before, after = prompt.replace("{options}", ", ".join(parts.classes)).split("{text}")
+        prompted = pc.binary_join_element_wise(before, table["text"], after, "")
+        table = table.set_column(table.schema.get_field_index("text"), "text", prompted)
     return Dataset(InMemoryTable(table))
 
 

@@ -67,6 +67,21 @@ def test_rows_classes_and_limits_arrive(card: Path) -> None:
     assert task.load("test").to_dict() == ROWS
 
 
+def test_a_prompt_names_the_classes_and_is_part_of_the_fingerprint(card: Path) -> None:
+    plain = load_stream(str(card)).tasks[0]
+    card.write_text(yaml.safe_dump({**CARD, "prompt": "Option: {options}\n{text}\nAnswer:"}), encoding="utf-8")
+    (task,) = load_stream(str(card)).tasks
+    assert task.load("test")["text"][1] == "Option: cat, dog\nkind: it barks\nAnswer:"
+    assert {**task.load("test").to_dict(), "text": ROWS["text"]} == ROWS
+    assert task.fingerprint("test") != plain.fingerprint("test")
+
+
+def test_a_prompt_has_the_text_once(card: Path) -> None:
+    card.write_text(yaml.safe_dump({**CARD, "prompt": "Option: {options}"}), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"stream pets: prompt: wanted \{text\} once, got 'Option: \{options\}'"):
+        load_stream(str(card))
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
