@@ -75,6 +75,7 @@ class Cell:
         others: Strategies of single kinds of updates.
         threads: Number of threads of the computation on a CPU, on which its bits depend; None leaves it to torch.
         processes: Number of processes that run the cell together, on which bits depend, because they add up gradients.
+        order: Number of the order in which the stream's tasks are learnt; 0 is the stream's own.
         streams: Streams that are already loaded, shared by the cells of a suite, as a large one takes seconds to list.
     """
 
@@ -93,7 +94,8 @@ class Cell:
     others: tuple[Choice, ...] = ()
     threads: int | None = None
     processes: int = 1
-    streams: dict[tuple[str, int], Stream] = field(default_factory=dict, repr=False, compare=False)
+    order: int = 0
+    streams: dict[tuple[str, int, int], Stream] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def names(self) -> tuple[str, str, str]:
@@ -181,14 +183,16 @@ class Cell:
         return path
 
     def load_stream(self) -> Stream:
-        """The cell's stream, its shots drawn by the cell's seed.
+        """The cell's stream in the cell's order, its shots drawn by the cell's seed.
 
         Raises:
             DataError: When data are missing.
         """
-        key = (self.stream, self.seed if self.card.shots else 0)
+        name, shots, order = key = (self.stream, self.seed if self.card.shots else 0, self.order)
+        if (name, shots, 0) not in self.streams:
+            self.streams[name, shots, 0] = load_stream(self.stream, self.root, self.seed)
         if key not in self.streams:
-            self.streams[key] = load_stream(self.stream, self.root, self.seed)
+            self.streams[key] = self.streams[name, shots, 0].in_order(order)
         return self.streams[key]
 
     @cached_property

@@ -19,9 +19,10 @@ from clbench.core.errors import ConfigError, did_you_mean
 from clbench.core.registry import LEARNERS, STRATEGIES
 from clbench.spec.stream import Stream
 from clbench.spec.task import Split
+from clbench.spec.task_orders import in_order
 from clbench.spec.update import KINDS, UpdateKind
 from clbench.strategies._parts.slots import PartChoice
-from clbench.streams.card import read_card
+from clbench.streams.card import read_card, updates_of
 
 NOT_SETTINGS = ("name", "label", "streams", "last_only")
 """What an entry of a suite says besides the settings of its strategy."""
@@ -104,6 +105,12 @@ class SuiteConfig(Config):
         "{optimizer: muon}]]}` stands for one entry for each way of taking one mapping from every list.",
     )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="One cell a seed.")
+    orders: int = Field(
+        1,
+        ge=1,
+        description="Orders of tasks that the seeds go through: seed s has order s mod `orders`. Order 0 is the "
+        "stream's own, the others are drawn.",
+    )
     budget: Budget = Field(Budget(steps=100, batch_size=32), description="What every strategy may spend on a task.")
     budgets: dict[str, Budget] = Field({}, description="The same for single streams, where it is another one.")
     root: str | None = Field(
@@ -253,17 +260,19 @@ def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
     strategies = list(_strategies(config, overrides))
     for stream in config.budgets:
         STREAM_CARDS.get(stream)  # an unknown name is an error
-    loaded: dict[tuple[str, int], Stream] = {}
+    loaded: dict[tuple[str, int, int], Stream] = {}
     tuned = TunedSettings(config.tuned)
     for stream in config.streams:
         card = read_card((file := STREAM_CARDS.get(stream)).values, file.path)
+        if config.orders > 1:
+            in_order(updates_of(card), config.orders - 1, f"stream {card.name}")  # refused before data are needed
         wanted = [entry for entry in strategies if not entry.streams or stream in entry.streams]
         budget = config.budgets.get(stream, config.budget)
         for learner, entry, seed in product(config.learners or (card.learner,), wanted, config.seeds):
             LEARNERS.listing(learner.partition(":")[0])
             what = (stream, learner, entry.name, entry.label, entry.settings, budget, seed, config.split)
             how = (config.root, config.skip_broken, config.precision, entry.last_only, entry.others, config.threads)
-            cell = Cell(*what, *how, processes=config.processes, streams=loaded)
+            cell = Cell(*what, *how, processes=config.processes, order=seed % config.orders, streams=loaded)
             require_fit(cell)
             yield tuned.fill(cell) if config.tuned else cell
 

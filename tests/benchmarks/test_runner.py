@@ -12,10 +12,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+import yaml
 from tests.benchmarks.stored_versions import stored
+from tests.conftest import Tiny
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_log import Outcome
@@ -26,6 +29,7 @@ from clbench.core.errors import ClbenchError, ConfigError, TrackingError
 from clbench.core.storage import read_json
 from clbench.reports.result import parse_result
 from clbench.spec.ledger import read_ledger
+from clbench.spec.task_orders import drawn_order
 
 CLBENCH = [sys.executable, "-m", "clbench"]
 SLOW = '''"""Fine-tuning that takes its time."""
@@ -84,6 +88,26 @@ def run(path: str, out: Path, fresh: bool = False) -> tuple[Sequence[Outcome], Q
     """Run a suite quietly."""
     quiet = Quiet()
     return run_suite(load_suite(path), options(out, fresh), quiet).outcomes, quiet
+
+
+def test_seeds_go_through_orders_as_if_the_card_had_them(
+    tiny: Tiny, write_suite: Callable[..., str], tmp_path: Path
+) -> None:
+    strategies: list[Any] = ["finetune", "lora", {"name": "finetune", "memory": {"name": "random", "size": 6}}]
+    outcomes, _ = run(write_suite(*strategies, seeds=[0, 1], orders=2), tmp_path / "drawn")
+    card = yaml.safe_load(Path(tiny.stream).read_text())
+    order = drawn_order([task["name"] for task in card["tasks"]], 1)
+    card |= {"tasks": [next(t for t in card["tasks"] if t["name"] == name) for name in order]}
+    (other := tiny.folder / "other.yaml").write_text(yaml.safe_dump(card))
+    wanted, _ = run(write_suite(*strategies, seeds=[1], streams=[str(other)]), tmp_path / "listed")
+    for own, listed in zip(outcomes[1::2], wanted, strict=True):
+        assert read_ledger(own.folder.path / "ledger.parquet").equals(
+            read_ledger(listed.folder.path / "ledger.parquet")
+        )
+        results = [outcome.folder.result(outcome.cell.load_stream()) for outcome in (own, listed)]
+        assert results[0].protocols == results[1].protocols
+    first = outcomes[0].cell.load_stream()
+    assert [update.label for update in first.updates] == ["one", "two", "three"] != list(order)
 
 
 @pytest.mark.parametrize("strategy", ["joint", "per-task", "finetune"])

@@ -1,11 +1,12 @@
 """A stream: tasks, the updates that make its versions, and the protocols that versions are tested under."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from clbench.spec.task import Task
+from clbench.spec.task_orders import in_order
 from clbench.spec.update import Adopt, Learn, Update, check_updates, parents_of, path_to
 
 if TYPE_CHECKING:
@@ -87,6 +88,18 @@ class Stream:
     def releases(self) -> tuple[str, ...]:
         """Learners of the releases that updates adopt, in order."""
         return tuple(update.release for update in self.updates if isinstance(update, Adopt))
+
+    def in_order(self, number: int) -> "Stream":
+        """The same tasks, learnt in the order of that number (`drawn_order`); number 0 is the stream's own.
+
+        Raises:
+            ConfigError: For a stream with updates other than learning, and when there are not so many orders.
+        """
+        if number == 0:
+            return self
+        updates = in_order(self.updates, number, f"stream {self.name}")
+        known = {task.name: task for task in self.tasks}
+        return replace(self, tasks=tuple(known[update.task] for update in updates), updates=updates)
 
     def to_avalanche(self, size: int = 32) -> "CLScenario":
         """The tasks as an Avalanche benchmark: a train and a test stream with one experience for each task.
