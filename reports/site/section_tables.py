@@ -393,7 +393,10 @@ def _told_apart(order: SeedRanking | None) -> str:
     if order is None or not order.tested:
         return ""
     told = f"{order.told_apart} of {order.pairs} pairs {'is' if order.told_apart == 1 else 'are'} told apart by Last."
-    return f"{told} Three seeds seldom suffice: clbench power says how many do."
+    if order.visible is None:
+        return told
+    seen = f"a paired test finds a difference of {percent(order.visible)} points in four of five cases"
+    return f"{told} Over these seeds and test samples, {seen}; clbench power says how many seeds show smaller ones."
 
 
 def _spread(found: Estimate | None, shown: Callable[[float], str], seeds: int = 0) -> Cell:

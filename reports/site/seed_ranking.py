@@ -1,7 +1,8 @@
 """Strategies of a stream by one number: intervals and ranks over seeds, from `reports/statistics`."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import multimode, variance
 from typing import final
 
 from clbench.core.errors import MetricError
@@ -10,6 +11,7 @@ from clbench.reports.statistics.intervals import LEVEL, with_error
 from clbench.reports.statistics.measured import Measured
 from clbench.reports.statistics.paired_difference import PairedDifference
 from clbench.reports.statistics.ranks import rank_methods
+from clbench.reports.statistics.visible_difference import visible_difference
 
 
 @final
@@ -43,6 +45,8 @@ class SeedRanking:
         pairs: Number of pairs of strategies.
         tested: Number of pairs with two seeds in common.
         told_apart: Number of pairs of which one is shown to be better, corrected for all pairs (Holm).
+        visible: The smallest difference of two strategies that a paired test over as many seeds finds with a power of
+            80 %, the test samples being fixed; None where no pair has two seeds in common.
     """
 
     intervals: Mapping[str, tuple[int, int]]
@@ -52,6 +56,7 @@ class SeedRanking:
     pairs: int = 0
     tested: int = 0
     told_apart: int = 0
+    visible: float | None = None
 
 
 def half_width(estimate: Estimate) -> float | None:
@@ -90,7 +95,24 @@ def rank_by_seeds(numbers: Mapping[str, Mapping[str, float]], *, higher_is_bette
     }
     adjusted = [test.adjusted for test in found.tests if test.adjusted is not None]
     told_apart = sum(p <= 1 - LEVEL for p in adjusted)
-    return SeedRanking(found.intervals, best, found.order, differences, len(found.tests), len(adjusted), told_apart)
+    visible = _visible([list(test.difference.points.values()) for test in found.tests if test.difference is not None])
+    return SeedRanking(
+        found.intervals, best, found.order, differences, len(found.tests), len(adjusted), told_apart, visible
+    )
+
+
+def _visible(differences: Sequence[Sequence[float]]) -> float | None:
+    """The visible difference of a pair of typical spread with the commonest number of seeds.
+
+    Args:
+        differences: The differences of each pair over its common seeds.
+    """
+    several = [values for values in differences if len(values) > 1]
+    if not several:
+        return None
+    freedom = [len(values) - 1 for values in several]
+    spread = (sum(variance(v) * n for v, n in zip(several, freedom, strict=True)) / sum(freedom)) ** 0.5
+    return visible_difference(spread, 0.0, max(multimode(map(len, several))), 0)
 
 
 def _less(difference: PairedDifference, sign: int, adjusted: float | None) -> SeedDifference:

@@ -117,6 +117,17 @@ def test_the_best_is_shown_where_paired_tests_show_it() -> None:
     assert lower.intervals["one"] == (3, 3)
 
 
+def test_the_visible_difference_is_that_of_a_typical_pair() -> None:
+    """Three seeds have lambda(2) = 5.65; differences of 1, 2, 3 a spread of 1, of 0, 0, 3 one of sqrt(3)."""
+    numbers = {"one": {"0": 1.0, "1": 2.0, "2": 3.0}, "two": dict.fromkeys("012", 0.0)}
+    found = rank_by_seeds(numbers, higher_is_better=True)
+    assert found is not None
+    assert found.visible == pytest.approx(5.65 / 3**0.5, rel=1e-3)
+    found = rank_by_seeds({**numbers, "three": {"0": 0.0, "1": 0.0, "2": 3.0}}, higher_is_better=True)
+    assert found is not None  # pairs of spreads 1, sqrt(3) and, by 1, 2, 0, 1
+    assert found.visible == pytest.approx(5.65 / 3**0.5 * ((1 + 3 + 1) / 3) ** 0.5, rel=1e-3)
+
+
 def test_single_seeds_and_single_strategies_are_not_ranked_apart() -> None:
     assert rank_by_seeds({"one": {"0": 1.0}}, higher_is_better=True) is None
     for seed in ("0", "1"):  # with and without a seed in common
