@@ -75,6 +75,7 @@ class Cell:
         others: Strategies of single kinds of updates.
         threads: Number of threads of the computation on a CPU, on which its bits depend; None leaves it to torch.
         processes: Number of processes that run the cell together, on which bits depend, because they add up gradients.
+        shard: Whether these processes share one copy of the weights while they train.
         streams: Streams that are already loaded, shared by the cells of a suite, as a large one takes seconds to list.
     """
 
@@ -93,6 +94,7 @@ class Cell:
     others: tuple[Choice, ...] = ()
     threads: int | None = None
     processes: int = 1
+    shard: bool = False
     streams: dict[tuple[str, int], Stream] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -156,6 +158,7 @@ class Cell:
             **({"last_only": True} if self.last_only else {}),
             **({"threads": self.threads} if self.threads else {}),
             **({"processes": self.processes} if self.processes > 1 else {}),
+            **({"shard": True} if self.shard else {}),
         }
 
     @cached_property

@@ -20,6 +20,7 @@ PLAIN = (
     "last_only",
     "threads",
     "processes",
+    "shard",
 )
 
 
