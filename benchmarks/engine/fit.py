@@ -93,7 +93,7 @@ def _require_shards_fit(cell: Cell) -> None:
         takes = {f"strategy {entry.name}": getattr(entry.value, "takes_shards", False)}
         takes |= {f"strategy {entry.name}: {part.slot} {part}": part.takes_shards for part in choices_in(choice.config)}
         if refused := next((who for who, does in takes.items() if not does), None):
-            raise ConfigError(f"{refused} needs whole weights in every process, so it does not take shard: true")
+            raise ConfigError(f"{refused} takes whole weights only: wanted shard: false, got true")
 
 
 def _require_capabilities(cell: Cell) -> None:
