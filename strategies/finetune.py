@@ -10,3 +10,5 @@ from clbench.strategies._training.gradient import GradientConfig, GradientStrate
 @final
 class Finetune(GradientStrategy[GradientConfig]):
     """Trains all weights on one task after another, the lower baseline of most papers."""
+
+    takes_shards = True

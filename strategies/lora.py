@@ -26,3 +26,5 @@ class Lora(LoraStrategy[LoraConfig]):
     output (W + sum of frozen products) x + B A x and its gradient in A and B are the same to round-off whether the
     frozen products are added to W or computed beside it. So there is no strategy `inc-lora`.
     """
+
+    takes_shards = True

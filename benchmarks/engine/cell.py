@@ -76,6 +76,7 @@ class Cell:
         threads: Number of threads of the computation on a CPU, on which its bits depend; None leaves it to torch.
         processes: Number of processes that run the cell together, on which bits depend, because they add up gradients.
         order: Number of the order in which the stream's tasks are learnt; 0 is the stream's own.
+        shard: Whether these processes share one copy of the weights while they train.
         streams: Streams that are already loaded, shared by the cells of a suite, as a large one takes seconds to list.
     """
 
@@ -95,6 +96,7 @@ class Cell:
     threads: int | None = None
     processes: int = 1
     order: int = 0
+    shard: bool = False
     streams: dict[tuple[str, int, int], Stream] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -158,6 +160,7 @@ class Cell:
             **({"last_only": True} if self.last_only else {}),
             **({"threads": self.threads} if self.threads else {}),
             **({"processes": self.processes} if self.processes > 1 else {}),
+            **({"shard": True} if self.shard else {}),
         }
 
     @cached_property

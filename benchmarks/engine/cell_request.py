@@ -21,6 +21,7 @@ PLAIN = (
     "threads",
     "processes",
     "order",
+    "shard",
 )
 
 

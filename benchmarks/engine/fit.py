@@ -40,6 +40,7 @@ def require_fit(cell: Cell) -> None:
             why = "keeps samples by their positions, which updates of kind forget shift"
             raise ConfigError(f"strategy {entry.name} {why}; stream {card.name} has one (a part `memory` keeps ids)")
     _require_capabilities(cell)
+    _require_shards_fit(cell)
     if cell.others:
         for choice in cell.choices:
             entry = STRATEGIES.get(choice.strategy)
@@ -75,6 +76,24 @@ def _require_parts_fit(choice: Choice) -> None:
                 f"strategy {entry.name}: {part.slot} {part} works on weights of the model, but this strategy does not"
                 " train them"
             )
+
+
+def _require_shards_fit(cell: Cell) -> None:
+    """Refuse to shard a model in one process, or with strategies and parts that need whole weights while they train.
+
+    Raises:
+        ConfigError: In these cases.
+    """
+    if not cell.shard:
+        return
+    if cell.processes == 1:
+        raise ConfigError("shard: true shards a model over the processes of a cell: wanted processes above 1, got 1")
+    for choice in cell.choices:
+        entry = STRATEGIES.get(choice.strategy)
+        takes = {f"strategy {entry.name}": getattr(entry.value, "takes_shards", False)}
+        takes |= {f"strategy {entry.name}: {part.slot} {part}": part.takes_shards for part in choices_in(choice.config)}
+        if refused := next((who for who, does in takes.items() if not does), None):
+            raise ConfigError(f"{refused} takes whole weights only: wanted shard: false, got true")
 
 
 def _require_capabilities(cell: Cell) -> None:

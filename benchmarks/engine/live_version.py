@@ -204,6 +204,7 @@ class LiveVersion:
             record=given.record,
             once=given.once,
             stored=given.stored,
+            shard=cell.shard,
         )
         seed_globally(derive(cell.seed, "strategy"))  # for constructors that draw from the global state
         strategy = cast(AnyStrategy, STRATEGIES.get(choice.strategy).value(choice.config, context))

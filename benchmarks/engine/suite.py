@@ -126,6 +126,11 @@ class SuiteConfig(Config):
     processes: int = Field(
         1, ge=1, description="Processes that run a cell together, each with its own GPU; bits depend on their number."
     )
+    shard: bool = Field(
+        False,
+        description="Shard parameters, gradients and optimizer state over these processes in training (FSDP), for "
+        "strategies and parts that take shards; bits depend on it.",
+    )
     split: Split = Field(
         "test", description="The part of the tasks that is tested; `validation` for choosing settings."
     )
@@ -272,7 +277,7 @@ def _cells(config: SuiteConfig, overrides: dict[str, object]) -> Iterator[Cell]:
             LEARNERS.listing(learner.partition(":")[0])
             what = (stream, learner, entry.name, entry.label, entry.settings, budget, seed, config.split)
             how = (config.root, config.skip_broken, config.precision, entry.last_only, entry.others, config.threads)
-            cell = Cell(*what, *how, processes=config.processes, order=seed % config.orders, streams=loaded)
+            cell = Cell(*what, *how, config.processes, seed % config.orders, config.shard, streams=loaded)
             require_fit(cell)
             yield tuned.fill(cell) if config.tuned else cell
 

@@ -105,6 +105,7 @@ class Keys:
             "device": self._device,
             "threads": self._cell.threads,
             "processes": self._cell.processes,
+            "shard": self._cell.shard,
         }
 
     def _made_by(self, update: Update) -> dict[str, object]:

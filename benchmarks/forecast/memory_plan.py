@@ -20,6 +20,7 @@ from clbench.benchmarks.forecast.live_bytes import LiveBytes
 from clbench.contracts import Batch, Budget, Context, Learner, Task, TextLimits
 from clbench.core.registry import LEARNERS, STRATEGIES
 from clbench.learners._text.loading import RANDOM
+from clbench.strategies._parts.blocks import block_modules
 from clbench.strategies._training.gradient import GradientConfig, GradientTraining
 from clbench.strategies._training.optimization import train_only
 
@@ -61,16 +62,18 @@ class MemoryPlan:
 
 @dataclass(frozen=True)
 class Way:
-    """A strategy with its settings on a learner, with or without checkpointing."""
+    """A strategy with its settings on a learner, with or without checkpointing, in one process or in shards."""
 
     learner: str
     strategy: str
     checkpointing: bool
+    shards: int = 1
 
     @property
     def title(self) -> str:
         """Name in tables."""
-        return f"{self.strategy}, checkpointing" if self.checkpointing else self.strategy
+        ways = (self.strategy, "checkpointing" * self.checkpointing, f"{self.shards} shards" * (self.shards > 1))
+        return ", ".join(filter(None, ways))
 
 
 Plans: TypeAlias = Mapping[Way, "MemoryPlan | str"]
@@ -85,7 +88,7 @@ def plan_suite(cells: Sequence[Cell], told: Callable[[str], None]) -> Plans:
     """
     plans: dict[Way, MemoryPlan | str] = {}
     for cell in cells:
-        ways = {on: Way(cell.names[1], cell.label, on) for on in (False, True)}
+        ways = {on: Way(cell.names[1], cell.label, on, _shards(cell)) for on in (False, True)}
         if _limits(cell) is None or ways[False] in plans:
             continue
         told(f"shapes of {cell.names[1]} / {cell.label}")
@@ -113,6 +116,7 @@ def plan_memory(cell: Cell, checkpointing: bool, bfloat16: bool = True) -> Memor
     """The plan of a cell, or why there is none.
 
     Planned are language models with random weights of a known shape, under strategies that train by the task's loss.
+    Where the cell shards its model, the plan is that of one process.
 
     Args:
         cell: The cell; its data are not read.
@@ -130,7 +134,11 @@ def plan_memory(cell: Cell, checkpointing: bool, bfloat16: bool = True) -> Memor
         if why := _cannot_be_planned(strategy):
             return f"strategy {cell.names[2]}: {why}"
         training = cast(GradientTraining[GradientConfig], strategy)
-        return _planned(training, _task(limits), checkpointing)
+        return _planned(training, _task(limits), checkpointing, _shards(cell))
+
+
+def _shards(cell: Cell) -> int:
+    return cell.processes if cell.shard else 1
 
 
 def _limits(cell: Cell) -> TextLimits | None:
@@ -148,7 +156,7 @@ def _cannot_be_planned(strategy: object) -> str | None:
     return None
 
 
-def _planned(strategy: GradientTraining[GradientConfig], task: Task, checkpointing: bool) -> MemoryPlan:
+def _planned(strategy: GradientTraining[GradientConfig], task: Task, checkpointing: bool, shards: int) -> MemoryPlan:
     learner = strategy.learner
     bases = strategy.footprint().get("bytes_of_bases", 0)  # adapters are attached from here on
     shared = dict(strategy.trainable_parameters())
@@ -162,10 +170,35 @@ def _planned(strategy: GradientTraining[GradientConfig], task: Task, checkpointi
     samples, most = 1, strategy.context.budget.batch_size
     while samples <= most and (not totals or max(totals.values()) <= max(CARDS) * GIB):
         # At the end of a backward pass all gradients are there; before, activations are.
-        peak = max(_peak(learner, known, task, samples, accumulated=samples < most), weights + gradients)
+        peak = max(_peak(learner, known, task, samples, accumulated=samples < most or shards > 1), weights + gradients)
         totals[samples] = peak + optimizer + bases
         samples *= 2
-    return MemoryPlan(weights, gradients, optimizer, bases, totals)
+    whole = MemoryPlan(weights, gradients, optimizer, bases, totals)
+    return whole if shards == 1 else _sharded(whole, learner, shards)
+
+
+def _sharded(whole: MemoryPlan, learner: Learner, shards: int) -> MemoryPlan:
+    """The plan of a process that holds one of `shards` shards of the learner; adapters stay whole.
+
+    Gathered, with whole gradients, are what lies outside of blocks and the two largest blocks: torch fetches the next
+    one while it computes one. They count as activations.
+    """
+
+    def bytes_of(module: nn.Module) -> tuple[int, int]:
+        return sum(p.nbytes for p in module.parameters()), sum(p.nbytes for p in module.parameters() if p.requires_grad)
+
+    weights, gradients = bytes_of(learner.module)
+    blocks = [sum(bytes_of(learner.module.get_submodule(name))) for name in block_modules(learner)]
+    gathered = weights + gradients - sum(blocks) + sum(sorted(blocks)[-2:])
+    left_out = 1 - 1 / shards
+    less = left_out * weights, left_out * gradients, left_out * whole.optimizer * gradients / whole.gradients
+    return MemoryPlan(
+        whole.weights - less[0],
+        whole.gradients - less[1],
+        whole.optimizer - less[2],
+        whole.bases,
+        {n: total - sum(less) + gathered for n, total in whole.totals.items()},
+    )
 
 
 def _peak(learner: Learner, known: Sequence[nn.Parameter], task: Task, n: int, accumulated: bool) -> float:

@@ -53,6 +53,11 @@ def depths(learner: Learner) -> dict[str, float | None]:
     }
 
 
+def block_modules(learner: Learner) -> list[str]:
+    """Names of the modules that are the blocks of all towers; empty for a learner without blocks."""
+    return [prefix.removesuffix(".") for prefix in _prefixes(learner)]
+
+
 def _block_of(name: str, prefixes: Mapping[str, Block]) -> Block | None:
     return next((block for prefix, block in prefixes.items() if name.startswith(prefix)), None)
 

@@ -34,6 +34,9 @@ class Part(ABC, Generic[C]):
     needs_weights: ClassVar[bool] = False
     """Whether the part works on weights of the model, so that it does not fit strategies that train adapters."""
 
+    takes_shards: ClassVar[bool] = False
+    """Whether the part works where each process holds shards of parameters and gradients (`shard: true`)."""
+
     requires: ClassVar[tuple[type, ...]] = ()
     """What the part needs of a learner: protocols of `clbench.contracts.capabilities`."""
 

@@ -54,6 +54,11 @@ class PartChoice:
         return self.part_class.needs_weights or any(part.needs_weights for part in self.inner)
 
     @property
+    def takes_shards(self) -> bool:
+        """Whether it, and each part that its settings name, works on shards of parameters."""
+        return self.part_class.takes_shards and all(part.takes_shards for part in self.inner)
+
+    @property
     def source(self) -> str:
         """Hash of its code, and of that of parts that its settings name."""
         return "-".join([REGISTRIES[self.slot].digest(self.part)[:16], *(part.source for part in self.inner)])

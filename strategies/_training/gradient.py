@@ -1,6 +1,7 @@
 """The gradient training loop and its hooks; no step synchronizes with the device."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import compress, islice
 from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
@@ -25,13 +26,8 @@ from clbench.strategies._parts.slots import (
     plain_adamw,
 )
 from clbench.strategies._training.masking import Masking
-from clbench.strategies._training.optimization import (
-    batches_of,
-    clip_gradient,
-    new_optimizer,
-    report_losses,
-    train_only,
-)
+from clbench.strategies._training.optimization import batches_of, new_optimizer, report_losses, train_only
+from clbench.strategies._training.weight_layout import Replicated, Sharded
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -88,10 +84,13 @@ class GradientTraining(Strategy[G], Generic[G]):
     Attributes:
         slots: The slots whose parts take effect; a suite refuses parts for the others.
         trains_weights: Whether the parameters that are trained are weights of the learner, not of adapters.
+        takes_shards: Whether its hooks work where each process holds shards of parameters and gradients; a suite with
+            `shard: true` refuses the others.
     """
 
     slots: ClassVar[tuple[Slot, ...]] = ("optimizer", "select")
     trains_weights: ClassVar[bool] = True
+    takes_shards: ClassVar[bool] = False
 
     _linear_layers: Sequence[LinearLayer] | None = None
     """The learner's linear layers, listed before a library of adapters wraps them."""
@@ -99,6 +98,7 @@ class GradientTraining(Strategy[G], Generic[G]):
     def __init__(self, config: G, context: Context) -> None:
         super().__init__(config, context)
         self.parts = Parts(self)
+        self._layout = Replicated(self.learner)
 
     def check(self, task: Task) -> None:
         """Refuse a task that a part does not fit.
@@ -193,9 +193,12 @@ class GradientTraining(Strategy[G], Generic[G]):
         trained = self._described(shared)
         self._record_share(trained, heads)
         masking = Masking(trained, self.masks(trained, task))
-        trained = masking.trained
+        train_only(self.learner.module, [*(item.parameter for item in masking.trained), *heads])
+        whole = self.learner
+        layout = self._layout = Sharded(whole, heads) if self.context.shard else Replicated(whole)
+        self.learner = layout.learner
+        trained = [replace(item, parameter=layout.held(item.parameter)) for item in masking.trained]
         parameters = [item.parameter for item in trained] + heads
-        train_only(self.learner.module, parameters)
         optimizer, scheduler = new_optimizer(trained, heads, self.config, self.parts.optimizer, total)
         changes = type(self).after_step is not GradientTraining.after_step
         kept = self.parts.kept_batches(task)
@@ -208,11 +211,11 @@ class GradientTraining(Strategy[G], Generic[G]):
             for older, known in islice(kept, 1):
                 losses[step - 1] += self._backward(older, known, share, new=False)
             if processes.count() > 1:
-                self._add_up(parameters, losses[step - 1])
+                self._add_up(layout.to_add_up(parameters), losses[step - 1])
             self.after_backward(owner)
             self.parts.after_backward(step, total, owner)
             masking.mask_gradients()
-            clip_gradient(parameters, self.config.clip_norm)
+            layout.clip(parameters, self.config.clip_norm)
             optimizer.step()
             scheduler.step()
             optimizer.zero_grad(set_to_none=True)
@@ -225,6 +228,8 @@ class GradientTraining(Strategy[G], Generic[G]):
             self.context.progress(step, total)
         self.learner.set_checkpointing(False)
         self.learner.module.eval()
+        self.learner = whole
+        layout.end()
         return losses
 
     def _record_share(self, trained: Sequence[Trained], heads: Sequence[nn.Parameter]) -> None:
@@ -261,13 +266,14 @@ class GradientTraining(Strategy[G], Generic[G]):
         total = torch.zeros((), device=self.learner.device)
         parts = _parts_of(n, self.context.budget.micro_batch)
         whole = self.weight(batch, task) if len(parts) > 1 else None
+        count, rank = processes.count(), processes.rank()
         for number, part in enumerate(parts):
             piece = batch if whole is None else {name: tensor[part] for name, tensor in batch.items()}
             with self.learner.autocast():
                 view = self.learner.augment(piece, self.generator) if self.config.augment else piece
-                if number % processes.count() != processes.rank():
+                if number % count != rank:
                     continue  # another process computes it; the view is drawn, so that random numbers stay the same
-                loss = self.loss(view, task)
+                loss = self._forward(view, task)
                 if factor != 1:
                     loss = loss * factor
                 if new:
@@ -276,7 +282,14 @@ class GradientTraining(Strategy[G], Generic[G]):
                 loss = loss * (self.weight(piece, task) / whole)
             loss.backward()
             total += loss.detach()
+        if self._layout.sharded and 0 < len(parts) % count <= rank:  # passes over shards need all processes
+            with self.learner.autocast():
+                loss = 0 * self._forward(piece, task)
+            loss.backward()
         return total
+
+    def _forward(self, view: Batch, task: Task) -> Tensor:
+        return self._layout.forward(lambda: self.loss(view, task))
 
     def _add_up(self, parameters: Sequence[nn.Parameter], loss: Tensor) -> None:
         """Replace gradients and a loss, to which each process has computed its part, by their sums."""

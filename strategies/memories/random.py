@@ -21,6 +21,8 @@ class RandomSamples(Memory[MemoryConfig]):
     the control of all other memories.
     """
 
+    takes_shards = True
+
     def rank(self, task: Task, count: int) -> Tensor:
         """Random samples, a round of one sample of each class after another."""
         samples = self.strategy.context.samples(task, "train")

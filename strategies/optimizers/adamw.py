@@ -20,6 +20,7 @@ class AdamW(OptimizerPart[OptimizerConfig]):
     """
 
     takes_nothing = True
+    takes_shards = True
 
     def takes(self, trained: Trained) -> bool:
         """Nothing."""

@@ -37,10 +37,12 @@ def learner(tmp_path: Path) -> str:
     return f"{tmp_path / 'small.py'}:random:x"
 
 
-def plan_of(tmp_path: Path, learner: str, entry: object, checkpointing: bool = False, **budget: int) -> MemoryPlan:
-    (tmp_path / "suite.yaml").write_text(
-        json.dumps({"streams": ["trace-order1"], "strategies": [entry], "budget": {"batch_size": 4, **budget}})
-    )
+def plan_of(
+    tmp_path: Path, learner: str, entry: object, checkpointing: bool = False, shards: int = 1, **budget: int
+) -> MemoryPlan:
+    suite = {"streams": ["trace-order1"], "strategies": [entry], "budget": {"batch_size": 4, **budget}}
+    together = {"processes": shards, "shard": True} if shards > 1 else {}
+    (tmp_path / "suite.yaml").write_text(json.dumps({**suite, **together}))
     cell = load_suite(str(tmp_path / "suite.yaml"), SuiteChanges(learners=[learner])).cells[0]
     found = plan_memory(cell, checkpointing, bfloat16=False)
     assert isinstance(found, MemoryPlan)
@@ -77,6 +79,17 @@ def test_what_a_plan_holds_by_hand(tmp_path: Path, learner: str) -> None:
     osft = plan_of(tmp_path, learner, {"name": "osft", "rank_rule": "fixed", "fraction": 0.5})
     square, wide = 64 * 32 * 3, 128 * 32 + 64 * 32 + 32 * 64  # U_h, N and U_h^T W at half the rank
     assert osft.bases == 4 * 3 * (4 * square + 3 * wide)
+
+
+def test_a_shard_by_hand(tmp_path: Path, learner: str) -> None:
+    block, outside = 4 * 64 * 64 + 3 * 64 * 128 + 2 * 64, 2 * 300 * 64 + 64
+    whole, shard = plan_of(tmp_path, learner, "finetune"), plan_of(tmp_path, learner, "finetune", shards=4)
+    assert (shard.weights, shard.gradients, shard.optimizer) == (WEIGHTS, WEIGHTS, 2 * WEIGHTS)
+    gathered = 4 * (outside + 2 * block)
+    assert shard.activations == whole.activations + 2 * gathered, "weights and gradients"
+    factors = 3 * (4 * (64 + 64) + 3 * (64 + 128)) * 2
+    lora = plan_of(tmp_path, learner, {"name": "lora", "rank": 2}, shards=4)
+    assert (lora.weights, lora.gradients, lora.optimizer) == (WEIGHTS + 4 * factors, 4 * factors, 8 * factors)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

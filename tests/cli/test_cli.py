@@ -18,7 +18,7 @@ from clbench.cli.main import app
 PARAMETERS = {
     "run": "suite:str --streams:str? --learners:str? --strategies:str? --seeds:str? --root:str? --set:list[str]? "
     "--out:Path --device:str --tracking-uri:str? --probe:str? --fresh:bool --keep:str --workers:str --engine:str "
-    "--processes:int? --dry-run:bool --json:bool",
+    "--processes:int? --shard:bool --dry-run:bool --json:bool",
     "tune": "suite:str --set:list[str]? --trials:int? --criterion:str --strategies:str? --stream:str? --learner:str? "
     "--seed:str --root:str? --out:Path --name:str? --device:str --tracking-uri:str? --fresh:bool --json:bool",
     "list": "kind:str? --json:bool",

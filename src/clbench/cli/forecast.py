@@ -103,7 +103,7 @@ def _print(found: "SuiteForecast", device: str) -> None:
 def _of_plan(way: "Way", plan: "MemoryPlan | str") -> dict[str, object]:
     from clbench.benchmarks.forecast.memory_plan import CARDS
 
-    told: dict[str, object] = {"learner": way.learner, "strategy": way.strategy, "checkpointing": way.checkpointing}
+    told: dict[str, object] = asdict(way)
     if isinstance(plan, str):
         return {**told, "not_planned": plan}
     fits = {f"micro_batch_{gib}_gib": plan.largest_micro_batch(gib) for gib in CARDS}

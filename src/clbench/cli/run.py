@@ -66,6 +66,9 @@ def run(
         Optional[int],
         typer.Option(min=1, help="Processes that run each cell together (a GPU each), instead of the suite's."),
     ] = None,
+    shard: Annotated[
+        bool, typer.Option("--shard", help="Shard the model over the processes of a cell while it trains (FSDP).")
+    ] = False,
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Print cells, steps, sizes, expected time and memory, without training.")
     ] = False,
@@ -96,7 +99,9 @@ def run(
         _names(learners),
         _names(strategies),
         _numbers(seeds),
-        {**parse_overrides(overrides or []), **({"processes": processes} if processes else {})},
+        parse_overrides(overrides or [])
+        | ({"processes": processes} if processes else {})
+        | ({"shard": True} if shard else {}),
         root,
     )
     chosen = load_suite(suite, changes)

@@ -69,6 +69,7 @@ class Context:
         stored: The same for results that are also kept on disk, beside the versions, for other processes and later
             runs. The key is text with everything that decides the result, besides the update with its data, version 0,
             budget, seed, device and the code of the engine.
+        shard: Whether training shards parameters, gradients and optimizer state over the processes of the cell.
     """
 
     learner: Learner
@@ -80,6 +81,7 @@ class Context:
     record: Callable[[str, float], None]
     once: Once = _compute
     stored: Stored = _compute
+    shard: bool = False
 
 
 @dataclass(frozen=True, eq=False)

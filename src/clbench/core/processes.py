@@ -9,10 +9,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 PATIENCE = timedelta(days=7)
 """Longest wait for another process, which may decode data or wait for a lock; one that dies ends the wait at once."""
@@ -69,6 +73,15 @@ def told_by_first(flag: bool) -> bool:
     found = torch.tensor([flag], dtype=torch.uint8)
     dist.broadcast(found, src=0)
     return bool(found.item())
+
+
+def mesh(device: torch.device) -> "DeviceMesh":
+    """All processes in one row, each with its device; the device of this one becomes torch's current one."""
+    from torch.distributed.device_mesh import init_device_mesh  # takes a while to import
+
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return init_device_mesh(device.type, (count(),))
 
 
 def all_bytes(own: bytes) -> list[bytes]:
