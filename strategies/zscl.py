@@ -10,6 +10,7 @@ from torch import Tensor
 
 from clbench.contracts import Batch, Context, ScoresClasses, Task, require
 from clbench.core.registry import STRATEGIES
+from clbench.strategies._distillation.teacher_outputs import as_teacher
 from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
 
 
@@ -64,9 +65,7 @@ class Zscl(GradientStrategy[ZsclConfig]):
 
     def __init__(self, config: ZsclConfig, context: Context) -> None:
         super().__init__(config, context)
-        self.teacher = context.new_learner() if config.strength else None
-        if self.teacher:
-            self.teacher.module.requires_grad_(False).eval()
+        self.teacher = as_teacher(context.new_learner()) if config.strength else None
 
     def begin_task(self, task: Task) -> None:
         """Start the average at the version before the task."""

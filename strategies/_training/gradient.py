@@ -192,12 +192,13 @@ class GradientTraining(Strategy[G], Generic[G]):
         shared = [(name, p) for name, p in self.trainable_parameters() if id(p) not in left_out]
         trained = self._described(shared)
         self._record_share(trained, heads)
-        masking = Masking(trained, self.masks(trained, task))
+        changes = type(self).after_step is not GradientTraining.after_step
+        moves_all = changes or self.config.weight_decay > 0 or not self.parts.optimizer.still_without_gradient
+        masking = Masking(trained, self.masks(trained, task), restores=moves_all)
         trained = masking.trained
         parameters = [item.parameter for item in trained] + heads
         train_only(self.learner.module, parameters)
         optimizer, scheduler = new_optimizer(trained, heads, self.config, self.parts.optimizer, total)
-        changes = type(self).after_step is not GradientTraining.after_step
         kept = self.parts.kept_batches(task)
         share = self.parts.kept_share(task)
         losses = torch.zeros(total, device=self.learner.device)

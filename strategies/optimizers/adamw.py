@@ -20,6 +20,7 @@ class AdamW(OptimizerPart[OptimizerConfig]):
     """
 
     takes_nothing = True
+    still_without_gradient = True
 
     def takes(self, trained: Trained) -> bool:
         """Nothing."""

@@ -27,6 +27,8 @@ class Sgd(OptimizerPart[SgdConfig]):
     comparable with AdamW's, which divides by the gradient's size: search it.
     """
 
+    still_without_gradient = True
+
     @property
     def state_bytes(self) -> float:
         """One sum of gradients, if there is momentum."""

@@ -14,7 +14,8 @@ from clbench.contracts import Context
 from clbench.contracts.updating import learn_task
 from clbench.core.config import validate
 from clbench.core.errors import ConfigError
-from clbench.strategies._adapters.kernel_adapter import KernelAdapter, KernelFactors, Sensitivity, largest, shares_of
+from clbench.strategies._adapters.entry_budget import Sensitivity, shares_of
+from clbench.strategies._adapters.kernel_adapter import KernelAdapter, KernelFactors, largest
 from clbench.strategies.snella import Snella, SnellaConfig
 from clbench.streams.card import load_stream
 
