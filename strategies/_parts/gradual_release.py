@@ -27,25 +27,6 @@ def pieces_of(values: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor
     return [piece.view(p.shape) for piece, p in zip(pieces, parameters, strict=True)]
 
 
-@torch.no_grad()
-def write_scores(scores: Tensor, parameters: Sequence[nn.Parameter], p: float, eps: float) -> None:
-    """Write |g| / (|theta| + eps)^p of all values, 0 where there is no gradient.
-
-    Args:
-        scores: Where to write, `(values,)`, one parameter after another.
-        parameters: Parameters after a backward pass.
-        p: Exponent.
-        eps: Added to |theta|.
-    """
-    for score, theta in zip(pieces_of(scores, parameters), parameters, strict=True):
-        if theta.grad is None:
-            score.zero_()
-        else:
-            torch.abs(theta.grad, out=score)
-        if p:
-            score *= (theta.abs() + eps) ** -p
-
-
 def top_positions(values: Tensor, count: int) -> Tensor:
     """Positions of the largest values, int64, in no order; of equal values any.
 
@@ -63,3 +44,36 @@ def top_positions(values: Tensor, count: int) -> Tensor:
     inside = (best.unsqueeze(1) * BLOCK + torch.arange(BLOCK, device=values.device)).flatten()
     candidates = torch.cat([inside, torch.arange(whole, len(values), device=values.device)])
     return candidates[values[candidates].topk(count, sorted=False).indices]
+
+
+class GradientScores:
+    """The scores |g| / (|theta| + eps)^p of all values, 0 where there is no gradient.
+
+    Args:
+        parameters: The parameters.
+        p: Exponent.
+        eps: Added to |theta|.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], p: float, eps: float) -> None:
+        self._parameters, self._p, self._eps = parameters, p, eps
+        self._scores = torch.cat([torch.zeros_like(theta).flatten() for theta in parameters])
+        self._pieces = pieces_of(self._scores, parameters)
+
+    @torch.no_grad()
+    def top(self, count: int, without: Tensor) -> Tensor:
+        """Positions of the largest scores after a backward pass, int64.
+
+        Args:
+            count: Number of positions.
+            without: Positions that are left out.
+        """
+        for score, theta in zip(self._pieces, self._parameters, strict=True):
+            if theta.grad is None:
+                score.zero_()
+            else:
+                torch.abs(theta.grad, out=score)
+            if self._p:
+                score *= (theta.abs() + self._eps) ** -self._p
+        self._scores.index_fill_(0, without, -torch.inf)
+        return top_positions(self._scores, count)

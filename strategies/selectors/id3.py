@@ -8,7 +8,7 @@ from pydantic import Field
 
 from clbench.contracts import Task
 from clbench.core.registry import SELECTORS
-from clbench.strategies._parts.gradual_release import pieces_of, released_by, top_positions, write_scores
+from clbench.strategies._parts.gradual_release import GradientScores, pieces_of, released_by
 from clbench.strategies._parts.part import Trained
 from clbench.strategies._parts.selector import Masks, Moving, Selector, SelectorConfig
 
@@ -40,13 +40,14 @@ class Id3(Selector[Id3Config]):
 
     def chosen(self, trained: Sequence[Trained], task: Task) -> Masks:
         """Masks of all parameters, in which nothing moves yet."""
-        self._parameters = [item.parameter for item in trained]
-        total, budget = sum(p.numel() for p in self._parameters), self.moving(trained).values
+        parameters = [item.parameter for item in trained]
+        budget, total = self.moving(trained).values, sum(p.numel() for p in parameters)
         self._positions = torch.randperm(total, generator=self.new_generator())[:budget].to(self.learner.device)
         self._released = torch.zeros(total, dtype=torch.bool, device=self.learner.device)
-        self._scores = torch.empty(total, device=self.learner.device)
+        if self.config.score == "gradient" and parameters:
+            self._scores = GradientScores(parameters, self.config.p, self.config.eps)
         self.strategy.context.record("select/values", budget)
-        return dict(zip((item.name for item in trained), pieces_of(self._released, self._parameters), strict=True))
+        return dict(zip((item.name for item in trained), pieces_of(self._released, parameters), strict=True))
 
     def after_backward(self, step: int, total: int, task: Task) -> None:
         """Release the values of a step.
@@ -58,9 +59,7 @@ class Id3(Selector[Id3Config]):
         """
         before, now = (released_by(number, total, len(self._positions)) for number in (step - 1, step))
         if self.config.score == "gradient" and now > before:
-            write_scores(self._scores, self._parameters, self.config.p, self.config.eps)
-            self._scores.index_fill_(0, self._positions[:before], -torch.inf)
-            self._positions[before:now] = top_positions(self._scores, now - before)
+            self._positions[before:now] = self._scores.top(now - before, without=self._positions[:before])
         self._released.index_fill_(0, self._positions[before:now], True)
 
     def moving(self, trained: Sequence[Trained]) -> Moving:
