@@ -51,6 +51,18 @@ def test_the_addition_is_numpys_and_has_30_percent_zeros() -> None:
     np.testing.assert_allclose(found.numpy(), twin(factors, 0.3), rtol=1e-4, atol=1e-8)
 
 
+def test_the_golden_numbers() -> None:
+    """Normal factors of seed 5 with q / 2 = 3 for 4 inputs and 5 outputs: numbers of a NumPy reference."""
+    factors, rng = factors_of(out=5, width=4, q=6), np.random.default_rng(5)
+    with torch.no_grad():
+        factors.inputs.copy_(torch.from_numpy(rng.normal(size=(2, 4, 3))))
+        factors.outputs.copy_(torch.from_numpy(rng.normal(size=(2, 5, 3))))
+    found = factors.addition(torch.tensor(14)).detach()
+    assert float(found.norm()) == pytest.approx(0.41, abs=0.005)
+    assert float((found == 0).float().mean()) == pytest.approx(0.3)
+    assert torch.linalg.matrix_rank(factors.kernel().detach()) == 4
+
+
 def test_it_is_not_of_low_rank_and_not_zero_at_first() -> None:
     factors = factors_of(out=12, width=16, q=6)
     kernel = factors.kernel().detach()
