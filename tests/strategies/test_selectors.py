@@ -281,6 +281,17 @@ def test_within_shapes_each_shape_gets_its_share() -> None:
     assert sorted(lowest(small | large, 0.5, within_shape=True)) == ["l0", "l1", "s0", "s1"]
 
 
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.7, 1.0])
+def test_the_lowest_condition_numbers_are_pefts(share: float) -> None:
+    from peft.helpers import find_kappa_target_modules
+
+    torch.manual_seed(0)
+    model = nn.Sequential(*(nn.Linear(4 + n, 9 - n) for n in range(5)), *(nn.Linear(6, 6) for _ in range(5)))
+    weights = {name: layer.weight for name, layer in model.named_children()}
+    wanted = find_kappa_target_modules(model, top_p=share, show_progress=False)["target_modules"]
+    assert lowest(weights, share, within_shape=False) == wanted  # type: ignore[arg-type]
+
+
 def test_kappa_of_all_layers_trains_all_weights_of_linear_layers(tiny: Any) -> None:
     context = context_of(tiny)
     _, masks = choice(finetune(context, {"name": "kappa", "share": 1.0}), load_stream(tiny.stream).tasks[0])
