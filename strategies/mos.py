@@ -11,9 +11,8 @@ from clbench.contracts import Task
 from clbench.core.registry import STRATEGIES
 from clbench.core.seeding import generator_for
 from clbench.strategies._adapters.initial_factors import linear
-from clbench.strategies._adapters.lora_strategy import LoraSettings
-from clbench.strategies._adapters.low_rank import Arithmetic
-from clbench.strategies._adapters.shared_pools import PooledAdapter, Pools, PoolShape
+from clbench.strategies._adapters.lora_strategy import LoraSettings, peft_arithmetic
+from clbench.strategies._adapters.shared_pools import PooledAdapter, PoolShape, pools_of
 from clbench.strategies._training.gradient import GradientStrategy
 from clbench.strategies._training.layers import chosen_layers
 
@@ -89,16 +88,11 @@ class Mos(GradientStrategy[MosConfig]):
     def _attach(self) -> None:
         settings, module = self.config, self.learner.module
         shape = PoolShape(settings.rank, settings.pool_rank, settings.private_rank, settings.pieces)
-        names: dict[str, list[str]] = defaultdict(list)
+        kinds: dict[str, list[str]] = defaultdict(list)
         for layer in chosen_layers(self.learner, settings):
             found = linear(module, layer.name)
-            names[f"{layer.role} {found.in_features} to {found.out_features}"].append(layer.name)
+            kinds[f"{layer.role} {found.in_features} to {found.out_features}"].append(layer.name)
         drawn = self.generator if settings.tables == "new" else generator_for(self.context.seed, "tables of pieces")
-        pools = {}
-        for kind, members in names.items():
-            layers = [linear(module, name) for name in members]
-            shape.check(kind, len(layers), (layers[0].in_features, layers[0].out_features))
-            pools[kind] = Pools(layers, shape, drawn, self.generator)
-        scale = 1.0 if settings.alpha is None else settings.alpha / settings.rank
-        self._adapter = PooledAdapter(pools, names, Arithmetic(scale, settings.dropout, peft_order=True))
+        pools = pools_of(module, kinds, shape, (drawn, self.generator))
+        self._adapter = PooledAdapter(pools, kinds, peft_arithmetic(settings))
         self._adapter.attach(module)

@@ -1,16 +1,16 @@
 """SNELLA: sparse additions by a kernel of thin factors, with layers that compete for the number of entries."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import ClassVar, final
 
-import torch
 from pydantic import Field, field_validator
 from torch import nn
 
 from clbench.contracts import Task
 from clbench.core.registry import STRATEGIES
-from clbench.strategies._adapters.initial_factors import linear
-from clbench.strategies._adapters.kernel_adapter import KernelAdapter, KernelFactors, Sensitivity, shares_of
+from clbench.strategies._adapters.entry_budget import Sensitivity, shares_of
+from clbench.strategies._adapters.kernel_adapter import attached_kernels
 from clbench.strategies._training.gradient import GradientStrategy
 from clbench.strategies._training.layers import AdapterConfig, chosen_layers
 
@@ -82,28 +82,24 @@ class Snella(GradientStrategy[SnellaConfig]):
 
     def after_step(self, task: Task, step: int) -> None:
         """Divide the entries of the next step among layers."""
-        total = self._sizes.sum()
         start, end = 1 - self.config.initial_sparsity, 1 - self.config.target
         share = end + (start - end) * (1 - step / self._total) ** 3
-        self._adapter.kept = shares_of((share * total).floor(), self._scores, self._sizes)
+        sizes = self._adapter.sizes
+        self._adapter.kept = shares_of((share * sizes.sum()).floor(), self._scores, sizes)
 
     def end_task(self, task: Task) -> None:
         """Record the shares of entries, then merge the additions into the weights."""
-        shares = (self._adapter.kept / self._sizes).tolist()
-        groups: dict[str, list[float]] = {}
-        for layer, share in zip(self._layers, shares, strict=True):
-            groups.setdefault(f"{layer.tower}.{layer.role}", []).append(share)
-        for name, members in groups.items():
-            self.context.record(f"snella/kept/{name}", sum(members) / len(members))
+        shares: dict[str, list[float]] = defaultdict(list)
+        for layer, share in zip(self._layers, (self._adapter.kept / self._adapter.sizes).tolist(), strict=True):
+            shares[f"{layer.tower}.{layer.role}"].append(share)
+        for name, found in shares.items():
+            self.context.record(f"snella/kept/{name}", sum(found) / len(found))
         self._adapter.merge(self.learner.module)
         del self._adapter, self._sensitivity, self._scores
 
     def _attach(self) -> None:
         self._layers = chosen_layers(self.learner, self.config)
-        weights = {layer.name: linear(self.learner.module, layer.name).weight for layer in self._layers}
-        factors = {name: KernelFactors(w.detach(), self.config.rank, self.generator) for name, w in weights.items()}
-        device = self.learner.device
-        self._sizes = torch.tensor([w.numel() for w in weights.values()], dtype=torch.float64, device=device)
-        kept = ((1 - self.config.initial_sparsity) * self._sizes).add(1e-6).long()
-        self._adapter = KernelAdapter(factors, kept)
-        self._adapter.attach(self.learner.module)
+        names, settings = [layer.name for layer in self._layers], self.config
+        self._adapter = attached_kernels(
+            self.learner.module, names, settings.rank, settings.initial_sparsity, self.generator
+        )

@@ -12,6 +12,7 @@ from clbench.core.errors import ConfigError
 from clbench.core.registry import STRATEGIES
 from clbench.core.seeding import generator_for
 from clbench.strategies._parts.part import Trained
+from clbench.strategies._parts.random_entries import shuffled
 from clbench.strategies._parts.selector import Masks
 from clbench.strategies._parts.slots import Slot
 from clbench.strategies._training.gradient import GradientConfig, GradientTraining
@@ -79,27 +80,19 @@ class TwoPass(GradientTraining[TwoPassConfig]):
         Raises:
             ConfigError: When nothing moved.
         """
-        generator = generator_for(self.generator.initial_seed(), "mask")
-        moved, total = {}, 0
-        heads = self.task_parameters()
-        for name, p in ((name, p) for name, p in self.trainable_parameters() if name not in heads):
-            found = (p.detach() - before[name]).abs() > self.config.tolerance
-            total += found.numel()
-            if found.any():
-                moved[name] = found
+        heads, limit = self.task_parameters(), self.config.tolerance
+        weights = {name: p.detach() for name, p in self.trainable_parameters() if name not in heads}
+        found = {name: (p - before[name]).abs() > limit for name, p in weights.items()}
+        moved = {name: mask for name, mask in found.items() if mask.any()}
         if not moved:
-            raise ConfigError(f"strategy two-pass: no entry moved by more than the tolerance {self.config.tolerance:g}")
-        self.context.record("two-pass/moved", sum(int(mask.sum()) for mask in moved.values()) / total)
+            raise ConfigError(f"strategy two-pass: no entry moved by more than the tolerance {limit:g}")
+        count = sum(int(mask.sum()) for mask in moved.values())
+        self.context.record("two-pass/moved", count / sum(mask.numel() for mask in found.values()))
         if self.config.mask == "moved":
             return moved
-        return {name: _shuffled(mask, generator) for name, mask in moved.items()}
+        generator = generator_for(self.generator.initial_seed(), "mask")
+        return {name: shuffled(mask, generator) for name, mask in moved.items()}
 
     def number_of_steps(self, task: Task) -> int:
         """Twice the budget's steps."""
         return 2 * self.context.budget.steps
-
-
-def _shuffled(mask: Tensor, generator: torch.Generator) -> Tensor:
-    """A mask with as many entries, drawn uniformly."""
-    order = torch.randperm(mask.numel(), generator=generator).to(mask.device)
-    return mask.flatten()[order].view(mask.shape)

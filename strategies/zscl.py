@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from clbench.contracts import Batch, Context, ScoresClasses, Task, require
+from clbench.contracts import Batch, Context, ScoresUnlearntClasses, Task, require
 from clbench.core.registry import STRATEGIES
+from clbench.strategies._distillation.teacher_outputs import as_teacher
 from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
 
 
@@ -60,13 +61,14 @@ class Zscl(GradientStrategy[ZsclConfig]):
     The teacher is built with the strategy, not at the first task, so a resumed cell draws the same random numbers.
     """
 
-    requires = (ScoresClasses,)
+    @classmethod
+    def required(cls, config: ZsclConfig) -> tuple[type, ...]:
+        """A teacher is version 0, which must score classes that it has not learnt."""
+        return (ScoresUnlearntClasses,) if config.strength else ()
 
     def __init__(self, config: ZsclConfig, context: Context) -> None:
         super().__init__(config, context)
-        self.teacher = context.new_learner() if config.strength else None
-        if self.teacher:
-            self.teacher.module.requires_grad_(False).eval()
+        self.teacher = as_teacher(context.new_learner()) if config.strength else None
 
     def begin_task(self, task: Task) -> None:
         """Start the average at the version before the task."""
@@ -78,10 +80,10 @@ class Zscl(GradientStrategy[ZsclConfig]):
         """Cross-entropy over the task's classes plus distillation over all classes seen, a scalar."""
         if self.teacher is None:
             return self.learner.loss(batch, task)
-        learner, teacher = require(self.learner, ScoresClasses), require(self.teacher, ScoresClasses)
+        learner, teacher = (require(model, ScoresUnlearntClasses) for model in (self.learner, self.teacher))
         logits = learner.logits(batch, self.seen)
         with torch.no_grad():
-            wanted = teacher.logits(batch, self.seen)
+            wanted = teacher.unlearnt_logits(batch, self.seen)
         first = sum(len(known.classes) for known in self.seen[: self.seen.index(task)])
         of_task = logits[:, first : first + len(task.classes)]  # an earlier task's, for kept samples
         temperature = self.config.temperature

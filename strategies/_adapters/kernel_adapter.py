@@ -42,6 +42,11 @@ class KernelFactors(nn.Module):
         self.inputs, self.outputs = drawn
         self.scalars = nn.Parameter(torch.tensor([1.0, 0.0, 1.0], dtype=dtype, device=weight.device))
 
+    @property
+    def entries(self) -> int:
+        """Number of entries of the layer's weight."""
+        return self.inputs.shape[1] * self.outputs.shape[1]
+
     def kernel(self) -> Tensor:
         """S, `(in, out)`: 0.1 times the difference of two distances between rows, plus a softmax over outputs."""
         first, second = torch.cdist(self.inputs, self.outputs)
@@ -74,62 +79,6 @@ def largest(size: Tensor, kept: Tensor) -> Tensor:
     return size >= rising.gather(0, (size.numel() - kept).reshape(1))
 
 
-def shares_of(budget: Tensor, scores: Tensor, sizes: Tensor) -> Tensor:
-    """Divide a number of entries among layers in proportion to scores, but no more to a layer than it has.
-
-    What a full layer cannot take goes to the others in proportion. So layer i gets min(size_i, c score_i), rounded
-    down, with the c that spends the budget. Layers of score 0 get nothing, unless all scores are 0: then sizes decide.
-
-    Args:
-        budget: Number of entries to divide, a scalar of at most the sum of sizes.
-        scores: Score of each layer, `(layers,)`, at least 0.
-        sizes: Number of entries of each layer, `(layers,)`.
-
-    Returns:
-        `(layers,)` int64.
-    """
-    scores, sizes, budget = scores.double(), sizes.double(), budget.double()
-    scores = torch.where(scores.sum() > 0, scores, sizes)
-    fill = sizes / scores  # the c at which a layer is full
-    order = fill.argsort()
-    at = torch.arange(len(order), device=order.device)
-    before = at < at.unsqueeze(1)  # sums of rows, as cumulative sums on CUDA have no fixed order
-    full, rest = (sizes[order] * before).sum(dim=1), (scores[order] * ~before).sum(dim=1)
-    levels = torch.where(rest > 0, (budget - full) / rest, 0.0)  # c if exactly the layers before were full: c or less
-    level = levels.max()
-    return torch.minimum(sizes, level * scores).add(1e-6).long()  # so that round-off does not lose an entry
-
-
-class Sensitivity:
-    """Scores of layers from moving averages of |p grad(p)| over steps, as AdaLoRA has them.
-
-    A parameter's entry has the average of |p grad(p)| times the average of its distance from that average. A layer's
-    score is the mean over `inputs` plus the mean over `outputs`.
-
-    Args:
-        factors: The factors of all layers.
-        decay: Decay rate of both averages, in (0, 1).
-    """
-
-    def __init__(self, factors: Sequence[KernelFactors], decay: float) -> None:
-        self._parameters = [p for found in factors for p in (found.inputs, found.outputs)]
-        self._decay = decay
-        self._mean = [torch.zeros_like(p) for p in self._parameters]
-        self._spread = [torch.zeros_like(p) for p in self._parameters]
-
-    @torch.no_grad()
-    def update(self) -> Tensor:
-        """Take in the gradients of a step; returns the scores `(layers,)`."""
-        scores = []
-        for p, mean, spread in zip(self._parameters, self._mean, self._spread, strict=True):
-            assert p.grad is not None
-            size = (p * p.grad).abs()
-            mean.lerp_(size, 1 - self._decay)
-            spread.lerp_((size - mean).abs(), 1 - self._decay)
-            scores.append((mean * spread).mean())
-        return torch.stack(scores).reshape(-1, 2).sum(dim=1)
-
-
 class KernelAdapter:
     """Sparse kernel additions to linear layers of a module, which start as no change at all.
 
@@ -139,11 +88,15 @@ class KernelAdapter:
     Args:
         factors: Factors by the name of their layer.
         kept: Number of entries that each layer keeps, `(layers,)` int64 on the device.
+
+    Attributes:
+        sizes: Number of entries of each layer, `(layers,)` float64 on the device.
     """
 
     def __init__(self, factors: Mapping[str, KernelFactors], kept: Tensor) -> None:
         self.factors = dict(factors)
         self.kept = kept
+        self.sizes = torch.tensor([f.entries for f in self.factors.values()], dtype=torch.float64, device=kept.device)
         self._places = {name: number for number, name in enumerate(self.factors)}
         self._hooks: list[RemovableHandle] = []
 
@@ -178,3 +131,23 @@ class KernelAdapter:
             return output + F.linear(inputs[0], self.addition(name).to(inputs[0].dtype)).to(output.dtype)
 
         return add
+
+
+def attached_kernels(
+    module: nn.Module, names: Sequence[str], width: int, sparsity: float, generator: torch.Generator
+) -> KernelAdapter:
+    """A new adapter on layers of a module.
+
+    Args:
+        module: The module that holds the layers.
+        names: Names of the layers.
+        width: q, even; see `KernelFactors`.
+        sparsity: Share of zeros in each addition at first, in [0, 1).
+        generator: Source of the factors, on the CPU.
+    """
+    weights = {name: linear(module, name).weight.detach() for name in names}
+    factors = {name: KernelFactors(weight, width, generator) for name, weight in weights.items()}
+    kept = torch.tensor([int((1 - sparsity) * weight.numel() + 1e-6) for weight in weights.values()])
+    adapter = KernelAdapter(factors, kept.to(weights[names[0]].device))
+    adapter.attach(module)
+    return adapter

@@ -70,6 +70,12 @@ class AdapterShape(Protocol):
         """Probability of dropout before the adapter."""
 
 
+def peft_arithmetic(config: AdapterShape) -> Arithmetic:
+    """The arithmetic of PEFT's LoRA layers, with the scale that alpha gives."""
+    scale = 1.0 if config.alpha is None else config.alpha / config.rank
+    return Arithmetic(scale, config.dropout, peft_order=True)
+
+
 def attached_lora(learner: Learner, layers: Sequence[LinearLayer], config: AdapterShape) -> LowRankAdapter:
     """A new adapter on layers of a learner, with the results of PEFT's LoRA layers to the bit.
 
@@ -79,7 +85,6 @@ def attached_lora(learner: Learner, layers: Sequence[LinearLayer], config: Adapt
         config: Rank, alpha and dropout.
     """
     factors = peft_factors(learner.module, [layer.name for layer in layers], config.rank)
-    scale = 1.0 if config.alpha is None else config.alpha / config.rank
-    adapter = LowRankAdapter(factors, Arithmetic(scale, config.dropout, peft_order=True))
+    adapter = LowRankAdapter(factors, peft_arithmetic(config))
     adapter.attach(learner.module)
     return adapter

@@ -109,6 +109,28 @@ class Pools(nn.Module):
         return Factors(cast(nn.Parameter, a), cast(nn.Parameter, b.T))  # they are not leaves, and only read
 
 
+def pools_of(
+    module: nn.Module, kinds: Mapping[str, Sequence[str]], shape: PoolShape, draws: tuple[torch.Generator, ...]
+) -> dict[str, Pools]:
+    """Pools for kinds of layers, by the name of a kind.
+
+    Args:
+        module: The module that holds the layers.
+        kinds: Names of the layers of each kind, which have one size.
+        shape: Sizes of pools and tables.
+        draws: Sources of the tables and of the values.
+
+    Raises:
+        ConfigError: For a kind that the sizes do not fit.
+    """
+    found = {}
+    for kind, names in kinds.items():
+        layers = [linear(module, name) for name in names]
+        shape.check(kind, len(layers), (layers[0].in_features, layers[0].out_features))
+        found[kind] = Pools(layers, shape, *draws)
+    return found
+
+
 class PooledAdapter:
     """Low-rank updates of linear layers from shared pools.
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from clbench.contracts import Batch, Samples, TokenScores
+from clbench.contracts import Batch, Learner, Samples, TokenScores
 from clbench.core.devices import to_device
 from clbench.core.errors import ConfigError
 from clbench.strategies._distillation.mapped_tensors import MappedTensorFile
@@ -31,6 +31,12 @@ DISK_SHARE = 0.5
 """Largest share of the free disk that a cached teacher may take."""
 MIN_REST = 1e-6
 """Lower bound for the probability outside the stored top-k, which is a difference from 1 in float32."""
+
+
+def as_teacher(learner: Learner) -> Learner:
+    """A learner that nothing trains from now on, in evaluation mode."""
+    learner.module.requires_grad_(False).eval()
+    return learner
 
 
 @dataclass(frozen=True, eq=False)

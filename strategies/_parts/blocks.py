@@ -35,6 +35,16 @@ def blocks_of(trained: Sequence[Trained], learner: Learner) -> dict[str, Block |
     return {item.name: block_of(item) for item in trained}
 
 
+def grouped_by_block(trained: Sequence[Trained], learner: Learner) -> list[list[Trained]]:
+    """What is trained in the blocks, a list for each block of which anything is trained."""
+    blocks = blocks_of(trained, learner)
+    groups: dict[Block, list[Trained]] = defaultdict(list)
+    for item in trained:
+        if (block := blocks[item.name]) is not None:
+            groups[block].append(item)
+    return list(groups.values())
+
+
 def depths(learner: Learner) -> dict[str, float | None]:
     """Depth of every trainable parameter: 0 in the first block of its tower, 1 in the last, None outside the blocks.
 

@@ -52,3 +52,20 @@ class ColumnAdamW(Optimizer):
         update = p.grad.sign().mul_(group["lr"] * group["scale"])
         update[:, state["columns"]] = mean / root * (group["lr"] / (1 - decay ** state["steps"]))
         return update
+
+
+def drawn_columns(widths: Sequence[int], density: float, whole: bool, generator: torch.Generator) -> list[Tensor]:
+    """Columns of each matrix, drawn uniformly.
+
+    Args:
+        widths: Number of columns of each matrix.
+        density: Share of the columns of each matrix, at least one; or of the matrices, which then get all of theirs.
+        whole: Whether to draw matrices.
+        generator: Source of randomness, on the CPU.
+    """
+    counts = [max(1, int(density * width)) for width in widths]
+    if whole:
+        order = torch.randperm(len(widths), generator=generator).tolist()
+        moved = order[: max(1, round(density * len(widths)))]
+        counts = [width * (number in moved) for number, width in enumerate(widths)]
+    return [torch.randperm(width, generator=generator)[:n] for width, n in zip(widths, counts, strict=True)]

@@ -54,6 +54,10 @@ class OptimizerPart(Part[C], Generic[C]):
     takes_nothing: ClassVar[bool] = False
     """Whether everything is left to AdamW; else an optimizer that takes no parameter is refused."""
 
+    still_without_gradient: ClassVar[bool] = False
+    """Whether a value whose gradient was 0 in all steps keeps its bits, without weight decay. If not, the loop puts
+    back what a selector freezes."""
+
     @property
     def state_bytes(self) -> float:
         """Bytes of state for each value of what it takes, with float32 parameters; two moments by default."""

@@ -6,6 +6,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from clbench.contracts import Batch, Budget, ForgetRequest, Strategy, Task
+from clbench.core.errors import ConfigError
 from clbench.strategies._parts.edit import Edit
 from clbench.strategies._parts.memory import Memory
 from clbench.strategies._parts.optimizer import OptimizerPart
@@ -54,8 +55,16 @@ class Parts:
                 part.end_task(task)
 
     def masks(self, trained: Sequence[Trained], task: Task) -> Masks | None:
-        """What moves in an update; None if all of it does."""
-        return self.select.chosen(trained, task) if self.select else None
+        """What moves in an update; None if all of it does.
+
+        Raises:
+            ConfigError: When a selector chooses nothing.
+        """
+        if self.select is None:
+            return None
+        if not (masks := self.select.chosen(trained, task)):
+            raise ConfigError(f"selector {type(self.select).__name__}: chooses nothing, so nothing is left to train")
+        return masks
 
     def of_new(self, budget: Budget, task: Task) -> Budget:
         """The budget of new samples in an update."""

@@ -10,7 +10,6 @@ from pydantic import Field
 from torch import Tensor
 
 from clbench.contracts import Task
-from clbench.core.errors import ConfigError
 from clbench.core.seeding import generator_for
 from clbench.strategies._parts.part import Part, PartConfig, Trained
 
@@ -51,8 +50,8 @@ F = TypeVar("F", bound=FixedSelectorConfig)
 class Selector(Part[C], Generic[C]):
     """Chooses what moves in an update. Heads and prompts are not subject to it.
 
-    The training loop multiplies gradients by the masks before it clips them, and restores all other entries after each
-    step, so that neither weight decay nor momentum moves them.
+    The training loop multiplies gradients by the masks before it clips them. Where weight decay, the optimizer or the
+    strategy could move other entries, it puts their values back after each step.
     """
 
     @abstractmethod
@@ -62,13 +61,10 @@ class Selector(Part[C], Generic[C]):
         Args:
             trained: What the strategy trains.
             task: The task; its training samples are in `strategy.context`.
-
-        Raises:
-            ConfigError: When nothing is left to train.
         """
 
     def after_backward(self, step: int, total: int, task: Task) -> None:
-        """Change the masks of the update in place, or set gradients to None; called before masks are applied.
+        """Let more entries move, in the masks of the update, or set gradients to None; called before masks are applied.
 
         Args:
             step: Number of the step, from 1.
@@ -111,17 +107,11 @@ class FixedSelector(Selector[F], Generic[F]):
         """
 
     def chosen(self, trained: Sequence[Trained], task: Task) -> Masks:
-        """The choice for an update, made now or kept from the first update; records the number of values that move.
-
-        Raises:
-            ConfigError: When nothing is left to train.
-        """
+        """The choice for an update, made now or kept from the first update; records the number of values that move."""
         masks = self._first
         if masks is None:
             found = self.choose(trained, task)
             masks = {name: mask for name, mask in found.items() if mask is None or bool(mask.any())}
-        if not masks:
-            raise ConfigError(f"selector {type(self).__name__}: chooses nothing, so nothing is left to train")
         if self.config.reselect == "first":
             self._first = masks
         self.strategy.context.record("select/values", sum(counts_of(trained, masks).values()))

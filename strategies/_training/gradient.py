@@ -192,7 +192,9 @@ class GradientTraining(Strategy[G], Generic[G]):
         shared = [(name, p) for name, p in self.trainable_parameters() if id(p) not in left_out]
         trained = self._described(shared)
         self._record_share(trained, heads)
-        masking = Masking(trained, self.masks(trained, task))
+        changes = type(self).after_step is not GradientTraining.after_step
+        moves_all = changes or self.config.weight_decay > 0 or not self.parts.optimizer.still_without_gradient
+        masking = Masking(trained, self.masks(trained, task), restores=moves_all)
         train_only(self.learner.module, [*(item.parameter for item in masking.trained), *heads])
         whole = self.learner
         layout = self._layout = Sharded(whole, heads) if self.context.shard else Replicated(whole)
@@ -200,7 +202,6 @@ class GradientTraining(Strategy[G], Generic[G]):
         trained = [replace(item, parameter=layout.held(item.parameter)) for item in masking.trained]
         parameters = [item.parameter for item in trained] + heads
         optimizer, scheduler = new_optimizer(trained, heads, self.config, self.parts.optimizer, total)
-        changes = type(self).after_step is not GradientTraining.after_step
         kept = self.parts.kept_batches(task)
         share = self.parts.kept_share(task)
         losses = torch.zeros(total, device=self.learner.device)

@@ -12,32 +12,32 @@ from clbench.strategies._parts.selector import Masks
 class Masking:
     """The masks of one update.
 
-    A copy of each parameter that moves in part is kept. Decay and momentum would otherwise move entries without a
-    gradient.
-
     Args:
         trained: What the strategy trains.
         masks: What of it moves; None if all does.
+        restores: Whether decay, the optimizer or a hook may move entries without a gradient. Then a copy of each
+            parameter that moves in part is kept, and these entries are put back after each step.
     """
 
-    def __init__(self, trained: Sequence[Trained], masks: Masks | None) -> None:
+    def __init__(self, trained: Sequence[Trained], masks: Masks | None, restores: bool = True) -> None:
         self.trained = [item for item in trained if masks is None or item.name in masks]
         """The parameters that move, whole or in part."""
         found = [(item.parameter, masks[item.name]) for item in self.trained] if masks is not None else []
-        self._partial = [(p, mask, p.detach().clone()) for p, mask in found if mask is not None]
+        self._partial = [(p, mask) for p, mask in found if mask is not None]
+        self._starts = [_bits(p).clone() for p, _ in self._partial] if restores else []
 
     @torch.no_grad()
     def mask_gradients(self) -> None:
         """Set gradients of masked entries to 0."""
-        for p, mask, _ in self._partial:
+        for p, mask in self._partial:
             if p.grad is not None:
                 _bits(p.grad).mul_(mask)
 
     @torch.no_grad()
     def restore(self) -> None:
         """Put masked entries back to their values at the start of the update."""
-        for p, mask, start in self._partial:
-            _bits(p).bitwise_xor_(_bits(start)).mul_(mask).bitwise_xor_(_bits(start))
+        for (p, mask), start in zip(self._partial, self._starts, strict=False):  # none are kept if nothing restores
+            _bits(p).bitwise_xor_(start).mul_(mask).bitwise_xor_(start)
 
 
 def _bits(tensor: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from clbench.contracts import (
 from clbench.core.tensor_digest import tensor_digest
 from clbench.strategies._adapters.initial_factors import drawn_factors
 from clbench.strategies._adapters.low_rank import Arithmetic, LowRankAdapter
+from clbench.strategies._distillation.teacher_outputs import as_teacher
 from clbench.strategies._training.gradient import GradientConfig, GradientTraining
 from clbench.strategies._training.optimization import batches_of, report_losses
 from clbench.strategies._updates.adapted import Adapted, mean_cross_entropy, require_same_vocabulary
@@ -104,7 +105,7 @@ class UpdateStrategy(GradientTraining[U], Generic[U]):
         require_same_vocabulary(self.learner, release)
         self.old = Adapted(self.learner, self.adapters) if self.adapters else None
         if self.old:
-            self.old.learner.module.requires_grad_(False).eval()
+            as_teacher(self.old.learner)
         self.learner, self.adapters = release, {}
         for position, task in enumerate(tasks, 1):
             self.adapters[task.name] = self._adapt(task, position)

@@ -12,6 +12,7 @@ from clbench.core.errors import ConfigError
 from clbench.core.registry import MEMORIES
 from clbench.kinds import kind_of
 from clbench.strategies._parts.class_turns import in_turns, positions_by_class
+from clbench.strategies._parts.facility_location import facility_location
 from clbench.strategies._parts.memory import Memory, MemoryConfig
 
 
@@ -58,15 +59,3 @@ class Craig(Memory[CraigConfig]):
                 scores = require(self.learner, ScoresClasses, "memory craig").logits(batch, [task])
             found.append((scores.double().softmax(dim=1) - F.one_hot(batch["label"], scores.shape[1])).cpu())
         return torch.cat(found)
-
-
-def facility_location(points: Tensor, count: int) -> Tensor:
-    """Positions of `count` of the points `(n, width)` that greedily maximize sum_i max_{j in S} (D - |p_i - p_j|)."""
-    distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
-    similarity, covered = distance.max() - distance, torch.zeros(len(points), 1, dtype=points.dtype)
-    picked = torch.zeros(min(count, len(points)), dtype=torch.int64)
-    for k in range(len(picked)):
-        gain = (similarity - covered).clamp(min=0).sum(dim=0)
-        picked[k] = gain.index_fill(0, picked[:k], -1).argmax()
-        covered = covered.maximum(similarity[:, picked[k], None])
-    return picked

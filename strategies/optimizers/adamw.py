@@ -21,6 +21,7 @@ class AdamW(OptimizerPart[OptimizerConfig]):
 
     takes_nothing = True
     takes_shards = True
+    still_without_gradient = True
 
     def takes(self, trained: Trained) -> bool:
         """Nothing."""

@@ -4,14 +4,13 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Literal, final
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from clbench.core.devices import to_device
 from clbench.core.registry import OPTIMIZERS
-from clbench.strategies._parts.column_adamw import ColumnAdamW
+from clbench.strategies._parts.column_adamw import ColumnAdamW, drawn_columns
 from clbench.strategies._parts.optimizer import OptimizerConfig, OptimizerPart, Plan
 from clbench.strategies._parts.part import Trained
 
@@ -53,21 +52,12 @@ class Frugal(OptimizerPart[FrugalConfig]):
 
     def _draws(self, parameters: Sequence[nn.Parameter], steps: int) -> Iterator[list[Tensor] | None]:
         """For each step: columns of each matrix, or None to keep those of the step before."""
-        generator = self.new_generator()
+        generator, device = self.new_generator(), parameters[0].device
+        widths = [p.shape[1] for p in parameters]
         gap = math.ceil(steps / self.config.rounds)
         for step in range(steps):
-            yield (
-                None
-                if step % gap
-                else [to_device(index, parameters[0].device) for index in self._drawn(parameters, generator)]
-            )
-
-    def _drawn(self, parameters: Sequence[nn.Parameter], generator: torch.Generator) -> list[Tensor]:
-        widths = [p.shape[1] for p in parameters]
-        if self.config.unit == "columns":
-            counts = [max(1, int(self.config.density * width)) for width in widths]
-        else:
-            order = torch.randperm(len(widths), generator=generator).tolist()
-            moved = order[: max(1, round(self.config.density * len(widths)))]
-            counts = [width * (number in moved) for number, width in enumerate(widths)]
-        return [torch.randperm(width, generator=generator)[:n] for width, n in zip(widths, counts, strict=True)]
+            if step % gap:
+                yield None
+            else:
+                drawn = drawn_columns(widths, self.config.density, self.config.unit == "matrices", generator)
+                yield [to_device(index, device) for index in drawn]

@@ -30,6 +30,8 @@ class Lamb(OptimizerPart[LambConfig]):
     further they go: choose whole tensors, or a smaller rate.
     """
 
+    still_without_gradient = True
+
     def build(self, parameters: Sequence[Trained], plan: Plan) -> Optimizer:
         """Lamb of all parameters."""
         from timm.optim.lamb import Lamb as TimmLamb  # timm takes a while to import

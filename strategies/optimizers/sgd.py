@@ -28,6 +28,7 @@ class Sgd(OptimizerPart[SgdConfig]):
     """
 
     takes_shards = True
+    still_without_gradient = True
 
     @property
     def state_bytes(self) -> float:

@@ -28,6 +28,8 @@ class SignSgd(OptimizerPart[SignSgdConfig]):
     the schedule must let the rate fall to 0 (`cosine`). An entry whose gradient is exactly 0 stays.
     """
 
+    still_without_gradient = True
+
     @property
     def state_bytes(self) -> float:
         """One mean of gradients, if there is momentum."""

@@ -11,7 +11,7 @@ from clbench.contracts import Batch, Learner, ScoresClasses, ScoresTokens, Task,
 from clbench.core.errors import ConfigError
 from clbench.core.registry import PENALTIES
 from clbench.kinds import kind_of
-from clbench.strategies._distillation.teacher_outputs import SoftTargets, divergence
+from clbench.strategies._distillation.teacher_outputs import SoftTargets, as_teacher, divergence
 from clbench.strategies._parts.penalty import Penalty, PenaltyConfig
 
 
@@ -46,8 +46,7 @@ class LwfPenalty(Penalty[LwfPenaltyConfig]):
     def begin_task(self, task: Task) -> None:
         """Copy the version before the task; the first task has no teacher."""
         if len(self.strategy.seen) > 1:
-            self._teacher = deepcopy(self.learner)
-            self._teacher.module.requires_grad_(False).eval()
+            self._teacher = as_teacher(deepcopy(self.learner))
 
     def term(self, batch: Batch, task: Task) -> Tensor | None:
         """The divergence, averaged over samples or tokens, a scalar; None in the first task."""

@@ -5,11 +5,10 @@ from typing import ClassVar, Literal, final
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from clbench.contracts import Task
-from clbench.core.errors import ConfigError
 from clbench.core.registry import SELECTORS
+from clbench.strategies._parts.gradual_release import GradientScores, pieces_of, released_by
 from clbench.strategies._parts.part import Trained
 from clbench.strategies._parts.selector import Masks, Moving, Selector, SelectorConfig
 
@@ -34,31 +33,22 @@ class Id3(Selector[Id3Config]):
     u_t = B div T, and one more in the first B mod T steps, for B values in T steps. So exactly B move in the last step,
     and together they make about half of the moves of a choice made before the first step. A value that was released is
     never frozen again in the update; every update starts with none. Departures from the released code, which keeps no
-    such count: fewer values than steps are allowed, and frozen weights do not decay. A step sorts out the largest
-    scores of the whole model.
+    such count: fewer values than steps are allowed, and frozen weights do not decay.
     """
 
     needs_weights: ClassVar[bool] = True
 
     def chosen(self, trained: Sequence[Trained], task: Task) -> Masks:
-        """Masks of all parameters, in which nothing moves yet.
+        """Masks of all parameters, in which nothing moves yet."""
+        parameters = [item.parameter for item in trained]
+        budget, total = self.moving(trained).values, sum(p.numel() for p in parameters)
+        self._positions = torch.randperm(total, generator=self.new_generator())[:budget].to(self.learner.device)
+        self._released = torch.zeros(total, dtype=torch.bool, device=self.learner.device)
+        if self.config.score == "gradient" and parameters:
+            self._scores = GradientScores(parameters, self.config.p, self.config.eps)
+        self.strategy.context.record("select/values", budget)
+        return dict(zip((item.name for item in trained), pieces_of(self._released, parameters), strict=True))
 
-        Raises:
-            ConfigError: When the strategy trains nothing.
-        """
-        if not trained:
-            raise ConfigError("selector Id3: nothing is left to train")
-        self._trained = list(trained)
-        sizes = [item.parameter.numel() for item in trained]
-        self._released = torch.zeros(sum(sizes), dtype=torch.bool, device=trained[0].parameter.device)
-        if self.config.score == "random":
-            order = torch.randperm(sum(sizes), generator=self.new_generator())[: self._budget(sum(sizes))]
-            self._order = order.to(self._released.device)
-        self.strategy.context.record("select/values", self._budget(sum(sizes)))
-        pieces = zip(trained, self._released.split(sizes), strict=True)
-        return {item.name: piece.view(item.parameter.shape) for item, piece in pieces}
-
-    @torch.no_grad()
     def after_backward(self, step: int, total: int, task: Task) -> None:
         """Release the values of a step.
 
@@ -67,37 +57,13 @@ class Id3(Selector[Id3Config]):
             total: Number of steps.
             task: The task.
         """
-        budget = self._budget(len(self._released))
-        before, now = (released_by(number, total, budget) for number in (step - 1, step))
-        if self.config.score == "random":
-            self._released[self._order[before:now]] = True
-        elif now > before:
-            scores = torch.cat([self._scores(item.parameter).flatten() for item in self._trained])
-            scores.masked_fill_(self._released, -torch.inf)
-            self._released[scores.topk(now - before, sorted=False).indices] = True
+        before, now = (released_by(number, total, len(self._positions)) for number in (step - 1, step))
+        if self.config.score == "gradient" and now > before:
+            self._positions[before:now] = self._scores.top(now - before, without=self._positions[:before])
+        self._released.index_fill_(0, self._positions[before:now], True)
 
     def moving(self, trained: Sequence[Trained]) -> Moving:
         """B values move; gradients of all values are computed."""
         total = sum(item.parameter.numel() for item in trained)
-        return Moving(self._budget(total), total)
-
-    def _budget(self, total: int) -> int:
         wanted = round(self.config.share * total) if self.config.count is None else self.config.count
-        return min(total, max(1, wanted))
-
-    def _scores(self, p: Tensor) -> Tensor:
-        if p.grad is None:
-            return torch.zeros_like(p)
-        return p.grad.abs() * (p.abs() + self.config.eps) ** -self.config.p if self.config.p else p.grad.abs()
-
-
-def released_by(step: int, total: int, budget: int) -> int:
-    """Number of values released in the first steps of an update.
-
-    Args:
-        step: Number of these steps.
-        total: Number of steps of the update.
-        budget: Number of values released in all.
-    """
-    each, more = divmod(budget, total)
-    return step * each + min(step, more)
+        return Moving(min(total, max(1, wanted)), total)

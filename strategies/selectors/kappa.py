@@ -1,19 +1,16 @@
 """Layers whose singular values are most even move."""
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, cast, final
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from clbench.contracts import Task
 from clbench.core.registry import SELECTORS
+from clbench.strategies._parts.condition_numbers import lowest
 from clbench.strategies._parts.part import Trained
 from clbench.strategies._parts.selector import FixedSelector, FixedSelectorConfig, Masks
-
-EPS = 1e-8
 
 
 class KappaConfig(FixedSelectorConfig):
@@ -43,32 +40,3 @@ class Kappa(FixedSelector[KappaConfig]):
         weights = {name: cast(Tensor, self.learner.module.get_submodule(name).weight) for name in names}
         chosen = lowest(weights, self.config.share, self.config.within == "shape")
         return {item.name: None for item in items if item.layer is not None and item.layer.name in chosen}
-
-
-@torch.no_grad()
-def condition_number(weight: Tensor) -> float:
-    """s_max / (s_min + 1e-8) of a matrix, in float64."""
-    values = torch.linalg.svdvals(weight.detach().double())
-    return float(values[0] / (values[-1] + EPS))
-
-
-def lowest(weights: Mapping[str, Tensor], share: float, within_shape: bool) -> list[str]:
-    """Names of the matrices with the lowest condition numbers, ascending.
-
-    Args:
-        weights: Matrices by name.
-        share: Share of them, rounded down; at least one.
-        within_shape: Whether to rank by the quantile among matrices of the same shape; ties by condition number.
-    """
-    found = {name: condition_number(weight) for name, weight in weights.items()}
-    order = sorted(found, key=found.__getitem__)
-    if within_shape:
-        sizes = Counter(weight.shape for weight in weights.values())
-        ranks: dict[torch.Size, int] = defaultdict(int)
-        quantiles = {}
-        for name in order:
-            shape = weights[name].shape
-            quantiles[name] = (ranks[shape] + 0.5) / sizes[shape]
-            ranks[shape] += 1
-        order.sort(key=quantiles.__getitem__)
-    return order[: max(1, int(share * len(order) + EPS))]

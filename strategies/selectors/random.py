@@ -1,16 +1,14 @@
 """Random entries, or as many as another selector chooses: the control of other selectors."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Literal, final
+from collections.abc import Sequence
+from typing import Any, Literal, cast, final
 
-import torch
 from pydantic import Field, field_validator, model_validator
-from torch import Tensor
 
 from clbench.contracts import Task
 from clbench.core.registry import SELECTORS
 from clbench.strategies._parts.part import Trained
+from clbench.strategies._parts.random_entries import drawn, exchanged
 from clbench.strategies._parts.selector import FixedSelector, FixedSelectorConfig, Masks, counts_of
 from clbench.strategies._parts.slots import SelectorChoice
 
@@ -55,40 +53,18 @@ class RandomEntries(FixedSelector[RandomConfig]):
         generator = self.new_generator()
         counts = self._counts(trained, task)
         if self.config.among == "shape":
-            counts = _exchanged(trained, counts, generator)
+            counts = exchanged(trained, counts, generator)
         if self.config.among == "all":
             sizes = [item.parameter.numel() for item in trained]
             total = sum(counts.values()) if self.config.like else max(1, round(self.config.share * sum(sizes)))
-            drawn = _drawn(sum(sizes), total, generator).split(sizes)
+            found = drawn(sum(sizes), total, generator).split(sizes)
         else:
-            drawn = tuple(_drawn(item.parameter.numel(), counts[item.name], generator) for item in trained)
-        shaped = ((item, mask.view(item.parameter.shape)) for item, mask in zip(trained, drawn, strict=True))
+            found = tuple(drawn(item.parameter.numel(), counts[item.name], generator) for item in trained)
+        shaped = ((item, mask.view(item.parameter.shape)) for item, mask in zip(trained, found, strict=True))
         return {item.name: None if mask.all() else mask.to(item.parameter.device) for item, mask in shaped}
 
     def _counts(self, trained: Sequence[Trained], task: Task) -> dict[str, int]:
         if self.config.like is None:
             return {item.name: max(1, round(self.config.share * item.parameter.numel())) for item in trained}
-        other = self.config.like.build(self.strategy)
-        assert isinstance(other, FixedSelector)
+        other = cast(FixedSelector[Any], self.config.like.build(self.strategy))
         return counts_of(trained, other.choose(trained, task))
-
-
-def _exchanged(trained: Sequence[Trained], counts: Mapping[str, int], generator: torch.Generator) -> dict[str, int]:
-    """Counts permuted among layers that have the same shapes; tensors of no layer keep theirs."""
-    layers: dict[str, list[Trained]] = defaultdict(list)
-    for item in trained:
-        layers[item.layer.name if item.layer else item.name].append(item)
-    alike: dict[object, list[list[Trained]]] = defaultdict(list)
-    for name, items in layers.items():
-        alike[tuple(item.parameter.shape for item in items) if items[0].layer else name].append(items)
-    found: dict[str, int] = {}
-    for group in alike.values():
-        for items, place in zip(group, torch.randperm(len(group), generator=generator).tolist(), strict=True):
-            found |= {item.name: counts[other.name] for item, other in zip(items, group[place], strict=True)}
-    return found
-
-
-def _drawn(size: int, count: int, generator: torch.Generator) -> Tensor:
-    mask = torch.zeros(size, dtype=torch.bool)
-    mask[torch.randperm(size, generator=generator)[:count]] = True
-    return mask

@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from typing import ClassVar, final
 
-import torch
 from pydantic import Field
-from torch import nn
 
-from clbench.contracts import LinearLayer, Task
+from clbench.contracts import Task
 from clbench.core.errors import ConfigError
 from clbench.core.registry import SELECTORS
+from clbench.strategies._parts.head_width import unit_width
 from clbench.strategies._parts.part import Trained
+from clbench.strategies._parts.random_entries import drawn
 from clbench.strategies._parts.selector import FixedSelector, FixedSelectorConfig, Masks
 
 COLUMNS, ROWS = ("out", "down"), ("v", "up")
-HEADS = ("out", "v")
 
 
 class S2ftConfig(FixedSelectorConfig):
@@ -44,50 +43,28 @@ class S2ft(FixedSelector[S2ftConfig]):
         Raises:
             ConfigError: For such a learner.
         """
-        for role, share in self._shares().items():
+        for role in self._shares():
             layers = [layer for layer in self.learner.linear_layers() if layer.role == role]
-            if share and not layers:
+            if not layers:
                 raise ConfigError(f"selector s2ft: {self.learner.name} has no linear layer with role {role!r}")
-            for layer in layers if share and role in HEADS else ():
-                self._width(layer)
+            for layer in layers:
+                unit_width(self.learner, layer)
 
     def choose(self, trained: Sequence[Trained], task: Task) -> Masks:
         """Draw heads and channels."""
         generator = self.new_generator()
         masks = {}
         for role, share in self._shares().items():
-            items = [
-                (item, item.layer) for item in trained if item.is_matrix and item.layer and item.layer.role == role
-            ]
-            if not share or not items:
-                continue
             dim = int(role in COLUMNS)
-            widths = [self._width(layer) for _, layer in items]
-            counts = [item.parameter.shape[dim] // width for (item, _), width in zip(items, widths, strict=True)]
-            drawn = torch.zeros(sum(counts), dtype=torch.bool)
-            drawn[torch.randperm(len(drawn), generator=generator)[: max(1, int(share * len(drawn)))]] = True
-            for (item, _), width, units in zip(items, widths, drawn.split(counts), strict=True):
+            items = [item for item in trained if item.is_matrix and item.layer and item.layer.role == role]
+            widths = [unit_width(self.learner, item.layer) for item in items if item.layer]
+            counts = [item.parameter.shape[dim] // width for item, width in zip(items, widths, strict=True)]
+            moved = drawn(sum(counts), max(1, int(share * sum(counts))), generator).split(counts)
+            for item, width, units in zip(items, widths, moved, strict=True):
                 entries = units.repeat_interleave(width).to(item.parameter.device)
                 masks[item.name] = entries.unsqueeze(1 - dim).expand(item.parameter.shape).contiguous()
         return masks
 
     def _shares(self) -> dict[str, float]:
-        return {role: getattr(self.config, role) for role in (*COLUMNS, *ROWS)}
-
-    def _width(self, layer: LinearLayer) -> int:
-        """Values of a head, or 1 for channels."""
-        if layer.role not in HEADS:
-            return 1
-        linear = self.learner.module.get_submodule(layer.name)
-        assert isinstance(linear, nn.Linear)
-        width = linear.in_features if layer.role == "out" else linear.out_features
-        parent = layer.name
-        while parent := parent.rpartition(".")[0]:
-            attention = self.learner.module.get_submodule(parent)
-            for known in ("head_dim", "key_value_proj_dim"):
-                if isinstance(size := getattr(attention, known, None), int):
-                    return size
-            for known in ("num_heads", "heads"):
-                if isinstance(heads := getattr(attention, known, None), int):
-                    return width // heads
-        raise ConfigError(f"selector s2ft: {self.learner.name}: {layer.name} does not tell the size of its heads")
+        """Shares by role, without those of which nothing moves."""
+        return {role: share for role in (*COLUMNS, *ROWS) if (share := getattr(self.config, role))}

@@ -21,6 +21,7 @@ from clbench.contracts import (
     Learner,
     ScoresClasses,
     ScoresTokens,
+    ScoresUnlearntClasses,
     Stacked,
     TakesPrompts,
     require,
@@ -37,11 +38,13 @@ WHO: dict[type, set[str]] = {
     ContinuesFromPrefix: VIT,
     TakesPrompts: VIT,
     ScoresClasses: CLIP | TEXT | VIT,
+    ScoresUnlearntClasses: CLIP | TEXT,
     ScoresTokens: CLIP | TEXT | VIT,
     Ensembles: CLIP | TEXT,
     LanguageModel: TEXT,
 }
 BOTH = "one stack of blocks (Stacked) and soft prompts (TakesPrompts)"
+BEFORE = "scores of classes before they are learnt (ScoresUnlearntClasses)"
 UNTOLD = """
 from tests.scripted_images import ScriptedImages
 from clbench.core.registry import LEARNERS
@@ -124,6 +127,13 @@ def suite_of(folder: Path, learner: str, *strategies: object, stream: str = "cli
             "text-mini",
             "learner mini-t5 lacks what strategy tap-slf needs: {both}",
             "mini-vit, vit",
+        ),
+        (
+            "mini-vit",
+            "zscl",
+            "ultrasound-mini",
+            f"learner mini-vit lacks what strategy zscl needs: {BEFORE}",
+            "llama, mini-clip, mini-llama, mini-t5, open_clip, smollm2, t5",
         ),
         (
             "{scripted}",

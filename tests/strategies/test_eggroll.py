@@ -12,7 +12,8 @@ from torch import Tensor
 
 from clbench.contracts import Budget, Context
 from clbench.contracts.updating import learn_task
-from clbench.strategies.eggroll import Eggroll, EggrollConfig, Noise, pair_weights, plan, scores_of
+from clbench.strategies._linalg.low_rank_noise import Noise, pair_weights, scores_of
+from clbench.strategies.eggroll import Eggroll, EggrollConfig, plan
 from clbench.streams.card import load_stream
 
 NewContext = Callable[..., Context]

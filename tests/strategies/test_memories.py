@@ -23,11 +23,11 @@ from clbench.contracts import Batch, Budget, Context, Samples, ScoresClasses, Ta
 from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError
 from clbench.strategies._parts.class_turns import in_turns
+from clbench.strategies._parts.facility_location import facility_location
 from clbench.strategies._parts.memory import Memory
 from clbench.strategies._parts.sample_features import input_sums
 from clbench.strategies._training.gradient import GradientConfig
 from clbench.strategies.finetune import Finetune
-from clbench.strategies.memories.craig import facility_location
 from clbench.strategies.memories.herding import herded
 from clbench.streams.card import load_stream
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from peft.utils.merge_utils import magnitude_prune, task_arithmetic
 from peft.utils.merge_utils import ties as peft_ties
 from torch import Tensor
 
@@ -109,6 +110,22 @@ def test_ties_of_one_tensor_is_pefts(seed: int, keep: float) -> None:
     vectors = list(normal(seed, 3, 50).float())
     wanted = peft_ties(vectors, torch.ones(3), density=keep)
     torch.testing.assert_close(merged_by_ties(vectors, keep, "mean"), wanted)
+
+
+@given(SEEDS, st.sampled_from([0.1, 0.2, 0.5, 1.0]))
+@pytest.mark.filterwarnings("ignore:The density")
+def test_trimming_and_adding_one_tensor_is_pefts(seed: int, keep: float) -> None:
+    vectors, scales = list(normal(seed, 3, 50).float()), torch.full((3,), 0.3)
+    found = torch.zeros(50)
+    for vector in vectors:
+        trimmed = trim(vector, keep)
+        found[trimmed.places.long()] += 0.3 * trimmed.values
+    torch.testing.assert_close(found, magnitude_prune(vectors, scales, density=keep))
+    whole = {
+        name: 0.3 * tensor
+        for name, tensor in plus(plus({"w": vectors[0]}, {"w": vectors[1]}), {"w": vectors[2]}).items()
+    }
+    torch.testing.assert_close(whole["w"], task_arithmetic(vectors, scales))
 
 
 @given(SEEDS, st.permutations(range(4)), st.sampled_from(["sum", "mean"]))
@@ -233,6 +250,22 @@ def test_the_unscaled_sum_equals_the_released_recurrence(seed: int, alpha: float
             torch.testing.assert_close(factor * part, torch.from_numpy(other), rtol=0, atol=1e-11)
 
 
+def test_opcm_of_four_random_tasks_has_the_golden_numbers() -> None:
+    """Task i of seed 7 has a weight of 8 x 6, i times normal, and a bias of 8: numbers of a NumPy reference."""
+    rng = np.random.default_rng(7)
+    total: dict[str, Tensor] = {}
+    norms, found, emitted = [], [], []
+    for task in range(1, 5):
+        tau = {"w": torch.from_numpy(task * rng.normal(size=(8, 6))), "b": torch.from_numpy(rng.normal(size=8))}
+        norms.append(float(norm(tau)))
+        projected = {**tau, "w": project_out(tau["w"], total["w"], 0.5)} if total else tau
+        total = plus(total, projected) if total else projected
+        emitted.append(sum(norms) / task)
+        found.append(float(norm(total)) / emitted[-1])
+    assert emitted == pytest.approx([6.804907, 9.712304, 12.926524, 16.111862], abs=1e-6)
+    assert found == pytest.approx([1, 1.4266, 1.80767, 2.140762], abs=1e-6)
+
+
 @given(SEEDS, st.sampled_from([0.0, 0.5, 1.0]))
 def test_nothing_is_left_of_the_same_task_vector(seed: int, alpha: float) -> None:
     tau = normal(seed, 6, 4)
@@ -280,6 +313,23 @@ def test_norms_and_directions_by_hand() -> None:
     torch.testing.assert_close(lengths, torch.full((2,), 0.5**0.5))
     again, _ = mean_of_parts([one, two], renormalize=True)
     torch.testing.assert_close(again.norm(dim=0), torch.tensor([3.5, 1.5]))
+
+
+def test_do_merging_of_three_random_adapters_has_the_golden_numbers() -> None:
+    """Adapter i of seed 11 is i B A, with B 6 x 2 and A 2 x 5: a NumPy reference; step 1 is by plain descent."""
+    rng = np.random.default_rng(11)
+    b, a = zip(*((rng.normal(size=(6, 2)), task * rng.normal(size=(2, 5))) for task in (1, 2, 3)), strict=True)
+    products = [torch.from_numpy(left @ right) for left, right in zip(b, a, strict=True)]
+    assert float(mean_of_parts(products)[0].norm()) == pytest.approx(6.31487, abs=1e-6)
+    assert float(sum(products).norm()) / 3 == pytest.approx(7.188484, abs=1e-6)  # type: ignore[union-attr]
+    first = torch.from_numpy(np.concatenate(a))
+    value, gradient = overlap(first, 3, torch.zeros_like(first), 1.0)
+    assert float(value) == pytest.approx(243.925895, abs=1e-6)
+    found = first
+    for _ in range(50):
+        found = found - 1e-3 * gradient
+        value, gradient = overlap(found, 3, found - first, 1.0)
+    assert float(value) == pytest.approx(11.6529432, abs=1e-6)
 
 
 @given(SEEDS, st.integers(1, 4))

@@ -101,11 +101,12 @@ def weights_of(context: Any) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in context.learner.state_dict().items()}
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.1])
 @pytest.mark.parametrize("optimizer", [part for slot, part in PARTS if slot == "optimizer"])
-def test_what_is_not_selected_keeps_its_bits(optimizer: str, tiny: Any) -> None:
-    """With decay and momentum, over two tasks, for every optimizer."""
+def test_what_is_not_selected_keeps_its_bits(optimizer: str, decay: float, tiny: Any) -> None:
+    """With and without decay, with momentum, over two tasks, for every optimizer."""
     context = context_of(tiny)
-    settings = {"lr": 1e-2, "weight_decay": 0.1, "optimizer": optimizer, "select": {"name": "random", "share": 0.3}}
+    settings = {"lr": 1e-2, "weight_decay": decay, "optimizer": optimizer, "select": {"name": "random", "share": 0.3}}
     strategy = Finetune(GradientConfig.model_validate(settings), context)
     moved: dict[str, Tensor] = {}
     before = weights_of(context)

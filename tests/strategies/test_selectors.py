@@ -18,7 +18,10 @@ from clbench.benchmarks.engine.learners import build_learner
 from clbench.contracts import Budget, Context, LinearLayer, Task
 from clbench.contracts.updating import learn_task
 from clbench.core.errors import ConfigError
+from clbench.strategies._parts.block_damping import score_change
 from clbench.strategies._parts.blocks import blocks_of
+from clbench.strategies._parts.condition_numbers import condition_number, lowest
+from clbench.strategies._parts.gradual_release import released_by, top_positions
 from clbench.strategies._parts.part import Trained, described
 from clbench.strategies._parts.selector import FixedSelector, Masks, counts_of
 from clbench.strategies._training.gradient import GradientConfig, GradientStrategy
@@ -26,9 +29,8 @@ from clbench.strategies._training.masking import Masking
 from clbench.strategies.finetune import Finetune
 from clbench.strategies.lora import Lora, LoraConfig
 from clbench.strategies.peft import Peft, PeftStrategyConfig
-from clbench.strategies.selectors.id3 import Id3, released_by
-from clbench.strategies.selectors.ist import Ist, score_change
-from clbench.strategies.selectors.kappa import condition_number, lowest
+from clbench.strategies.selectors.id3 import Id3
+from clbench.strategies.selectors.ist import Ist
 from clbench.strategies.telly import Telly, TellyConfig
 from clbench.streams.card import load_stream
 
@@ -279,6 +281,17 @@ def test_within_shapes_each_shape_gets_its_share() -> None:
     assert sorted(lowest(small | large, 0.5, within_shape=True)) == ["l0", "l1", "s0", "s1"]
 
 
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.7, 1.0])
+def test_the_lowest_condition_numbers_are_pefts(share: float) -> None:
+    from peft.helpers import find_kappa_target_modules
+
+    torch.manual_seed(0)
+    model = nn.Sequential(*(nn.Linear(4 + n, 9 - n) for n in range(5)), *(nn.Linear(6, 6) for _ in range(5)))
+    weights = {name: layer.weight for name, layer in model.named_children()}
+    wanted = find_kappa_target_modules(model, top_p=share, show_progress=False)["target_modules"]
+    assert lowest(weights, share, within_shape=False) == wanted  # type: ignore[arg-type]
+
+
 def test_kappa_of_all_layers_trains_all_weights_of_linear_layers(tiny: Any) -> None:
     context = context_of(tiny)
     _, masks = choice(finetune(context, {"name": "kappa", "share": 1.0}), load_stream(tiny.stream).tasks[0])
@@ -381,6 +394,25 @@ def test_all_values_are_released_in_the_last_step(budget: int, total: int) -> No
     assert released_by(0, total, budget) == 0
 
 
+@given(size=st.integers(1, 3000), share=st.floats(0, 1), levels=st.integers(1, 2000), seed=st.integers(0, 99))
+def test_the_largest_values_are_those_of_a_sort(size: int, share: float, levels: int, seed: int) -> None:
+    """Also with equal values, with values left out as minus infinity, and where blocks do not divide the number."""
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randint(levels, (size,), generator=generator).float()
+    values[torch.rand(size, generator=generator) < 0.3] = -torch.inf
+    for count in (int(share * size), min(size, 3)):
+        found = top_positions(values, count)
+        assert len(found.unique()) == count
+        assert torch.equal(values[found].sort().values, values.sort().values[size - count :])
+
+
+def test_a_selector_that_chooses_nothing_is_refused(tiny: Any) -> None:
+    task = load_stream(tiny.stream).tasks[0]
+    for select in ("id3", "random"):
+        with pytest.raises(ConfigError, match=r"^selector .*: chooses nothing, so nothing is left to train$"):
+            finetune(context_of(tiny), select).parts.masks([], task)
+
+
 @pytest.mark.parametrize(("p", "released"), [(0.0, [0, 2]), (1.0, [1, 3])])
 def test_id3_by_hand(p: float, released: list[int], tiny: Any) -> None:
     """|g| = 4, 3, 5, 2; over |theta| = 1, 0.1, 2, 0.05 it is about 4, 30, 2.5, 40."""
@@ -466,7 +498,8 @@ def test_a_damped_block_has_a_quarter_of_its_adapter(tiny: Any) -> None:
     batch = context.samples(task, "train").batch(slice(8))
     selector = strategy.parts.select
     assert isinstance(selector, Ist)
-    with torch.no_grad(), selector._damped(range(4)):
+    assert selector._changes is not None
+    with torch.no_grad(), selector._changes.damped(range(4)):
         damped = float(context.learner.loss(batch, task))
     adapter = strategy._adapter
     adapter.arithmetic = replace(adapter.arithmetic, scale=0.25)

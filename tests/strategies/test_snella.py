@@ -14,7 +14,8 @@ from clbench.contracts import Context
 from clbench.contracts.updating import learn_task
 from clbench.core.config import validate
 from clbench.core.errors import ConfigError
-from clbench.strategies._adapters.kernel_adapter import KernelAdapter, KernelFactors, Sensitivity, largest, shares_of
+from clbench.strategies._adapters.entry_budget import Sensitivity, shares_of
+from clbench.strategies._adapters.kernel_adapter import KernelAdapter, KernelFactors, largest
 from clbench.strategies.snella import Snella, SnellaConfig
 from clbench.streams.card import load_stream
 
@@ -48,6 +49,18 @@ def test_the_addition_is_numpys_and_has_30_percent_zeros() -> None:
     found = factors.addition(torch.tensor(140)).detach()
     assert (found == 0).sum() == 60
     np.testing.assert_allclose(found.numpy(), twin(factors, 0.3), rtol=1e-4, atol=1e-8)
+
+
+def test_the_golden_numbers() -> None:
+    """Normal factors of seed 5 with q / 2 = 3 for 4 inputs and 5 outputs: numbers of a NumPy reference."""
+    factors, rng = factors_of(out=5, width=4, q=6), np.random.default_rng(5)
+    with torch.no_grad():
+        factors.inputs.copy_(torch.from_numpy(rng.normal(size=(2, 4, 3))))
+        factors.outputs.copy_(torch.from_numpy(rng.normal(size=(2, 5, 3))))
+    found = factors.addition(torch.tensor(14)).detach()
+    assert float(found.norm()) == pytest.approx(0.41, abs=0.005)
+    assert float((found == 0).float().mean()) == pytest.approx(0.3)
+    assert torch.linalg.matrix_rank(factors.kernel().detach()) == 4
 
 
 def test_it_is_not_of_low_rank_and_not_zero_at_first() -> None:

@@ -77,6 +77,14 @@ class ScoresClasses(Interface):
 
 
 @runtime_checkable
+class ScoresUnlearntClasses(ScoresClasses, Interface):
+    """A learner that scores the classes of any task by their names, learnt or not: version 0 can be asked, too."""
+
+    def unlearnt_logits(self, batch: Batch, tasks: Sequence[Task]) -> Tensor:
+        """`logits` for tasks that the learner may not have been given (`add_task`), `(n, classes)`."""
+
+
+@runtime_checkable
 class ScoresTokens(Interface):
     """A learner that scores every token that its loss averages over; a classified sample counts as one token."""
 
@@ -127,6 +135,7 @@ WORDS: dict[type, str] = {
     ContinuesFromPrefix: "a start from the output of a block",
     TakesPrompts: "soft prompts",
     ScoresClasses: "scores of classes",
+    ScoresUnlearntClasses: "scores of classes before they are learnt",
     ScoresTokens: "scores of tokens",
     Ensembles: "mean predictions of two models",
     LanguageModel: "a language model with a tokenizer",

@@ -82,6 +82,10 @@ class ClipLearner(ClassScores, Learner):
         prompts = tuple(filled(task.templates[0], name) for task in tasks for name in task.classes)
         return self._logits(self.image_features(batch), self.text_features(prompts))
 
+    def unlearnt_logits(self, batch: Batch, tasks: Sequence[Task]) -> Tensor:
+        """`logits`: a class is known by its name."""
+        return self.logits(batch, tasks)
+
     def predictor(self, tasks: Sequence[Task], protocols: Sequence[EvalProtocol]) -> Predictor:
         """Predict the nearest class name, by text features that are the mean over all templates of a task."""
         return _predictor([self.class_scorer(tasks)], tasks, protocols)

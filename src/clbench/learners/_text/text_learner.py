@@ -141,6 +141,10 @@ class TextLearner(Learner):
                 raise ConfigError(f"task {task.name!r}: answers are free texts, and what is asked for needs classes")
         return self.label_scores(batch, self.label_tokens(tasks))
 
+    def unlearnt_logits(self, batch: Batch, tasks: Sequence[Task]) -> Tensor:
+        """`logits`: a class is known by its name."""
+        return self.logits(batch, tasks)
+
     def loss_from_logits(self, logits: Tensor, label: Tensor, tasks: Sequence[Task]) -> Tensor:
         """`loss` of samples whose answers are classes, without a softmax over labels.
 
