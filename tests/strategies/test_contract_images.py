@@ -11,7 +11,9 @@ from tests.tiny_images import write_stream
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.suite import load_suite
+from clbench.contracts.updating import handled_kinds
 from clbench.core.errors import ConfigError
+from clbench.core.registry import STRATEGIES
 from clbench.spec.ledger import read_ledger, task_scores
 
 HERE = Path(__file__).parents[1]
@@ -49,6 +51,11 @@ STARTING_ANEW = [
     {"name": "vpt", "training": "joint"},
     {"name": "telly", "training": "joint"},
     {"name": "head-only", "training": "joint", "augment": False},
+]
+LEARNING = [
+    item.name
+    for item in STRATEGIES.listings()
+    if item.module.startswith("clbench.") and "learn" in handled_kinds(STRATEGIES.get(item.name).value)
 ]
 OF_CLASSES = ["ewc", "lwf", "mas", "replay", "der"]
 
@@ -89,6 +96,21 @@ def test_the_last_version_does_not_need_the_others(strategy: object, stream: str
 @pytest.mark.parametrize("strategy", OF_CLASSES)
 def test_avalanches_methods_on_tasks_of_classes(strategy: str, classes: str, tmp_path: Path) -> None:
     _same_when_cut(cell_of(classes, tmp_path, strategy), tmp_path, versions=2)
+
+
+@pytest.mark.parametrize("tasks", ["classes", "stream"])
+@pytest.mark.parametrize("name", LEARNING)
+def test_every_strategy_trains_or_is_refused_before_training(
+    name: str, tasks: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    refused = ""
+    try:
+        run(cell_of(request.getfixturevalue(tasks), tmp_path, name, steps=1), tmp_path / "cell")
+    except ConfigError as error:
+        refused = str(error)
+    trained = (tmp_path / "cell" / "versions" / "0001").exists()
+    assert trained == (not refused), refused
+    assert "\n" not in refused
 
 
 @pytest.mark.parametrize(("slot", "part"), PARTS)

@@ -105,6 +105,15 @@ def test_herding_against_a_loop_over_all_samples(rows: list[list[int]], count: i
         chosen.append(found)
 
 
+@given(st.integers(0, 1000), st.integers(1, 20), st.integers(1, 6))
+def test_herding_is_avalanches(seed: int, n: int, width: int) -> None:
+    from avalanche.training.storage_policy import HerdingSelectionStrategy
+
+    features = torch.randn(n, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    wanted = HerdingSelectionStrategy(torch.nn.Identity(), "").make_sorted_indices_from_features(features)
+    assert herded(features, n)[: n - 1].tolist() == wanted[: n - 1]
+
+
 def test_features_are_the_inputs_of_the_last_layer_of_the_vision_tower(tiny: Any) -> None:
     context, task = context_of(tiny), load_stream(tiny.stream).tasks[0]
     samples = context.samples(task, "train")
