@@ -74,10 +74,10 @@ def measure(options: argparse.Namespace) -> Report:
     first, second = (task_vector(learner, options.blocks, seed) for seed in (0, 1))
     if not first:
         raise ConfigError(f"--blocks: wanted at least 1, got {options.blocks}")
-    work = TrainingWork(learner, Budget(), lambda task, split: no_rows(split))  # type: ignore[arg-type, return-value]
+    work = TrainingWork(learner, Budget(), lambda task, split: no_rows(split))
     strategy = work.strategy("opcm", {})
     assert isinstance(strategy, Opcm)
-    strategy.seen = [Task("made up", "classification", "accuracy", no_rows, no_rows, classes=("a",))]  # type: ignore[arg-type]
+    strategy.seen = [Task("made up", "classification", "accuracy", no_rows, no_rows, classes=("a",))]
     ways = {
         "decompositions": partial(clock.seconds, partial(decompose, first)),
         "opcm": partial(combine, strategy, first, second, clock),
