@@ -18,6 +18,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.numerics import make_deterministic
 from clbench.contracts import Budget, Context, Learner, Strategy, StrategyConfig, Task
+from clbench.contracts.learner import Precision
 from clbench.contracts.updating import learn_task
 from clbench.core import processes
 from clbench.core.registry import STRATEGIES
@@ -40,6 +41,7 @@ class Case:
     strategy: str = "finetune"
     settings: Mapping[str, object] = field(default_factory=lambda: UNCLIPPED)
     budget: Mapping[str, object] = field(default_factory=dict)
+    precision: Precision = "auto"
 
 
 BY_SGD = {**UNCLIPPED, "optimizer": "sgd", "lr": 0.1}
@@ -53,6 +55,8 @@ CASES = {
     "llama, finetune": Case("llama", settings={**UNCLIPPED, "weight_decay": 0.1}),
     "llama, lora": Case("llama", "lora", {**UNCLIPPED, "dropout": 0.3}),
     "checkpointing": Case("llama", settings=BY_SGD, budget={"checkpointing": True}),
+    "bfloat16": Case("llama", settings=BY_SGD, precision="bfloat16"),
+    "bfloat16, checkpointing": Case("llama", settings=BY_SGD, budget={"checkpointing": True}, precision="bfloat16"),
     "one sample": Case("llama", settings=BY_SGD, budget={"batch_size": 1}),
     "three parts": Case("llama", settings=BY_SGD, budget={"batch_size": 3, "micro_batch": 1}),
     "clipped": Case("llama", settings={**BY_SGD, "clip_norm": 0.1}),
@@ -88,6 +92,7 @@ def _bytes(tensors: Sequence[Tensor]) -> int:
 def train(case: Case, tasks: Sequence[Task], shard: bool) -> tuple[Learner, Held, dict[str, Tensor]]:
     """Learn tasks; gives the learner, what was held, and the first weights."""
     learner = build_learner(LEARNERS[case.family], 0, torch.device("cpu"))
+    learner.precision = case.precision
     first = {name: tensor.clone() for name, tensor in learner.state_dict().items()}
     entry = STRATEGIES.get(case.strategy)
     assert entry.config is not None

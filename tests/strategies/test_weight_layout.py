@@ -23,6 +23,8 @@ EXACT = [
     "llama, finetune",
     "llama, lora",
     "checkpointing",
+    "bfloat16",
+    "bfloat16, checkpointing",
     "one sample",
     "clipped, an adapter",
 ]
