@@ -40,7 +40,7 @@ def entries_of(task: MiniTask) -> Iterator[Entry]:
     """All images of a task, part by part."""
     for part in PATIENTS:
         for patient in patients_of(part):
-            for view in range(VIEWS):
+            for view in range(VIEWS[part]):
                 yield Entry(part, patient, view, frame_of(task, patient, view, SEED))
 
 

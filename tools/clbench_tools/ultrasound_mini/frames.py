@@ -14,9 +14,9 @@ from clbench_tools.ultrasound_simulator.render import Grey, compressed, envelope
 from clbench_tools.ultrasound_simulator.scan import converter_of
 
 Part = Literal["train", "validation", "test"]
-PATIENTS: dict[Part, int] = {"train": 60, "validation": 12, "test": 25}
-VIEWS = 2
-"""Images of each patient."""
+PATIENTS: dict[Part, int] = {"train": 60, "validation": 12, "test": 100}
+VIEWS: dict[Part, int] = {"train": 2, "validation": 2, "test": 1}
+"""Images of each patient. A second one of a patient says less than the first of another, so a test has one of each."""
 
 ROWS, COLUMNS, OVERSAMPLING = 512, 160, 2
 GREYS = 32

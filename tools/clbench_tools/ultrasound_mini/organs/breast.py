@@ -46,11 +46,11 @@ def _breast(
 
 def _benign(canvas: Canvas, middle: tuple[float, float], patient: Random) -> None:
     width = patient.uniform(4, 10)
-    height = width * patient.uniform(0.55, 0.95)
-    ragged = patient.uniform(0.03, 0.09)
-    blob = Blob(middle, (width, min(height, 7.5)), patient.normal(0, 0.15), waves(patient, ragged, range(2, 7)))
+    height = width * patient.uniform(0.5, 0.9)
+    ragged = patient.uniform(0.02, 0.07)
+    blob = Blob(middle, (width, min(height, 7.5)), patient.normal(0, 0.15), waves(patient, ragged, range(2, 6)))
     cyst = patient.random() < 0.15
-    through = patient.uniform(0.2, 0.45) if patient.random() < 0.6 else 0.8
+    through = patient.uniform(0.15, 0.4) if patient.random() < 0.75 else 0.8
     tissue = FLUID if cyst else GLAND.but(echo=patient.uniform(-15, -8), attenuation=through)
     inside = organ(canvas, blob, tissue, wall=0.35 if patient.random() < 0.7 else 0.0, label=1)
     if not cyst:
@@ -59,16 +59,16 @@ def _benign(canvas: Canvas, middle: tuple[float, float], patient: Random) -> Non
 
 
 def _malignant(canvas: Canvas, middle: tuple[float, float], patient: Random) -> None:
-    width = patient.uniform(3.5, 7.5)
-    height = min(width * patient.uniform(0.65, 1.3), 8.0)
+    width = patient.uniform(3.5, 7)
+    height = min(width * patient.uniform(0.7, 1.35), 8.5)
     blob = Blob(
-        middle, (width, height), patient.normal(0, 0.4), waves(patient, patient.uniform(0.04, 0.1), range(3, 11))
+        middle, (width, height), patient.normal(0, 0.4), waves(patient, patient.uniform(0.05, 0.13), range(3, 11))
     )
     radius = blob.radius(canvas.x, canvas.z)
-    if patient.random() < 0.6:
+    if patient.random() < 0.65:
         halo = canvas.above(-0.3, (radius >= 1) & (radius < 1.3), (2, 2), patient)
         canvas.fill(halo, CONNECTIVE.but(echo=6, attenuation=0.9))
-    shadow = patient.uniform(1.5, 2.6) if patient.random() < 0.55 else patient.uniform(0.6, 0.9)
+    shadow = patient.uniform(1.5, 2.7) if patient.random() < 0.7 else patient.uniform(0.6, 0.9)
     inside = organ(canvas, blob, GLAND.but(echo=patient.uniform(-17, -9), attenuation=shadow), label=1)
     canvas.vary(inside, (1.5, 1.5), 2.0, patient)
     _calcify(canvas, blob, patient, often=0.45)
