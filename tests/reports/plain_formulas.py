@@ -72,8 +72,20 @@ def average(m: ScoreMatrix) -> float:
     return float(m.cells(tasks[:, np.newaxis], tasks).mean(axis=0).mean())
 
 
+def learnt(m: ScoreMatrix) -> float:
+    tasks = np.arange(1, len(m.tasks) + 1)
+    return float(m.cells(tasks, tasks).mean())
+
+
+def incremental(m: ScoreMatrix) -> float:
+    versions = range(1, len(m.tasks) + 1)
+    return float(np.mean([m.cells(version, np.arange(1, version + 1)).mean() for version in versions]))
+
+
 PLAIN: dict[str, Callable[[ScoreMatrix], float]] = {
     "average_accuracy": last_row,
+    "average_incremental_accuracy": incremental,
+    "learning_accuracy": learnt,
     "bwt.gem": lambda m: float(final_changes(m).mean()),
     "bwt.continuum": continuum_bwt,
     "bwt.fusion_bench": lambda m: float(final_changes(m).sum() / len(m.tasks)),

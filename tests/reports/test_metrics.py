@@ -9,7 +9,10 @@ from clbench.core.errors import MetricError
 from clbench.core.registry import METRICS
 from clbench.reports.matrix import ScoreMatrix
 
-HIGHER = "average_accuracy bwt.gem bwt.continuum bwt.fusion_bench fwt.gem fwt.continuum mtil.transfer mtil.average"
+HIGHER = (
+    "average_accuracy average_incremental_accuracy learning_accuracy bwt.gem bwt.continuum bwt.fusion_bench fwt.gem "
+    "fwt.continuum mtil.transfer mtil.average"
+)
 OWN = sorted(
     [
         *HIGHER.split(),
@@ -19,7 +22,14 @@ OWN = sorted(
         *(f"forgetting.{v}" for v in ("avalanche", "chaudhry", "mammoth")),
     ]
 )
-DEFINED_FOR_ONE_TASK = {"average_accuracy", "mtil.average", "mtil.last", "trace.op"}
+DEFINED_FOR_ONE_TASK = {
+    "average_accuracy",
+    "average_incremental_accuracy",
+    "learning_accuracy",
+    "mtil.average",
+    "mtil.last",
+    "trace.op",
+}
 
 
 def metric(name: str, of: ScoreMatrix) -> float:
@@ -36,6 +46,8 @@ def test_every_variant_is_registered_with_its_direction() -> None:
     ("name", "value"),
     [
         ("average_accuracy", 2.0 / 3),
+        ("average_incremental_accuracy", (0.8 + (0.9 + 0.7) / 2 + 2.0 / 3) / 3),
+        ("learning_accuracy", (0.8 + 0.7 + 0.9) / 3),
         ("forgetting.chaudhry", (0.4 + 0.1) / 2),
         ("forgetting.avalanche", (0.3 + 0.1) / 2),
         ("forgetting.mammoth", (0.4 + 0.1) / 2),
@@ -120,6 +132,8 @@ def test_no_metric_reads_what_its_formula_does_not_name(name: str) -> None:
 def test_identities(any_matrix: ScoreMatrix) -> None:
     tasks = any_matrix.number_of_tasks
     assert metric("bwt.gem", any_matrix) == -metric("forgetting.avalanche", any_matrix)
+    learnt, changed = metric("learning_accuracy", any_matrix), metric("bwt.fusion_bench", any_matrix)
+    assert metric("average_accuracy", any_matrix) == pytest.approx(learnt + changed, abs=1e-9)
     assert metric("trace.bwt", any_matrix) == metric("bwt.gem", any_matrix)
     assert metric("mtil.last", any_matrix) == metric("trace.op", any_matrix) == metric("average_accuracy", any_matrix)
     assert metric("bwt.fusion_bench", any_matrix) == pytest.approx(metric("bwt.gem", any_matrix) * (tasks - 1) / tasks)

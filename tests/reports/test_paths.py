@@ -53,6 +53,12 @@ def test_a_path_has_its_versions_and_the_tasks_in_the_order_of_learning() -> Non
     ("name", "branch", "end"),
     [  # the branch ends with version 5 (tasks b, a), the end is version 6 (tasks b, a, c)
         ("average_accuracy", (0.2 + 0.3) / 2, (0.95 + 0.65 + 0.99) / 3),
+        ("learning_accuracy", (0.9 + 0.8) / 2, (0.9 + 0.8 + 0.99) / 3),
+        (
+            "average_incremental_accuracy",
+            (0.9 + 0.85 + (0.7 + 0.8) / 2 + (0.2 + 0.3) / 2) / 4,
+            (0.9 + 0.85 + (0.7 + 0.8) / 2 + (0.6 + 0.75) / 2 + (0.95 + 0.65 + 0.99) / 3) / 5,
+        ),
         ("bwt.gem", ((0.2 - 0.9) + (0.3 - 0.8)) / 2, ((0.95 - 0.9) + (0.65 - 0.8)) / 2),
         ("bwt.fusion_bench", ((0.2 - 0.9) + (0.3 - 0.8)) / 2, ((0.95 - 0.9) + (0.65 - 0.8)) / 3),
         (
