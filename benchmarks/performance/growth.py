@@ -270,13 +270,16 @@ def _plot(curves: Mapping[str, Mapping[int, float]], path: Path) -> None:
     groups: dict[str, list[str]] = {}
     for what in curves:
         groups.setdefault(what.partition(": ")[0], []).append(what)
-    figure = Figure(figsize=(4.2 * len(groups), 4), layout="constrained")
+    figure = Figure(figsize=(4.2 * len(groups), 4.6), layout="constrained")
     for number, (of, members) in enumerate(groups.items(), 1):
         axes = figure.add_subplot(1, len(groups), number)
+        sizes: Sequence[int] = list(curves[members[0]])
         for what in members:
-            sizes: Sequence[int] = list(curves[what])
             axes.plot(sizes, [curves[what][size] for size in sizes], marker="o", label=what.partition(": ")[2])
         axes.set(xscale="log", yscale="log", xlabel=of)
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.minorticks_off()
+        axes.set_ylim(bottom=min(axes.get_ylim()[0], axes.get_ylim()[1] / 10))
         axes.grid(visible=True, alpha=0.3)
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     figure.savefig(path, dpi=120)
