@@ -129,5 +129,7 @@ def store(database: Path) -> Store:
 @pytest.fixture
 def own_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a test register metrics from files and forgets them afterwards."""
+    for name in METRICS.names():  # those of the package register once a process, so none may be forgotten
+        METRICS.get(name)
     monkeypatch.setattr(METRICS, "_files", dict(METRICS._files))
     monkeypatch.setattr(METRICS, "_components", dict(METRICS._components))
