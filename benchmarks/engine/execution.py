@@ -19,7 +19,7 @@ from clbench.benchmarks.engine.frozen_features import FrozenFeatureCache
 from clbench.benchmarks.engine.intermediates import found_or_made
 from clbench.benchmarks.engine.learners import build_learner
 from clbench.benchmarks.engine.live_version import LiveVersion, Services
-from clbench.benchmarks.engine.process_memory import peak_mib, restart_peak
+from clbench.benchmarks.engine.process_memory import give_back, peak_mib, restart_peak
 from clbench.benchmarks.engine.retention import Keep, droppable
 from clbench.benchmarks.engine.samples import SampleStore
 from clbench.benchmarks.engine.shared_results import SharedResults
@@ -328,6 +328,7 @@ class CellRun:
         record = Record(version, made.weights, numbers, device_kind(self._device), tested, key, test if tested else "")
         self._folder.save_version(record, rows)
         self._drop_weights(version)
+        give_back()  # glibc keeps about five times the weights of a version otherwise, of every version
 
     def _made(self, version: int) -> StoredVersion:
         """A version, made now or taken from the store."""
