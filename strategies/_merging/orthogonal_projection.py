@@ -43,8 +43,9 @@ def project_out(tau: Tensor, offset: Tensor, alpha: float) -> Tensor:
     rank = int((s > RANK * s[0]).sum())
     r = min(crossing(s, alpha), rank)
     u, v = u[:, :rank], vh[:rank].T
-    inside = u.T @ new @ v
-    removed = torch.diag(inside.diagonal())
-    removed[:r, :r] = inside[:r, :r]
-    projected: Tensor = new - u @ removed @ v.T
+    along = u.T @ new
+    removed = (along * v.T).sum(1, keepdim=True) * v.T
+    block = (along[:r] @ v[:, :r]).fill_diagonal_(0)  # the diagonal is in `removed` already
+    removed[:r] += block @ v[:, :r].T
+    projected: Tensor = new - u @ removed
     return projected.to(tau)

@@ -85,6 +85,22 @@ def test_ewc_with_batches_is_avalanches_plugin(tiny: Any) -> None:
     assert distance(ours, theirs) < 1e-2 * distance(undecayed, theirs)
 
 
+def test_mas_with_batches_is_avalanches_plugin(tiny: Any) -> None:
+    """One batch of all 24 samples, without random views, on which the plugin would measure; alpha counts from task 3."""
+    tasks = load_stream(tiny.stream).tasks
+    own = {"strength": 1.0, "alpha": 0.25}
+    budget = {"steps": 3, "batch_size": 24}
+
+    def ours(**changed: float) -> dict[str, Tensor]:
+        penalty = {"name": "mas", **own, "batch_size": 24, **changed}
+        return after(penalized(context_with(tiny, **budget), penalty, augment=False), tasks)
+
+    theirs = after(built("mas", context_with(tiny, **budget), augment=False, **own), tasks)
+    plain = after(built("finetune", context_with(tiny, **budget), augment=False), tasks)
+    assert distance(ours(), theirs) < 1e-3 * distance(plain, theirs)
+    assert distance(ours(), theirs) < 1e-2 * distance(ours(alpha=0.75), theirs)
+
+
 def test_si_is_our_strategy_to_the_bit(tiny: Any) -> None:
     tasks = load_stream(tiny.stream).tasks
     settings = {"strength": 200.0, "damping": 1e-2}
