@@ -201,7 +201,7 @@ class GradientTraining(Strategy[G], Generic[G]):
         self.learner = layout.learner
         trained = [replace(item, parameter=layout.held(item.parameter)) for item in masking.trained]
         parameters = [item.parameter for item in trained] + heads
-        optimizer, scheduler = new_optimizer(trained, heads, self.config, self.parts.optimizer, total)
+        optimizer, scheduler = new_optimizer(trained, heads, self.optimizer_config(), self.parts.optimizer, total)
         kept = self.parts.kept_batches(task)
         share = self.parts.kept_share(task)
         losses = torch.zeros(total, device=self.learner.device)
@@ -232,6 +232,10 @@ class GradientTraining(Strategy[G], Generic[G]):
         self.learner = whole
         layout.end()
         return losses
+
+    def optimizer_config(self) -> G:
+        """Settings of the optimizer in the training at hand: `config`, where no stage has a rate of its own."""
+        return self.config
 
     def _record_share(self, trained: Sequence[Trained], heads: Sequence[nn.Parameter]) -> None:
         """Record `memory/trained_share`, in %: which share of the values of model and adapters can move.

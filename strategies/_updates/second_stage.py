@@ -2,8 +2,9 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -17,6 +18,12 @@ class SecondStageConfig(UpdateConfig):
 
     further_steps: int | None = Field(
         None, ge=0, description="Steps of the second stage; those of the first stage if not set."
+    )
+    further_lr: float | None = Field(
+        None, gt=0, description="Peak learning rate of the second stage; that of the first stage if not set."
+    )
+    start: Literal["new", "old"] = Field(
+        "new", description="Adapter that the second stage starts from: of the first stage, or of the old model."
     )
 
 
@@ -39,6 +46,12 @@ class SecondStage(UpdateStrategy[S], Generic[S]):
         given = self.config.further_steps
         return self.context.budget.steps if given is None else given
 
+    @property
+    def further_rate(self) -> float:
+        """The setting `further_lr`, else `lr`."""
+        given = self.config.further_lr
+        return self.config.lr if given is None else given
+
     def second_stage(self, task: Task, adapter: LowRankAdapter, stage: Callable[[Objective, int], None]) -> None:
         """Train the adapter further.
 
@@ -49,6 +62,13 @@ class SecondStage(UpdateStrategy[S], Generic[S]):
         """
         if self.further_steps:
             self.begin_second_stage(task, adapter)
+            if self.config.start == "old":
+                assert self.old is not None
+                with torch.no_grad():
+                    for (_, p), (_, old) in zip(
+                        adapter.parameters(), self.old.adapters[task.name].parameters(), strict=True
+                    ):
+                        p.copy_(old)
         stage(self.second_stage_loss, self.further_steps)
 
     def number_of_steps(self, task: Task) -> int:

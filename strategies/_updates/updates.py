@@ -31,6 +31,7 @@ Objective = Callable[[Batch, Task], Tensor]
 FIRST_STAGE = (
     *("new_adapter", "_stage", "_train", "_backward", "batches", "masks", "trainable_parameters"),
     *("task_loss", "student_scores", "loss", "after_backward", "after_step", "current_tasks", "task_parameters"),
+    "optimizer_config",
 )
 """Methods that decide the first stage besides settings: strategies that override none of them share its result."""
 
@@ -81,6 +82,7 @@ class UpdateStrategy(GradientTraining[U], Generic[U]):
         self.in_training: LowRankAdapter | None = None
         """The adapter in training, if any."""
         self._steps = context.budget.steps
+        self._rate = config.lr
         self._objective: Objective = self.task_loss
 
     def second_stage(self, task: Task, adapter: LowRankAdapter, stage: Callable[[Objective, int], None]) -> None:
@@ -91,6 +93,15 @@ class UpdateStrategy(GradientTraining[U], Generic[U]):
             adapter: Its new adapter, which may be trained further.
             stage: Trains the adapter by a loss for a number of steps.
         """
+
+    @property
+    def further_rate(self) -> float:
+        """Peak learning rate of the second stage."""
+        return self.config.lr
+
+    def optimizer_config(self) -> U:
+        """The settings, with the learning rate of the stage."""
+        return self.config.model_copy(update={"lr": self._rate})
 
     def finalize(self) -> None:
         """Change the version after all adapters are trained; called from the second release on."""
@@ -120,6 +131,7 @@ class UpdateStrategy(GradientTraining[U], Generic[U]):
 
         def stage(objective: Objective, steps: int) -> None:
             self.reseed(*words, "further")
+            self._rate = self.further_rate
             for name, value in self._stage(task, adapter, objective, steps, "further").items():
                 self.context.record(name, value)
 
@@ -132,6 +144,7 @@ class UpdateStrategy(GradientTraining[U], Generic[U]):
 
         def train() -> Mapping[str, object]:
             self.reseed(*words)
+            self._rate = self.config.lr
             adapter = self.new_adapter()
             numbers = self._stage(task, adapter, self.task_loss, self.context.budget.steps, "train")
             return {"adapter": adapter.state_dict(), "numbers": numbers}
@@ -167,7 +180,7 @@ class UpdateStrategy(GradientTraining[U], Generic[U]):
         def record(what: str, value: float) -> None:
             numbers[f"{what.replace('train', name, 1)}/{task.name}"] = value
 
-        report_losses(losses, task, self.config.lr, record)
+        report_losses(losses, task, self._rate, record)
         return numbers
 
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:

@@ -86,7 +86,7 @@ def test_ewc_with_batches_is_avalanches_plugin(tiny: Any) -> None:
 
 
 def test_mas_with_batches_is_avalanches_plugin(tiny: Any) -> None:
-    """One batch of all 24 samples, without random views, on which the plugin would measure; alpha counts from task 3."""
+    """One batch of all 24 samples, without random views, which the plugin would measure on; alpha counts at task 3."""
     tasks = load_stream(tiny.stream).tasks
     own = {"strength": 1.0, "alpha": 0.25}
     budget = {"steps": 3, "batch_size": 24}

@@ -73,6 +73,26 @@ def test_continued_by_no_steps_it_is_the_naive_update(family: tuple[list[Task], 
         assert updated(name, *family).digest() != naive
 
 
+def test_a_second_stage_without_a_rate_leaves_what_it_starts_from() -> None:
+    """At a rate of next to nothing the result is the adapter of the first stage, or the old model's."""
+
+    def factors(strategy: Any) -> list[torch.Tensor]:
+        return [p.detach() for _, p in strategy.adapters["one"].parameters()]
+
+    tasks, rate = TEXTS[:1], 1e-30
+    starts = {"new": updated("naive-update", tasks, LLAMAS), "old": updated("naive-update", tasks, LLAMAS[:1])}
+    for name in ("continue-update", "muscle", "pct"):
+        for start, wanted in starts.items():
+            found = updated(name, tasks, LLAMAS, further_lr=rate, start=start)
+            assert all(map(torch.equal, factors(found), factors(wanted)))
+
+
+def test_the_rate_of_the_second_stage_is_that_of_the_first_if_not_set() -> None:
+    wanted = updated("continue-update", TEXTS[:1], LLAMAS).digest()
+    assert updated("continue-update", TEXTS[:1], LLAMAS, further_lr=QUICK["lr"]).digest() == wanted
+    assert updated("continue-update", TEXTS[:1], LLAMAS, further_lr=QUICK["lr"] / 2).digest() != wanted
+
+
 def test_without_distillation_muscle_and_pct_are_the_continued_update(family: tuple[list[Task], list[str]]) -> None:
     wanted = updated("continue-update", *family).digest()
     assert updated("muscle", *family, distilled=0.0).digest() == wanted
