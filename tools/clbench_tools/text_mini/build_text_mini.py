@@ -10,11 +10,11 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from datasets import ClassLabel, Dataset, Features, Value
 
-from clbench.core.storage import written_whole
-from clbench_tools.text_mini.text_corpus import build_corpus, save_corpus
-from clbench_tools.text_mini.text_tasks import PROMPTS, Row, all_candidates, choose, rows_of
+from clbench_tools.text_mini.text_corpus import build_corpus
+from clbench_tools.text_mini.text_tasks import SIZES, TASKS, all_candidates
+from clbench_tools.text_rows.corpus_files import save_corpus
+from clbench_tools.text_rows.rows import choose, write_rows
 
 LOG = logging.getLogger("build")
 SEED = 0
@@ -30,33 +30,16 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options.cache.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(SEED)
-    chosen = choose(all_candidates(options.cache, rng), rng)
+    chosen = choose(TASKS, all_candidates(options.cache, rng), SIZES, rng)
     for task, parts in chosen.items():
         for part, rows in parts.items():
-            write(task, rows, options.out / task / f"{part}.parquet")
-            counts = sorted(Counter(rows_of(task)[row.label] for row in rows).items())
+            write_rows(task, TASKS[task], rows, options.out / task / f"{part}.parquet")
+            counts = sorted(Counter(TASKS[task].answers[row.label] for row in rows).items())
             LOG.info("%s %s: %d rows: %s", task, part, len(rows), ", ".join(f"{word} {n}" for word, n in counts))
     corpus = build_corpus(options.cache, chosen, rng)
-    save_corpus(corpus, options.cache, options.held_out)
+    save_corpus(corpus, TASKS.values(), options.cache, options.held_out)
     LOG.info("corpus: %s", dict(Counter(source for _, _, source in corpus.texts)))
-    LOG.info("pairs: %d; held out: %d", len(corpus.pairs), len(corpus.held_out))
-
-
-def write(task: str, rows: list[Row], path: Path) -> None:
-    """Write one part; the Hugging Face features travel in the file's metadata."""
-    words = rows_of(task)
-    label = ClassLabel(names=words)
-    features = Features(
-        {"sample_id": Value("string"), "text": Value("string"), "answer": Value("string"), "label": label}
-    )
-    columns = {
-        "sample_id": [f"{task}/{row.document}" for row in rows],
-        "text": [PROMPTS[task] + row.text for row in rows],
-        "answer": [words[row.label] for row in rows],
-        "label": [row.label for row in rows],
-    }
-    with written_whole(path) as aside:
-        Dataset.from_dict(columns, features=features).to_parquet(str(aside))
+    LOG.info("pairs: %d; held out: %d", len(corpus.pairs["text"]), len(corpus.held_out))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,7 @@
-"""Texts without what gives the label away, cut into passages."""
+"""Texts without what gives the label away."""
 
 import html
 import re
-
-WORDS = 45
-"""Words of a passage of the corpus."""
-ROW_WORDS = 40
-ROW_CHARACTERS = 230
-"""A row of the stream is cut before either is passed: with its prompt it has at most 64 tokens, nearly always."""
-SHORTEST = 12
 
 GROUPS = """
     alt.atheism comp.graphics comp.os.ms-windows.misc comp.os.ms-windows comp.sys.ibm.pc.hardware comp.sys.ibm.pc
@@ -42,18 +35,3 @@ def tweet(text: str) -> str:
     """A tweet without links, handles, tags and signature."""
     text = SIGNED.sub(" ", LINKS.sub(" ", html.unescape(text)))
     return SPACE.sub(" ", text).strip(" \"'\u201c\u201d:-.\u2014") if text else ""
-
-
-def passage(text: str) -> str:
-    """The first words of a text, as many as a row of the stream may have."""
-    words = text.split()[:ROW_WORDS]
-    while sum(len(word) + 1 for word in words) > ROW_CHARACTERS:
-        words.pop()
-    return " ".join(words)
-
-
-def passages(text: str) -> list[str]:
-    """All passages of a text for the corpus; a short rest is left out."""
-    words = text.split()
-    cut = [words[start : start + WORDS] for start in range(0, len(words), WORDS)]
-    return [" ".join(part) for part in cut if len(part) >= SHORTEST]

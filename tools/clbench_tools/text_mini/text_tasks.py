@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 
 from clbench_tools.text_mini import clean
-from clbench_tools.text_mini.near import distinct
-from clbench_tools.text_mini.sources import Collections, Document, glosses
+from clbench_tools.text_mini.sources import Collections
+from clbench_tools.text_rows.passages import SHORTEST, Document, passage
+from clbench_tools.text_rows.rows import Candidates, Row, Task
+from clbench_tools.text_rows.wordnet import glosses
 
 SIZES = {"test": 250, "validation": 200, "train": 800}
 """Rows of each part, in the order in which they are chosen: of two near-duplicates the test part keeps one."""
@@ -67,17 +67,7 @@ WORDS = {
 """The answer for each class, as the source names it; the label is its position."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One sample: `document` is the source's key, `text` the input without its prompt."""
-
-    document: str
-    text: str
-    label: int
-
-
-Candidates = dict[str, list[list[Row]]]
-"""Part to rows by label, in the order in which they are taken."""
+TASKS = {name: Task(prompt, WORDS[name]) for name, prompt in PROMPTS.items()}
 
 
 def all_candidates(cache: Path, rng: np.random.Generator) -> dict[str, Candidates]:
@@ -134,44 +124,12 @@ def _rows(
     task: str, documents: Sequence[Document], clean_up: Callable[[str], str], rng: np.random.Generator
 ) -> list[list[Row]]:
     labels = {group: label for label, group in enumerate(WORDS[task])}
-    least = 5 if task == "nouns" else clean.SHORTEST
+    least = 5 if task == "nouns" else SHORTEST
     by_label: list[list[Row]] = [[] for _ in labels]
     for index in rng.permutation(len(documents)):
         document = documents[index]
-        text = clean.passage(clean_up(document.text))
+        text = passage(clean_up(document.text))
         if document.group in labels and len(text.split()) >= least:
             label = labels[document.group]
             by_label[label].append(Row(document.key, text, label))
     return by_label
-
-
-def choose(candidates: dict[str, Candidates], rng: np.random.Generator) -> dict[str, dict[str, list[Row]]]:
-    """The rows of each part of each task: no two nearly the same in the stream, classes as even as they can be."""
-    places = [(part, task) for part in SIZES for task in candidates]
-    pool = [
-        (part, task, row)
-        for part, task in places
-        for rows in candidates[task][part]
-        for row in rows[: 3 * SIZES[part] // len(rows_of(task))]
-    ]
-    left: dict[tuple[str, str], list[Row]] = {place: [] for place in places}
-    for index in distinct([row.text for _, _, row in pool]):
-        part, task, row = pool[index]
-        left[part, task].append(row)
-    chosen: dict[str, dict[str, list[Row]]] = {task: {} for task in candidates}
-    for part, task in places:
-        taken = _even(left[part, task], SIZES[part])
-        chosen[task][part] = [taken[i] for i in rng.permutation(len(taken))]
-    return chosen
-
-
-def rows_of(task: str) -> list[str]:
-    """The answers of a task, by label."""
-    return list(WORDS[task].values())
-
-
-def _even(rows: list[Row], size: int) -> list[Row]:
-    """Rows of all classes in turn, until there are enough."""
-    labels = sorted({row.label for row in rows})
-    turns = zip_longest(*([row for row in rows if row.label == label] for label in labels))
-    return [row for turn in turns for row in turn if row is not None][:size]

@@ -15,23 +15,37 @@ It is at least their Jaccard index, and also finds a quotation in a longer text.
 """
 
 
+def _runs(text: str) -> set[tuple[str, ...]]:
+    """Runs of five words of a text, or the whole text where it is shorter."""
+    words = re.findall(r"[a-z0-9]+", text.lower())
+    return {tuple(words[start : start + RUN]) for start in range(max(1, len(words) - RUN + 1))}
+
+
 class Runs:
-    """Numbers for runs of five words (or the whole text where it is shorter), equal for equal runs."""
+    """Numbers for runs, equal for equal runs."""
 
     def __init__(self) -> None:
         self._number: dict[tuple[str, ...], int] = {}
 
     def matrix(self, texts: Sequence[str]) -> csr_array:
         """Which text has which run, `(texts, runs so far)` of 0 and 1."""
-        rows: list[int] = []
-        columns: list[int] = []
-        for row, text in enumerate(texts):
-            words = re.findall(r"[a-z0-9]+", text.lower())
-            runs = {tuple(words[start : start + RUN]) for start in range(max(1, len(words) - RUN + 1))}
-            columns.extend(self._number.setdefault(run, len(self._number)) for run in runs)
-            rows.extend([row] * len(runs))
+        numbers = [[self._number.setdefault(run, len(self._number)) for run in _runs(text)] for text in texts]
+        return self._ones(numbers)
+
+    def known(self, texts: Sequence[str]) -> tuple[csr_array, NDArray[np.int64]]:
+        """The same for the runs that have a number already, and how many runs each text has."""
+        numbers, sizes = [], []
+        for text in texts:
+            runs = _runs(text)
+            numbers.append([self._number[run] for run in runs if run in self._number])
+            sizes.append(len(runs))
+        return self._ones(numbers), np.array(sizes, dtype=np.int64)
+
+    def _ones(self, numbers: list[list[int]]) -> csr_array:
+        rows = np.repeat(np.arange(len(numbers)), [len(line) for line in numbers])
+        columns = np.fromiter((number for line in numbers for number in line), dtype=np.int64)
         ones = np.ones(len(rows), dtype=np.int32)
-        return csr_array((ones, (rows, columns)), shape=(len(texts), len(self._number)))
+        return csr_array((ones, (rows, columns)), shape=(len(numbers), len(self._number)))
 
 
 def distinct(texts: Sequence[str]) -> list[int]:
@@ -52,9 +66,9 @@ def near_any(texts: Sequence[str], others: Sequence[str]) -> NDArray[np.bool_]:
     """Which texts are nearly the same as any of the others, bool `(texts,)`."""
     runs = Runs()
     b = runs.matrix(others)
-    a = runs.matrix(texts)
-    common = (a[:, : b.shape[1]] @ b.T).tocoo()
-    least = np.minimum(a.sum(axis=1)[common.row], b.sum(axis=1)[common.col])
+    a, sizes = runs.known(texts)
+    common = (a @ b.T).tocoo()
+    least = np.minimum(sizes[common.row], b.sum(axis=1)[common.col])
     found = np.zeros(len(texts), dtype=bool)
     found[common.row[common.data >= NEAR * least]] = True
     return found
