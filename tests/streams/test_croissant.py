@@ -13,7 +13,7 @@ from clbench.core.errors import ConfigError
 from clbench.streams.card import load_stream, read_card
 from clbench.streams.croissant import croissant_of
 
-SHIPPED = ["clip-mini", "text-mini", "ultrasound-mini"]
+SHIPPED = ["clip-mini", "text-mini", "text-open", "ultrasound-mini"]
 STREAMS = Path(__file__).parents[2] / "streams"
 
 
