@@ -3,6 +3,7 @@
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +12,6 @@ import numpy as np
 
 from clbench_tools.text_open import books, references
 from clbench_tools.text_open.bible import bible_chapters
-from clbench_tools.text_open.open_kinds import without_label
 from clbench_tools.text_open.open_pairs import Pair, definition_pairs, passage_pairs
 from clbench_tools.text_open.tidy import tidy
 from clbench_tools.text_open.webster import Definition, definitions
@@ -57,13 +57,15 @@ def build_corpus(cache: Path, chosen: Chosen, rng: np.random.Generator) -> Corpu
     cut = _passages([document for document in documents if whole(document.key) not in countries])
     cut = _clear(cut, [text for text, _ in cut], tested + apart)
     senses = [sense for sense in glosses(cache) if sense.key not in used and _long(sense.definition)]
-    senses = _clear(senses, [without_label(sense.definition) for sense in senses], tested + apart)
-    old = [item for item in definitions(cache) if whole(item.key) not in used and _long(item.text)]
+    senses = _clear(senses, [sense.definition for sense in senses], tested + apart)
+    old = [_short(item) for item in definitions(cache) if whole(item.key) not in used and _long(item.text)]
     old = _clear(old, [item.text for item in old], tested + apart)
     texts = [(text, "", document.key.split("/", 1)[0]) for text, document in cut]
     texts += [(sense.definition, sense.lemma.lower(), "wordnet") for sense in senses]
-    texts += [(" ".join(item.text.split()[:WORDS]), item.word, "webster") for item in old]
-    return Corpus(texts, _with_options([*passage_pairs(cut), *_definition_pairs(cache, senses, old)]), apart)
+    texts += [(item.text, item.word, "webster") for item in old]
+    pairs = [*passage_pairs(cut), *_definition_pairs(cache, senses, old)]
+    pairs = _clear(pairs, [pair.text for pair in pairs], tested + apart)
+    return Corpus(texts, _with_options(pairs), apart)
 
 
 def _documents(cache: Path) -> Iterator[Document]:
@@ -87,6 +89,10 @@ def _clear(items: Sequence[Item], texts: list[str], others: list[str]) -> list[I
 
 def _long(text: str) -> bool:
     return len(text.split()) >= LEAST
+
+
+def _short(item: Definition) -> Definition:
+    return replace(item, text=" ".join(item.text.split()[:WORDS]))
 
 
 def _definition_pairs(cache: Path, senses: list[Gloss], old: list[Definition]) -> list[Pair]:
