@@ -34,6 +34,8 @@ LOG = logging.getLogger("pretrain")
 SHAPE = {"d_model": 128, "d_kv": 32, "d_ff": 512, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 4}
 WIDTH = 63
 """Tokens of an input without its end mark."""
+CHOICES = 24
+"""Further tokens of an input that names possible answers."""
 WEIGHTS = {"pairs": 1.0, "named": 0.7, "defined": 0.5, "spans": 0.4, "teacher": 1.0}
 SHARPNESS = 20.0
 """Inverse temperature of the similarities within a batch."""
@@ -46,11 +48,12 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
-    tokenizer = Tokenizer.from_file(str(TOKENIZER))
+    tokenizer = Tokenizer.from_file(str(options.tokenizer))
     options.out.mkdir(parents=True, exist_ok=True)
     save_tokenizer(tokenizer, options.out, begin=False)
     save_config(options.out, tokenizer)
-    targets, words = read_teacher_targets(options.corpus, options.teacher, tokenizer, WIDTH)
+    width = WIDTH + CHOICES if options.choices else WIDTH
+    targets, words = read_teacher_targets(options.corpus, options.teacher, tokenizer, width, options.choices)
     model = T5ForConditionalGeneration(T5Config.from_pretrained(options.out))
     with torch.no_grad():
         model.shared.weight.copy_(torch.from_numpy(first_vectors(words, SHAPE["d_model"])))
@@ -62,7 +65,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="cache folder of text_mini.build")
     parser.add_argument("--teacher", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
+    parser.add_argument("--tokenizer", type=Path, default=TOKENIZER)
     parser.add_argument("--out", type=Path, default=Path(str(files("clbench.learners"))) / "mini_t5")
+    parser.add_argument("--choices", type=float, default=0.0, help="share of pairs and definitions with options")
     parser.add_argument("--steps", type=int, default=4500)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)

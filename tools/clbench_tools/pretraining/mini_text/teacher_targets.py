@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from clbench_tools.pretraining.mini_text.choices import with_choices
 from clbench_tools.pretraining.mini_text.corpus import Ids, encode
 from clbench_tools.pretraining.mini_text.teacher import Floats, embed
 
@@ -51,7 +52,7 @@ class TeacherTargets:
 
 
 def read_teacher_targets(
-    folder: Path, teacher: Path, tokenizer: Tokenizer, width: int
+    folder: Path, teacher: Path, tokenizer: Tokenizer, width: int, choices: float = 0.0
 ) -> tuple[TeacherTargets, Floats]:
     """Read the corpus and compute the teacher's targets; embeddings are kept in `folder/teacher_embeddings.npz`.
 
@@ -60,6 +61,8 @@ def read_teacher_targets(
         teacher: Folder of all-MiniLM-L6-v2.
         tokenizer: Of the student.
         width: Tokens of an input.
+        choices: Share of pairs and definitions that name possible answers (`with_choices`), for pairs those of the
+            column `options`, for definitions the words of others.
 
     Returns:
         The targets, and the teacher's embeddings of the vocabulary `(entries, 384)`.
@@ -83,13 +86,18 @@ def read_teacher_targets(
     near, near_cdf = nearest_words(kept["passages"], kept["words"], entries, plain)
     pairs = pq.read_table(folder / "pairs.parquet").to_pydict()
     _, kind, count = np.unique(np.array(pairs["answer"]), return_inverse=True, return_counts=True)
+    asked, answers = [DEFINE + text for text in definitions], [rows["word"][i] for i in glosses]
+    if choices:
+        others = rng.integers(len(answers), size=(len(answers), 8))
+        asked = _some_with_choices(asked, answers, [[answers[i] for i in row] for row in others], choices, rng)
+        pairs["text"] = _some_with_choices(pairs["text"], pairs["answer"], pairs["options"], choices, rng)
     targets = TeacherTargets(
         passages=plain,
         named=encode(tokenizer, [NAME + text for text in passages], width)[0],
         near=near,
         near_cdf=near_cdf,
-        defined=encode(tokenizer, [DEFINE + text for text in definitions], width)[0],
-        words=encode(tokenizer, [rows["word"][i] for i in glosses], 6)[0],
+        defined=encode(tokenizer, asked, width)[0],
+        words=encode(tokenizer, answers, 6)[0],
         pairs=encode(tokenizer, pairs["text"], width)[0],
         answers=encode(tokenizer, pairs["answer"], 6)[0],
         pair_cdf=np.cumsum(1 / np.sqrt(count[kind])).astype(np.float32),
@@ -97,6 +105,13 @@ def read_teacher_targets(
         of_glosses=kept["glosses"],
     )
     return targets, kept["words"]
+
+
+def _some_with_choices(
+    texts: list[str], answers: list[str], kinds: list[list[str]], share: float, rng: np.random.Generator
+) -> list[str]:
+    named = with_choices(texts, answers, kinds, rng)
+    return [new if draw < share else old for old, new, draw in zip(texts, named, rng.random(len(texts)), strict=True)]
 
 
 def nearest_words(passages: Floats, words: Floats, entries: list[str], ids: Ids) -> tuple[Ids, Floats]:

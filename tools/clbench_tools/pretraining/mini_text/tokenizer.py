@@ -18,17 +18,22 @@ from clbench_tools.pretraining.mini_text.corpus import SPECIAL
 TOKENIZER = Path(__file__).with_name("tokenizer.json")
 VOCABULARY = 8000
 PROMPTS = (
-    "author of the tweet: ",
-    "computer topic: ",
-    "hobby: ",
-    "field of science: ",
-    "news about: ",
-    "kind of thing: ",
-    "word for: ",
+    "author: ",
+    "part of the bible: ",
+    "about a country: ",
+    "field of an old word: ",
     "topic: ",
+    "kind of thing: ",
     "kind of action: ",
+    "kind of living thing: ",
+    "kind of object: ",
+    "kind of person: ",
+    "president: ",
+    "word for: ",
+    "topic word: ",
+    "Option: ",
 )
-"""Prompts of text-mini and of the pre-training; their words become whole entries, as labels do."""
+"""Prompts of text-open and of the pre-training; their words become whole entries, as labels do."""
 
 
 def learnt_tokenizer(folder: Path) -> Tokenizer:
