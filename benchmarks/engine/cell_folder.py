@@ -40,6 +40,8 @@ from clbench.spec.ledger import read_ledger, row_scores, write_ledger
 from clbench.spec.update import Forget
 
 AUDIT = "audit.json"
+DIGITS = 20
+"""Most digits of a version's number. Keys of a store have 24 and may be all digits, should it be the same folder."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ class CellFolder:
     @property
     def last_version(self) -> int | None:
         """The newest version that is complete on disk; None without any."""
-        found = [int(path.name) for path in (self.path / "versions").glob("[0-9]*") if path.name.isdecimal()]
+        names = (path.name for path in (self.path / "versions").glob("[0-9]*"))
+        found = [int(name) for name in names if name.isdecimal() and len(name) <= DIGITS]
         return max(found, default=None)
 
     def save_version(self, record: Record, rows: pa.Table) -> None:

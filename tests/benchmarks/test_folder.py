@@ -130,6 +130,7 @@ def test_a_damaged_record_is_one_line(tmp_path: Path, numbers: str) -> None:
     version = tmp_path / "versions" / "0001"
     version.mkdir(parents=True)
     (tmp_path / "versions" / "0003.bak").mkdir()
+    (tmp_path / "versions" / "124319549796673407993407").mkdir()  # a key of the store, in the same folder
     (version / "record.json").write_text(f'{{"version": 1, "digest": "d", "numbers": {numbers}}}')
     folder = CellFolder(tmp_path)
     assert folder.last_version == 1
