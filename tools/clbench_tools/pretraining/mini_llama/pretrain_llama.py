@@ -72,7 +72,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("release", choices=sorted(STEPS))
-    parser.add_argument("--corpus", type=Path, required=True, help="cache folder of text_mini.build")
+    parser.add_argument("--corpus", type=Path, required=True, help="cache folder of a builder of texts")
     parser.add_argument("--teacher", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
     parser.add_argument("--tokenizer", type=Path, default=Path(__file__).parents[1] / "mini_text")
     parser.add_argument("--out", type=Path, default=Path(str(files("clbench.learners"))) / "mini_llama")

@@ -2,9 +2,9 @@
 
 `PYTHONPATH=tools python -m clbench_tools.pretraining.mini_t5.pretrain_t5 --corpus CACHE --teacher FOLDER`.
 
-`clbench_tools.text_mini.build_text_mini` writes the corpus into its cache; the teacher is all-MiniLM-L6-v2. Writes
-weights, config and tokenizer into `--out` (the learner's folder). Build-time code: nothing imports it when clbench
-runs.
+`clbench_tools.text_open.build_text_open`, or that of text-mini, writes the corpus into its cache; the teacher is
+all-MiniLM-L6-v2. Writes weights, config and tokenizer into `--out` (the learner's folder). Build-time code: nothing
+imports it when clbench runs.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", type=Path, required=True, help="cache folder of text_mini.build")
+    parser.add_argument("--corpus", type=Path, required=True, help="cache folder of a builder of texts")
     parser.add_argument("--teacher", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
     parser.add_argument("--tokenizer", type=Path, default=TOKENIZER)
     parser.add_argument("--out", type=Path, default=Path(str(files("clbench.learners"))) / "mini_t5")

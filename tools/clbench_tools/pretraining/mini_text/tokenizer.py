@@ -1,9 +1,10 @@
 """Learns the tokenizer of mini-t5 and mini-llama.
 
-`PYTHONPATH=tools python -m clbench_tools.pretraining.mini_text.tokenizer --corpus CACHE`.
+`PYTHONPATH=tools python -m clbench_tools.pretraining.mini_text.tokenizer --corpus CACHE --out FILE`.
 
-WordPiece of 8,000 entries in lower case. The trainer breaks ties at random, so the tokenizer is learnt once and kept in
-`tokenizer.json`, which all other programs read.
+WordPiece of 8,000 entries in lower case. The trainer breaks ties at random, so each tokenizer is learnt once and kept:
+`tokenizer.json` (mini-t5, mini-llama), learnt with the prompts of text-mini, and `tokenizer_open.json` (mini-t5:v2),
+learnt with the prompts below.
 """
 
 import argparse
@@ -37,7 +38,7 @@ PROMPTS = (
 
 
 def learnt_tokenizer(folder: Path) -> Tokenizer:
-    """Learn the tokenizer from the cache of `text_mini.build`; frequent words, prompts and labels are whole entries.
+    """Learn the tokenizer from the cache of a builder of texts; frequent words, prompts and labels are whole entries.
 
     Args:
         folder: With `corpus.parquet`, `pairs.parquet` and `labels.txt`.
@@ -62,8 +63,8 @@ def learnt_tokenizer(folder: Path) -> Tokenizer:
 def main() -> None:
     """Learn and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", type=Path, required=True, help="cache folder of text_mini.build")
-    parser.add_argument("--out", type=Path, default=TOKENIZER)
+    parser.add_argument("--corpus", type=Path, required=True, help="cache folder of a builder of texts")
+    parser.add_argument("--out", type=Path, required=True, help="file of the tokenizer")
     options = parser.parse_args()
     with written_whole(options.out) as aside:
         learnt_tokenizer(options.corpus).save(str(aside))
