@@ -1,5 +1,6 @@
 """The noise of each stream's numbers, and the smallest differences of methods that its design shows."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -11,7 +12,35 @@ import numpy as np
 from clbench.reports.finished_cells import FinishedCell
 from clbench.reports.statistics.measured import Measured, sources_of_error
 from clbench.reports.statistics.measured_cells import MeasuredNumbers, measured_numbers, order_of
+from clbench.reports.statistics.paired_difference import paired_difference
 from clbench.reports.statistics.visible_difference import runs_to_see, visible_difference
+
+
+@final
+@dataclass(frozen=True)
+class MethodPair:
+    """The difference of two methods over the runs that both have: at least two.
+
+    Attributes:
+        one: Name of the method with the higher mean.
+        other: Name of the one that is subtracted.
+        mean: Mean difference, not below 0.
+        error: Its standard error, of runs and test samples together where these are at hand.
+        low: Lower end of the 95 % interval of `paired_difference`.
+        high: Upper end.
+    """
+
+    one: str
+    other: str
+    mean: float
+    error: float
+    low: float
+    high: float
+
+    @property
+    def in_errors(self) -> float:
+        """The difference divided by its error; infinite for an error of 0, and 0 for no difference."""
+        return self.mean / self.error if self.error else (math.inf if self.mean else 0.0)
 
 
 @final
@@ -28,6 +57,7 @@ class NumberPower:
         visible: The smallest difference that is seen with a power of 80 %.
         runs_to_see: Runs of each method with which the wanted difference is seen; None also where no number of runs
             shows it on so many test samples.
+        pairs: All pairs of methods with two runs in common, those that differ by the most errors first.
     """
 
     sampling: float
@@ -36,6 +66,7 @@ class NumberPower:
     paired_training: float | None = None
     visible: float | None = None
     runs_to_see: int | None = None
+    pairs: tuple[MethodPair, ...] = ()
 
 
 @final
@@ -160,7 +191,30 @@ def number_power(methods: Mapping[str, Measured], runs: int, degrees: int, diffe
         paired_training,
         visible_difference(paired_training, paired_sampling, runs, degrees),
         runs_to_see(difference, paired_training, paired_sampling, degrees),
+        method_pairs(methods),
     )
+
+
+def method_pairs(methods: Mapping[str, Measured]) -> tuple[MethodPair, ...]:
+    """All pairs of methods that have two runs in common, those that differ by the most errors first.
+
+    Args:
+        methods: A number of each method by run.
+    """
+    found = []
+    for one, other in combinations(methods, 2):
+        if len(set(methods[one].values) & set(methods[other].values)) < 2:
+            continue
+        errors = paired_difference(methods[one], methods[other]).errors
+        total, interval = errors.both or errors.seeds, errors.interval
+        assert total is not None
+        assert interval is not None
+        error = total.standard_error or 0.0
+        if total.mean < 0:
+            found.append(MethodPair(other, one, -total.mean, error, -interval.high, -interval.low))
+        else:
+            found.append(MethodPair(one, other, total.mean, error, interval.low, interval.high))
+    return tuple(sorted(found, key=lambda pair: -pair.in_errors))
 
 
 def _spread(measured: Measured) -> tuple[float, int] | None:

@@ -53,6 +53,7 @@ def write_cell(
     stream: str = "made",
     samples: Sequence[str] | None = None,
     weights: str = "",
+    steps: int = 5,
 ) -> Path:
     """A finished cell in the folder of a suite."""
     versions, tasks, _ = right.shape
@@ -64,7 +65,7 @@ def write_cell(
         "stream": {"name": stream, "data": f"shots of seed {seed}", **({"updates": given} if updates else {})},
         "learner": {"name": "tiny"},
         "strategy": {"name": method.split()[0], "settings": {"weights": weights}},
-        "budget": {"steps": 5},
+        "budget": {"steps": steps},
         "seed": seed,
         "split": "test",
     }

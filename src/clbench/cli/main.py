@@ -4,7 +4,21 @@ import sys
 
 import typer
 
-from clbench.cli import compare, data, doctor, export, listing, metrics, power, report, run, tune, verify, versions
+from clbench.cli import (
+    budget,
+    compare,
+    data,
+    doctor,
+    export,
+    listing,
+    metrics,
+    power,
+    report,
+    run,
+    tune,
+    verify,
+    versions,
+)
 from clbench.core.errors import ClbenchError
 
 INTERRUPTED = 130
@@ -24,6 +38,7 @@ app.command("compare")(compare.compare)
 app.command("metrics")(metrics.metrics)
 app.command("report")(report.report)
 app.command("power")(power.power)
+app.command("budget")(budget.budget)
 app.command("export")(export.export)
 app.command("verify")(verify.verify)
 app.command("versions")(versions.versions)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from clbench.reports.finished_cells import FinishedCell
-    from clbench.reports.statistics.stream_power import StreamPower
+    from clbench.reports.statistics.stream_power import MethodPair, StreamPower
 
 TITLES = {"last": "Last", "forgetting": "forgetting", "nfr": "NFR"}
 
@@ -19,6 +19,9 @@ def power(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs: output folders, suites or cells.")],
     protocol: Annotated[Optional[str], typer.Option(help="Protocol. Default: the first of each stream.")] = None,
     points: Annotated[float, typer.Option(help="Difference that shall be seen, in percentage points.")] = 2.0,
+    pairs: Annotated[
+        Optional[str], typer.Option(help="Print the differences of all pairs of methods, too: last, forgetting or nfr.")
+    ] = None,
     root: Annotated[
         Optional[str], typer.Option(help="Folder of the streams' data sets, or `hub`, from which patients are read.")
     ] = None,
@@ -39,6 +42,8 @@ def power(
 
     if not 0 < points < 100:
         raise ConfigError(f"--points must be above 0 and below 100, got {points}")
+    if pairs is not None and pairs not in TITLES:
+        raise ConfigError(f"--pairs must be one of {', '.join(TITLES)}, got {pairs!r}")
     cells, left_out = finished_cells(runs)
     notes: list[str] = []
     found, more = stream_powers(cells, lambda cell: _clusters(cell, root, notes), points / 100, protocol)
@@ -54,7 +59,28 @@ def power(
         print_table(_title(each), headings, _rows(each))
         if each.nfr_floor is not None:
             print(f"NFR between two seeds of one method: {100 * each.nfr_floor:.1f} %\n")
+        if pairs in each.numbers:
+            _print_pairs(TITLES[pairs], each.numbers[pairs].pairs)
     print("in percentage points; visible: smallest difference of two methods that is seen with a power of 80 %")
+
+
+def _print_pairs(title: str, pairs: "Sequence[MethodPair]") -> None:
+    """All pairs, and how many of them are told apart."""
+    from clbench.cli.output import print_table
+
+    rows = [
+        (
+            f"{pair.one} less {pair.other}",
+            f"{100 * pair.mean:.1f}",
+            f"{100 * pair.error:.1f}",
+            f"{pair.in_errors:.1f}",
+            f"{100 * pair.low:.1f} to {100 * pair.high:.1f}",
+        )
+        for pair in pairs
+    ]
+    apart, alike = sum(pair.in_errors > 3 for pair in pairs), sum(pair.low <= 0 for pair in pairs)
+    print_table(f"{title}, pairs of methods", ("", "difference", "error", "in errors", "95 % interval"), rows)
+    print(f"of {len(pairs)} pairs {apart} differ by more than three errors; of {alike} the interval holds 0\n")
 
 
 def _clusters(cell: "FinishedCell", root: str | None, notes: list[str]) -> "Mapping[str, str]":

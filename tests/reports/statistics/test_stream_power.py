@@ -17,7 +17,7 @@ from clbench.reports.finished_cells import finished_cells
 from clbench.reports.statistics.measured import Measured
 from clbench.reports.statistics.paired_difference import paired_difference
 from clbench.reports.statistics.sample_draws import SampleDraws
-from clbench.reports.statistics.stream_power import number_power, stream_powers
+from clbench.reports.statistics.stream_power import method_pairs, number_power, stream_powers
 from clbench.reports.statistics.visible_difference import visible_difference
 from clbench.spec.update import Learn
 
@@ -131,6 +131,30 @@ def test_a_single_seed_has_sampling_noise_only(suite: Path) -> None:
     assert found.numbers["last"].sampling > 0
 
 
+def test_pairs_are_named_by_their_means_and_sorted_by_their_errors() -> None:
+    """Three runs: of differences 1, 2, 3 the mean is 2 and the error 1 / sqrt 3; scipy has the interval."""
+    values: dict[str, dict[Hashable, float]] = {
+        "a": {0: 1.0, 1: 1.0, 2: 1.0, 3: 9.0},
+        "b": {0: 2.0, 1: 3.0, 2: 4.0},
+        "c": {0: 11.0, 1: 11.0, 2: 11.1},
+        "d": {7: 1.0},
+    }
+    pairs = method_pairs({name: Measured(of) for name, of in values.items()})
+    assert [(pair.one, pair.other) for pair in pairs] == [("c", "a"), ("c", "b"), ("b", "a")]
+    last = pairs[-1]
+    assert (last.mean, last.error) == (pytest.approx(2), pytest.approx(3**-0.5))
+    assert last.in_errors == pytest.approx(2 * 3**0.5)
+    assert (last.low, last.high) == pytest.approx(stats.t.interval(0.95, 2, 2, 3**-0.5))
+
+
+def test_the_command_prints_pairs(suite: Path, clbench: Command) -> None:
+    """A table of all pairs below that of the noise, and how many are told apart."""
+    done = clbench("power", suite, "--pairs", "last")
+    assert done.returncode == 0
+    assert "Last, pairs of methods" in done.stdout
+    assert " pairs 0 differ by more than three errors; of " in done.stdout
+
+
 def test_the_command_prints_a_table_and_json(suite: Path, clbench: Command) -> None:
     done = clbench("power", suite)
     assert done.returncode == 0
@@ -146,6 +170,7 @@ def test_bad_input_is_one_line(suite: Path, tmp_path: Path, clbench: Command) ->
     for arguments, message in (
         (["power", tmp_path / "none"], "no such folder"),
         (["power", tmp_path], "no folder of a cell (cell.json) is in there"),
+        (["power", suite, "--pairs", "bwt"], "--pairs must be one of last, forgetting, nfr, got 'bwt'"),
         (["power", suite, "--points", "0"], "--points must be above 0"),
         (["power", suite, "--protocol", "open"], "no rows of protocol 'open'"),
         (["power", suite / "unfinished"], "result.json: No such file or directory"),
