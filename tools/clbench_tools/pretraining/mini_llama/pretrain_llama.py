@@ -27,6 +27,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from clbench_tools.pretraining.mini_text.corpus import BEGIN, END, Ids, save_tokenizer
 from clbench_tools.pretraining.mini_text.teacher import Floats, first_vectors
 from clbench_tools.pretraining.mini_text.teacher_targets import TeacherTargets, read_teacher_targets
+from clbench_tools.pretraining.mini_text.tokenizer import TOKENIZER
 from clbench_tools.pretraining.mini_text.weight_files import save_weights
 
 LOG = logging.getLogger("pretrain")
@@ -41,6 +42,8 @@ SHAPE: dict[str, Any] = {
 }
 WIDTH = 52
 """Tokens of an input."""
+CHOICES = 24
+"""Further tokens of an input that names possible answers."""
 SPREAD = 0.05
 """Standard deviation of the first vectors; with that of mini-t5 the shared head would be overconfident."""
 STEPS = {"v1": 1500, "v2": 3000}
@@ -59,8 +62,9 @@ def main() -> None:
     seed = list(STEPS).index(options.release)
     torch.manual_seed(seed)
     torch.set_num_threads(options.threads)
-    tokenizer = Tokenizer.from_file(str(options.tokenizer / "tokenizer.json"))
-    targets, words = read_teacher_targets(options.corpus, options.teacher, tokenizer, WIDTH)
+    tokenizer = Tokenizer.from_file(str(options.tokenizer))
+    width = WIDTH + CHOICES if options.choices else WIDTH
+    targets, words = read_teacher_targets(options.corpus, options.teacher, tokenizer, width, options.choices)
     model = LlamaForCausalLM(LlamaConfig(vocab_size=len(words), **SHAPE))
     with torch.no_grad():
         vectors = SPREAD * first_vectors(words, SHAPE["hidden_size"])
@@ -74,8 +78,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("release", choices=sorted(STEPS))
     parser.add_argument("--corpus", type=Path, required=True, help="cache folder of a builder of texts")
     parser.add_argument("--teacher", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
-    parser.add_argument("--tokenizer", type=Path, default=Path(__file__).parents[1] / "mini_text")
+    parser.add_argument("--tokenizer", type=Path, default=TOKENIZER)
     parser.add_argument("--out", type=Path, default=Path(str(files("clbench.learners"))) / "mini_llama")
+    parser.add_argument("--choices", type=float, default=0.0, help="share of pairs and definitions with options")
+    parser.add_argument("--steps", type=int, help="steps; those of the release if not given")
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
@@ -198,7 +204,7 @@ def train(options: argparse.Namespace, folder: Path, model: LlamaForCausalLM, ba
     head = nn.Linear(SHAPE["hidden_size"], 384)
     parameters = [*model.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=options.lr, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
-    steps = STEPS[options.release]
+    steps: int = options.steps or STEPS[options.release]
 
     def factor(step: int) -> float:
         return min((step + 1) / (0.04 * steps), 0.5 * (1 + math.cos(math.pi * step / steps)))
