@@ -23,6 +23,8 @@ from clbench.spec.update import Update
 
 SECONDS = {"train": "train", "test": "eval", "decode": "decode", "taken_over": "taken_over"}
 """Costs in seconds, and the numbers of a version's record that they add up."""
+PASSES = ("with_gradient", "without_gradient")
+"""Numbers of a version's record under `passes/` whose sum is a cost: samples in forward passes."""
 PEAKS = ("peak_mb", "process_peak_mb", "samples", "trained_share")
 """Numbers of a version's record under `memory/` whose highest value is a cost: MiB, samples that are kept, % of values
 that can move."""
@@ -78,7 +80,7 @@ def compute_result(outline: StreamOutline, rows: pa.Table, numbers: Sequence[Map
     Args:
         outline: Of the stream.
         rows: The whole ledger.
-        numbers: What the record of each version says of seconds, memory and the size of the model, by name.
+        numbers: What the record of each version says of seconds, passes, memory and the size of the model, by name.
 
     Raises:
         DataError: When the ledger lacks a protocol, or has a version twice on a sample or that no update made.
@@ -203,15 +205,19 @@ def _means_by_kind(tasks: Mapping[str, str], scores: Sequence[float | None]) -> 
 
 
 def _costs(numbers: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """What the cell took, over all versions: sums of seconds, the highest peak of memory and number of samples kept.
+    """What the cell took, over all versions: sums of seconds and passes, the highest peaks of memory and samples kept.
 
-    In folders of earlier code decoding is a part of training and testing, and has no number of its own.
+    In folders of earlier code decoding is a part of training and testing and has no number of its own, and passes are
+    not counted.
     """
     costs = {
         f"cost/{name}_seconds": sum(found[f"seconds/{key}"] for found in numbers)
         for name, key in SECONDS.items()
         if all(f"seconds/{key}" in found for found in numbers)
     }
+    for name in PASSES:
+        if all(f"passes/{name}" in found for found in numbers):
+            costs[f"cost/passes_{name}"] = sum(found[f"passes/{name}"] for found in numbers)
     for name in PEAKS:
         peaks = [found[f"memory/{name}"] for found in numbers if f"memory/{name}" in found]
         if peaks:

@@ -82,6 +82,8 @@ COSTS = {
     "cost/peak_mb": Heading("Peak of the device, MiB"),
     "cost/process_peak_mb": Heading("Peak of the process, MiB"),
     "cost/samples": Heading("Samples kept"),
+    "cost/passes_with_gradient": Heading("Passes with gradient"),
+    "cost/passes_without_gradient": Heading("Passes without gradient"),
     "cost/trained_share": Heading("Trained, % of the weights"),
 }
 """What a run took, over all its versions; written with `three_digits`."""

@@ -83,7 +83,7 @@ class CellResult(Config):
     tasks: dict[str, str] = Field(min_length=1, description="Kind of each task, in the order of the stream.")
     updates: tuple[StoredUpdate, ...] = Field(min_length=1, description="What made versions 1, 2, ...")
     protocols: dict[str, ProtocolResult] = Field(min_length=1, description="The stream's headline protocol first.")
-    costs: dict[str, float] = Field({}, description="Seconds and memory over all versions, by `cost/<name>`.")
+    costs: dict[str, float] = Field({}, description="Seconds, passes and memory over all versions, by `cost/<name>`.")
     audits: dict[str, dict[int, dict[str, float]]] = Field(
         {}, description="What is left of forgotten samples: numbers by label of the update, then by version."
     )

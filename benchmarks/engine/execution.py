@@ -317,6 +317,8 @@ class CellRun:
             "seconds/eval": clock.now() - trained,
             "seconds/decode": clock.decoding - decoding,
             "seconds/taken_over": clock.taken_over - taken_over,
+            "passes/with_gradient": float(made.price.passes.with_gradient),
+            "passes/without_gradient": float(made.price.passes.without_gradient),
             **_peak_mb(self._device),
         }
         key = self._keys.versions[version].digest
@@ -351,7 +353,7 @@ class CellRun:
                 self._update(version)
                 weights = self._live.main.digest()  # waits for the device, so that the time before it is of training
             with self._clock.uncounted():
-                made = self._present(weights, price)
+                made = self._present(weights, price.of_all_processes())
                 self._store.save(key, made, self._live.learner.state_dict(), self._live.states())
         return made
 

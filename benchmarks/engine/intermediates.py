@@ -33,5 +33,5 @@ def found_or_made(
         with clock.pricing() as price:
             tree = make()
         with clock.uncounted():
-            store.save_intermediate(key, StoredIntermediate(tree, price))
+            store.save_intermediate(key, StoredIntermediate(tree, price.of_all_processes()))
         return tree

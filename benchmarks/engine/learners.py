@@ -9,11 +9,12 @@ from clbench.contracts import Learner, Precision
 from clbench.contracts.capabilities import lacking
 from clbench.core.errors import CheckpointError
 from clbench.core.finite import unsound_weights
+from clbench.core.forward_passes import count_passes
 from clbench.core.registry import LEARNERS
 
 
 def build_learner(specification: str, seed: int, device: torch.device, precision: Precision = "auto") -> Learner:
-    """The learner `name` or `name:argument` at version 0.
+    """The learner `name` or `name:argument` at version 0; passes through it, and through its deep copies, are counted.
 
     Args:
         specification: Registered name, with an argument of the learner after a colon if it takes one.
@@ -28,6 +29,7 @@ def build_learner(specification: str, seed: int, device: torch.device, precision
     learner = cast(Learner, LEARNERS.get(name).value(argument, seed=seed))
     learner.module.to(device)
     learner.precision = precision
+    count_passes(learner.counted_module())
     if found := unsound_weights(learner.module):
         raise CheckpointError(f"learner {specification}: {found}")
     return learner

@@ -27,6 +27,7 @@ from clbench.benchmarks.engine.retention import Keep
 from clbench.benchmarks.engine.version_keys import VersionKey
 from clbench.core.checkpoints import load_tensors, load_tree, save_tensors, save_tree
 from clbench.core.errors import CheckpointError, ClbenchError, DataError
+from clbench.core.forward_passes import Passes
 from clbench.core.storage import has_digest, read_digest, read_json, write_json, written_whole
 from clbench.spec.ledger import read_ledger, write_ledger
 
@@ -365,4 +366,9 @@ def _as_json(price: Price) -> dict[str, object]:
 def _price_of(values: Mapping[str, object]) -> Price:
     price = cast(dict[str, object], values["price"])
     splits = cast(dict[str, float], price["splits"])
-    return Price(float(cast(float, price["seconds"])), {str(split): float(x) for split, x in splits.items()})
+    passes = cast(dict[str, int], price["passes"])
+    return Price(
+        float(cast(float, price["seconds"])),
+        {str(split): float(x) for split, x in splits.items()},
+        Passes(int(passes["with_gradient"]), int(passes["without_gradient"])),
+    )

@@ -36,7 +36,7 @@ OTHERS = (
     "update/drift",
     "update/norm",
 )
-DETAILED = ("challenge", "cost", "memory", "probe", "seconds", "train", "update")
+DETAILED = ("challenge", "cost", "memory", "passes", "probe", "seconds", "train", "update")
 """First parts of names of which `OTHERS` says all; any other is of a strategy, a part, or the audit of forgetting."""
 
 

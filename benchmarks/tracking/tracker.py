@@ -7,7 +7,8 @@ Names of numbers, and where they are made. Those that `headline.py` chooses are 
 - `<protocol>/update/...`: `reports/update_costs.py`.
 - `challenge/<task or kind>/<metric>`: `reports/result.py`; after `<protocol>/` for all protocols but the first.
 - `cost/...`: `reports/compute_result.py`.
-- `seconds/...`, `memory/...`: `benchmarks/engine/execution.py`; `update/...`: `benchmarks/engine/weight_drift.py`.
+- `seconds/...`, `passes/...`, `memory/...`: `benchmarks/engine/execution.py`.
+- `update/...`: `benchmarks/engine/weight_drift.py`.
 - `probe/<name>`: general ability, from the learner (`execution.py`); `probe/lm-eval/...`: `_log_probes` below.
 - `<strategy>/<name>`: what a strategy records with `context.record`.
 

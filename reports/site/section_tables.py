@@ -34,10 +34,18 @@ from clbench.reports.site.seed_ranking import SeedRanking, half_width, rank_by_s
 from clbench.reports.site.site_table import EMPTY, Cell, Column, Table
 from clbench.reports.update_table import FIRST_COLUMNS, update_columns
 
-SHOWN_COSTS = ("cost/train_seconds", "cost/samples", "cost/trained_share", "cost/process_peak_mb")
+SHOWN_COSTS = (
+    "cost/train_seconds",
+    "cost/passes_with_gradient",
+    "cost/passes_without_gradient",
+    "cost/samples",
+    "cost/trained_share",
+    "cost/process_peak_mb",
+)
 """Costs of a run that stand beside its scores."""
 FIRST_TABLE = (*(name for name in MAIN if name != "mtil.last"), *STREAM_FLIPS, CALIBRATION, *SHOWN_COSTS, SIZE)
 """Numbers of the first table of a stream, in its order. `mtil.last` equals `average_accuracy`: both are called Last."""
+PASSES_TIP = "Samples that pass through a model while versions are made, each as often as it passes; mean over seeds."
 NOTE = (
     "Scores in %. ± is half of the 95 % t interval over seeds. A dot marks a best strategy only where it is better "
     "than every other by paired t tests over seeds, corrected for all pairs (Holm); the ranks are those that these "
@@ -59,7 +67,7 @@ def number_column(name: str) -> Column:
         return Column(
             name,
             COSTS[name].long,
-            tip="Mean over seeds, each run as if it were alone.",
+            tip=PASSES_TIP if "passes" in name else "Mean over seeds, each run as if it were alone.",
         )
     summary = next(column.summary for column in columns() if column.name == name)
     return Column(name, metric_title(name), str(METRICS.get(name).details.get("direction", "")), tip=summary)

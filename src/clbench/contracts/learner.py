@@ -253,6 +253,14 @@ class Learner(ABC):
         """
         return {}
 
+    def counted_module(self) -> nn.Module:
+        """The module that every pass of samples through the model calls once, with the samples as rows of its input.
+
+        The passes of an update are counted at its calls (`cost/passes_with_gradient`). A family that never calls
+        `module` as a whole must name a part of it.
+        """
+        return self.module
+
     def real_tokens(self, batch: Batch, layer: LinearLayer) -> Tensor | None:
         """Mask of the tokens that are not padding in a layer's input `(n, tokens, width)` during `loss`.
 

@@ -123,6 +123,11 @@ class ClipLearner(ClassScores, Learner):
                 found.append(LinearLayer(name, role, tower, int(block.group(1))))
         return tuple(found)
 
+    def counted_module(self) -> nn.Module:
+        """The image encoder: passes are counted in images. Texts of class names are left out."""
+        found: nn.Module = self._clip.visual
+        return found
+
     def checkpoint_blocks(self, on: bool) -> None:
         """By open_clip, for every block of both towers."""
         self._clip.set_grad_checkpointing(on)

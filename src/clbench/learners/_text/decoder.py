@@ -3,9 +3,10 @@
 import re
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from clbench.contracts import Batch, LinearLayer, Task, TokenScores
+from clbench.core.forward_passes import passes_uncounted
 from clbench.learners._text.text_learner import ScoreWatch, TextLearner, linear_layers_of, log_likelihoods
 
 BLOCKS = re.compile(r"\.layers\.(?P<block>\d+)\.")
@@ -73,13 +74,14 @@ class DecoderLearner(TextLearner):
         forced = labels["answer"][:, :-1].long().repeat(n, 1)
         seen = mask.repeat_interleave(count, dim=0)
         steps = torch.arange(1, forced.shape[1] + 1, device=ids.device)
-        rest = self._model(
-            input_ids=forced,
-            attention_mask=torch.cat([seen, seen.new_ones(forced.shape)], dim=1),
-            position_ids=places[:, -1:].repeat_interleave(count, dim=0) + steps,
-            use_cache=True,
-            **{self._cache: kept},
-        ).logits
+        with passes_uncounted():  # answers go on from inputs, which were counted
+            rest = self._model(
+                input_ids=forced,
+                attention_mask=torch.cat([seen, seen.new_ones(forced.shape)], dim=1),
+                position_ids=places[:, -1:].repeat_interleave(count, dim=0) + steps,
+                use_cache=True,
+                **{self._cache: kept},
+            ).logits
         return log_likelihoods(began.logits[:, -1], rest.unflatten(0, (n, count)), labels)
 
     def generate(self, batch: Batch, limit: int, watch: ScoreWatch | None = None) -> Tensor:
@@ -107,6 +109,11 @@ class DecoderLearner(TextLearner):
         """The first word, and the text after it."""
         first, _, rest = passage.partition(" ")
         return first, rest
+
+    def counted_module(self) -> nn.Module:
+        """The model without its output layer: an input counts when it is read. Decoding counts it at every token."""
+        found: nn.Module = self._model.model
+        return found
 
     def linear_layers(self) -> tuple[LinearLayer, ...]:
         """The projections of attention and MLP in every block."""

@@ -115,6 +115,11 @@ class EncoderDecoderLearner(TextLearner):
             asked += [*mark, *hidden]
         return " ".join(read), " ".join(asked)
 
+    def counted_module(self) -> nn.Module:
+        """The encoder: an input counts when it is read, and not again for each answer that is scored after it."""
+        found: nn.Module = self._model.encoder
+        return found
+
     def linear_layers(self) -> tuple[LinearLayer, ...]:
         """The projections of both towers; cross-attention has roles of its own (`cross_q`, ...)."""
         return linear_layers_of(self.module, BLOCKS, ROLES, CROSS)

@@ -57,6 +57,12 @@ class Trunk:
         """Number of class token and registers."""
         self._class_token = getattr(self._model, "cls_token", None) is not None
 
+    @property
+    def final_norm(self) -> nn.Module:
+        """The norm after the last block, which `features` calls."""
+        found: nn.Module = self._model.norm
+        return found
+
     def embed(self, images: Tensor) -> Tensor:
         """Normalised images `(n, 3, size, size)` as the tokens before the first block, `(n, tokens, width)`."""
         found = self._model._pos_embed(self._model.patch_embed(images))

@@ -169,6 +169,13 @@ class VitLearner(ClassScores, Learner):
             block_of[name] = int(block[1]) if block else (-1 if first else self.trunk.depth)
         return Stack(self.trunk.depth, block_of)
 
+    def counted_module(self) -> nn.Module:
+        """The norm after the last block: a pass counts once, whether it begins at the image or at a prefix.
+
+        Passes that end in a prefix are left out; that they are made depends on the room for prefixes.
+        """
+        return self.trunk.final_norm
+
     def head(self, task: Task) -> dict[str, nn.Parameter]:
         """The parameters of the task's head."""
         prefix = f"heads.{_key(task)}."
