@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from tests.strategies.cut_runs import run
+from tests.strategies.cut_runs import passes_of, run
 from tests.tiny_images import write_stream
 from torch import Tensor
 
@@ -76,6 +76,7 @@ def test_kept_or_not_the_ledger_is_the_same_to_the_bit(
     anew = run(cell, tmp_path / "anew")
     assert read_ledger(kept.path / "ledger.parquet").equals(read_ledger(anew.path / "ledger.parquet"))
     assert [kept.record(v).digest for v in range(4)] == [anew.record(v).digest for v in range(4)]
+    assert passes_of(kept) == passes_of(anew)
 
 
 @pytest.mark.parametrize("where", ["memory", "disk", "nowhere"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.strategies.cut_runs import CPU, Killed
+from tests.strategies.cut_runs import CPU, Killed, passes_of
 from tests.strategies.part_cells import cell_with
 
 from clbench.benchmarks.engine.cell import Cell
@@ -47,6 +47,7 @@ def test_two_processes_are_one_with_batches_in_two_parts(entry: dict[str, object
     assert both.all_rows() == alone.all_rows()
     assert both.record(last).digest == alone.record(last).digest
     assert both.record(last).numbers["train/loss_last"] == alone.record(last).numbers["train/loss_last"]
+    assert passes_of(both) == passes_of(alone) != []
 
 
 def test_osft_adds_up_whole_gradients(tiny: Any, tmp_path: Path) -> None:

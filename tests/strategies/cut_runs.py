@@ -38,3 +38,10 @@ def run(cell: Cell, folder: Path, stop_after: int | None = None) -> CellFolder:
 
     CellRun(cell, kept, workplace_in(folder, CPU), lambda doing, step, total: None).run(after_version)
     return kept
+
+
+def passes_of(folder: CellFolder) -> list[tuple[float, float]]:
+    """Samples that passed with and without gradient while each version was made, version 0 first."""
+    assert folder.last_version is not None
+    numbers = [folder.record(version).numbers for version in range(folder.last_version + 1)]
+    return [(found["passes/with_gradient"], found["passes/without_gradient"]) for found in numbers]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
-from tests.strategies.cut_runs import FOR_TASKS, Killed, run
+from tests.strategies.cut_runs import FOR_TASKS, Killed, passes_of, run
 
 from clbench.benchmarks.engine.cell import Cell
 from clbench.benchmarks.engine.cell_folder import CellFolder
@@ -34,6 +34,7 @@ def test_same_seed_same_ledger_and_resume_changes_nothing(
     cut = run(cell, tmp_path / "cut")
     assert read_ledger(cut.path / "ledger.parquet").equals(read_ledger(straight.path / "ledger.parquet"))
     assert [cut.record(v).digest for v in range(4)] == [straight.record(v).digest for v in range(4)]
+    assert passes_of(cut) == passes_of(straight)
     results = [folder.result(cell.load_stream()) for folder in (cut, straight)]
     assert results[0].protocols == results[1].protocols
 

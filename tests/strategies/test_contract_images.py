@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.strategies.cut_runs import Killed, run
+from tests.strategies.cut_runs import Killed, passes_of, run
 from tests.strategies.part_cells import PARTS, entry
 from tests.tiny_images import write_stream
 
@@ -138,6 +138,7 @@ def _same_when_cut(cell: Cell, folder: Path, versions: int) -> None:
     assert read_ledger(cut.path / "ledger.parquet").equals(read_ledger(straight.path / "ledger.parquet"))
     digests = [straight.record(version).digest for version in range(versions + 1)]
     assert [cut.record(version).digest for version in range(versions + 1)] == digests
+    assert passes_of(cut) == passes_of(straight)
     assert len(set(digests)) == versions + 1
     numbers = [straight.record(version).numbers["update/drift"] for version in range(versions + 1)]
     assert numbers[0] == 0

@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 from datasets import Dataset
-from tests.strategies.cut_runs import FOR_TASKS, Killed, run
+from tests.strategies.cut_runs import FOR_TASKS, Killed, passes_of, run
 from tests.strategies.part_cells import PARTS, entry
 from tests.text_tasks import rows_of
 from torch import Tensor
@@ -70,6 +70,7 @@ def test_parts_on_a_language_model(slot: str, part: str, stream: str, tmp_path: 
     cut = run(cell, tmp_path / "cut")
     assert read_ledger(cut.path / "ledger.parquet").equals(read_ledger(straight.path / "ledger.parquet"))
     assert [cut.record(v).digest for v in range(3)] == [straight.record(v).digest for v in range(3)]
+    assert passes_of(cut) == passes_of(straight)
 
 
 @pytest.mark.parametrize("name", FOR_TASKS)
@@ -83,6 +84,7 @@ def test_language_models_learn_and_resume_exactly(name: str, learner: str, strea
     assert read_ledger(cut.path / "ledger.parquet").equals(read_ledger(straight.path / "ledger.parquet"))
     digests = [straight.record(version).digest for version in range(3)]
     assert [cut.record(version).digest for version in range(3)] == digests
+    assert passes_of(cut) == passes_of(straight)
     assert name == "zero-shot" or len(set(digests)) == 3
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from tests.strategies.conftest import context_of
-from tests.strategies.cut_runs import Killed, run
+from tests.strategies.cut_runs import Killed, passes_of, run
 from tests.strategies.part_cells import PARTS, cell_with, entry
 from torch import Tensor
 
@@ -52,6 +52,7 @@ def test_same_seed_same_bits_and_resume_changes_nothing(
     cut = run(cell(), tmp_path / "cut")
     assert read_ledger(cut.path / "ledger.parquet").equals(read_ledger(straight.path / "ledger.parquet"))
     assert [cut.record(v).digest for v in range(4)] == [straight.record(v).digest for v in range(4)]
+    assert passes_of(cut) == passes_of(straight)
 
 
 @pytest.mark.parametrize(("slot", "part"), PARTS)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.strategies.cut_runs import Killed, run
+from tests.strategies.cut_runs import Killed, passes_of, run
 from tests.strategies.update_streams import CLIP, QUICK, write_card, write_suite
 
 from clbench.benchmarks.engine.cell_folder import CellFolder
@@ -44,6 +44,7 @@ def test_same_seed_same_ledger_and_resume_changes_nothing(name: str, tiny: Any, 
     assert read_ledger(cut.path / "ledger.parquet").equals(read_ledger(straight.path / "ledger.parquet"))
     digests = [straight.record(v).digest for v in range(4)]
     assert [cut.record(v).digest for v in range(4)] == digests
+    assert passes_of(cut) == passes_of(straight)
     assert len(set(digests)) == 4
     results = [folder.result(cell.load_stream()) for folder in (cut, straight)]
     assert results[0].protocols == results[1].protocols
