@@ -115,6 +115,14 @@ def test_metrics_of_other_code_are_computed_again() -> None:
     assert last.flips == {"flips/all/nfr": 0.25}
 
 
+def test_passes_are_a_cost_where_every_version_has_them() -> None:
+    rows, outline = ledger([[0], [1]]), StreamOutline({"task0": "text"}, ["open"])
+    told = [{"passes/with_gradient": n, "passes/without_gradient": 0.5 * n} for n in (0.0, 32.0)]
+    costs = {"cost/passes_with_gradient": 32.0, "cost/passes_without_gradient": 16.0}
+    assert compute_result(outline, rows, told).costs == costs
+    assert compute_result(outline, rows, [{}, told[1]]).costs == {}  # begun by earlier code
+
+
 def test_means_by_kind_are_those_of_the_last_version() -> None:
     rows = ledger([[0, 0, 0], [0.5, 0, 0], [0.5, 1, 0], [0.25, 1, 0.5]])
     outline = StreamOutline({"task0": "text", "task1": "image", "task2": "image"}, ["open"])

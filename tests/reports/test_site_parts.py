@@ -15,6 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.reports.flips.ledgers import graded, rows, table
+from tests.reports.run_folders import random_answers, write_cell
 from torchmetrics.functional.classification import binary_calibration_error
 
 from clbench.benchmarks.performance.report import MadeUpCells
@@ -425,6 +426,16 @@ def test_ranks_are_shown_for_several_seeds(runs: Path) -> None:
     assert {row[3].text for row in shown.rows} <= {"1", "2", "1 to 2"}
     assert all(row[1].half_width for row in shown.rows)
     assert re.match("[01] of 1 pairs (is|are) told apart by Last", shown.note)
+
+
+def test_passes_stand_beside_the_scores(tmp_path: Path) -> None:
+    write_cell(tmp_path, random_answers(0), "finetune")
+    found = RunFolders([tmp_path])
+    (section,) = aggregate([found.read(cell) for cell in found.cells])
+    shown = strategy_table(section, section.protocols[0], {}, 1)
+    headings = {column.heading: at for at, column in enumerate(shown.columns)}
+    for heading, total in (("Passes with gradient", "128"), ("Passes without gradient", "40")):  # of four versions
+        assert {row[headings[heading]].text for row in shown.rows} == {total}
 
 
 def test_each_protocol_has_its_own_order(runs: Path) -> None:
