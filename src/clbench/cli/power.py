@@ -59,7 +59,7 @@ def power(
         print_table(_title(each), headings, _rows(each))
         if each.nfr_floor is not None:
             print(f"NFR between two seeds of one method: {100 * each.nfr_floor:.1f} %\n")
-        if pairs in each.numbers:
+        if pairs and pairs in each.numbers:
             _print_pairs(TITLES[pairs], each.numbers[pairs].pairs)
     print("in percentage points; visible: smallest difference of two methods that is seen with a power of 80 %")
 
