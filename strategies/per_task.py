@@ -14,10 +14,11 @@ class PerTask(GradientStrategy[GradientConfig]):
     """Fine-tunes version 0 on the current task alone, the per-task baseline of many papers.
 
     This is not continual learning. The diagonal of R has the score of each task when only that task is learnt. The last
-    row belongs to a model that was trained on the last task only.
+    row belongs to a model that was trained on the last task only. Edits should have `anchor: pretrained`: the version
+    before the task is another task's model.
     """
 
-    slots: ClassVar[tuple[Slot, ...]] = ("optimizer", "select")
+    slots: ClassVar[tuple[Slot, ...]] = ("optimizer", "select", "edit")
 
     @property
     def retrains_from_scratch(self) -> bool:

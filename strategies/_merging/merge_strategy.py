@@ -14,11 +14,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clbench.contracts import Context, Task
-from clbench.core.errors import ConfigError
 from clbench.core.seeding import generator_for
 from clbench.core.sources import source_digest
 from clbench.core.tensor_digest import tensor_digest
 from clbench.strategies._merging.task_vectors import Vectors, dot, norm, permuted, plus, share
+from clbench.strategies._parts.blocks import modules_of
 from clbench.strategies._parts.slots import Slot, choices_in, named_settings, part_sources
 from clbench.strategies._training.gradient import GradientConfig, GradientStrategy, TrainingConfig
 from clbench.strategies._training.optimization import report_losses
@@ -84,9 +84,12 @@ class MergeStrategy(GradientStrategy[M], Generic[M]):
 
     Every method records `merge/norm_task` ||tau||, `merge/norm` ||offset||, `merge/cosine` of tau with the offset
     before the task, and `merge/kept`, the share of ||tau||^2 that enters the offset.
+
+    Edits act on the weights that are emitted. The method goes on from its own offset, so edits do not add up over
+    tasks; `merge/norm` is that of its own offset.
     """
 
-    slots: ClassVar[tuple[Slot, ...]] = ("optimizer",)
+    slots: ClassVar[tuple[Slot, ...]] = ("optimizer", "edit")
     recipe: ClassVar[type[TrainingConfig]] = FullConfig
     """The settings that decide the fine-tuned weights; all settings do where a subclass overrides what trains."""
 
@@ -98,10 +101,9 @@ class MergeStrategy(GradientStrategy[M], Generic[M]):
         self._offset: Vectors = {}
         self._trainers = {next(c for c in type(self).__mro__ if name in vars(c)) for name in TRAINING}
         # Now, before a file that was imported may be edited.
-        self._codes = [sorted(map(_code, self._trainers)), part_sources(choices_in(config))]
-        if self.towers and not self._modules():
-            known = sorted({layer.tower for layer in self.learner.linear_layers()})
-            raise ConfigError(f"towers: {self.learner.name} has {', '.join(known)}, got {', '.join(self.towers)}")
+        training = [choice for choice in choices_in(config) if choice.slot != "edit"]
+        self._codes = [sorted(map(_code, self._trainers)), part_sources(training)]
+        self._modules()  # raises for a tower that is not there
 
     # What methods implement
 
@@ -126,6 +128,7 @@ class MergeStrategy(GradientStrategy[M], Generic[M]):
         Raises:
             TrainingError: When the loss is not finite at some step.
         """
+        self.parts.begin_task(task)
         self.begin_task(task)
         found = self.context.stored(self._training_key(), lambda: self.fine_tune(task))
         for name, value in cast(Mapping[str, float], found["numbers"]).items():
@@ -133,6 +136,7 @@ class MergeStrategy(GradientStrategy[M], Generic[M]):
         tuned = cast(Mapping[str, Tensor], found["tuned"])
         self._tuned = {name: tensor.to(self.learner.device) for name, tensor in tuned.items()}
         self.end_task(task)
+        self.parts.end_task(task)
 
     def fine_tune(self, task: Task) -> Mapping[str, object]:
         """Train from the present weights; returns the trained tensors, on the CPU, and numbers to record."""
@@ -191,6 +195,8 @@ class MergeStrategy(GradientStrategy[M], Generic[M]):
         found = self.combine(tau, self.memory.get("own", before))
         if self.config.control == "mean":
             found = self._mean_of_its_norm(tau, found)
+        elif self.parts.edits:
+            self.memory["own"] = dict(found.offset)
         for name, p in merged.items():
             p.copy_(pretrained[name] + found.offset[name])
         for name, p in self.task_parameters().items():
@@ -228,10 +234,9 @@ class MergeStrategy(GradientStrategy[M], Generic[M]):
         for name, value in zip(numbers, values, strict=True):
             self.context.record(f"merge/{name}", value)
 
-    def _modules(self) -> set[str]:
-        """First parts of the names of parameters in the chosen towers."""
-        layers = self.learner.linear_layers() if self.towers else ()
-        return {layer.name.partition(".")[0] for layer in layers if layer.tower in self.towers}
+    def _modules(self) -> frozenset[str]:
+        """Modules of the chosen towers."""
+        return modules_of(self.towers, self.learner) if self.towers else frozenset()
 
     def _training_key(self) -> str:
         """Everything that decides what `fine_tune` returns besides what `Context.stored` covers."""
@@ -239,8 +244,8 @@ class MergeStrategy(GradientStrategy[M], Generic[M]):
         weights = sorted(item for item in self.learner.state_dict().items() if item[0] not in others)
         start, draw = tensor_digest(weights), self.generator.initial_seed()
         known = next(c for c in type(self).__mro__ if "recipe" in vars(c)).__mro__
-        fields = set(self.recipe.model_fields) if self._trainers <= set(known) else None
-        settings = named_settings(self.config, fields)
+        own = self.recipe if self._trainers <= set(known) else type(self.config)
+        settings = named_settings(self.config, set(own.model_fields) - {"edit"})
         return json.dumps(["fine-tuning", start, draw, settings, self._codes], sort_keys=True)
 
     # State

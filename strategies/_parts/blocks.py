@@ -1,7 +1,7 @@
 """Which block of which tower a parameter belongs to, and how deep the block is, from what linear layers say."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
 from clbench.contracts import Learner
@@ -33,6 +33,20 @@ def blocks_of(trained: Sequence[Trained], learner: Learner) -> dict[str, Block |
         return _block_of(item.name, prefixes)
 
     return {item.name: block_of(item) for item in trained}
+
+
+def modules_of(towers: Collection[str], learner: Learner) -> frozenset[str]:
+    """First parts of the names of parameters in some towers: the modules that hold these towers' blocks.
+
+    Raises:
+        ConfigError: When the learner has none of the towers.
+    """
+    layers = learner.linear_layers()
+    found = frozenset(layer.name.partition(".")[0] for layer in layers if layer.tower in towers)
+    if not found:
+        known = sorted({layer.tower for layer in layers})
+        raise ConfigError(f"towers: {learner.name} has {', '.join(known)}, got {', '.join(towers)}")
+    return found
 
 
 def grouped_by_block(trained: Sequence[Trained], learner: Learner) -> list[list[Trained]]:

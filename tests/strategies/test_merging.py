@@ -191,7 +191,59 @@ VARIANTS = [
     {"name": "knots", "rank": 2, "control": "permuted"},
     {"name": "do-merging", "rank": 2, "orthogonalize": False, "control": "mean"},
     {"name": "opcm", "towers": ["vision"]},
+    {"name": "task-arithmetic", "edit": {"name": "lines", "a": 0.2, "b": 0.5, "anchor": "pretrained"}},
+    {"name": "ties", "pairwise": True, "edit": ["lines", {"name": "wise-ft", "alpha": 0.8}]},
 ]
+
+
+LINES = {"edit": {"name": "lines", "a": 0.2, "b": 0.5, "anchor": "pretrained"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("task-arithmetic", {"scale": 0.7}), ("opcm", {}), ("ties", {"control": "mean"})], ids=str
+)
+def test_edits_of_what_is_emitted_do_not_add_up(name: str, settings: dict[str, Any], learnt: Learnt) -> None:
+    """LiNeS on the merged weights: the offset of every version is the plain one, scaled by depth once."""
+    plain, told = learnt(name, settings, tasks=3)
+    edited, other = learnt(name, {**settings, **LINES}, tasks=3)
+    factors = {"resblocks.0.": 0.2, "resblocks.1.": 0.7}
+    assert any("resblocks.1." in key for key in plain[0])
+    assert not any("resblocks.2." in key for key in plain[0])
+    for version in (1, 2, 3):
+        for key, first in plain[0].items():
+            factor = next((value for block, value in factors.items() if block in key), 0.2)
+            wanted = factor * (plain[version][key] - first)
+            torch.testing.assert_close(edited[version][key] - first, wanted, rtol=0, atol=1e-6)
+        assert other[version - 1]["merge/norm"] == pytest.approx(told[version - 1]["merge/norm"], rel=1e-4)
+
+
+def test_edits_do_not_keep_methods_from_sharing_their_training(tiny: Any, new_context: Callable[..., Context]) -> None:
+    task = load_stream(tiny.stream, None, 0).tasks[0]
+
+    def key_of(name: str, settings: dict[str, Any]) -> str:
+        keys: list[str] = []
+
+        def stored(key: str, make: Callable[[], Any]) -> Any:
+            keys.append(key)
+            return make()
+
+        learn_task(new_strategy(name, settings, replace(new_context(), stored=stored)), task)
+        (key,) = keys
+        return key
+
+    assert key_of("opcm", {}) == key_of("task-arithmetic", LINES) == key_of("ties", {"edit": ["wise-ft"]})
+    assert key_of("opcm", {}) != key_of("opcm", {"lr": 1e-4})
+
+
+def test_lines_after_each_task_alone_keeps_the_deep_blocks(learnt: Learnt) -> None:
+    edit = {"edit": {"name": "lines", "a": 0.1, "anchor": "pretrained"}}
+    plain, _ = learnt("per-task", {}, tasks=2)
+    edited, _ = learnt("per-task", edit, tasks=2)
+    for version in (1, 2):
+        for key, first in plain[0].items():
+            factor = 1.0 if "resblocks.1." in key else 0.1
+            wanted = factor * (plain[version][key] - first)
+            torch.testing.assert_close(edited[version][key] - first, wanted, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("strategy", VARIANTS, ids=str)

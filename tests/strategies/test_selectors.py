@@ -76,6 +76,7 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 EVERYTHING: Sequence[object] = (
     "all",
     {"name": "bottom-k", "share": 1.0},
+    "towers",
     {"name": "random", "like": "all"},
     {"name": "random", "like": "all", "among": "all"},
 )
@@ -549,3 +550,19 @@ def test_footprints_count_what_moves(tiny: Any) -> None:
     adapters = footprint("lora", tiny.learner, {"rank": 2, "select": {"name": "kappa", "share": 0.25}})
     assert adapters["gradient_elements"] == adapters["trainable_parameters"]
     assert adapters["trainable_parameters"] < footprint("lora", tiny.learner, {"rank": 2})["trainable_parameters"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("towers", "moves"), [(["vision"], True), (["text"], False)])
+def test_only_the_chosen_towers_move(towers: list[str], moves: bool, tiny: Any) -> None:
+    context = context_of(tiny, steps=2)
+    first = bits(context)
+    learn_task(finetune(context, {"name": "towers", "towers": towers}, lr=1e-2), load_stream(tiny.stream).tasks[0])
+    changed = {name for name, tensor in bits(context).items() if not torch.equal(tensor, first[name])}
+    assert changed
+    assert {name.startswith("visual.") for name in changed} == {moves}
+
+
+def test_a_tower_that_is_not_there_is_one_line(tiny: Any) -> None:
+    strategy = finetune(context_of(tiny), {"name": "towers", "towers": ["decoder"]})
+    with pytest.raises(ConfigError, match=r"towers: .* has text, vision, got decoder"):
+        strategy.check(load_stream(tiny.stream).tasks[0])
