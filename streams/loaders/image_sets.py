@@ -1,4 +1,4 @@
-"""Public image data sets below one root, or on the Hugging Face hub: MTIL and X-TAIL."""
+"""Public image data sets below one root, or on the Hugging Face hub: MTIL, X-TAIL and TA8."""
 
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,9 @@ class ImageSource(Config):
     """Settings of a task for `image-sets`."""
 
     dataset: ImageSetName = Field(description="Which data set.")
-    convention: Convention = Field(description="Source of the split: torchvision (MTIL) or coop (X-TAIL).")
+    convention: Convention = Field(
+        description="Source of the split: torchvision (MTIL), coop (X-TAIL) or task-arithmetic (TA8)."
+    )
     short: Literal["refuse", "repeat"] = Field(
         "refuse", description="What to do with a class that has fewer training images than shots."
     )

@@ -144,6 +144,7 @@ def archive(root: Path, folder: str, file: str) -> None:
         ("torchvision", "cifar100", {"cifar-100-binary": "cifar-100-binary.tar.gz"}),
         ("torchvision", "food101", {"food-101": "food-101.tar.gz"}),
         ("torchvision", "aircraft", {"fgvc-aircraft-2013b": "fgvc-aircraft-2013b.tar.gz"}),
+        ("task-arithmetic", "resisc45", {"resisc45/NWPU-RESISC45": "NWPU-RESISC45.zip"}),
     ],
 )
 def test_archives_in_the_root_are_unpacked(
@@ -171,6 +172,32 @@ def test_archives_in_the_root_are_unpacked(
     assert call("prepare", card, "--root", str(root)) == (0, f"{name}: ready\n")
     assert files_of(root) == first
     assert not list(root.rglob("*.part"))
+
+
+def test_the_three_archives_of_the_traffic_signs(
+    new_root: Callable[[str], Path], write_card: Callable[..., str], small: Callable[..., None], no_network: list[str]
+) -> None:
+    """Two of them fill one folder."""
+    small("gtsrb", "task-arithmetic")
+    root = new_root("task-arithmetic")
+    card = write_card("gtsrb", convention="task-arithmetic")
+    before = load_stream(card, str(root)).tasks[0].fingerprint("test")
+    files = {
+        "GTSRB-Training_fixed.zip": "GTSRB/Training",
+        "GTSRB_Final_Test_Images.zip": "GTSRB/Final_Test/Images",
+        "GTSRB_Final_Test_GT.zip": "GT-final_test.csv",
+    }
+    for file, inside in files.items():
+        with zipfile.ZipFile(root / file, "w") as zipped:
+            found = root / "gtsrb" / inside
+            for path in sorted(found.rglob("*")) or [found]:
+                zipped.write(path, str(path.relative_to(root / "gtsrb")))
+    shutil.rmtree(root / "gtsrb")
+    status, out = call("prepare", card, "--root", str(root))
+    assert status == 0, out
+    assert out.count("gtsrb: unpacked") == 3
+    assert not no_network
+    assert load_stream(card, str(root)).tasks[0].fingerprint("test") == before
 
 
 def test_a_damaged_archive_leaves_nothing_behind(

@@ -1,4 +1,4 @@
-"""Small made-up data sets in the true layouts and file formats of MTIL and X-TAIL."""
+"""Small made-up data sets in the true layouts and file formats of MTIL, X-TAIL and TA8."""
 
 import gzip
 import json
@@ -34,15 +34,17 @@ class Sizes:
         }
 
 
+GTSRB_COLUMNS = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
 Images = dict[str, list[str]]
 """Paths below the folder of images, by class."""
 
 
 def write_jpg(path: Path) -> None:
-    """A JPEG whose pixels depend on its name alone."""
+    """An image, a JPEG unless its name says otherwise, whose pixels depend on its name alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(list(path.name.encode() + path.parent.name.encode()))
-    Image.fromarray(rng.integers(0, 256, (9, 8, 3), dtype=np.uint8)).save(path, "jpeg")
+    image = Image.fromarray(rng.integers(0, 256, (9, 8, 3), dtype=np.uint8))
+    image.save(path, "ppm" if path.suffix == ".ppm" else "jpeg")
 
 
 def write_lines(path: Path, lines: Sequence[str]) -> None:
@@ -119,6 +121,40 @@ def food101(n: Sizes, folder: Path) -> None:
     write_split(n, folder / "split_zhou_Food101.json", images)
 
 
+def gtsrb(n: Sizes, folder: Path) -> None:
+    numbers = {f"{label:05d}": label for label in range(3)}
+    for name in numbers:
+        rows = [f"{row // 3:05d}_{row % 3:05d}.ppm" for row in range(n.training + 2)]
+        write_all(folder / "GTSRB" / "Training" / name, {name: rows})
+        lines = [f"{row};8;9;1;1;7;8;{numbers[name]}" for row in rows]
+        write_lines(folder / "GTSRB" / "Training" / name / f"GT-{name}.csv", [GTSRB_COLUMNS, *lines])
+    rows = [(f"{row:05d}.ppm", list(numbers.values())[row % 3]) for row in range(9)]
+    write_all(folder / "GTSRB" / "Final_Test" / "Images", {"": [name for name, _ in rows]})
+    write_lines(folder / "GT-final_test.csv", [GTSRB_COLUMNS, *(f"{name};8;9;1;1;7;8;{label}" for name, label in rows)])
+
+
+def resisc45(n: Sizes, folder: Path) -> None:
+    raw = ["railway", "railway_station", "sea_ice"]
+    images = {name: [f"{name}_{row + 1:03d}.jpg" for row in range(n.each)] for name in raw}
+    write_all(folder / "NWPU-RESISC45", {name: [f"{name}/{row}" for row in rows] for name, rows in images.items()})
+    for key, part in n.parts.items():
+        rows = [row for name in reversed(raw) for row in images[name][part]]
+        write_lines(folder / f"resisc45-{key}.txt", rows)
+
+
+def svhn(n: Sizes, folder: Path) -> None:
+    from scipy.io import savemat
+
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for key, count in {"train": 10 * n.training, "test": 30}.items():
+        values = {
+            "X": rng.integers(0, 256, (32, 32, 3, count), dtype=np.uint8),
+            "y": (np.arange(count) % 10 + 1).astype(np.uint8)[:, None],
+        }
+        savemat(folder / f"{key}_32x32.mat", values, do_compression=True)
+
+
 def mnist(n: Sizes, folder: Path, packed: bool) -> None:
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -190,23 +226,29 @@ def sun397(n: Sizes, folder: Path, split: Path) -> None:
     images = {name: [f"{name[1:]}/sun_a{row:03d}.jpg" for row in range(n.each)] for name in raw}
     write_all(folder, images)
     write_lines(folder / "ClassName.txt", raw)
+    for key, part in {"Training": n.parts["train"], "Testing": n.parts["test"]}.items():
+        rows = [f"/{path}" for name in reversed(raw) for path in images[name][part]]
+        write_lines(folder / f"{key}_01.txt", rows)
     names = {" ".join(reversed(name.split("/")[2:])): paths for name, paths in images.items()}
     write_split(n, split / "split_zhou_SUN397.json", names)
 
 
 def torchvision_root(root: Path, n: Sizes = Sizes()) -> Path:
-    """All sets as torchvision's classes want them, and so MTIL's code."""
+    """All sets as torchvision's classes want them, and so MTIL's code and that of task arithmetic."""
     aircraft(n, root / "fgvc-aircraft-2013b" / "data")
     caltech101(n, root / "caltech101")
     cifar100(n, root / "cifar-100-binary")
     dtd(n, root / "dtd" / "dtd")
     eurosat(n, root / "eurosat")
     food101(n, root / "food-101")
+    gtsrb(n, root / "gtsrb")
     mnist(n, root / "MNIST" / "raw", packed=False)
     oxford_flowers(n, root / "flowers-102")
     oxford_pets(n, root / "oxford-iiit-pet")
+    resisc45(n, root / "resisc45")
     stanford_cars(n, root / "stanford_cars")
     sun397(n, root / "SUN397", root / "SUN397")
+    svhn(n, root / "svhn")
     return root
 
 
@@ -227,12 +269,15 @@ def coop_root(root: Path, n: Sizes = Sizes()) -> Path:
 
 
 MAKERS: dict[str, Callable[..., Path]] = {"torchvision": torchvision_root, "coop": coop_root}
+LAYOUTS = {"task-arithmetic": "torchvision"}
+"""Conventions whose data lie as another one's do."""
 
 
 @pytest.fixture(scope="session")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A root in the layout of each convention; not to be changed."""
-    return {name: make(tmp_path_factory.mktemp(name)) for name, make in MAKERS.items()}
+    found = {name: make(tmp_path_factory.mktemp(name)) for name, make in MAKERS.items()}
+    return {**found, **{name: found[layout] for name, layout in LAYOUTS.items()}}
 
 
 @pytest.fixture(scope="session")
@@ -244,7 +289,7 @@ def few_shot_roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture
 def new_root(tmp_path: Path) -> Callable[[str], Path]:
     """Makes a root in the layout of a convention, to be changed by the test."""
-    return lambda convention: MAKERS[convention](tmp_path / "root")
+    return lambda convention: MAKERS[LAYOUTS.get(convention, convention)](tmp_path / "root")
 
 
 @pytest.fixture

@@ -27,7 +27,12 @@ MTIL = [
     *("food101", "mnist", "oxford_pets", "stanford_cars", "sun397"),
 ]
 XTAIL = [name for name in MTIL if name != "cifar100"]
-EVERY = [("torchvision", name) for name in MTIL] + [("coop", name) for name in XTAIL]
+TA8 = ["sun397", "stanford_cars", "resisc45", "eurosat", "svhn", "gtsrb", "mnist", "dtd"]
+EVERY = [
+    *(("torchvision", name) for name in MTIL),
+    *(("coop", name) for name in XTAIL),
+    *(("task-arithmetic", name) for name in TA8),
+]
 
 Row = tuple[bytes, int]
 """Pixels and label."""
@@ -63,7 +68,7 @@ RANDOM: dict[str, Callable[[Path], Any]] = {"caltech101": tv.Caltech101, "eurosa
 
 
 @pytest.mark.parametrize(("convention", "name"), EVERY)
-def test_every_set_is_read_in_both_conventions(
+def test_every_set_is_read_in_its_conventions(
     roots: dict[str, Path], write_card: Callable[..., str], convention: str, name: str
 ) -> None:
     task = only(write_card(name, convention=convention), roots[convention])
@@ -137,7 +142,7 @@ def test_class_names_of_the_conventions_differ(roots: dict[str, Path], write_car
 def test_the_layout_of_one_convention_serves_the_other_too(
     roots: dict[str, Path], write_card: Callable[..., str]
 ) -> None:
-    here, there = (load_stream(write_card(*XTAIL), str(root)) for root in roots.values())
+    here, there = (load_stream(write_card(*XTAIL), str(roots[name])) for name in ("torchvision", "coop"))
     for one, other in zip(here.tasks, there.tasks, strict=True):
         assert one.classes == other.classes
         assert rows_of(one, "test") == rows_of(other, "test")
@@ -239,14 +244,15 @@ def test_the_former_name_of_the_loader_is_one_line_that_says_the_new_one(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", MTIL)
+@pytest.mark.parametrize("name", sorted({*MTIL, *TA8}))
 def test_the_facts_of_a_set_hold_together(name: str) -> None:
     facts = facts_of(name)
     for convention, sizes in facts.expected.items():
         assert facts.templates[convention]
         assert not facts.classes or convention == "coop" or len(facts.classes) == sizes.classes
     assert len(set(facts.classes.values())) == len(facts.classes)
-    assert ("coop" in facts.expected) == (name != "cifar100")
+    assert ("coop" in facts.expected) == (name in XTAIL)
+    assert ("task-arithmetic" in facts.expected) == (name in TA8)
     assert facts.licence
     assert facts.citation
 
@@ -259,6 +265,7 @@ def test_the_facts_of_a_set_hold_together(name: str) -> None:
         ("mtil-order2", None, None, 1201),
         ("mtil-order2-5shot", None, 5, 1201),
         ("xtail", XTAIL, 16, 1100),
+        ("ta8", TA8, None, 758),
     ],
 )
 def test_the_streams_have_the_published_sets(
@@ -315,7 +322,7 @@ def test_a_source_is_checked(
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("stream", ["mtil-order1", "mtil-order2", "xtail"])
+@pytest.mark.parametrize("stream", ["mtil-order1", "mtil-order2", "ta8", "xtail"])
 def test_the_shipped_cards_read_a_root(roots: dict[str, Path], stream: str) -> None:
     found = load_stream(stream, str(roots["coop" if stream == "xtail" else "torchvision"]))
     assert [len(task.load("test")) > 0 for task in found.tasks] == [True] * len(found.tasks)

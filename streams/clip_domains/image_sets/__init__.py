@@ -1,1 +1,1 @@
-"""Public image data sets in their usual folder layouts, for MTIL and X-TAIL."""
+"""Public image data sets in their usual folder layouts, for MTIL, X-TAIL and TA8."""

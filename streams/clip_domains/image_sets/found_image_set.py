@@ -9,6 +9,8 @@ from clbench.core.csv_files import read_text
 from clbench.core.errors import DataError
 from clbench.spec.task import Split
 from clbench.streams.clip_domains.image_sets.image_part import ImagePart
+from clbench.streams.clip_domains.image_sets.image_set_facts import ImageSetFacts
+from clbench.streams.clip_domains.image_sets.set_location import SetLocation
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +26,10 @@ class FoundImageSet:
     folder: Path
     classes: tuple[str, ...]
     parts: Mapping[Split, Callable[[], ImagePart]]
+
+
+Reader = Callable[[SetLocation, ImageSetFacts], FoundImageSet]
+"""Reads a data set in the folders where it lies."""
 
 
 def class_names(where: Path, raw: Sequence[str], ours: Mapping[str, str]) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ from clbench.core.cards import read_yaml
 from clbench.core.config import Config, validate
 from clbench.spec.task import Split
 
-Convention = Literal["coop", "torchvision"]
-"""Source of a split: `torchvision`, as in MTIL (Zheng et al. 2023), or `coop` (Zhou et al. 2022), as in X-TAIL."""
+Convention = Literal["coop", "task-arithmetic", "torchvision"]
+"""Source of a split: `torchvision`, as in MTIL (Zheng et al. 2023), `coop` (Zhou et al. 2022), as in X-TAIL, or
+`task-arithmetic` (Ilharco et al. 2023), as in TA8."""
 
 ImageSetName = Literal[
     "aircraft",
@@ -21,11 +22,14 @@ ImageSetName = Literal[
     "dtd",
     "eurosat",
     "food101",
+    "gtsrb",
     "mnist",
     "oxford_flowers",
     "oxford_pets",
+    "resisc45",
     "stanford_cars",
     "sun397",
+    "svhn",
 ]
 
 

@@ -1,17 +1,21 @@
 """The reader that a data set and a convention need."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from clbench.core.errors import DataError
 from clbench.spec.task import Split
-from clbench.streams.clip_domains.image_sets import array_files, coop, folder_sets, matlab_files, official_splits
-from clbench.streams.clip_domains.image_sets.found_image_set import FoundImageSet
+from clbench.streams.clip_domains.image_sets import (
+    array_files,
+    coop,
+    folder_sets,
+    matlab_files,
+    official_splits,
+    task_arithmetic,
+)
+from clbench.streams.clip_domains.image_sets.found_image_set import FoundImageSet, Reader
 from clbench.streams.clip_domains.image_sets.image_part import ImagePart
-from clbench.streams.clip_domains.image_sets.image_set_facts import Convention, ImageSetFacts, facts_of
-from clbench.streams.clip_domains.image_sets.set_location import SetLocation, locate_set
-
-Reader = Callable[[SetLocation, ImageSetFacts], FoundImageSet]
+from clbench.streams.clip_domains.image_sets.image_set_facts import Convention, facts_of
+from clbench.streams.clip_domains.image_sets.set_location import locate_set
 
 OWN_READERS: dict[str, Reader] = {
     "aircraft": official_splits.read_aircraft,
@@ -25,6 +29,16 @@ OWN_READERS: dict[str, Reader] = {
     "oxford_pets": official_splits.read_pets,
     "stanford_cars": matlab_files.read_cars,
     "sun397": folder_sets.read_sun,
+}
+TASK_ARITHMETIC_READERS: dict[str, Reader] = {
+    "dtd": task_arithmetic.held_out(task_arithmetic.joined(official_splits.read_dtd)),
+    "eurosat": task_arithmetic.halved(folder_sets.read_eurosat),
+    "gtsrb": task_arithmetic.held_out(official_splits.read_gtsrb),
+    "mnist": task_arithmetic.held_out(task_arithmetic.with_raw_names(array_files.read_mnist)),
+    "resisc45": task_arithmetic.held_out(official_splits.read_resisc),
+    "stanford_cars": task_arithmetic.held_out(matlab_files.read_cars),
+    "sun397": task_arithmetic.held_out(official_splits.read_sun_partition),
+    "svhn": task_arithmetic.held_out(matlab_files.read_svhn),
 }
 
 TRAINED_AND_TESTED: tuple[Split, Split] = ("train", "test")
@@ -45,6 +59,8 @@ def open_set(root: Path, name: str, convention: Convention) -> FoundImageSet:
     if convention not in facts.expected:
         raise DataError(f"data set {name}: the convention {convention!r} has no {facts.title}")
     location = locate_set(root, facts)
+    if convention == "task-arithmetic":
+        return TASK_ARITHMETIC_READERS[name](location, facts)
     read = coop.read_split_file if convention == "coop" and facts.split else OWN_READERS[name]
     return read(location, facts)
 

@@ -1,4 +1,4 @@
-"""Sets whose annotations are MATLAB files: Oxford Flowers and Stanford Cars."""
+"""Sets in MATLAB files: the annotations of Oxford Flowers and Stanford Cars, images and labels of SVHN."""
 
 import struct
 import zlib
@@ -55,6 +55,24 @@ def read_cars(location: SetLocation, facts: ImageSetFacts) -> FoundImageSet:
     test = ("cars_test_annos_withlabels.mat", "devkit/cars_test_annos_withlabels.mat")
     parts: dict[Split, Any] = {"train": partial(part, train, "cars_train"), "test": partial(part, test, "cars_test")}
     return FoundImageSet(location.folder, class_names(meta, raw, facts.classes), parts)
+
+
+def read_svhn(location: SetLocation, facts: ImageSetFacts) -> FoundImageSet:
+    """SVHN, the cropped digits; label 10 of the data is the digit 0."""
+
+    def part(split: Split) -> ImagePart:
+        where = location.find(f"{split}_32x32.mat")
+        found = np.asarray(_variable(where, "X"))
+        if found.ndim != 4 or found.shape[:3] != (32, 32, 3) or found.dtype != np.uint8:
+            raise DataError(f"{where}: X must be 32 x 32 x 3 x n bytes, got {found.shape} of {found.dtype}")
+        labels = _numbers(where, "y", _variable(where, "y"), 10) + 1
+        if len(labels) != found.shape[3]:
+            raise DataError(f"{where}: {found.shape[3]} images, but {len(labels)} labels")
+        names = [f"{split}/{row:05d}" for row in range(len(labels))]
+        return new_part(where, where, names, labels % 10, found.transpose(3, 0, 1, 2))
+
+    parts: dict[Split, Any] = {"train": partial(part, "train"), "test": partial(part, "test")}
+    return FoundImageSet(location.folder, tuple(facts.classes.values()), parts)
 
 
 def _numbers(path: Path, name: str, values: Any, most: int) -> NDArray[np.int64]:
