@@ -1,4 +1,4 @@
-"""The suites of MTIL and X-TAIL on made-up roots: forecast, run, and what a user sees of them."""
+"""The suites of MTIL, X-TAIL and TA8 on made-up roots: forecast, run, and what a user sees of them."""
 
 import json
 from pathlib import Path
@@ -12,8 +12,14 @@ from clbench.contracts import Task
 from clbench.core.errors import DataError
 from clbench.streams.card import load_stream
 
-SUITES = {"mtil": ("torchvision", 12), "mtil-5shot": ("torchvision", 12), "xtail": ("coop", 12)}
-"""The convention of their data, and how many strategies they list."""
+SUITES = {
+    "mtil": ("torchvision", 12),
+    "mtil-5shot": ("torchvision", 12),
+    "xtail": ("coop", 12),
+    "opcm-vit-b32": ("torchvision", 9),
+    "lines-vit-b32": ("torchvision", 23),
+}
+"""The layout of their data, and how many strategies they list."""
 
 
 @pytest.mark.parametrize("name", SUITES)
@@ -68,3 +74,40 @@ def test_a_forecast_and_a_run_of_xtail(
     (page,) = (path.read_text() for path in (tmp_path / "leaderboard" / "streams").glob("*.html"))
     assert "Published by others" in page
     assert str(few_shot_roots["coop"]) not in json_board
+
+
+@pytest.mark.parametrize(
+    ("suite", "strategies", "cells"), [("opcm-vit-b32", "opcm,magmax,finetune", 4), ("lines-vit-b32", "per-task", 2)]
+)
+def test_a_run_of_the_eight_sets(
+    tiny: Any,
+    roots: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    suite: str,
+    strategies: str,
+    cells: int,
+) -> None:
+    arguments = ["run", suite, "--root", str(roots["task-arithmetic"]), "--learners", tiny.learner, "--seeds", "1"]
+    arguments += ["--strategies", strategies, "--set", "budget.steps=2", "--json", "--out", str(tmp_path)]
+    done = clbench(capsys, monkeypatch, *arguments)
+    assert [cell["status"] for cell in done["cells"]] == ["finished"] * cells
+    json_board = (tmp_path / "leaderboard" / "leaderboard.json").read_text()
+    assert "ta8 is not as published: " in json_board
+    assert "gtsrb: train: wanted the published 23,976, got 19" in json_board
+
+
+def test_the_ten_values_that_lines_is_searched_over() -> None:
+    """Those of the released code, for task arithmetic's scale and for LiNeS's b; a is 1 / 8."""
+    settings = [cell.config.model_dump() for cell in load_suite("lines-vit-b32").cells if cell.seed == 0]
+    merged = [found for found in settings if "scale" in found]
+    assert [found["scale"] for found in merged if not found["edit"]] == [n / 10 for n in range(1, 11)]
+    edits = [found["edit"][0].config for found in merged if found["edit"]]
+    assert [edit.b for edit in edits] == [n / 10 for n in range(1, 11)]
+    assert {(edit.a, edit.anchor) for edit in edits} == {(0.125, "pretrained")}
+
+
+def test_the_orders_of_opcm_are_drawn() -> None:
+    cells = [cell for cell in load_suite("opcm-vit-b32").cells if cell.label == "opcm"]
+    assert len({cell.key for cell in cells}) == len(cells) == 3
