@@ -192,6 +192,7 @@ VARIANTS = [
     {"name": "do-merging", "rank": 2, "orthogonalize": False, "control": "mean"},
     {"name": "opcm", "towers": ["vision"]},
     {"name": "task-arithmetic", "edit": {"name": "lines", "a": 0.2, "b": 0.5, "anchor": "pretrained"}},
+    {"name": "knots", "rank": 2, "edit": {"name": "wise-ft", "alpha": 0.8}},
     {"name": "ties", "pairwise": True, "edit": ["lines", {"name": "wise-ft", "alpha": 0.8}]},
 ]
 
