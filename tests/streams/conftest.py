@@ -128,9 +128,10 @@ def gtsrb(n: Sizes, folder: Path) -> None:
         write_all(folder / "GTSRB" / "Training" / name, {name: rows})
         lines = [f"{row};8;9;1;1;7;8;{numbers[name]}" for row in rows]
         write_lines(folder / "GTSRB" / "Training" / name / f"GT-{name}.csv", [GTSRB_COLUMNS, *lines])
-    rows = [(f"{row:05d}.ppm", list(numbers.values())[row % 3]) for row in range(9)]
-    write_all(folder / "GTSRB" / "Final_Test" / "Images", {"": [name for name, _ in rows]})
-    write_lines(folder / "GT-final_test.csv", [GTSRB_COLUMNS, *(f"{name};8;9;1;1;7;8;{label}" for name, label in rows)])
+    tested = [(f"{row:05d}.ppm", row % 3) for row in range(9)]
+    write_all(folder / "GTSRB" / "Final_Test" / "Images", {"": [name for name, _ in tested]})
+    lines = [f"{name};8;9;1;1;7;8;{label}" for name, label in tested]
+    write_lines(folder / "GT-final_test.csv", [GTSRB_COLUMNS, *lines])
 
 
 def resisc45(n: Sizes, folder: Path) -> None:

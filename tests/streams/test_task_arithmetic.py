@@ -15,7 +15,7 @@ from clbench.spec.task import SPLITS, Split, Task
 from clbench.streams.card import load_stream
 from clbench.streams.clip_domains.image_sets.check_image_sets import check_stream
 from clbench.streams.clip_domains.image_sets.image_part import ImagePart, new_part
-from clbench.streams.clip_domains.image_sets.image_set_facts import facts_of
+from clbench.streams.clip_domains.image_sets.image_set_facts import Convention, facts_of
 from clbench.streams.clip_domains.image_sets.known_image_sets import open_set
 from clbench.streams.clip_domains.image_sets.task_arithmetic import held_out
 
@@ -26,7 +26,7 @@ PUBLISHED: dict[str, Callable[[Path, str], Any]] = {
     "stanford_cars": lambda root, split: tv.StanfordCars(root, split=split),
     "svhn": lambda root, split: tv.SVHN(root / "svhn", split=split),
 }
-CONVENTION = "task-arithmetic"
+CONVENTION: Convention = "task-arithmetic"
 
 
 def rows_of(task: Task, split: Split) -> Rows:
