@@ -25,8 +25,8 @@ BUDGET = Budget(steps=2, batch_size=8)
 LEARNERS: Mapping[str, tuple[str, tuple[str, str]]] = {
     "mini-clip": ("clip-mini", ("digits", "flags")),
     "mini-vit": ("ultrasound-mini", ("breast_lesion", "breast_2cls")),
-    "mini-t5": ("text-mini", ("rec", "comp")),
-    "mini-llama": ("text-mini", ("rec", "comp")),
+    "mini-t5": ("text-open", ("topic", "factbook")),
+    "mini-llama": ("text-open", ("topic", "factbook")),
 }
 """Learners that ship, each with a stream that ships and two of its tasks."""
 ON_ALL = ("finetune", "lora", "osft", "codyra")

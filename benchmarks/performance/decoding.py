@@ -36,7 +36,7 @@ def generate_all(learner: TextLearner, batches: list[tuple[Task, Batch]]) -> int
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Learner and stream."""
     parser.add_argument("learner", nargs="?", default="mini-t5", help="a language model (default: %(default)s)")
-    parser.add_argument("--stream", default="text-mini", help="stream of texts (default: %(default)s)")
+    parser.add_argument("--stream", default="text-open", help="stream of texts (default: %(default)s)")
 
 
 def measure(options: argparse.Namespace) -> Report:

@@ -1,7 +1,7 @@
 """What a step of MUSCLE costs beside a step by the task loss alone, with live and with stored teachers.
 
 A step of the second stage: with live teachers three forward passes and a backward one. The samples are those of a task
-of text-mini. Both releases are the same weights: the time of a step does not depend on them.
+of text-open. Both releases are the same weights: the time of a step does not depend on them.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from clbench.contracts.updating import adopt_release
 from clbench.streams.card import load_stream
 
 TURNS = 7
-TASK = "comp"
+TASK = "topic"
 BATCH = 16
 WAYS: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "task loss": ("continue-update", {}),
@@ -45,7 +45,7 @@ class Setup:
         device = default_device()
         self.clock = DeviceClock(device)
         self.steps = steps
-        self.task = next(task for task in load_stream("text-mini").tasks if task.name == TASK)
+        self.task = next(task for task in load_stream("text-open").tasks if task.name == TASK)
         self.releases = [build_learner(learner, 0, device) for _ in range(2)]
         encoded = self.releases[0].encode(self.task.load("train").select(range(8 * BATCH)), self.task)
         tensors = {name: tensor.to(device) for name, tensor in encoded.tensors.items()}

@@ -201,8 +201,8 @@ def test_an_unknown_release_is_refused_when_the_card_is_read(tiny: Any, tmp_path
         load_stream(write_card(tiny, tmp_path, releases=[f"{CLIP}:a", "mini-lama:v2"]))
 
 
-def test_update_mini_takes_tasks_of_text_mini() -> None:
-    stream, base = load_stream("update-mini"), {task.name: task for task in load_stream("text-mini").tasks}
+def test_update_mini_takes_tasks_of_text_open() -> None:
+    stream, base = load_stream("update-mini"), {task.name: task for task in load_stream("text-open").tasks}
     assert stream.releases == ("mini-llama:v1", "mini-llama:v2")
     assert stream.last_version == 2
     assert [task.classes for task in stream.tasks] == [base[task.name].classes for task in stream.tasks]

@@ -72,13 +72,13 @@ def test_a_cross_stands_for_every_way(write_suite: Callable[..., str]) -> None:
 
 
 def test_a_chosen_strategy_has_defaults_on_streams_that_the_suite_has_no_entry_for() -> None:
-    changes = SuiteChanges(strategies=["osft", "finetune"], streams=["clip-mini", "text-mini"])
+    changes = SuiteChanges(strategies=["osft", "finetune"], streams=["clip-mini", "text-open"])
     found = [(cell.names[0], cell.label) for cell in load_suite("quick", changes).cells]
     assert found == [
         ("clip-mini", "osft"),
         ("clip-mini", "finetune"),
-        ("text-mini", "osft"),
-        ("text-mini", "finetune"),
+        ("text-open", "osft"),
+        ("text-open", "finetune"),
     ]
 
 

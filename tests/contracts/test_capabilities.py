@@ -124,7 +124,7 @@ def suite_of(folder: Path, learner: str, *strategies: object, stream: str = "cli
         (
             "mini-t5",
             {"name": "tap-slf", "prompts": 2},
-            "text-mini",
+            "text-open",
             "learner mini-t5 lacks what strategy tap-slf needs: {both}",
             "mini-vit, vit",
         ),

@@ -121,7 +121,7 @@ def store(database: Path) -> Store:
     for seed in range(2):
         made.add(
             "olora", seed, {"task-id": rows(0.7, 0.9, 0.2, 3, future=False)}, tasks=["dbpedia", "amazon", "yahoo"],
-            stream="text-mini", learner="t5-tiny",
+            stream="text-open", learner="t5-tiny",
         )  # fmt: skip
     return made
 

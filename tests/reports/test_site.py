@@ -37,7 +37,7 @@ def stream(pages: dict[str, str]) -> str:
 
 def test_there_are_a_page_for_each_stream_and_each_cell(pages: dict[str, str]) -> None:
     assert {"index.html", "metrics.html"} <= pages.keys()
-    assert sum(name.startswith("streams/") for name in pages) == 3  # clip-mini, its tuning, text-mini
+    assert sum(name.startswith("streams/") for name in pages) == 3  # clip-mini, its tuning, text-open
     assert sum(name.startswith("cells/") for name in pages) == 17
 
 
@@ -166,11 +166,11 @@ def test_files_on_a_server_are_fetched(
 
 
 def test_numbers_in_files_have_every_digit(folder: Path) -> None:
-    page = next(path for path in (folder / "streams").glob("*.html") if "<h1>text-mini</h1>" in path.read_text())
+    page = next(path for path in (folder / "streams").glob("*.html") if "<h1>text-open</h1>" in path.read_text())
     (table,) = (t for t in json.loads(page.with_suffix(".json").read_text())["tables"] if t["name"] == "p1")
     column = [c["key"] for c in table["columns"]].index("average_accuracy")
     whole = json.loads((folder / "leaderboard.json").read_text())
-    (section,) = (s for s in whole["sections"] if s["stream"] == "text-mini")
+    (section,) = (s for s in whole["sections"] if s["stream"] == "text-open")
     expected = section["standings"][0]["results"]["task-id"]["metrics"]["average_accuracy"]["mean"]
     assert table["rows"][0][column]["value"] == expected
     (row,) = csv.DictReader(page.with_name(f"{page.stem}.p1.csv").read_text().splitlines())

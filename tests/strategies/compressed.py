@@ -16,7 +16,7 @@ from clbench.streams.card import load_stream
 CPU = torch.device("cpu")
 TESTS = Path(__file__).parents[1]
 T5, LLAMA, VIT = (str(TESTS / f"tiny_{name}.py") for name in ("t5", "llama", "vit"))
-MINIS = {"mini-clip": "clip-mini", "mini-vit": "ultrasound-mini", "mini-llama": "text-mini"}
+MINIS = {"mini-clip": "clip-mini", "mini-vit": "ultrasound-mini", "mini-llama": "text-open"}
 """Streams of the models that ship."""
 TEXTS = [text_task("one"), text_task("two")]
 

@@ -142,7 +142,7 @@ def main(folder: Path, number: int, clip: str, vit: str) -> None:
         vit: Card of a stream of image tasks.
     """
     make_deterministic()
-    streams = {"clip": clip, "vit": vit, "t5": "text-mini", "llama": "text-mini"}
+    streams = {"clip": clip, "vit": vit, "t5": "text-open", "llama": "text-open"}
     tasks = {family: load_stream(stream).tasks[:2] for family, stream in streams.items()}
     with processes.joined(folder / "meeting", number, 2):
         found = {

@@ -29,7 +29,7 @@ class Case:
 CASES = [
     Case("mini-clip", "clip-mini", "digits", 3),
     pytest.param(Case("mini-vit", "ultrasound-mini", "lung_3cls", 2), marks=pytest.mark.slow),
-    pytest.param(Case("mini-llama", "text-mini", "comp", 1), marks=pytest.mark.slow),
+    pytest.param(Case("mini-llama", "text-open", "factbook", 1), marks=pytest.mark.slow),
 ]
 METHODS: list[Callable[[Context], Ssd | Ascent]] = [
     lambda context: Ssd(SsdConfig(), context),

@@ -151,8 +151,8 @@ def test_a_run_is_compared_by_its_id(
     found = json.loads(compare(f"{run}@1", run, *where).stdout)
     assert found["counts"] == json.loads(compare(f"{ledger}@1", f"{ledger}@2", "--json").stdout)["counts"]
     assert found["old"].endswith(f"({run[:8]})@1")
-    cell = other.add("finetune", 2, stream="text-mini")
-    other.client.log_artifact(cell, str(made_cell(tmp_path / "cell", "text-mini")))
+    cell = other.add("finetune", 2, stream="text-open")
+    other.client.log_artifact(cell, str(made_cell(tmp_path / "cell", "text-open")))
     shown = compare(f"{cell}@0", f"{cell}@1", "--tracking-uri", store.uri)  # the run says what was tested
     assert (shown.stderr, shown.stdout.partition("the worst 10 of")[2].count("\n      ")) == ("", 10)
     for new, message in (

@@ -28,7 +28,7 @@ from clbench.streams.card import load_stream
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_cell(tmp_path_factory.mktemp("texts") / "cell", "text-mini")
+    return made_cell(tmp_path_factory.mktemp("texts") / "cell", "text-open")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_the_terminal_shows_the_texts(clbench: Command, texts: Path) -> None:
     task, sample = re.fullmatch(r"  (.+?), (.+?): target .*", lines[first]).groups()  # type: ignore[union-attr]
     shown = lines[first + 1].strip()
     assert shown.removesuffix("...")
-    in_one_line = " ".join(asked("text-mini", task)[sample].split())
+    in_one_line = " ".join(asked("text-open", task)[sample].split())
     assert in_one_line.startswith(shown.removesuffix("..."))
 
 
@@ -101,7 +101,7 @@ def test_a_version_of_a_cell_knows_its_stream(clbench: Command, texts: Path, tmp
         folder.mkdir(parents=True)
         table = pq.read_table(texts)
         write_ledger(table.filter(pq.filters_to_expression([("version", "=", version)])), folder / "ledger.parquet")
-    write_json(cell / "cell.json", {"stream": {"name": "text-mini"}, "split": "test"})
+    write_json(cell / "cell.json", {"stream": {"name": "text-open"}, "split": "test"})
     done = clbench("compare", *(cell / "versions" / f"000{version}" / "ledger.parquet" for version in (0, 1)))
     assert texts_in(done.stdout) == 10
 
@@ -113,8 +113,8 @@ def test_a_ledger_that_lies_alone_shows_ids_until_a_stream_is_named(
     alone.write_bytes(texts.read_bytes())
     without = clbench("compare", *versions_of(alone))
     assert (without.returncode, without.stderr, texts_in(without.stdout)) == (0, "", 0)
-    assert texts_in(clbench("compare", *versions_of(alone), "--samples", "text-mini").stdout) == 10
-    worst = json.loads(clbench("compare", *versions_of(alone), "--samples", "text-mini", "--json").stdout)["worst"]
+    assert texts_in(clbench("compare", *versions_of(alone), "--samples", "text-open").stdout) == 10
+    worst = json.loads(clbench("compare", *versions_of(alone), "--samples", "text-open", "--json").stdout)["worst"]
     assert all(flip["text"] for flip in worst)
     assert not any(
         flip["text"] for flip in json.loads(clbench("compare", *versions_of(texts), "--json").stdout)["worst"]
@@ -126,7 +126,7 @@ def test_a_ledger_that_lies_alone_shows_ids_until_a_stream_is_named(
     [
         ({"stream": {"name": "no-such"}, "split": "test"}, "unknown stream 'no-such'"),
         ({"stream": {"name": "trace-order1"}, "split": "test"}, "it needs --root DIR"),
-        ({"stream": {"name": "text-mini"}, "split": "tset"}, "no part 'tset': did you mean 'test'?"),
+        ({"stream": {"name": "text-open"}, "split": "tset"}, "no part 'tset': did you mean 'test'?"),
     ],
 )
 def test_samples_that_cannot_be_shown_are_a_message_and_the_rest_goes_on(
@@ -148,7 +148,7 @@ def test_other_data_under_the_same_ids_are_not_shown(clbench: Command, texts: Pa
         for name in ("target", "prediction"):
             row[name] = f"new {row[name]}"
     ledger = write(tmp_path / "ledger.parquet", table)
-    named = clbench("compare", *versions_of(ledger), "--samples", "text-mini", "--json")
+    named = clbench("compare", *versions_of(ledger), "--samples", "text-open", "--json")
     assert (named.returncode, named.stderr.count("\n")) == (2, 1)
     assert "these are other data" in named.stderr
 
@@ -156,7 +156,7 @@ def test_other_data_under_the_same_ids_are_not_shown(clbench: Command, texts: Pa
 def test_samples_that_the_stream_does_not_have_are_left_out() -> None:
     flip = Flip("comp", "comp/no-such", None, None, None, None, None, None, None, None)
     other = replace(flip, task="no-such-task")
-    found: dict[tuple[str, str], Content] = samples.look_up([flip, other], Origin("text-mini", "test"), None, True)
+    found: dict[tuple[str, str], Content] = samples.look_up([flip, other], Origin("text-open", "test"), None, True)
     assert found == {}
 
 

@@ -13,7 +13,7 @@ RELEASES = ("v1", "v2")
 
 @LEARNERS.register("mini-llama")
 def mini_llama(argument: str, seed: int) -> DecoderLearner:  # noqa: ARG001  # the signature of every learner
-    """A small LLaMA for text-mini: `mini-llama` or `mini-llama:v1`, and `mini-llama:v2`, which was pre-trained longer.
+    """A small LLaMA for text-open: `mini-llama` or `mini-llama:v1`, and `mini-llama:v2`, which was pre-trained longer.
 
     Args:
         argument: `v1` (the default) or `v2`: the same architecture and tokenizer, v2 trained on more text.

@@ -80,7 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--teacher", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
     parser.add_argument("--tokenizer", type=Path, default=TOKENIZER)
     parser.add_argument("--out", type=Path, default=Path(str(files("clbench.learners"))) / "mini_llama")
-    parser.add_argument("--choices", type=float, default=0.0, help="share of pairs and definitions with options")
+    parser.add_argument("--choices", type=float, default=0.6, help="share of pairs and definitions with options")
     parser.add_argument("--steps", type=int, help="steps; those of the release if not given")
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--threads", type=int, default=1)

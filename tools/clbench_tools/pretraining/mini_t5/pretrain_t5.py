@@ -2,7 +2,7 @@
 
 `PYTHONPATH=tools python -m clbench_tools.pretraining.mini_t5.pretrain_t5 --corpus CACHE --teacher FOLDER`.
 
-`clbench_tools.text_open.build_text_open`, or that of text-mini, writes the corpus into its cache; the teacher is
+`clbench_tools.text_open.build_text_open` writes the corpus into its cache; the teacher is
 all-MiniLM-L6-v2. Writes weights, config and tokenizer into `--out` (the learner's folder). Build-time code: nothing
 imports it when clbench runs.
 """
@@ -67,7 +67,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--teacher", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
     parser.add_argument("--tokenizer", type=Path, default=TOKENIZER)
     parser.add_argument("--out", type=Path, default=Path(str(files("clbench.learners"))) / "mini_t5")
-    parser.add_argument("--choices", type=float, default=0.0, help="share of pairs and definitions with options")
+    parser.add_argument("--choices", type=float, default=0.6, help="share of pairs and definitions with options")
     parser.add_argument("--steps", type=int, default=4500)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)

@@ -2,9 +2,8 @@
 
 `PYTHONPATH=tools python -m clbench_tools.pretraining.mini_text.tokenizer --corpus CACHE --out FILE`.
 
-WordPiece of 8,000 entries in lower case. The trainer breaks ties at random, so each tokenizer is learnt once and kept:
-`tokenizer.json` (mini-t5, mini-llama), learnt with the prompts of text-mini, and `tokenizer_open.json` (mini-t5:v2),
-learnt with the prompts below.
+WordPiece of 8,000 entries in lower case. The trainer breaks ties at random, so it was learnt once and is kept:
+`tokenizer.json`.
 """
 
 import argparse

@@ -1,1 +1,0 @@
-"""Builds the embedded text stream text-mini from pinned registry packages; never imported at run time."""
