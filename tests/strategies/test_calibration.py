@@ -156,6 +156,7 @@ def test_the_model_is_in_evaluation_mode_meanwhile_and_nothing_stays_attached() 
     strategy, _ = strategy_of("prune", LLAMA)
     module = strategy.learner.module
     module.train()
+    before = [dict(m._forward_pre_hooks) for m in module.modules()]  # that of the count of passes
     modes: list[tuple[bool, bool]] = []
     first = module.get_submodule(strategy.learner.linear_layers()[0].name)
     handle = first.register_forward_pre_hook(lambda m, x: modes.append((m.training, torch.is_grad_enabled())))
@@ -163,7 +164,7 @@ def test_the_model_is_in_evaluation_mode_meanwhile_and_nothing_stays_attached() 
     handle.remove()
     assert set(modes) == {(False, False)}
     assert module.training
-    assert not any(m._forward_pre_hooks for m in module.modules())
+    assert [dict(m._forward_pre_hooks) for m in module.modules()] == before
 
 
 def test_a_layer_without_inputs_and_inputs_that_are_not_finite_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
